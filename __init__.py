@@ -1,0 +1,3 @@
+"""lcsearch: an interactive search console for low-complexity convolutional networks."""
+
+__version__ = "0.1.0"

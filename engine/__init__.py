@@ -1,0 +1,1 @@
+"""What thinks and trains: space, surrogate, advisor, engine process, training."""

@@ -1,0 +1,1 @@
+"""Data, networks and the training loop: the only place that imports torch."""

@@ -1,0 +1,1 @@
+"""Plain records of a session and where they are kept."""

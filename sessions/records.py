@@ -1,0 +1,228 @@
+"""The plain records of a search: what was asked for, decided, trained and measured."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Scalar = bool | int | float | str
+Config = dict[str, Scalar | list[Scalar]]
+"""A decoded point of the search space: every parameter by its name, per-layer ones as lists."""
+
+Measure = Literal["seconds", "params", "macs"]
+Source = Literal["reference", "advisor", "edited", "manual", "autopilot"]
+TrialState = Literal[
+    "queued", "running", "paused", "interrupted", "done", "failed", "stopped", "cancelled"
+]
+StopMode = Literal["epoch", "now", "pause"]
+DecisionKind = Literal[
+    "accept",
+    "edit",
+    "new",
+    "reject",
+    "repeat",
+    "stop",
+    "resume",
+    "autopilot",
+    "takeover",
+    "wc",
+    "advance",
+    "reopen",
+    "undo",
+]
+
+OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interrupted"})
+"""States of a trial that has not ended."""
+
+
+def now() -> datetime:
+    """The present moment, in UTC, as every record keeps it."""
+    return datetime.now(UTC)
+
+
+class Record(BaseModel):
+    """A frozen record; unknown fields, NaN and infinity are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class DataSource(Record):
+    """Which images to search on, and how they are split.
+
+    spec: `digits`, or `KIND:PATH` (see engine/training/data.py).  val_fraction: share of the
+    training images held out for validation.  train_size: images taken before that split.
+    """
+
+    spec: str
+    train_size: Annotated[int, Field(ge=2)] | None = None
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: int = 0
+    download: bool = False
+
+
+class DataSummary(Record):
+    """What was found there: shape, classes, counts after the split, and a fingerprint.
+
+    fingerprint: SHA-256 over images, labels and split, hexadecimal.
+    """
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+    train: int
+    val: int
+    test: int
+    fingerprint: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of one image."""
+        return self.channels, self.height, self.width
+
+
+class Machine(Record):
+    """Where a trial was trained, and with what: seconds mean nothing without it."""
+
+    processor: str
+    device: str
+    threads: int
+    dtype: str
+    torch: str
+
+
+class Prediction(Record):
+    """What the model believed of a network at the moment somebody decided on it.
+
+    mean, std: of the latent f; predictive_std: of a measurement of it.  ei, exploit, explore:
+    expected improvement and its two signed terms.  incumbent: f*.  wc: the complexity weight.
+    error, complexity: predicted f_p and f_c, each with its own standard deviation.
+    """
+
+    mean: float
+    std: float
+    predictive_std: float
+    ei: float
+    log_ei: float
+    exploit: float
+    explore: float
+    incumbent: float
+    wc: float
+    error: float
+    error_std: float
+    complexity: float
+    complexity_std: float
+
+
+class Failure(Record):
+    """Why a trial failed; `message` says what to do about it."""
+
+    kind: Literal["diverged", "memory", "exception", "crash", "signal", "stalled", "checkpoint"]
+    message: str
+
+
+class Epoch(Record):
+    """One finished epoch.
+
+    seconds: of training alone, validation and checkpoint not timed.  reference_seconds: an epoch
+    of the reference network, timed in the same window; None where it was not timed.
+    """
+
+    epoch: int
+    train_loss: float
+    val_accuracy: float
+    seconds: float
+    reference_seconds: float | None = None
+    resumed: bool = False
+    """The first epoch after a resume: as cold as the first one."""
+
+
+class Trial(Record):
+    """One network of the search and all that is known of it.  Level 0 is the reference."""
+
+    number: int
+    level: int
+    config: Config
+    key: str
+    state: TrialState = "queued"
+    source: Source
+    repeat_of: int | None = None
+    seed: int
+    attempt: int = 0
+    stop_request: StopMode | None = None
+    prediction: Prediction | None = None
+    created: AwareDatetime
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    error: float | None = None
+    complexity: float | None = None
+    seconds_per_epoch: float | None = None
+    reference_seconds: float | None = None
+    params: int
+    macs: int
+    machine: Machine | None = None
+    failure: Failure | None = None
+    epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def observed(self) -> bool:
+        """Whether it was trained to its end, and so tells what the network is worth."""
+        return self.state == "done" and self.error is not None and self.complexity is not None
+
+
+class Decision(Record):
+    """One decision, kept for ever: who, what, on which belief, and why."""
+
+    number: int
+    at: AwareDatetime
+    kind: DecisionKind
+    by: Literal["person", "autopilot"]
+    level: int
+    trial: int | None = None
+    config: Config | None = None
+    prediction: Prediction | None = None
+    reason: str = ""
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class Autopilot(Record):
+    """The engine accepts the best candidate by itself until one of these is used up.
+
+    trials: how many more to accept (in each level with levels="all").  until: a moment in time.
+    """
+
+    trials: int | None = None
+    until: AwareDatetime | None = None
+    levels: Literal["this", "all"] = "this"
+    accepted: int = 0
+    """Trials accepted in the present level since it took the wheel."""
+
+
+class Session(Record):
+    """One search: its task, its trade-off, its space, and the level it has come to.
+
+    wc: weight of the complexity.  measure: what complexity is.  features: pixels a side of the map
+    that the classifier sees, at most (1 is global average pooling).  macs_cap: candidates above
+    this many times the reference's MACs are not proposed.  domains: narrowed or widened domains,
+    as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
+    """
+
+    name: str
+    created: AwareDatetime
+    data: DataSource
+    summary: DataSummary
+    wc: Annotated[float, Field(ge=0, alias="w_c")] = 0.1
+    measure: Measure = "seconds"
+    epochs: Annotated[int, Field(ge=1)] = 10
+    seed: int = 0
+    features: Annotated[int, Field(ge=1)] = 4
+    macs_cap: Annotated[float, Field(gt=0)] = 8.0
+    domains: dict[str, str] = Field(default_factory=dict)
+    level: Annotated[int, Field(ge=1)] = 1
+    bases: dict[int, int] = Field(default_factory=dict)
+    trials_per_level: Annotated[int, Field(ge=1)] = 12
+    autopilot: Autopilot | None = None

@@ -1,0 +1,1 @@
+"""Everything a person touches: the console and the commands."""
