@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Scalar = bool | int | float | str
-Config = dict[str, Scalar | list[Scalar]]
-"""A decoded point of the search space: every parameter by its name, per-layer ones as lists."""
+Config = dict[str, Any]
+"""A decoded point of the search space: every parameter by its name, a `Scalar` or, per layer, a list
+of them.  `Space.validate` checks what comes from outside."""
 
 Measure = Literal["seconds", "params", "macs"]
 Source = Literal["reference", "advisor", "edited", "manual", "autopilot"]
