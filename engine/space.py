@@ -379,7 +379,7 @@ class Space:
         value = config[name]
         if parameter.length is None:
             return self._outside(name, value, parameter)
-        length = config.get(parameter.length)
+        length: Any = config.get(parameter.length)
         wanted = max(int(length) + parameter.offset, 0) if _whole(length) else 0
         if not isinstance(value, list):
             return [f"{name} = {value!r}: must be a list with {wanted} entries, one a layer."]
