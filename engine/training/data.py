@@ -89,9 +89,10 @@ def read(source: DataSource) -> Data:
     mean, std = _moments(train.images)
     _, channels, height, width = pool.images.shape
     digest = hashlib.sha256()
-    for part in (pool.images, pool.labels, kept, held_out):
-        digest.update(f"{part.dtype.str}{part.shape}".encode())
-        digest.update(np.ascontiguousarray(part).data)
+    arrays: tuple[NDArray[Any], ...] = (pool.images, pool.labels, kept, held_out)
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
     summary = DataSummary(
         channels=channels,
         height=height,
@@ -117,7 +118,7 @@ def read_test(source: DataSource) -> Split:
 
 def _read(source: DataSource) -> tuple[Split, Split]:
     """What can be trained on, and the test set."""
-    kind, colon, place = source.spec.partition(":")
+    kind, _, place = source.spec.partition(":")
     known = ", ".join(KNOWN)
     if source.spec == "digits":
         return _digits(source)
@@ -150,9 +151,7 @@ def _idx(folder: Path, source: DataSource) -> tuple[Split, Split]:
 
 def _idx_array(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
     """One IDX file of unsigned bytes, gzipped or not (format: Y. LeCun's MNIST page)."""
-    names = [
-        f"{stem}{dot}idx{dimensions}-ubyte{end}" for dot in ("-", ".") for end in ("", ".gz")
-    ]
+    names = [f"{stem}{dot}idx{dimensions}-ubyte{end}" for dot in ("-", ".") for end in ("", ".gz")]
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise DataError(f"idx:{folder}: {names[0]} (or {names[1]}) is missing.")
@@ -311,7 +310,14 @@ def _torchvision(kind: str) -> Callable[[Path, DataSource], tuple[Split, Split]]
         for train in (True, False):
             try:
                 found: Any = kinds[kind](train)
-            except (OSError, EOFError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+            except (
+                OSError,
+                EOFError,
+                RuntimeError,
+                ValueError,
+                TypeError,
+                AssertionError,
+            ) as error:
                 if source.download:
                     remedy = "Check the connection and the free space, or copy the files there."
                 else:

@@ -1,0 +1,326 @@
+"""The trainer process: stays warm, trains what its standard input asks for, reports on its output.
+
+    python -P -m lcsearch.engine.training.trainer [--device D] [--threads N] [--dtype T] [--probe]
+
+Commands and replies are the JSON lines of engine/protocol.py.  It ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from filelock import FileLock, Timeout
+
+from ...sessions.records import DataSummary, Failure, Machine, StopMode
+from .. import cnn
+from ..protocol import (
+    Ended,
+    EpochDone,
+    Failed,
+    Finished,
+    Load,
+    Ready,
+    Refused,
+    Reply,
+    Started,
+    Stop,
+    Train,
+    commands,
+)
+from ..space import InvalidConfig
+from .data import Data, DataError, read
+
+# torch takes seconds to import: data that cannot be used are refused before that
+if TYPE_CHECKING:
+    import torch
+
+    from .loop import Placed, Reference
+
+FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
+
+LOCK_PATIENCE = 30.0
+"""Seconds that a trial waits for an earlier attempt's process to be gone."""
+
+
+def main() -> None:
+    """Serve the commands on standard input until it ends."""
+    # nothing that a library prints may come between the replies: those keep the real output,
+    # and what is printed goes to the log that standard error is
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    parser = argparse.ArgumentParser(prog="trainer", description=__doc__)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU; default: all")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
+    options = parser.parse_args()
+    trainer = Trainer(protocol, options.device, options.threads, options.dtype)
+    if options.probe:
+        command = commands.validate_json(sys.stdin.readline())
+        assert isinstance(command, Load), "a probe answers a Load"
+        trainer.load(command)
+        return
+    threading.Thread(target=trainer.listen, args=(sys.stdin,), daemon=True).start()
+    trainer.serve()
+
+
+class Trainer:
+    """One device's trainer: the data and the reference network stay loaded between trials."""
+
+    def __init__(self, output: TextIO, device: str, threads: int | None, dtype: str) -> None:
+        self._output = output
+        self._device_name, self._threads, self._dtype_name = device, threads, dtype
+        self._work: queue.SimpleQueue[Load | Train] = queue.SimpleQueue()
+        self._stops: dict[tuple[int, int], StopMode] = {}
+        self._summary: DataSummary | None = None
+        self._placed: Placed | None = None
+        self._dtype: torch.dtype | None = None
+        self._reference: Reference | None = None
+        self._reference_of: object = None
+
+    def listen(self, lines: TextIO) -> None:
+        """Take commands as they come; where they end, the engine is gone: end at once."""
+        try:
+            for line in lines:
+                command = commands.validate_json(line)
+                if isinstance(command, Stop):
+                    self._stops[command.trial, command.attempt] = command.mode
+                else:
+                    self._work.put(command)
+        except ValueError:
+            traceback.print_exc()
+            os._exit(2)
+        os._exit(0)
+
+    def serve(self) -> None:
+        """Do what is asked, one thing after another."""
+        while True:
+            command = self._work.get()
+            if isinstance(command, Load):
+                self.load(command)
+            else:
+                self.train(command)
+
+    def load(self, command: Load) -> None:
+        """Read the data and put them on the device; answers Ready or Refused."""
+        try:
+            data = read(command.data)
+        except DataError as error:
+            self._reply(Refused(message=str(error)))
+            return
+        except MemoryError:
+            self._reply(
+                Refused(
+                    message=f"{command.data.spec}: does not fit into memory. Take fewer images "
+                    "(train_size)."
+                )
+            )
+            return
+        if command.fingerprint not in (None, data.summary.fingerprint):
+            self._reply(
+                Refused(
+                    message=f"{command.data.spec}: the data have changed since the session began "
+                    f"(fingerprint {data.summary.fingerprint[:12]}, not "
+                    f"{str(command.fingerprint)[:12]}). Put the first data back, or begin a new "
+                    "session."
+                )
+            )
+            return
+        try:
+            self._place(data)
+        except (RuntimeError, AssertionError) as error:
+            self._reply(
+                Refused(
+                    message=f"device {self._device_name}: cannot be used ({_first_line(error)}). "
+                    "Take another --device, or fewer images (train_size)."
+                )
+            )
+            return
+        self._reply(Ready(summary=data.summary, machine=self._machine()))
+
+    def _place(self, data: Data) -> None:
+        import torch
+
+        from .loop import choose_dtype, place
+
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        self._reference, self._reference_of = None, None
+        self._placed = place(data, torch.device(_device(self._device_name)))
+        self._summary = summary = data.summary
+        if self._dtype_name == "auto":
+            config = cnn.reference(summary.shape, summary.classes)
+            network = cnn.network(config, summary.shape, summary.classes)
+            self._dtype = choose_dtype(network, config, self._placed)
+        else:
+            self._dtype = getattr(torch, self._dtype_name)
+
+    def train(self, command: Train) -> None:
+        """Train one trial and report it; whatever goes wrong in it ends it, and not the trainer."""
+        who = command.trial, command.attempt
+        try:
+            lock = FileLock(command.lock)
+            with lock.acquire(timeout=LOCK_PATIENCE):
+                self._train(command)
+        except Timeout:
+            self._fail(
+                command,
+                "stalled",
+                f"another process still trains trial {command.trial} (it holds {command.lock}). "
+                "End that process, then repeat the trial.",
+            )
+        except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
+            traceback.print_exc()
+            self._fail(command, *_reason(error, command.trial))
+        else:
+            return
+        finally:
+            self._stops.pop(who, None)
+        # the failed trial's network may hang in a cycle with its traceback
+        gc.collect()
+
+    def _train(self, command: Train) -> None:
+        from .loop import Task, begin, medians, restore, train
+
+        if self._summary is None or self._placed is None or self._dtype is None:
+            raise RuntimeError("no data have been loaded")
+        who = command.trial, command.attempt
+        summary = self._summary
+        network = cnn.network(command.config, summary.shape, summary.classes, command.features)
+        task = Task(network, command.config, command.seed, command.epochs)
+        checkpoint = Path(command.checkpoint)
+        if checkpoint.exists():
+            run = restore(task, self._placed, checkpoint)
+        else:
+            run = begin(task, self._placed, self._dtype)
+        self._reply(Started(trial=who[0], attempt=who[1], epochs=tuple(run.epochs)))
+        reference = self._warm_reference(command, run.dtype)
+        stops = self._stops
+        for epoch in train(run, reference, checkpoint, lambda: stops.get(who) == "now"):
+            self._reply(EpochDone(trial=who[0], attempt=who[1], epoch=epoch))
+            if who in stops:
+                break
+        if len(run.epochs) < command.epochs:
+            self._reply(Ended(trial=who[0], attempt=who[1], paused=stops[who] == "pause"))
+            return
+        seconds, beside = medians(run.epochs)
+        self._reply(
+            Finished(
+                trial=who[0],
+                attempt=who[1],
+                error=1 - max(epoch.val_accuracy for epoch in run.epochs),
+                seconds_per_epoch=seconds,
+                reference_seconds=beside,
+                params=network.params,
+                macs=network.macs,
+                machine=self._machine(run.dtype),
+            )
+        )
+
+    def _warm_reference(self, command: Train, dtype: torch.dtype) -> Reference:
+        from .loop import Reference
+
+        assert self._summary is not None
+        assert self._placed is not None
+        wanted = command.reference, command.features, dtype
+        if self._reference is None or self._reference_of != wanted:
+            summary = self._summary
+            network = cnn.network(
+                command.reference, summary.shape, summary.classes, command.features
+            )
+            self._reference = Reference(network, command.reference, self._placed, dtype)
+            self._reference.seconds_per_epoch(0.0)
+            self._reference_of = wanted
+        return self._reference
+
+    def _machine(self, dtype: torch.dtype | None = None) -> Machine:
+        import torch
+
+        assert self._placed is not None
+        device = self._placed.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+        return Machine(
+            processor=_processor(),
+            device=f"{device} ({name})" if name else str(device),
+            threads=torch.get_num_threads(),
+            dtype=str(dtype or self._dtype).removeprefix("torch."),
+            torch=torch.__version__,
+        )
+
+    def _fail(self, command: Train, kind: FailureKind, message: str) -> None:
+        self._reply(
+            Failed(
+                trial=command.trial,
+                attempt=command.attempt,
+                failure=Failure(kind=kind, message=message),
+            )
+        )
+
+    def _reply(self, reply: Reply) -> None:
+        try:
+            self._output.write(reply.model_dump_json() + "\n")
+            self._output.flush()
+        except BrokenPipeError:  # the engine is gone
+            os._exit(0)
+
+
+def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:
+    """What kind of failure it is, and what to do about it."""
+    import torch
+
+    from .loop import CheckpointError, Diverged
+
+    if isinstance(error, Diverged):
+        return "diverged", f"trial {trial} diverged: {error}. Lower its learning_rate."
+    if isinstance(error, CheckpointError):
+        return "checkpoint", f"trial {trial}: {error}"
+    if isinstance(error, InvalidConfig):
+        return "exception", f"trial {trial} cannot be built: {error}"
+    # a CPU that runs out of memory raises a bare RuntimeError
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return "memory", (
+            f"trial {trial} ran out of memory ({_first_line(error)}). Lower its batch_size or its "
+            "channels, downsample earlier, or close other programs, then try again."
+        )
+    return "exception", (
+        f"trial {trial} failed: {type(error).__name__}: {_first_line(error)}. "
+        "The log has the details (lcsearch logs)."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _device(name: str) -> str:
+    """The device of this name; auto is the best there is."""
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _processor() -> str:
+    """The processor's name: Linux keeps it in /proc, other systems tell it to Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
