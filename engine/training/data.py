@@ -182,12 +182,13 @@ def _npz(path: Path, source: DataSource) -> tuple[Split, Split]:
         raise DataError(f"npz:{path}: there is no such file.")
     arrays: dict[str, NDArray[Any]] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"npz:{path}: is a single array. Save one file with numpy.savez and the "
-                    "names xtr, ytr, xte, yte."
-                )
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(
+                f"npz:{path}: is a single array. Save one file with numpy.savez and the names "
+                "xtr, ytr, xte, yte."
+            )
+        with archive:
             for name in ("xtr", "ytr", "xte", "yte"):
                 if name not in archive:
                     there = ", ".join(archive.files) or "nothing"

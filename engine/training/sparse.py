@@ -20,9 +20,9 @@ def pattern(inputs: int, outputs: int, in_degree: int, seed: int) -> Tensor:
     again when it is used up.  So every output has `in_degree` different inputs, and no input has
     more than one connection more than another.
     """
-    generator = torch.Generator().manual_seed(seed)
-    deck = torch.randperm(inputs, generator=generator)
-    dealt = torch.arange(outputs * in_degree).remainder_(inputs)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    deck = torch.randperm(inputs, generator=generator, device="cpu")
+    dealt = torch.arange(outputs * in_degree, device="cpu").remainder_(inputs)
     return deck[dealt].view(outputs, in_degree)
 
 
