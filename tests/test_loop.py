@@ -1,0 +1,304 @@
+"""The training loop: what it computes, what it times, and that a checkpoint changes nothing."""
+
+import math
+import os
+
+import pytest
+import torch
+
+from lcsearch.engine import cnn
+from lcsearch.engine.training import loop
+from lcsearch.engine.training.data import read
+from lcsearch.engine.training.loop import (
+    CheckpointError,
+    Diverged,
+    Task,
+    batch_bounds,
+    begin,
+    medians,
+    place,
+    restore,
+    train,
+)
+from lcsearch.sessions.records import DataSource, Epoch
+
+CPU = torch.device("cpu")
+FP32, BF16 = torch.float32, torch.bfloat16
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return read(DataSource(spec="digits"))
+
+
+@pytest.fixture(scope="module")
+def placed(digits):
+    return place(digits, CPU)
+
+
+def small(**change):
+    return {
+        **cnn.reference((1, 8, 8), 10),
+        "conv_layers": 2,
+        "channels": [8, 16],
+        "downsample": ["none", "pool"],
+        "kernel": [3, 3],
+        "batch_norm": [True, False],
+        "groups": [1, 2],
+        "classifier_layers": 2,
+        "hidden_units": [32],
+        "density": [0.25, 1.0],
+        "weight_decay": 1e-4,
+        "learning_rate": 3e-3,
+        "lr_decay": 0.9,
+        "batch_size": 64,
+    } | change
+
+
+def task(epochs=3, seed=1, **change):
+    config = small(**change)
+    return Task(cnn.network(config, (1, 8, 8), 10), config, seed, epochs)
+
+
+class Steady:
+    """A reference network that always takes two seconds."""
+
+    def seconds_per_epoch(self, budget):
+        return 2.0
+
+
+def trained(job, placed, path, dtype=FP32, run=None, stopped=lambda: False):
+    return list(train(run or begin(job, placed, dtype), Steady(), path, stopped))
+
+
+def curve(epochs):
+    return [(e.epoch, e.train_loss, e.val_accuracy) for e in epochs]
+
+
+def test_images_are_normalised_and_in_channels_last_order(digits, placed):
+    images = placed.train_images
+    assert images.shape == (1150, 8, 8, 1)
+    assert images.is_contiguous()
+    assert images.mean().item() == pytest.approx(0, abs=1e-4)
+    assert images.std().item() == pytest.approx(1, abs=1e-3)
+    again = images[7, :, :, 0] * float(digits.std[0]) + float(digits.mean[0])
+    torch.testing.assert_close(again, torch.from_numpy(digits.train.images[7, 0]).float())
+    assert placed.val_labels.tolist() == digits.val.labels.tolist()
+
+
+def test_it_learns(placed, tmp_path):
+    epochs = trained(task(epochs=5), placed, tmp_path / "c.pt")
+    assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5]
+    assert epochs[-1].val_accuracy > 0.9
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert all(e.seconds > 0 and e.reference_seconds == 2.0 for e in epochs)
+
+
+def test_it_is_plain_adam_with_coupled_l2_and_decay(placed, tmp_path):
+    """The same losses as a loop written out in full, Adam by hand (Kingma and Ba, 2015)."""
+    job = task(epochs=2)
+    epochs = trained(job, placed, tmp_path / "c.pt")
+    model = begin(job, placed, FP32).model
+    order = torch.Generator().manual_seed(job.seed)
+    params = list(model.parameters())
+    m, v = [torch.zeros_like(p) for p in params], [torch.zeros_like(p) for p in params]
+    steps, rate = 0, 3e-3
+    for epoch in epochs:
+        model.train()
+        losses = []
+        for index in torch.randperm(1150, generator=order).split(64):
+            images = placed.train_images[index].permute(0, 3, 1, 2)
+            loss = -model(images).log_softmax(1)[range(len(index)), placed.train_labels[index]]
+            grads = torch.autograd.grad(loss.mean(), params)
+            losses += loss.tolist()
+            steps += 1
+            with torch.no_grad():
+                for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+                    g = g + 1e-4 * p
+                    m[i] = 0.9 * m[i] + 0.1 * g
+                    v[i] = 0.999 * v[i] + 0.001 * g * g
+                    mean, square = m[i] / (1 - 0.9**steps), v[i] / (1 - 0.999**steps)
+                    p -= rate * mean / (square.sqrt() + 1e-8)
+        rate *= 0.9
+        assert epoch.train_loss == pytest.approx(sum(losses) / 1150, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+def test_continuing_from_a_checkpoint_is_never_having_stopped(placed, tmp_path, dtype):
+    job = task(epochs=4)
+    whole = trained(job, placed, tmp_path / "whole.pt", dtype)
+    path = tmp_path / "parts.pt"
+    parts = trained(Task(job.network, job.config, job.seed, 1), placed, path, dtype)
+    for epochs in (3, 4):
+        run = restore(Task(job.network, job.config, job.seed, epochs), placed, path)
+        assert run.dtype == dtype
+        assert curve(run.epochs) == curve(parts)
+        more = trained(run.task, placed, path, run=run)
+        assert [e.resumed for e in more] == [True] + [False] * (len(more) - 1)
+        parts += more
+    assert curve(parts) == curve(whole)
+
+
+def test_stopping_within_an_epoch_leaves_the_last_checkpoint(placed, tmp_path):
+    job, path, asked = task(epochs=4), tmp_path / "c.pt", 0
+
+    def stopped():
+        nonlocal asked
+        asked += 1
+        return asked == 18 + 18 + 5  # 18 batches an epoch
+
+    epochs = trained(job, placed, path, stopped=stopped)
+    assert [e.epoch for e in epochs] == [1, 2]
+    run = restore(job, placed, path)
+    more = trained(job, placed, path, run=run)
+    assert curve(epochs + more) == curve(trained(job, placed, tmp_path / "whole.pt"))
+
+
+def test_a_checkpoint_at_the_last_epoch_has_nothing_left_to_do(placed, tmp_path):
+    job = task(epochs=2)
+    epochs = trained(job, placed, tmp_path / "c.pt")
+    run = restore(job, placed, tmp_path / "c.pt")
+    assert run.epochs == epochs
+    assert trained(job, placed, tmp_path / "c.pt", run=run) == []
+
+
+def test_a_learning_rate_far_too_high_diverges(placed, tmp_path):
+    job = task(learning_rate=1e18, batch_norm=[False, False], epochs=3)
+    with pytest.raises(Diverged):
+        trained(job, placed, tmp_path / "c.pt")
+    assert not (tmp_path / "c.pt").exists()
+
+
+def test_outputs_that_are_not_finite_in_validation_are_no_accuracy(placed):
+    model = begin(task(), placed, FP32).model
+    with torch.no_grad():
+        model[0].weight.fill_(math.inf)
+    with pytest.raises(Diverged):
+        loop.validate(model, placed, FP32)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "truncated or damaged"),
+        (lambda whole: b"", "truncated or damaged"),
+        (lambda whole: b"no checkpoint", "truncated or damaged"),
+    ],
+)
+def test_damaged_checkpoints_are_refused(placed, tmp_path, damage, said):
+    path = tmp_path / "c.pt"
+    trained(task(epochs=1), placed, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=said) as caught:
+        restore(task(epochs=1), placed, path)
+    assert str(path) in str(caught.value)
+    assert "Delete it" in str(caught.value)
+
+
+def test_foreign_checkpoints_are_refused(placed, tmp_path):
+    path = tmp_path / "c.pt"
+    trained(task(epochs=1), placed, path)
+    with pytest.raises(CheckpointError, match="its seed is 1, not 2"):
+        restore(task(seed=2), placed, path)
+    with pytest.raises(CheckpointError, match="its config is"):
+        restore(task(batch_size=65), placed, path)
+    kept = torch.load(path, weights_only=True)
+    torch.save(kept | {"version": 99}, path)
+    with pytest.raises(CheckpointError, match="version 99"):
+        restore(task(), placed, path)
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="version None"):
+        restore(task(), placed, path)
+    torch.save(kept | {"model": {}}, path)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        restore(task(), placed, path)
+
+
+def test_a_checkpoint_is_not_unpickled_code(placed, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    torch.save({"version": Trap()}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError):
+        restore(task(), placed, tmp_path / "c.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_says_so(placed, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        trained(task(epochs=1), placed, tmp_path / "file" / "c.pt")
+
+
+def test_the_old_checkpoint_stays_where_a_new_one_fails(placed, tmp_path, monkeypatch):
+    path = tmp_path / "c.pt"
+    trained(task(epochs=1), placed, path)
+    whole = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        trained(task(epochs=2), placed, path, run=restore(task(epochs=2), placed, path))
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [
+        (10, 5, [5, 5]),
+        (12, 5, [5, 5, 2]),
+        (11, 5, [5, 6]),
+        (1, 5, [1]),
+        (6, 5, [6]),
+        (4, 5, [4]),
+        (3, 1, [1, 2]),
+    ],
+)
+def test_a_remainder_of_one_image_joins_the_batch_before(count, size, lengths):
+    bounds = batch_bounds(count, size)
+    assert [end - start for start, end in bounds] == lengths
+    assert bounds[0][0] == 0
+    assert [end for _, end in bounds[:-1]] == [start for start, _ in bounds[1:]]
+    assert bounds[-1][1] == count
+
+
+def epoch(number, seconds, reference=None, resumed=False):
+    return Epoch(
+        epoch=number,
+        train_loss=1,
+        val_accuracy=0.5,
+        seconds=seconds,
+        reference_seconds=reference,
+        resumed=resumed,
+    )
+
+
+def test_medians_leave_out_cold_epochs_where_there_are_warm_ones():
+    assert medians([epoch(1, 9, 3)]) == (9, 3)
+    assert medians([epoch(1, 9, 3), epoch(2, 4, 2)]) == (4, 2)
+    epochs = [epoch(1, 9, 9), epoch(2, 4, 1), epoch(3, 20, 8, resumed=True), epoch(4, 6, 3)]
+    assert medians(epochs) == (5, 2)
+    assert medians([epoch(1, 9, 1), epoch(2, 5, 3, resumed=True)]) == (7, 2)
+
+
+def test_the_reference_costs_as_much_as_itself(placed, tmp_path):
+    """Timed in steps of its own, it agrees with what training it takes (loosely: the machine
+    has other work)."""
+    config = cnn.reference((1, 8, 8), 10)
+    network = cnn.network(config, (1, 8, 8), 10)
+    reference = loop.Reference(network, config, placed, FP32)
+    before = {name: value.clone() for name, value in reference.model.named_parameters()}
+    run = begin(Task(network, config, 0, 8), placed, FP32)
+    seconds, beside = medians(list(train(run, reference, tmp_path / "c.pt", lambda: False)))
+    assert 0.5 < seconds / beside < 2
+    after = dict(reference.model.named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_data_type_is_one_that_the_device_gains_by(placed):
+    config = cnn.reference((1, 8, 8), 10)
+    network = cnn.network(config, (1, 8, 8), 10)
+    assert loop.choose_dtype(network, config, placed) in (FP32, BF16)
