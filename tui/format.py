@@ -1,0 +1,310 @@
+"""Words and numbers that the console and the commands share; no terminal library, only text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..sessions.records import Config, Prediction, Trial
+
+DASH = "–"
+"""Stands for a number that is not known (yet)."""
+
+LEVEL_MARKS = "⓪①②③④⑤⑥⑦⑧⑨"
+LEVEL_TITLES = {
+    "structure": "Structure",
+    "parameters": "Parameters",
+    "classifier": "Classifier",
+    "training": "Training",
+}
+DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
+MEASURE_WORDS = {"seconds": "s/ep", "params": "params", "macs": "MACs"}
+MEASURE_TITLES = {
+    "seconds": "seconds per epoch",
+    "params": "parameters",
+    "macs": "multiply-accumulates",
+}
+STATE_MARKS = {
+    "queued": "◌",
+    "running": "▶",
+    "paused": "‖",
+    "interrupted": "↺",
+    "done": "✓",
+    "failed": "✗",
+    "stopped": "■",
+    "cancelled": "∅",
+}
+SOURCE_WORDS = {
+    "reference": "reference",
+    "advisor": "advisor",
+    "edited": "you, edited",
+    "manual": "you",
+    "autopilot": "autopilot",
+}
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+def f_value(value: float | None) -> str:
+    """An objective or its mean: three digits after the point."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def f_measured(value: float | None) -> str:
+    """A measured objective: four digits, because it is known that well."""
+    return DASH if value is None else f"{value:.4f}"
+
+
+def improvement(value: float | None) -> str:
+    """An expected improvement: two digits and a short exponent, `3.9e-3`."""
+    if value is None or math.isnan(value):
+        return DASH
+    if value == 0 or abs(value) < 1e-99:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def signed(value: float) -> str:
+    """A signed term of EI, with a true minus."""
+    return ("−" if value < 0 else "+") + improvement(abs(value))
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of one as percent, without the sign: `90.9`."""
+    return DASH if share is None else f"{100 * share:.{digits}f}"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds of an epoch: two significant digits below ten, then whole numbers."""
+    if value is None:
+        return DASH
+    if value >= 100:
+        return f"{value:.0f}"
+    if value >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands set apart."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def big(value: float | None) -> str:
+    """A large number in three digits: `5.2 M`."""
+    if value is None:
+        return DASH
+    for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= power:
+            scaled = value / power
+            return f"{scaled:.0f} {letter}" if scaled >= 100 else f"{scaled:.1f} {letter}"
+    return f"{value:.0f}"
+
+
+def number(value: Any) -> str:
+    """A parameter's value as a person types it: `yes`, `0.0044`, `pool`, `16`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:.4g}"
+        mantissa, found, exponent = text.partition("e")
+        return f"{mantissa}e{int(exponent)}" if found else text
+    return str(value)
+
+
+def weight(value: float) -> str:
+    """A w_c: two digits after the point, more only where they matter."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:g}"
+
+
+def duration(span: float) -> str:
+    """A time left or taken: `40 s`, `3 min`, `2 h 05 min`."""
+    whole = max(round(span), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{round(span / 60)} min"
+    hours, minutes = divmod(round(span / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def plural(amount: int, noun: str) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def ordinal(rank: int) -> str:
+    """`1st`, `2nd`, `11th`."""
+    if rank % 100 in (11, 12, 13):
+        return f"{rank}th"
+    return f"{rank}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(rank % 10, 'th') }"
+
+
+# -- pictures in text ---------------------------------------------------------------------------
+
+SPARKS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def spark(values: Sequence[float], width: int = 12) -> str:
+    """The last `width` values as a sparkline, lowest ▁ and highest █."""
+    shown = list(values)[-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    if high == low:
+        return SPARKS[3] * len(shown)
+    return "".join(SPARKS[round((v - low) / (high - low) * (len(SPARKS) - 1))] for v in shown)
+
+
+def bar(share: float, width: int) -> str:
+    """A progress bar: full blocks for the share that is done, light ones for the rest."""
+    full = round(min(max(share, 0.0), 1.0) * width)
+    return "█" * full + "░" * (width - full)
+
+
+def length_bar(value: float, scale: float, width: int) -> str:
+    """A bar as long as |value| / scale of `width` cells, to an eighth of a cell."""
+    if scale <= 0:
+        return ""
+    eighths = round(min(abs(value) / scale, 1.0) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (EIGHTHS[rest] if rest else "")
+
+
+# -- networks -----------------------------------------------------------------------------------
+
+
+def structure(config: Config) -> str:
+    """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does."""
+    return " · ".join(
+        f"{channels}{DOWNSAMPLE_MARKS.get(how, how)}"
+        for channels, how in zip(config["channels"], config["downsample"], strict=True)
+    )
+
+
+def _digits(values: Iterable[int]) -> str:
+    listed = [str(value) for value in values]
+    return ("" if all(len(word) == 1 for word in listed) else ",").join(listed)
+
+
+def _bits(values: Iterable[bool]) -> str:
+    return "".join("1" if value else "0" for value in values)
+
+
+def parameters(config: Config) -> str:
+    """Kernels, batch norm and (where any layer has them) groups: `k335 b110 g122`."""
+    words = [f"k{_digits(config['kernel'])}", f"b{_bits(config['batch_norm'])}"]
+    if any(count != 1 for count in config["groups"]):
+        words.append(f"g{_digits(config['groups'])}")
+    return " ".join(words)
+
+
+def classifier(config: Config) -> str:
+    """Hidden units with the density of every layer, and weight decay: `64@.25 · @1  λ1e-4`."""
+    units = [str(width) for width in config["hidden_units"]] + [""]
+    layers = [
+        f"{width}@{_short(density)}"
+        for width, density in zip(units, config["density"], strict=True)
+    ]
+    return f"c {' · '.join(layers)}  λ{number(config['weight_decay'])}"
+
+
+def training(config: Config) -> str:
+    """Learning rate, its decay per epoch and batch size: `lr 0.0044 ×0.992 B338`."""
+    return (
+        f"lr {number(config['learning_rate'])} ×{number(config['lr_decay'])} "
+        f"B{config['batch_size']}"
+    )
+
+
+def _short(value: float) -> str:
+    text = f"{value:.2g}"
+    return text[1:] if text.startswith("0.") else text
+
+
+def network_line(config: Config, level: int | None = None) -> str:
+    """One line for a network: `16 · 32↓ · 64⇣  k335 b110`.
+
+    level: what its level searches comes first, and all of it; None: structure and parameters, and
+    of the classifier and the training only what is not at its default.
+    """
+    if not {"channels", "downsample", "kernel"} <= config.keys():
+        return "  ".join(f"{name} {number(value)}" for name, value in config.items())
+    if level == 3:
+        return f"{classifier(config)}  {structure(config)}"
+    if level == 4:
+        return f"{training(config)}  {structure(config)}"
+    words = [structure(config), parameters(config)]
+    if level is None:
+        if (
+            config["hidden_units"]
+            or any(d != 1 for d in config["density"])
+            or config["weight_decay"]
+        ):
+            words.append(classifier(config))
+        if (config["learning_rate"], config["lr_decay"], config["batch_size"]) != (1e-3, 1.0, 128):
+            words.append(training(config))
+    return "  ".join(words)
+
+
+def parameter_label(parameter: str, index: int | None) -> str:
+    """`channels[2]`, or the plain name."""
+    return parameter if index is None else f"{parameter}[{index}]"
+
+
+def level_title(name: str) -> str:
+    """The level's name as a heading."""
+    return LEVEL_TITLES.get(name, name.capitalize())
+
+
+def level_label(level: int, names: Sequence[str]) -> str:
+    """`② Parameters`; level 0 is the reference."""
+    if level == 0:
+        return "reference"
+    return f"{LEVEL_MARKS[level]} {level_title(names[level - 1])}"
+
+
+# -- predictions --------------------------------------------------------------------------------
+
+
+def complexity_figure(
+    prediction: Prediction | None,
+    known: Mapping[str, float],
+    measure: str,
+    reference_seconds: float | None,
+) -> str:
+    """The complexity in the session's own unit: seconds per epoch, parameters or MACs.
+
+    known: `params` and `macs` of the network.  reference_seconds: an epoch of the reference on
+    this machine; where it is not known, f_c itself is given (`×1.20` of the reference).
+    """
+    if measure != "seconds":
+        return big(known.get(measure))
+    if prediction is None:
+        return DASH
+    if reference_seconds is None:
+        return f"×{prediction.complexity:.2f}"
+    return seconds(prediction.complexity * reference_seconds)
+
+
+def reference_seconds(trials: Iterable[Trial]) -> float | None:
+    """Seconds of an epoch of the reference network, as last measured; None before any was."""
+    found = None
+    for trial in trials:
+        if trial.reference_seconds is not None:
+            found = trial.reference_seconds
+        elif trial.level == 0 and trial.seconds_per_epoch is not None:
+            found = trial.seconds_per_epoch
+    return found
+
+
+def verdict(prediction: Prediction, measured: float) -> str:
+    """How a measurement sits with the prediction of it: ✓ within 2σ, ▲ worse, ▼ better."""
+    if abs(measured - prediction.mean) <= 2 * prediction.predictive_std:
+        return "✓"
+    return "▲" if measured > prediction.mean else "▼"

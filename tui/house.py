@@ -1,0 +1,151 @@
+"""Where the console's sessions live: everything that it asks of the engine passes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ..engine.advisor import Proposal, Ranking
+    from ..engine.desk import SessionSummary
+    from ..engine.space import Space
+    from ..sessions.records import (
+        Config,
+        DataSource,
+        Decision,
+        Measure,
+        Prediction,
+        Session,
+        StopMode,
+    )
+    from ..sessions.store import Snapshot
+
+
+class DeskLike(Protocol):
+    """One open session, as `engine.desk.Desk` offers it."""
+
+    folder: Path
+    space: Space
+
+    def refresh(self) -> Snapshot: ...
+    def rank(
+        self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10
+    ) -> Ranking: ...
+    def accept(self, proposal: Proposal, reason: str = "") -> Decision: ...
+    def submit(
+        self,
+        config: Config,
+        prediction: Prediction | None,
+        *,
+        kind: Literal["edit", "new"],
+        reason: str = "",
+    ) -> Decision: ...
+    def reject(self, proposal: Proposal, reason: str = "") -> Decision: ...
+    def repeat(self, number: int, reason: str = "") -> Decision: ...
+    def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision: ...
+    def resume(self, number: int) -> Decision: ...
+    def undo(self) -> Decision: ...
+    def advance(self, number: int | None = None) -> Decision: ...
+    def reopen(self, level: int, number: int | None = None) -> Decision: ...
+    def set_wc(self, wc: float) -> Decision: ...
+    def autopilot(
+        self,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        levels: Literal["this", "all"] = "this",
+    ) -> Decision: ...
+    def takeover(self) -> Decision: ...
+    def start_engine(self) -> None: ...
+    def log_tail(self, lines: int = 20) -> str: ...
+    def export(self, path: Path) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a new session is asked for; `engine.desk.create` checks it against the data."""
+
+    name: str
+    data: DataSource
+    wc: float
+    measure: Measure
+    epochs: int
+    seed: int
+    features: int
+    macs_cap: float
+    domains: Mapping[str, str]
+    trials_per_level: int
+
+
+class House(Protocol):
+    """All sessions of one home.  Every call may take long: make it in a thread."""
+
+    home: Path
+
+    def summaries(self) -> Sequence[SessionSummary]: ...
+    def create(self, setup: Setup) -> None: ...
+    def delete(self, name: str) -> object: ...
+    def restore(self, token: Any) -> None: ...
+    def open(self, name: str) -> DeskLike: ...
+    def session(self, name: str) -> Session: ...
+
+
+class Sessions:
+    """The sessions under `home`.  The engine's modules are imported by the first call."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def summaries(self) -> Sequence[SessionSummary]:
+        """One line for each session."""
+        from ..engine import desk
+
+        return desk.summaries(self.home)
+
+    def create(self, setup: Setup) -> None:
+        """Make a session, its data read and checked.  Raises SetupError, StoreError."""
+        from ..engine import desk
+
+        desk.create(
+            self.home,
+            setup.name,
+            setup.data,
+            wc=setup.wc,
+            measure=setup.measure,
+            epochs=setup.epochs,
+            seed=setup.seed,
+            features=setup.features,
+            macs_cap=setup.macs_cap,
+            domains=dict(setup.domains),
+            trials_per_level=setup.trials_per_level,
+        )
+
+    def delete(self, name: str) -> object:
+        """Move a session to the trash; gives what `restore` wants."""
+        from ..engine import desk
+
+        return desk.delete(self.home, name)
+
+    def restore(self, token: Any) -> None:
+        """Bring a deleted session back."""
+        from ..engine import desk
+
+        desk.restore(self.home, token)
+
+    def open(self, name: str) -> DeskLike:
+        """Open a session.  Raises StoreError."""
+        from ..engine.desk import Desk
+        from ..sessions import store
+
+        return Desk(store.folder(self.home, name))
+
+    def session(self, name: str) -> Session:
+        """What a session was set up with."""
+        desk = self.open(name)
+        try:
+            return desk.refresh().session
+        finally:
+            desk.close()

@@ -1,0 +1,472 @@
+"""A chart in terminal cells: `raster` draws into a grid of cells, `Chart` puts the grid on screen.
+
+A cell has one foreground and one background.  A band is background, its edges smoothed by the
+blocks ▁▂▃▄▅▆▇; lines are braille foreground; marks and labels are characters over both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.color import Color
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+Array = NDArray[np.float64]
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+SHADE = "░"
+_BRAILLE = 0x2800
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""The bit of each braille dot, by row and column within a cell."""
+
+
+class Cell(NamedTuple):
+    """One character with its ink and its ground, both by role."""
+
+    char: str = " "
+    ink: str = ""
+    ground: str = ""
+
+
+EMPTY = Cell()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis spans, and its labelled ticks (value, label)."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...] = ()
+
+    def share(self, value: float) -> float:
+        """Where a value stands on the axis: 0 at its low end, 1 at its high end."""
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two curves over xs, all of shape (n,), xs ascending."""
+
+    xs: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Line:
+    """A polyline in braille dots; `dashed` leaves every other stretch out."""
+
+    xs: Sequence[float] | Array
+    ys: Sequence[float] | Array
+    ink: str = "mean"
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A character at a point, with a whisker `spread` up and down where that is above 0."""
+
+    x: float
+    y: float
+    char: str = "●"
+    ink: str = "trial"
+    label: str = ""
+    spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar from the floor to `value`, with a whisker from low to high."""
+
+    x: float
+    value: float
+    low: float
+    high: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """All that a chart shows.  Later marks lie over earlier ones."""
+
+    x: Axis
+    y: Axis
+    band: Band | None = None
+    lines: tuple[Line, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
+    """An axis around the values with about `ticks` round numbers on it."""
+    listed = [v for v in values if math.isfinite(v)]
+    low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
+    if high - low < 1e-9 * max(abs(high), 1e-3):
+        low, high = low - 0.5 * (abs(low) or 1.0) * 0.1, high + 0.5 * (abs(high) or 1.0) * 0.1
+    room = (high - low) * margin
+    low, high = low - room, high + room
+    raw = (high - low) / max(ticks, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return Axis(
+        low,
+        high,
+        tuple(
+            (at * step, f"{at * step:.{digits}f}")
+            for at in range(first, math.floor(high / step) + 1)
+        ),
+    )
+
+
+class _Canvas:
+    """The cells of a plot while it is drawn; row 0 is the top."""
+
+    def __init__(self, plot: Plot, width: int, height: int, shade: bool) -> None:
+        self.plot = plot
+        self.gutter = max((len(label) for _, label in plot.y.ticks), default=0) + 1
+        self.width = max(width - self.gutter, 1)
+        self.height = max(height - 1, 1)
+        self.shade = shade
+        self.chars = np.full((self.height, self.width), " ", dtype="<U1")
+        self.inks = np.full((self.height, self.width), "", dtype=object)
+        self.grounds = np.full((self.height, self.width), "", dtype=object)
+
+    def column(self, x: float) -> float:
+        return self.plot.x.share(x) * (self.width - 1)
+
+    def row(self, y: float) -> float:
+        return (1 - self.plot.y.share(y)) * (self.height - 1)
+
+    def put(self, row: int, column: int, char: str, ink: str) -> None:
+        if 0 <= row < self.height and 0 <= column < self.width:
+            self.chars[row, column] = char
+            self.inks[row, column] = ink
+
+    def fill(self, columns: Sequence[int] | range, low: Array, high: Array, role: str) -> None:
+        """Fill each column from `low` to `high`, heights in cells above the floor."""
+        for column, bottom, top in zip(columns, low, high, strict=True):
+            bottom, top = max(float(bottom), 0.0), min(float(top), float(self.height))
+            if top <= bottom:
+                continue
+            for level in range(int(bottom), min(math.ceil(top), self.height)):
+                row = self.height - 1 - level
+                filled_to = min(top - level, 1.0)
+                filled_from = max(bottom - level, 0.0)
+                if self.shade:
+                    if filled_to - filled_from >= 0.5:
+                        self.put(row, column, SHADE, role)
+                    continue
+                eighths = round(filled_to * 8), round(filled_from * 8)
+                if eighths == (8, 0):
+                    self.grounds[row, column] = role
+                elif eighths[1] == 0 and eighths[0]:
+                    self.put(row, column, BLOCKS[eighths[0]], role)
+                elif eighths[0] == 8 and eighths[1] < 8:
+                    # a lower block of the empty ground over the filled cell
+                    self.grounds[row, column] = role
+                    self.put(row, column, BLOCKS[eighths[1]], "ground")
+                elif eighths[0] - eighths[1] >= 4:
+                    self.grounds[row, column] = role
+
+    def heights(self, values: Array) -> Array:
+        """Values as heights above the floor, in cells; a row's value is at its middle."""
+        low, high = self.plot.y.low, self.plot.y.high
+        shares = (values - low) / (high - low)
+        return shares * (self.height - 1) + 0.5
+
+    def band(self, band: Band) -> None:
+        columns = range(self.width)
+        first, last = self.column(float(band.xs[0])), self.column(float(band.xs[-1]))
+        columns = range(max(math.floor(first), 0), min(math.ceil(last) + 1, self.width))
+        span = self.plot.x.high - self.plot.x.low
+        at = self.plot.x.low + np.asarray(columns) / max(self.width - 1, 1) * span
+        low = self.heights(np.interp(at, band.xs, band.low))
+        high = self.heights(np.interp(at, band.xs, band.high))
+        # a band thinner than a line is still shown
+        self.fill(
+            columns,
+            np.minimum(low, (low + high) / 2 - 0.5),
+            np.maximum(high, (low + high) / 2 + 0.5),
+            "band",
+        )
+
+    def line(self, line: Line) -> None:
+        xs = np.array([self.column(float(x)) for x in line.xs]) * 2 + 0.5
+        ys = np.array([self.row(float(y)) for y in line.ys]) * 4 + 1.5
+        dots = np.zeros((self.height, self.width), dtype=np.int64)
+        for i in range(len(xs) - 1):
+            steps = int(max(abs(xs[i + 1] - xs[i]), abs(ys[i + 1] - ys[i]))) + 2
+            steps = min(steps, 8 * (self.width + self.height))
+            xx = np.rint(np.linspace(xs[i], xs[i + 1], steps)).astype(int)
+            yy = np.rint(np.linspace(ys[i], ys[i + 1], steps)).astype(int)
+            inside = (xx >= 0) & (xx < 2 * self.width) & (yy >= 0) & (yy < 4 * self.height)
+            if line.dashed:
+                inside &= (xx // 4) % 2 == 0
+            xx, yy = xx[inside], yy[inside]
+            np.bitwise_or.at(dots, (yy // 4, xx // 2), _DOTS[yy % 4, xx % 2])
+        for row, column in zip(*np.nonzero(dots), strict=True):
+            before = self.chars[row, column]
+            if before in BLOCKS[1:-1] and not self.shade:
+                # an edge of the band gives way to the line: keep the ground of its larger part
+                if self.inks[row, column] != "ground":
+                    full = BLOCKS.index(before) >= 4
+                    self.grounds[row, column] = self.inks[row, column] if full else ""
+                elif BLOCKS.index(before) > 4:
+                    self.grounds[row, column] = ""
+            merged = int(dots[row, column])
+            if (
+                before
+                and _BRAILLE <= ord(before) < _BRAILLE + 256
+                and self.inks[row, column] == line.ink
+            ):
+                merged |= ord(before) - _BRAILLE
+            self.put(int(row), int(column), chr(_BRAILLE + merged), line.ink)
+
+    def bar(self, bar: Bar) -> None:
+        half = bar.width / 2
+        first = round(self.column(bar.x - half))
+        last = max(round(self.column(bar.x + half)), first)
+        columns = range(max(first, 0), min(last + 1, self.width))
+        top = self.heights(np.array([bar.value]))
+        self.fill(columns, np.zeros(len(columns)), np.repeat(top, len(columns)), "bar")
+        middle = round(self.column(bar.x))
+        low, high = round(self.row(bar.low)), round(self.row(bar.high))
+        for row in range(max(high, 0), min(low, self.height - 1) + 1):
+            char = "┬" if row == high else "┴" if row == low else "│"
+            self._over(row, middle, char, "whisker")
+
+    def mark(self, mark: Mark) -> None:
+        row, column = round(self.row(mark.y)), round(self.column(mark.x))
+        if mark.spread > 0:
+            top, bottom = (
+                round(self.row(mark.y + mark.spread)),
+                round(self.row(mark.y - mark.spread)),
+            )
+            for at in range(max(top, 0), min(bottom, self.height - 1) + 1):
+                char = "┬" if at == top else "┴" if at == bottom else "│"
+                self._over(at, column, char, "whisker")
+        self._over(row, column, mark.char, mark.ink)
+        start = column + 1
+        if start + len(mark.label) > self.width:
+            start = column - len(mark.label)
+        for offset, char in enumerate(mark.label):
+            self._over(row, start + offset, char, "label")
+
+    def _over(self, row: int, column: int, char: str, ink: str) -> None:
+        """Write over a smoothed edge without losing the ground of its larger part."""
+        if not (0 <= row < self.height and 0 <= column < self.width):
+            return
+        before = self.chars[row, column]
+        if before in BLOCKS[1:-1] and not self.shade:
+            index = BLOCKS.index(before)
+            role = self.inks[row, column]
+            if role == "ground":
+                self.grounds[row, column] = "" if index > 4 else self.grounds[row, column]
+            elif index >= 4:
+                self.grounds[row, column] = role
+        self.put(row, column, char, ink)
+
+    def finish(self) -> list[list[Cell]]:
+        """The cells with the axes around them."""
+        labels = {
+            min(max(round(self.row(v)), 0), self.height - 1): text for v, text in self.plot.y.ticks
+        }
+        rows: list[list[Cell]] = []
+        for row in range(self.height):
+            text = labels.get(row, "").rjust(self.gutter - 1)
+            edge = "┤" if row in labels else "│"
+            cells = [Cell(char, "label") for char in text] + [Cell(edge, "axis")]
+            cells += [
+                Cell(str(char), ink, ground)
+                for char, ink, ground in zip(
+                    self.chars[row], self.inks[row], self.grounds[row], strict=True
+                )
+            ]
+            rows.append(cells)
+        rows.append(self._x_labels())
+        return rows
+
+    def _x_labels(self) -> list[Cell]:
+        line = [" "] * (self.gutter + self.width)
+        taken = -1
+        for value, text in self.plot.x.ticks:
+            middle = self.gutter + round(self.column(value))
+            start = min(max(middle - len(text) // 2, 0), len(line) - len(text))
+            if start <= taken or start < 0:
+                continue
+            line[start : start + len(text)] = text
+            taken = start + len(text)
+        return [Cell(char, "label") for char in line]
+
+
+def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[list[Cell]]:
+    """Draw a plot into `size` (width, height) cells; the last row holds the labels of x.
+
+    shade: draw bands and bars as ░ in the foreground, for terminals without colour.
+    """
+    width, height = size
+    if width < 4 or height < 2:
+        return [[EMPTY] * width for _ in range(height)]
+    canvas = _Canvas(plot, width, height, shade)
+    if plot.band is not None:
+        canvas.band(plot.band)
+    for bar in plot.bars:
+        canvas.bar(bar)
+    for line in plot.lines:
+        canvas.line(line)
+    for mark in plot.marks:
+        canvas.mark(mark)
+    return [row[:width] for row in canvas.finish()]
+
+
+class Chart(Widget):
+    """A plot on screen; says which point of it was clicked."""
+
+    ROLES: ClassVar[tuple[str, ...]] = (
+        "axis",
+        "label",
+        "mean",
+        "band",
+        "bar",
+        "whisker",
+        "trial",
+        "selected",
+        "front",
+        "faint",
+    )
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in ROLES}
+    DEFAULT_CSS = """
+    Chart {
+        height: 1fr;
+        .chart--axis { color: $foreground 30%; }
+        .chart--label { color: $foreground 65%; }
+        .chart--mean { color: $primary; text-style: bold; }
+        .chart--band { color: $primary 28%; }
+        .chart--bar { color: $primary 45%; }
+        .chart--whisker { color: $foreground 80%; }
+        .chart--trial { color: $secondary; }
+        .chart--selected { color: $foreground; text-style: bold; }
+        .chart--front { color: $success; }
+        .chart--faint { color: $foreground 45%; }
+    }
+    """
+    plot: reactive[Plot | None] = reactive(None)
+
+    class Clicked(Message):
+        """A cell of the plot was clicked: the values of x and y there."""
+
+        def __init__(self, chart: Chart, x: float, y: float) -> None:
+            super().__init__()
+            self.chart = chart
+            self.x = x
+            self.y = y
+
+        @property
+        def control(self) -> Chart:
+            """The chart."""
+            return self.chart
+
+    def __init__(self, *, id: str | None = None, empty: str = "") -> None:
+        super().__init__(id=id)
+        self.empty = empty
+        self._drawn: tuple[object, ...] = ()
+        self._strips: list[Strip] = []
+
+    def watch_plot(self) -> None:
+        """A new plot is drawn at the next repaint."""
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """A new theme has other colours."""
+        self._drawn = ()
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the drawn plot."""
+        size = self.size
+        wanted = (self.plot, size, self.empty)
+        if self._drawn != wanted or not self._drawn:
+            self._strips = self._draw(size)
+            self._drawn = wanted
+        return self._strips[y] if y < len(self._strips) else Strip.blank(size.width)
+
+    def _draw(self, size: Size) -> list[Strip]:
+        ground = self.background_colors[1]
+        if self.plot is None:
+            style = Style.from_color(self._colour("label", ground).rich_color, ground.rich_color)
+            lines = [self.empty.center(size.width)[: size.width]]
+            above = max(size.height // 2 - 1, 0)
+            blank = Strip([Segment(" " * size.width, style)], size.width)
+            return (
+                [blank] * above
+                + [Strip([Segment(lines[0], style)], size.width)]
+                + [blank] * (size.height - above - 1)
+            )
+        rows = raster(self.plot, (size.width, size.height), shade=self.app.no_color)
+        styles: dict[tuple[str, str], Style] = {}
+        strips: list[Strip] = []
+        for row in rows:
+            segments: list[Segment] = []
+            text, kind = "", ("", "")
+            for cell in row:
+                this = (cell.ink, cell.ground)
+                if this != kind and text:
+                    segments.append(Segment(text, self._style(kind, styles, ground)))
+                    text = ""
+                kind = this
+                text += cell.char
+            segments.append(Segment(text, self._style(kind, styles, ground)))
+            strips.append(Strip(segments, len(row)))
+        return strips
+
+    def _colour(self, role: str, ground: Color) -> Color:
+        if role in ("", "ground"):
+            return ground
+        return ground + self.get_component_styles(f"chart--{role}").color
+
+    def _style(
+        self, kind: tuple[str, str], styles: dict[tuple[str, str], Style], ground: Color
+    ) -> Style:
+        if kind not in styles:
+            ink, under = kind
+            behind = self._colour(under, ground)
+            bold = ink in self.ROLES and self.get_component_styles(f"chart--{ink}").text_style.bold
+            styles[kind] = Style(
+                color=self._colour(ink, ground if ink in ("band", "bar") else behind).rich_color
+                if ink != "ground"
+                else ground.rich_color,
+                bgcolor=behind.rich_color,
+                bold=bool(bold),
+            )
+        return styles[kind]
+
+    def on_click(self, event: events.Click) -> None:
+        """Say where the plot was clicked."""
+        if self.plot is None:
+            return
+        canvas = _Canvas(self.plot, self.size.width, self.size.height, shade=False)
+        column, row = event.x - canvas.gutter, event.y
+        if column < 0 or row >= canvas.height:
+            return
+        x = self.plot.x.low + column / max(canvas.width - 1, 1) * (
+            self.plot.x.high - self.plot.x.low
+        )
+        y = self.plot.y.high - row / max(canvas.height - 1, 1) * (
+            self.plot.y.high - self.plot.y.low
+        )
+        self.post_message(self.Clicked(self, x, y))

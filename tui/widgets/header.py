@@ -1,0 +1,96 @@
+"""The first lines of every screen of a session: its name and standing, and its levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from .. import format as words
+from .frame import SplitLine
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Ranking
+    from ...engine.search import LevelStanding
+    from ...sessions.records import Trial
+    from ...sessions.store import Snapshot
+
+
+def engine_words(snapshot: Snapshot) -> Content:
+    """`engine ● 1 training, 2 queued`: what is at work, in words and with a mark."""
+    running = sum(trial.state == "running" for trial in snapshot.trials)
+    waiting = sum(trial.state in ("queued", "interrupted") for trial in snapshot.trials)
+    paused = sum(trial.state == "paused" for trial in snapshot.trials)
+    parts = []
+    if running:
+        parts.append(f"{running} training")
+    if waiting:
+        parts.append(f"{waiting} queued")
+    if paused:
+        parts.append(f"{paused} paused")
+    if snapshot.read_only:
+        return Content("read-only")
+    pilot = snapshot.session.autopilot
+    lead = [("autopilot  ", "bold $secondary")] if pilot is not None else []
+    if snapshot.engine.alive:
+        mark = ("● ", "$success" if running else "$foreground 60%")
+        return Content.assemble(*lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle")
+    return Content.assemble(
+        *lead, ("engine ", "$foreground 70%"), ("○ ", "$warning"), ", ".join(parts) or "at rest"
+    )
+
+
+class SessionLine(SplitLine):
+    """` lcsearch   fashion · w_c 0.10 · f* 0.149 · best measured 0.1421 (trial 17)`."""
+
+    DEFAULT_CSS = """
+    SessionLine { background: $panel; }
+    """
+
+    def show(
+        self, snapshot: Snapshot | None, ranking: Ranking | None, best: tuple[Trial, float] | None
+    ) -> None:
+        """Show how the session stands.  best: the best measured trial and its f."""
+        if snapshot is None:
+            self.left = Content.styled("lcsearch", "bold $primary")
+            self.right = Content()
+            return
+        session = snapshot.session
+        figures = [session.name, f"w_c {words.weight(session.wc)}"]
+        figures.append(f"f* {words.f_value(ranking.incumbent if ranking else None)}")
+        if best is not None:
+            trial, value = best
+            figures.append(f"best measured {words.f_measured(value)} (trial {trial.number})")
+        self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", " · ".join(figures))
+        self.right = engine_words(snapshot)
+
+
+class LevelsBar(Widget):
+    """` ① Structure ✓ 14 trials  ▸  ② Parameters  6 / 12  ▸  …`, shorter where room is short."""
+
+    DEFAULT_CSS = """
+    LevelsBar { height: 1; padding: 0 1; color: $foreground 55%; }
+    """
+    standings: reactive[tuple[LevelStanding, ...]] = reactive(())
+
+    def render(self) -> Content:
+        """The levels, the present one bold."""
+        for short in (False, True):
+            parts: list[Content] = []
+            for level in self.standings:
+                mark = words.LEVEL_MARKS[level.level]
+                title = words.level_title(level.name)
+                if level.state == "current":
+                    text = f"{mark} {title}  {level.trials} / {level.limit}"
+                    parts.append(Content.styled(text, "bold $foreground"))
+                elif level.state == "done":
+                    tail = f" {level.trials}" if short else f" {words.plural(level.trials, 'trial')}"
+                    parts.append(Content.assemble(f"{mark} {title} ", ("✓", "$success"), tail))
+                else:
+                    parts.append(Content(mark if short else f"{mark} {title}"))
+            line = Content(" ▸ " if short else "  ▸  ").join(parts)
+            if line.cell_length <= self.content_size.width:
+                break
+        return line
