@@ -1,0 +1,326 @@
+"""The trainer as a real process: trains, stops, pauses, resumes, fails well, ends with its input."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from lcsearch.engine import cnn
+from lcsearch.engine.protocol import Load, Stop, Train, replies
+from lcsearch.sessions.records import DataSource
+
+COMMAND = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer", "--threads", "1"]
+PATIENCE = 90.0
+REFERENCE = cnn.reference((1, 8, 8), 10)
+
+
+class Process:
+    """A trainer and what it says, read by a thread so that no test can hang."""
+
+    def __init__(self, folder, *options):
+        self.folder = folder
+        self.log = (folder / "trainer.log").open("wb")
+        self.child = subprocess.Popen(
+            [*COMMAND, *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.child.stdout:
+            self.lines.put(line)
+        self.lines.put("")
+
+    def send(self, command):
+        self.child.stdin.write(command.model_dump_json() + "\n")
+        self.child.stdin.flush()
+
+    def reply(self):
+        line = self.lines.get(timeout=PATIENCE)
+        assert line, "the trainer has ended"
+        return replies.validate_json(line)
+
+    def replies_until(self, *kinds):
+        said = [self.reply()]
+        while said[-1].kind not in kinds:
+            said.append(self.reply())
+        return said
+
+    def train(self, name="t", trial=1, attempt=1, epochs=3, **change):
+        self.send(
+            Train(
+                trial=trial,
+                attempt=attempt,
+                config=REFERENCE | change,
+                reference=REFERENCE,
+                seed=5,
+                epochs=epochs,
+                features=4,
+                checkpoint=str(self.folder / f"{name}.pt"),
+                lock=str(self.folder / f"{name}.lock"),
+            )
+        )
+
+    def until_end(self):
+        return self.replies_until("finished", "failed", "ended")
+
+    def close(self):
+        self.child.stdin.close()
+        code = self.child.wait(PATIENCE)
+        self.log.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory):
+    """One warm trainer on the digits, for every test that leaves it alive."""
+    process = Process(tmp_path_factory.mktemp("warm"), "--dtype", "float32")
+    process.send(Load(data=DataSource(spec="digits")))
+    ready = process.reply()
+    assert ready.kind == "ready", ready
+    process.ready = ready
+    yield process
+    assert process.close() == 0
+
+
+def curve(said):
+    epochs = [r.epoch for r in said if r.kind == "epoch"]
+    return [(e.epoch, e.train_loss, e.val_accuracy) for e in epochs]
+
+
+def test_it_says_what_it_has_read_and_where_it_trains(trainer):
+    summary, machine = trainer.ready.summary, trainer.ready.machine
+    assert (*summary.shape, summary.classes) == (1, 8, 8, 10)
+    assert (machine.device, machine.threads, machine.dtype) == ("cpu", 1, "float32")
+    assert machine.processor
+
+
+def test_a_trial_from_start_to_end(trainer):
+    trainer.train("whole", epochs=3)
+    started, *epochs, finished = trainer.until_end()
+    assert started.kind == "started"
+    assert started.epochs == ()
+    assert [r.epoch.epoch for r in epochs] == [1, 2, 3]
+    laid = cnn.network(REFERENCE, (1, 8, 8), 10)
+    assert (finished.params, finished.macs) == (laid.params, laid.macs)
+    assert finished.error == pytest.approx(1 - max(r.epoch.val_accuracy for r in epochs))
+    warm = [r.epoch.seconds for r in epochs[1:]]
+    assert min(warm) <= finished.seconds_per_epoch <= max(warm)
+    assert finished.reference_seconds > 0
+    assert (finished.trial, finished.attempt) == (1, 1)
+
+
+def test_a_finished_checkpoint_is_finished_at_once(trainer):
+    trainer.train("again", epochs=2)
+    first = trainer.until_end()
+    trainer.train("again", epochs=2, attempt=2)
+    started, finished = trainer.until_end()
+    assert started.epochs == tuple(r.epoch for r in first if r.kind == "epoch")
+    assert finished.kind == "finished"
+    assert finished.attempt == 2
+    assert finished.error == first[-1].error
+    assert finished.seconds_per_epoch == first[-1].seconds_per_epoch
+
+
+def test_stop_now_ends_within_the_epoch(trainer):
+    trainer.train("now", trial=7, epochs=100000, channels=[64, 64, 64, 64])
+    assert trainer.reply().kind == "started"
+    trainer.send(Stop(trial=7, attempt=1, mode="now"))
+    said = trainer.until_end()
+    assert said[-1].kind == "ended"
+    assert not said[-1].paused
+    assert len(said) <= 2
+
+
+def test_stop_after_this_epoch(trainer):
+    trainer.train("after", trial=8, epochs=100000)
+    trainer.replies_until("epoch")
+    trainer.send(Stop(trial=8, attempt=1, mode="epoch"))
+    said = trainer.until_end()
+    assert (said[-1].kind, said[-1].paused) == ("ended", False)
+
+
+def test_pause_and_resume_give_what_no_pause_gives(trainer):
+    trainer.train("unbroken", trial=9, epochs=12)
+    whole = trainer.until_end()
+    trainer.train("paused", trial=9, epochs=12)
+    said = trainer.replies_until("epoch")
+    trainer.send(Stop(trial=9, attempt=1, mode="pause"))
+    said += trainer.until_end()
+    assert (said[-1].kind, said[-1].paused) == ("ended", True)
+    trainer.train("paused", trial=9, attempt=2, epochs=12)
+    more = trainer.until_end()
+    assert more[-1].kind == "finished"
+    assert list(more[0].epochs) == [r.epoch for r in said if r.kind == "epoch"]
+    assert more[1].epoch.resumed
+    assert curve(said) + curve(more) == curve(whole)
+
+
+def test_a_stop_for_another_attempt_is_not_heard(trainer):
+    trainer.send(Stop(trial=10, attempt=1, mode="now"))
+    trainer.train("stale", trial=10, attempt=2, epochs=1)
+    assert trainer.until_end()[-1].kind == "finished"
+
+
+def test_a_stop_that_arrives_before_its_trial_is_heard(trainer):
+    trainer.send(Stop(trial=11, attempt=1, mode="now"))
+    trainer.train("early", trial=11, epochs=5)
+    assert [r.kind for r in trainer.until_end()] == ["started", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        ({"learning_rate": 1e18, "batch_norm": [False] * 4}, "diverged", "learning_rate"),
+        ({"groups": [1, 3, 1, 1]}, "exception", "groups[1]"),
+        ({"channels": None}, "exception", "TypeError"),
+    ],
+)
+def test_a_trial_that_fails_leaves_the_trainer_alive(trainer, change, kind, said):
+    trainer.train(f"fails-{kind}-{said}", trial=12, **change)
+    failed = trainer.until_end()[-1]
+    assert (failed.kind, failed.trial, failed.failure.kind) == ("failed", 12, kind)
+    assert said in failed.failure.message
+    trainer.train(f"after-{kind}-{said}", trial=13, epochs=1)
+    assert trainer.until_end()[-1].kind == "finished"
+
+
+def test_a_damaged_checkpoint_fails_its_trial(trainer):
+    path = trainer.folder / "damaged.pt"
+    path.write_bytes(b"PK\x03\x04 no checkpoint")
+    trainer.train("damaged", trial=14)
+    failed = trainer.until_end()[-1]
+    assert failed.failure.kind == "checkpoint"
+    assert str(path) in failed.failure.message
+
+
+def test_another_attempt_waits_for_the_lock(trainer):
+    lock = FileLock(trainer.folder / "held.lock")
+    lock.acquire()
+    trainer.train("held", trial=15, attempt=2, epochs=1)
+    with pytest.raises(queue.Empty):
+        trainer.lines.get(timeout=0.5)
+    lock.release()
+    assert trainer.until_end()[-1].kind == "finished"
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="needs Linux resource limits")
+def test_a_trial_that_runs_out_of_memory_leaves_the_trainer_alive(trainer):
+    process = psutil.Process(trainer.child.pid)
+    limits = process.rlimit(psutil.RLIMIT_AS)
+    process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + 300 * 2**20, limits[1]))
+    try:
+        trainer.train("huge", trial=16, channels=[4096] * 4, kernel=[7] * 4)
+        failed = trainer.until_end()[-1]
+    finally:
+        process.rlimit(psutil.RLIMIT_AS, limits)
+    assert failed.failure.kind == "memory"
+    assert "batch_size" in failed.failure.message
+    trainer.train("after-huge", trial=17, epochs=1)
+    assert trainer.until_end()[-1].kind == "finished"
+
+
+def test_data_that_cannot_be_used_are_refused_and_others_taken_after(trainer):
+    trainer.send(Load(data=DataSource(spec="nothing")))
+    refused = trainer.reply()
+    assert refused.kind == "refused"
+    assert "'nothing'" in refused.message
+    trainer.send(Load(data=DataSource(spec="digits"), fingerprint="0" * 64))
+    assert "have changed" in trainer.reply().message
+    known = trainer.ready.summary.fingerprint
+    trainer.send(Load(data=DataSource(spec="digits"), fingerprint=known))
+    assert trainer.reply().summary.fingerprint == known
+
+
+def test_it_ends_with_its_input_in_the_middle_of_an_epoch(tmp_path):
+    process = Process(tmp_path)
+    process.send(Load(data=DataSource(spec="digits")))
+    process.train("long", epochs=100000, channels=[256] * 4, kernel=[7] * 4)
+    process.replies_until("started")
+    began = time.monotonic()
+    assert process.close() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_killed_it_goes_on_from_its_checkpoint(tmp_path):
+    """Killed somewhere in its second epoch, and held to the losses of an unbroken run."""
+    said, attempt = [], 0
+    while not said or said[-1].kind != "finished":
+        attempt += 1
+        process = Process(tmp_path, "--dtype", "float32")
+        process.send(Load(data=DataSource(spec="digits")))
+        process.train("killed", attempt=attempt, epochs=3)
+        said = process.replies_until("epoch", "finished")
+        if attempt < 2:
+            os.kill(process.child.pid, signal.SIGKILL)
+            process.child.wait(PATIENCE)
+        else:
+            said += process.until_end()
+            process.train("unbroken", epochs=3)
+            unbroken = process.until_end()
+            assert process.close() == 0
+    brought = next(r for r in said if r.kind == "started").epochs
+    assert len(brought) >= 1
+    whole = [(e.epoch, e.train_loss, e.val_accuracy) for e in brought] + curve(said)
+    assert whole == curve(unbroken)
+
+
+def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
+    """Both what Python prints and what C code writes to descriptor 1 go to the log."""
+    code = (
+        "import os, sys, runpy\n"
+        "import lcsearch.engine.training.data as data\n"
+        "read = data.read\n"
+        "def noisy(source):\n"
+        "    print('from python', flush=True); os.write(1, b'from c')\n"
+        "    return read(source)\n"
+        "data.read = noisy\n"
+        "sys.argv = ['trainer', '--probe']\n"
+        "runpy.run_module('lcsearch.engine.training.trainer', run_name='__main__')\n"
+    )
+    load = Load(data=DataSource(spec="digits")).model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=load + "\n", capture_output=True, text=True, check=True
+    )
+    assert replies.validate_json(done.stdout).kind == "ready"
+    assert "from python" in done.stderr
+    assert "from c" in done.stderr
+
+
+def test_a_probe_refuses_before_it_imports_torch(tmp_path):
+    load = Load(data=DataSource(spec=f"idx:{tmp_path / 'none'}")).model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], "--probe"],
+        input=load + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refused = replies.validate_json(done.stdout)
+    assert refused.kind == "refused"
+    assert "no such folder" in refused.message
+    assert "lcsearch.engine.training.data" in done.stderr
+    assert " torch\n" not in done.stderr
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    load = Load(data=DataSource(spec="digits")).model_dump_json()
+    done = subprocess.run(
+        [*COMMAND, "--probe", "--device", "cuda:9"],
+        input=load + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "device cuda:9" in replies.validate_json(done.stdout).message
