@@ -1,4 +1,4 @@
-"""The trainer as a real process: trains, stops, pauses, resumes, fails well, ends with its input."""
+"""The trainer as a real process: trains, stops, pauses, fails well, ends with its input."""
 
 import os
 import queue
