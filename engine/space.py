@@ -339,6 +339,14 @@ class Space:
         kept = {p.name: config[p.name] for p in self.parameters if p.level <= level}
         return self.resized(kept)
 
+    def completed(self, given: Mapping[str, Any], base: Config) -> Config:
+        """What was given, the rest as in `base`; lists that were not given fit the new lengths.
+
+        Unknown names are kept, for `problems` to name.
+        """
+        whole = self.resized({**base, **{n: v for n, v in given.items() if n in self}})
+        return {**whole, **given}
+
     def resized(self, config: Config) -> Config:
         """Per-layer lists trimmed or padded with defaults to their lengths; gaps filled."""
         result: Config = {}
@@ -365,12 +373,11 @@ class Space:
             # a wrong length makes every later list wrong too: say the first thing only
             sound = not (complaint and parameter.length is None)
             found += complaint
-        if found:
-            return found
-        typed: Config = dict(config)
-        for rule in self.rules:
-            found += rule(typed)
-        return found
+        return found or self.broken(dict(config))
+
+    def broken(self, config: Config) -> list[str]:
+        """One sentence for every rule that is broken, every parameter being in its limits."""
+        return [sentence for rule in self.rules for sentence in rule(config)]
 
     def _complaint(self, parameter: Parameter, config: Mapping[str, Any]) -> list[str]:
         name = parameter.name
@@ -578,6 +585,25 @@ class Space:
                 row[position] = scale.unit(value[column.index])
         return row
 
+    def encode_all(self, configs: Sequence[Config]) -> Array:
+        """`encode` of many configurations at once, shape (len(configs), len(columns))."""
+        rows = np.full((len(configs), len(self.columns)), np.nan)
+        position = 0
+        for parameter in self.parameters:
+            unit = _remembered(parameter.scale)
+            name = parameter.name
+            if parameter.length is None:
+                rows[:, position] = [unit(config[name]) for config in configs]
+                position += 1
+                continue
+            width = sum(1 for column in self.columns if column.parameter == name)
+            units = [[unit(entry) for entry in config[name][:width]] for config in configs]
+            lengths = np.array([len(entries) for entries in units])
+            present = np.arange(width) < lengths[:, None]
+            rows[:, position : position + width][present] = [u for row in units for u in row]
+            position += width
+        return rows
+
     # -- domains --------------------------------------------------------------------------------
 
     def narrowed(self, domains: Mapping[str, str]) -> Space:
@@ -685,6 +711,20 @@ def _position(value: float, low: float, high: float, log: bool) -> float:
     if log:
         return (math.log(max(value, 1e-300)) - math.log(low)) / (math.log(high) - math.log(low))
     return (value - low) / (high - low)
+
+
+def _remembered(scale: Domain) -> Callable[[Scalar], float]:
+    """`scale.unit`, worked out once a value; a boolean is another value than 0 or 1."""
+    seen: dict[tuple[type, Scalar], float] = {}
+
+    def unit(value: Scalar) -> float:
+        key = (value.__class__, value)
+        found = seen.get(key)
+        if found is None:
+            found = seen[key] = scale.unit(value)
+        return found
+
+    return unit
 
 
 def _scalar(value: Scalar | list[Scalar]) -> Scalar:

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Scalar = bool | int | float | str
 Config = dict[str, Any]
-"""A decoded point of the search space: every parameter by its name, a `Scalar` or, per layer, a list
-of them.  `Space.validate` checks what comes from outside."""
+"""A decoded point of the search space: every parameter by its name, a `Scalar`, or a list of
+them with one entry a layer.  `Space.validate` checks what comes from outside."""
 
 Measure = Literal["seconds", "params", "macs"]
 Source = Literal["reference", "advisor", "edited", "manual", "autopilot"]

@@ -1,0 +1,336 @@
+"""What a person or a command can do with one session: read it, rank, decide.
+
+The console and the commands stand on this, so that no other path changes a session.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..sessions import exchange
+from ..sessions import store as places
+from ..sessions.records import (
+    OPEN_STATES,
+    Config,
+    DataSource,
+    Decision,
+    Measure,
+    Prediction,
+    Session,
+    StopMode,
+    now,
+)
+from ..sessions.store import Plan, Snapshot, Store, StoreError
+from . import search
+from .cnn import session_space
+from .cnn import space as cnn_space
+from .executors.local import probe
+from .protocol import Refused
+from .space import InvalidDomain
+
+if TYPE_CHECKING:
+    from .advisor import Proposal, Ranking
+
+START_SECONDS = 20.0
+"""How long a new engine may take until it says that it serves."""
+
+
+class SetupError(Exception):
+    """A session that cannot be set up as asked; the message is fit for its user."""
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """One line of the list of sessions.  state: training, idle, or what is wrong with it."""
+
+    name: str
+    created: str = ""
+    data: str = ""
+    level: int = 0
+    trials: int = 0
+    wc: float = 0.0
+    best: float | None = None
+    best_trial: int | None = None
+    state: str = "idle"
+
+
+def create(
+    home: Path,
+    name: str,
+    data: DataSource,
+    *,
+    wc: float = 0.1,
+    measure: Measure = "seconds",
+    epochs: int = 10,
+    seed: int = 0,
+    features: int = 4,
+    macs_cap: float = 8.0,
+    domains: Mapping[str, str] | None = None,
+    trials_per_level: int = 12,
+) -> Path:
+    """Check the data, make a session and queue its reference network; gives its folder.
+
+    Takes seconds: the data are read by a process of their own.  Raises SetupError.
+    """
+    domains = dict(domains or {})
+    try:
+        places.check_name(name)
+        target = home / "sessions" / name
+        if target.exists():
+            raise SetupError(
+                f"session {name!r}: exists already. Choose another name, or delete it first."
+            )
+        # any image will do to check the domains before the data are read
+        cnn_space((1, 8, 8), 10, domains=domains)
+        if not 0 <= wc < 1e6:
+            raise SetupError(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
+        answer = probe(data)
+        if isinstance(answer, Refused):
+            raise SetupError(answer.message)
+        session = Session(
+            name=name,
+            created=now(),
+            data=data,
+            summary=answer.summary,
+            wc=wc,
+            measure=measure,
+            epochs=epochs,
+            seed=seed,
+            features=features,
+            macs_cap=macs_cap,
+            domains=domains,
+            trials_per_level=trials_per_level,
+        )
+        store = Store.create(target, session)
+    except (StoreError, InvalidDomain) as error:
+        raise SetupError(str(error)) from error
+    store.add_trial(search.reference_trial(session, session_space(session)))
+    store.close()
+    return target
+
+
+def summaries(home: Path) -> list[SessionSummary]:
+    """Every session under a home, in one line each; damaged ones say so."""
+    found: list[SessionSummary] = []
+    for name in places.names(home):
+        try:
+            store = Store(home / "sessions" / name)
+        except StoreError as error:
+            found.append(SessionSummary(name=name, state=f"corrupt: {error}"))
+            continue
+        snapshot = store.refresh()
+        store.close()
+        session = snapshot.session
+        best = search.best_measured(snapshot)
+        running = any(t.state == "running" for t in snapshot.trials) and snapshot.engine.alive
+        waiting = any(t.state in OPEN_STATES for t in snapshot.trials)
+        found.append(
+            SessionSummary(
+                name=name,
+                created=session.created.isoformat(),
+                data=session.data.spec,
+                level=session.level,
+                trials=sum(t.state == "done" for t in snapshot.trials),
+                wc=session.wc,
+                best=None if best is None else search.objective(best, session.wc),
+                best_trial=None if best is None else best.number,
+                state="training" if running else "waiting" if waiting else "idle",
+            )
+        )
+    return found
+
+
+delete = places.delete
+restore = places.restore
+
+
+class Desk:
+    """One session at work; every method may be called from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the session in `folder`.  Raises StoreError."""
+        self.folder = folder
+        self._store = Store(folder)
+        self.space = session_space(self._store.refresh().session)
+        self._starting: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """Close the session; an engine at work goes on."""
+        self._store.close()
+
+    def refresh(self) -> Snapshot:
+        """What the session holds now; the same object as before if nothing changed."""
+        return self._store.refresh()
+
+    def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
+        """Rank what could be trained next (up to a second)."""
+        return search.ranking(snapshot, self.space, wc=wc, count=count)
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def _decide(self, plan: Plan) -> Decision:
+        decision = self._store.apply(plan)
+        queued = plan.trial is not None or decision.kind in ("resume", "autopilot")
+        if queued:
+            self.start_engine()
+        return decision
+
+    def accept(self, proposal: Proposal, reason: str = "") -> Decision:
+        """Queue a candidate of the advisor's."""
+        config, prediction = proposal.config, proposal.prediction
+        return self._decide(
+            search.accept(self.refresh(), self.space, config, prediction, reason=reason)
+        )
+
+    def submit(
+        self,
+        config: Config,
+        prediction: Prediction | None,
+        *,
+        kind: Literal["edit", "new"],
+        reason: str = "",
+    ) -> Decision:
+        """Queue a network of the person's own.  Raises InvalidConfig."""
+        return self._decide(
+            search.submit(self.refresh(), self.space, config, prediction, kind=kind, reason=reason)
+        )
+
+    def reject(self, proposal: Proposal, reason: str = "") -> Decision:
+        """Take a candidate out of the ranking."""
+        return self._decide(
+            search.reject(self.refresh(), proposal.config, proposal.prediction, reason)
+        )
+
+    def repeat(self, number: int, reason: str = "") -> Decision:
+        """Train a trial's network again with another seed."""
+        return self._decide(search.repeat(self.refresh(), self.space, number, reason))
+
+    def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision:
+        """Stop or pause a running trial, or withdraw one that waits."""
+        return self._decide(search.stop(self.refresh(), number, mode, reason))
+
+    def resume(self, number: int) -> Decision:
+        """Let a paused trial go on."""
+        return self._decide(search.resume(self.refresh(), number))
+
+    def undo(self) -> Decision:
+        """Undo the last decision that can still be undone."""
+        return self._decide(search.undo(self.refresh()))
+
+    def advance(self, number: int | None = None) -> Decision:
+        """Go on to the next level from this trial's network (the best one if None)."""
+        snapshot = self.refresh()
+        return self._decide(search.advance(snapshot, self._carried(snapshot, number)))
+
+    def reopen(self, level: int, number: int | None = None) -> Decision:
+        """Search an earlier level again, from this trial's network (the best one if None)."""
+        snapshot = self.refresh()
+        return self._decide(search.reopen(snapshot, level, self._carried(snapshot, number)))
+
+    def _carried(self, snapshot: Snapshot, number: int | None) -> int | None:
+        if number is not None or len(search.observations(snapshot)) < 2:
+            return number
+        return self.rank(snapshot, count=1).incumbent_number
+
+    def set_wc(self, wc: float) -> Decision:
+        """Change the trade-off; nothing is trained again."""
+        return self._decide(search.set_wc(self.refresh(), wc))
+
+    def autopilot(
+        self,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        levels: Literal["this", "all"] = "this",
+    ) -> Decision:
+        """Let the engine accept the best candidate by itself."""
+        return self._decide(
+            search.autopilot(self.refresh(), trials=trials, minutes=minutes, levels=levels)
+        )
+
+    def takeover(self) -> Decision:
+        """Take the wheel back from the autopilot."""
+        return self._decide(search.takeover(self.refresh()))
+
+    # -- the engine -----------------------------------------------------------------------------
+
+    def start_engine(self) -> None:
+        """Start an engine unless one serves, and wait until it does.
+
+        Raises StoreError with the last lines of its log if it cannot start.
+        """
+        if self._serving():
+            return
+        log = self.folder / "engine.log"
+        if self._starting is None or self._starting.poll() is not None:
+            with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
+                self._starting = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "lcsearch.engine.service", str(self.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        process = self._starting
+        if not _until(lambda: self._serving() or process.poll() is not None, START_SECONDS):
+            raise StoreError(
+                f"the engine does not start within {START_SECONDS:.0f} s. {self._log_end()}"
+            )
+        if process.poll() not in (None, 0):
+            raise StoreError(f"the engine cannot start. {self._log_end()}")
+
+    def _serving(self) -> bool:
+        return self._store.refresh().engine.state == "serving" and self._store.engine_alive()
+
+    def _log_end(self) -> str:
+        return f"The last lines of its log:\n{self.log_tail(8)}"
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of the engine's log."""
+        path = self.folder / "engine.log"
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 400 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def export(self, path: Path) -> None:
+        """Write the session as JSON (ranks once, for `best`).  Raises StoreError."""
+        exchange.write(path, self.document())
+
+    def document(self) -> exchange.Document:
+        """The session as its export holds it."""
+        snapshot = self.refresh()
+        wc = snapshot.session.wc
+        best: int | None = None
+        belief: tuple[float, float] | None = None
+        if search.observations(snapshot):
+            best, belief = search.best_by_belief(snapshot, self.rank(snapshot, count=1))
+        measured = search.best_measured(snapshot)
+        return exchange.document(
+            snapshot,
+            domains={p.name: p.domain.text() for p in self.space.parameters},
+            level_names=[standing.name for standing in search.standing(snapshot).values()],
+            objectives={t.number: search.objective(t, wc) for t in snapshot.trials},
+            best=best,
+            belief=belief,
+            best_measured=None if measured is None else measured.number,
+        )
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()

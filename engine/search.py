@@ -1,0 +1,616 @@
+"""Levels and decisions: what a session stands at, and what each decision would change.
+
+Pure: every function takes a `Snapshot` and gives figures or a `Plan`; `sessions.store` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from ..sessions.records import (
+    OPEN_STATES,
+    Autopilot,
+    Config,
+    Decision,
+    DecisionKind,
+    Prediction,
+    Session,
+    Source,
+    StopMode,
+    Trial,
+    now,
+)
+from ..sessions.store import Late, Plan, Snapshot, StoreError, TrialUpdate
+from .advisor import Observation, Ranking, rank
+from .cnn import LEVELS, exact_complexity, reference
+from .objective import objective as weigh
+from .space import Space
+
+INITIAL = {1: 6}
+INITIAL_LATER = 3
+"""Trials of the initial design: of level 1, and of every later one."""
+
+By = Literal["person", "autopilot"]
+
+
+@dataclass(frozen=True)
+class LevelStanding:
+    """How far a level has come.  trials: done in it; limit: the budget; base: its first network."""
+
+    level: int
+    name: str
+    trials: int
+    limit: int
+    state: Literal["done", "current", "ahead"]
+    base: int | None
+
+
+# -- what a session stands at ---------------------------------------------------------------------
+
+
+def objective(trial: Trial, wc: float) -> float | None:
+    """f of a trial trained to its end, else None."""
+    if not trial.observed:
+        return None
+    assert trial.error is not None
+    assert trial.complexity is not None
+    return weigh(trial.error, trial.complexity, wc)
+
+
+def observations(snapshot: Snapshot) -> list[Observation]:
+    """What the surrogate learns from: every trial trained to its end, in every level."""
+    images = snapshot.session.summary.val
+    return [
+        Observation(
+            number=trial.number,
+            level=trial.level,
+            config=trial.config,
+            error=trial.error,
+            images=images,
+            complexity=trial.complexity,
+        )
+        for trial in snapshot.trials
+        if trial.observed and trial.error is not None and trial.complexity is not None
+    ]
+
+
+def failures(snapshot: Snapshot) -> list[Config]:
+    """Networks that failed by themselves; a crash of the machine tells nothing about a network."""
+    return [
+        trial.config
+        for trial in snapshot.trials
+        if trial.state == "failed"
+        and trial.failure is not None
+        and trial.failure.kind in ("diverged", "memory", "exception", "crash", "signal")
+    ]
+
+
+def pending(snapshot: Snapshot) -> list[Config]:
+    """Networks that wait or run."""
+    return [t.config for t in snapshot.trials if t.state in ("queued", "running", "interrupted")]
+
+
+def excluded(snapshot: Snapshot) -> list[Config]:
+    """Networks that a person rejected, stopped or holds paused."""
+    undone = _undone(snapshot.decisions)
+    rejected = [
+        decision.config
+        for decision in snapshot.decisions
+        if decision.kind == "reject" and decision.config and decision.number not in undone
+    ]
+    held = [t.config for t in snapshot.trials if t.state in ("stopped", "paused")]
+    return rejected + held
+
+
+def base_trial(snapshot: Snapshot, level: int | None = None) -> Trial:
+    """The trial whose network a level starts from (the reference for the first)."""
+    wanted = snapshot.session.level if level is None else level
+    return snapshot.trials[snapshot.session.bases.get(wanted, 0)]
+
+
+def level_trials(snapshot: Snapshot, level: int) -> list[Trial]:
+    """The trials of a level that count: all but those withdrawn, stopped or failed."""
+    return [
+        trial
+        for trial in snapshot.trials
+        if trial.level == level and (trial.state == "done" or trial.state in OPEN_STATES)
+    ]
+
+
+def initial_design(session: Session) -> int:
+    """How many trials of the present level belong to its initial design."""
+    default = INITIAL.get(session.level, INITIAL_LATER)
+    return max(1, min(default, session.trials_per_level // 2))
+
+
+def design_left(snapshot: Snapshot) -> int:
+    """Initial design points of the present level that are still to be proposed."""
+    session = snapshot.session
+    return max(0, initial_design(session) - len(level_trials(snapshot, session.level)))
+
+
+def standing(snapshot: Snapshot) -> dict[int, LevelStanding]:
+    """Every level: its trials, its budget, and whether it is done, current or ahead."""
+    current = snapshot.session.level
+    return {
+        level: LevelStanding(
+            level=level,
+            name=name,
+            trials=sum(t.state == "done" for t in level_trials(snapshot, level)),
+            limit=snapshot.session.trials_per_level,
+            state="current" if level == current else "done" if level < current else "ahead",
+            base=snapshot.session.bases.get(level, 0 if level == 1 else None),
+        )
+        for level, name in enumerate(LEVELS, start=1)
+    }
+
+
+def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:
+    """The trial with the smallest measured f: lucky or good, it cannot tell."""
+    weight = snapshot.session.wc if wc is None else wc
+    scored = [(value, t) for t in snapshot.trials if (value := objective(t, weight)) is not None]
+    return min(scored, key=lambda pair: (pair[0], pair[1].number))[1] if scored else None
+
+
+def best_by_belief(
+    snapshot: Snapshot, ranked: Ranking
+) -> tuple[int | None, tuple[float, float] | None]:
+    """The trial of all levels whose posterior mean of f is smallest, with mean and σ there."""
+    beliefs = [(*ranked.posterior(o.number), o.number) for o in observations(snapshot)]
+    if not beliefs:
+        return None, None
+    mean, std, number = min(beliefs, key=lambda b: (b[0], b[2]))
+    return number, (mean, std)
+
+
+def pareto(trials: Sequence[Trial]) -> list[Trial]:
+    """The observed trials that no other beats in both error and complexity, cheapest first."""
+    front: list[Trial] = []
+    observed = [t for t in trials if t.observed]
+    for trial in sorted(observed, key=lambda t: (t.complexity, t.error, t.number)):
+        assert trial.error is not None
+        if not front or trial.error < (front[-1].error or 0.0):
+            front.append(trial)
+    return front
+
+
+def _undone(decisions: Sequence[Decision]) -> set[int]:
+    return {int(d.detail["undoes"]) for d in decisions if d.kind == "undo"}
+
+
+def undoable(snapshot: Snapshot) -> Decision | None:
+    """The last decision that can still be undone."""
+    undone = _undone(snapshot.decisions)
+    for decision in reversed(snapshot.decisions):
+        if decision.number in undone or decision.kind in ("undo", "stop", "resume", "takeover"):
+            continue
+        return decision if _can_undo(snapshot, decision) else None
+    return None
+
+
+def _can_undo(snapshot: Snapshot, decision: Decision) -> bool:
+    if decision.kind in ("accept", "edit", "new", "repeat"):
+        assert decision.trial is not None
+        return snapshot.trials[decision.trial].state == "queued"
+    if decision.kind == "autopilot":
+        return snapshot.session.autopilot is not None
+    if decision.kind in ("advance", "reopen"):
+        later = (d for d in snapshot.decisions if d.number > decision.number)
+        return not any(d.kind in ("accept", "edit", "new", "repeat") for d in later)
+    return decision.kind in ("reject", "wc")
+
+
+def ranking(
+    snapshot: Snapshot, space: Space, *, wc: float | None = None, count: int = 10
+) -> Ranking:
+    """Rank what could be trained next: the same session gives the same ranking everywhere.
+
+    wc: another trade-off than the session's, to look at.  Takes up to a second.
+    """
+    session = snapshot.session
+    measure = session.measure
+
+    def exact(config: Config) -> float:
+        value = exact_complexity(space, config, measure)
+        assert value is not None
+        return value
+
+    return rank(
+        space,
+        observations(snapshot),
+        session.level,
+        base_trial(snapshot).config,
+        session.wc if wc is None else wc,
+        pending=pending(snapshot),
+        excluded=excluded(snapshot),
+        count=count,
+        seed=session.seed,
+        exact=None if measure == "seconds" else exact,
+        failures=failures(snapshot),
+        design=design_left(snapshot),
+        initial=initial_design(session),
+    )
+
+
+# -- decisions ------------------------------------------------------------------------------------
+
+
+def _decide(
+    snapshot: Snapshot,
+    kind: DecisionKind,
+    *,
+    by: By = "person",
+    reason: str = "",
+    trial: int | None = None,
+    config: Config | None = None,
+    prediction: Prediction | None = None,
+    detail: dict[str, Any] | None = None,
+) -> Decision:
+    return Decision(
+        number=0,
+        at=now(),
+        kind=kind,
+        by=by,
+        level=snapshot.session.level,
+        trial=trial,
+        config=config,
+        prediction=prediction,
+        reason=reason,
+        detail=detail or {},
+    )
+
+
+def _wheel(by: By) -> dict[str, Any]:
+    """A person's decision takes the wheel back from the autopilot."""
+    return {"autopilot": None} if by == "person" else {}
+
+
+def _known(space: Space, config: Config) -> tuple[int, int]:
+    assert space.known is not None
+    known = space.known(config)
+    return int(known["params"]), int(known["macs"])
+
+
+def _draft(
+    snapshot: Snapshot,
+    space: Space,
+    config: Config,
+    source: Source,
+    prediction: Prediction | None,
+    repeat_of: int | None = None,
+    level: int | None = None,
+) -> Trial:
+    params, macs = _known(space, config)
+    key = space.key(config)
+    repeats = sum(t.key == key for t in snapshot.trials) if repeat_of is not None else 0
+    return Trial(
+        number=0,
+        level=snapshot.session.level if level is None else level,
+        config=config,
+        key=key,
+        source=source,
+        repeat_of=repeat_of,
+        # the same network in the same session is trained alike; a repeat has another seed
+        seed=snapshot.session.seed * 1000 + repeats,
+        prediction=prediction,
+        created=now(),
+        params=params,
+        macs=macs,
+    )
+
+
+def reference_trial(session: Session, space: Space) -> Trial:
+    """Trial 0: the network that every cost is measured against."""
+    config = reference(session.summary.shape, session.summary.classes)
+    params, macs = _known(space, config)
+    return Trial(
+        number=0,
+        level=0,
+        config=config,
+        key=space.key(config),
+        source="reference",
+        seed=session.seed * 1000,
+        created=now(),
+        params=params,
+        macs=macs,
+    )
+
+
+def accept(
+    snapshot: Snapshot,
+    space: Space,
+    config: Config,
+    prediction: Prediction | None,
+    *,
+    by: By = "person",
+    reason: str = "",
+) -> Plan:
+    """Queue a candidate of the advisor's.  Raises InvalidConfig."""
+    config = space.validate(config)
+    session = dict(_wheel(by))
+    expect: dict[str, Any] = {"level": snapshot.session.level}
+    if by == "autopilot":
+        pilot = snapshot.session.autopilot
+        assert pilot is not None
+        session["autopilot"] = pilot.model_copy(update={"accepted": pilot.accepted + 1})
+        expect["autopilot"] = pilot
+    source: Source = "autopilot" if by == "autopilot" else "advisor"
+    trial = _draft(snapshot, space, config, source, prediction)
+    return Plan(
+        decision=_decide(
+            snapshot, "accept", by=by, reason=reason, config=config, prediction=prediction
+        ),
+        trial=trial,
+        session=session,
+        expect=expect,
+        unique=trial.key,
+    )
+
+
+def submit(
+    snapshot: Snapshot,
+    space: Space,
+    config: Config,
+    prediction: Prediction | None,
+    *,
+    kind: Literal["edit", "new"],
+    reason: str = "",
+) -> Plan:
+    """Queue a network of the person's own.  Raises InvalidConfig with every problem."""
+    config = space.validate(config)
+    trial = _draft(snapshot, space, config, "edited" if kind == "edit" else "manual", prediction)
+    return Plan(
+        decision=_decide(snapshot, kind, reason=reason, config=config, prediction=prediction),
+        trial=trial,
+        session=_wheel("person"),
+        expect={"level": snapshot.session.level},
+        unique=trial.key,
+    )
+
+
+def reject(
+    snapshot: Snapshot, config: Config, prediction: Prediction | None, reason: str = ""
+) -> Plan:
+    """Take a candidate, and what is close to it, out of the ranking."""
+    return Plan(
+        decision=_decide(snapshot, "reject", reason=reason, config=config, prediction=prediction),
+        session=_wheel("person"),
+    )
+
+
+def _trial_of(snapshot: Snapshot, number: int) -> Trial:
+    if not 0 <= number < len(snapshot.trials):
+        last = len(snapshot.trials) - 1
+        raise StoreError(
+            f"trial {number}: there is no such trial. This session has trials 0 to {last}."
+        )
+    return snapshot.trials[number]
+
+
+def repeat(snapshot: Snapshot, space: Space, number: int, reason: str = "") -> Plan:
+    """Queue the network of a trial once more with another seed, to learn the noise."""
+    trial = _trial_of(snapshot, number)
+    return Plan(
+        decision=_decide(
+            snapshot, "repeat", reason=reason, config=trial.config, detail={"repeats": number}
+        ),
+        trial=_draft(
+            snapshot, space, trial.config, "manual", None, repeat_of=number, level=trial.level
+        ),
+        session=_wheel("person"),
+    )
+
+
+def stop(snapshot: Snapshot, number: int, mode: StopMode, reason: str = "") -> Plan:
+    """End a running trial (after its epoch, now, or to be resumed); withdraw one that waits."""
+    trial = _trial_of(snapshot, number)
+    if trial.state in ("queued", "interrupted", "paused"):
+        # an interrupted trial may have epochs: stopped, not withdrawn
+        state = "cancelled" if trial.state == "queued" else "stopped"
+        if mode == "pause" and trial.state != "paused":
+            state = "paused"
+        update = TrialUpdate(number, frozenset({trial.state}), {"state": state, "ended": now()})
+    else:
+        update = TrialUpdate(number, frozenset({"running"}), {"stop_request": mode})
+    return Plan(
+        decision=_decide(snapshot, "stop", reason=reason, trial=number, detail={"mode": mode}),
+        updates=(update,),
+        session=_wheel("person"),
+    )
+
+
+def resume(snapshot: Snapshot, number: int) -> Plan:
+    """Let a paused trial go on from its checkpoint."""
+    _trial_of(snapshot, number)
+    fields = {"state": "interrupted", "stop_request": None, "ended": None}
+    return Plan(
+        decision=_decide(snapshot, "resume", trial=number),
+        updates=(TrialUpdate(number, frozenset({"paused"}), fields),),
+    )
+
+
+def set_wc(snapshot: Snapshot, wc: float) -> Plan:
+    """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
+    if not 0 <= wc < 1e6:
+        raise StoreError(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
+    return Plan(
+        decision=_decide(snapshot, "wc", detail={"from": snapshot.session.wc, "to": wc}),
+        session={"wc": float(wc)},
+    )
+
+
+def _carried(snapshot: Snapshot, number: int | None) -> Trial:
+    if number is None:
+        trial = best_measured(snapshot)
+        if trial is None:
+            raise StoreError("No trial is done yet: there is no network to carry forward.")
+        return trial
+    trial = _trial_of(snapshot, number)
+    if not trial.observed:
+        raise StoreError(
+            f"trial {number} is {trial.state}: its network cannot be carried forward. "
+            "Choose a trial that is done."
+        )
+    return trial
+
+
+def advance(snapshot: Snapshot, number: int | None = None, *, by: By = "person") -> Plan:
+    """Go on to the next level from the network of a trial (the best one if None)."""
+    session = snapshot.session
+    if session.level >= len(LEVELS):
+        raise StoreError(
+            f"level {session.level} is the last one. Reopen an earlier level, or export."
+        )
+    return _move(snapshot, "advance", session.level + 1, number, by)
+
+
+def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
+    """Search an earlier level again, from the network of a trial (the best one if None)."""
+    current = snapshot.session.level
+    if not 1 <= level <= current:
+        raise StoreError(
+            f"level {level}: not reached yet, or none. Levels 1 to {current} can be opened again."
+        )
+    return _move(snapshot, "reopen", level, number, "person")
+
+
+def _move(
+    snapshot: Snapshot, kind: Literal["advance", "reopen"], to: int, number: int | None, by: By
+) -> Plan:
+    session = snapshot.session
+    trial = _carried(snapshot, number)
+    bases = {**session.bases, to: trial.number}
+    changes: dict[str, Any] = {"level": to, "bases": bases, **_wheel(by)}
+    expect: dict[str, Any] = {"level": session.level}
+    if by == "autopilot":
+        assert session.autopilot is not None
+        changes["autopilot"] = session.autopilot.model_copy(update={"accepted": 0})
+        expect["autopilot"] = session.autopilot
+    before = {"level": session.level, "bases": dict(session.bases)}
+    return Plan(
+        decision=_decide(
+            snapshot, kind, by=by, trial=trial.number, config=trial.config, detail={"from": before}
+        ),
+        session=changes,
+        expect=expect,
+    )
+
+
+def autopilot(
+    snapshot: Snapshot,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    levels: Literal["this", "all"] = "this",
+) -> Plan:
+    """Let the engine accept the best candidate by itself, for so many trials or minutes."""
+    if trials is not None and trials < 0:
+        raise StoreError(f"trials = {trials}: not usable. Use 0 or more.")
+    if minutes is not None and minutes <= 0:
+        raise StoreError(f"minutes = {minutes}: not usable. Use more than 0.")
+    if trials is None and (minutes is None or levels == "all"):
+        trials = snapshot.session.trials_per_level
+    pilot = Autopilot(
+        trials=trials,
+        until=None if minutes is None else now() + timedelta(minutes=minutes),
+        levels=levels,
+    )
+    return Plan(
+        decision=_decide(
+            snapshot, "autopilot", detail={"trials": trials, "minutes": minutes, "levels": levels}
+        ),
+        session={"autopilot": pilot},
+    )
+
+
+def takeover(snapshot: Snapshot) -> Plan:
+    """Take the wheel back from the autopilot.  Raises Late if nobody has it."""
+    if snapshot.session.autopilot is None:
+        raise Late("the autopilot is off already.")
+    return Plan(decision=_decide(snapshot, "takeover"), session={"autopilot": None})
+
+
+def undo(snapshot: Snapshot) -> Plan:
+    """Undo the last decision that can still be undone.  Raises StoreError if there is none."""
+    decision = undoable(snapshot)
+    if decision is None:
+        raise StoreError(
+            "Nothing to undo: a trial that has started is stopped, not undone."
+            if snapshot.decisions
+            else "Nothing to undo: nothing was decided yet."
+        )
+    updates: tuple[TrialUpdate, ...] = ()
+    session: dict[str, Any] = {}
+    if decision.kind in ("accept", "edit", "new", "repeat"):
+        assert decision.trial is not None
+        fields = {"state": "cancelled", "ended": now()}
+        updates = (TrialUpdate(decision.trial, frozenset({"queued"}), fields),)
+    elif decision.kind == "wc":
+        session = {"wc": decision.detail["from"]}
+    elif decision.kind == "autopilot":
+        session = {"autopilot": None}
+    elif decision.kind in ("advance", "reopen"):
+        before = decision.detail["from"]
+        bases = {int(level): int(number) for level, number in before["bases"].items()}
+        session = {"level": before["level"], "bases": bases}
+    return Plan(
+        decision=_decide(
+            snapshot,
+            "undo",
+            trial=decision.trial,
+            detail={"undoes": decision.number, "kind": decision.kind},
+        ),
+        updates=updates,
+        session={**_wheel("person"), **session},
+        expect={"level": snapshot.session.level},
+    )
+
+
+# -- what the engine does by itself ---------------------------------------------------------------
+
+
+def pilot_step(snapshot: Snapshot) -> Literal["wait", "propose", "advance", "finish"]:
+    """What the autopilot does next: one trial at a time, level by level."""
+    pilot = snapshot.session.autopilot
+    assert pilot is not None
+    if pilot.until is not None and now() >= pilot.until:
+        return "finish"
+    if pending(snapshot):
+        return "wait"
+    if pilot.trials is None or pilot.accepted < pilot.trials:
+        return "propose"
+    if pilot.levels == "all" and snapshot.session.level < len(LEVELS):
+        return "advance"
+    return "finish"
+
+
+def next_trial(snapshot: Snapshot) -> Trial | None:
+    """The trial to train next: what was interrupted first, then in the order of the queue."""
+    waiting = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
+    return min(waiting, key=lambda t: (t.state != "interrupted", t.number), default=None)
+
+
+def seconds_left(snapshot: Snapshot) -> float | None:
+    """Seconds until what is queued, and what the autopilot will add, is trained; None: unknown."""
+    session = snapshot.session
+    done = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
+    if not done:
+        return None
+    an_epoch = sorted(done[-20:])[len(done[-20:]) // 2]
+    epochs = sum(
+        session.epochs - len(t.epochs)
+        for t in snapshot.trials
+        if t.state in ("queued", "running", "interrupted")
+    )
+    pilot = session.autopilot
+    if pilot is not None and pilot.trials is not None:
+        levels = len(LEVELS) - session.level if pilot.levels == "all" else 0
+        more = max(pilot.trials - pilot.accepted, 0) + levels * pilot.trials
+        epochs += more * session.epochs
+    seconds = epochs * an_epoch
+    if pilot is not None and pilot.until is not None:
+        seconds = min(seconds or float("inf"), max((pilot.until - now()).total_seconds(), 0.0))
+    return seconds

@@ -1,0 +1,590 @@
+"""One SQLite file a session: what was acknowledged is in it, whatever happens next.
+
+Every write is one `BEGIN IMMEDIATE` that checks the state it changes; a decision that comes too
+late is refused with `Late`.  Rows carry the number of the change that wrote them last, so that
+"what is new" is one indexed query a table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import platformdirs
+from pydantic import ValidationError
+
+from .records import Decision, Epoch, Session, Trial
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x6C635345
+BUSY_SECONDS = 10.0
+TRASH_DAYS = 7
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "9p", "ceph"}
+LOCK_LOOK_SECONDS = 0.2
+"""How long the answer to "does an engine live" is believed."""
+
+_SCHEMA = """
+CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL, change INTEGER NOT NULL);
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY, level INTEGER NOT NULL, config TEXT NOT NULL, key TEXT NOT NULL,
+    state TEXT NOT NULL, source TEXT NOT NULL, repeat_of INTEGER, seed INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, stop_request TEXT, prediction TEXT, created TEXT NOT NULL,
+    started TEXT, ended TEXT, error REAL, complexity REAL, seconds_per_epoch REAL,
+    reference_seconds REAL, params INTEGER NOT NULL, macs INTEGER NOT NULL, machine TEXT,
+    failure TEXT, change INTEGER NOT NULL);
+CREATE INDEX trials_change ON trials (change);
+CREATE INDEX trials_state ON trials (state);
+CREATE INDEX trials_key ON trials (key);
+CREATE TABLE epochs (
+    trial INTEGER NOT NULL REFERENCES trials, epoch INTEGER NOT NULL, train_loss REAL NOT NULL,
+    val_accuracy REAL NOT NULL, seconds REAL NOT NULL, reference_seconds REAL,
+    resumed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
+CREATE INDEX epochs_change ON epochs (change);
+CREATE TABLE decisions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
+CREATE INDEX decisions_change ON decisions (change);
+CREATE TABLE engine (
+    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
+    message TEXT NOT NULL, change INTEGER NOT NULL);
+"""
+_JSON_COLUMNS = ("config", "prediction", "machine", "failure")
+_TRIAL_COLUMNS = tuple(name for name in Trial.model_fields if name != "epochs")
+_EPOCH_COLUMNS = tuple(Epoch.model_fields)
+
+
+class StoreError(Exception):
+    """A session that cannot be used as asked; the message is fit for its user."""
+
+
+class Late(StoreError):
+    """The decision came too late: what it assumed holds no more."""
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Whether an engine lives (its lock says so), what it said last, and its process."""
+
+    alive: bool = False
+    state: Literal["none", "serving", "leaving"] = "none"
+    pid: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a session holds, read in one transaction.  `trials[i].number == i`."""
+
+    change: int
+    session: Session
+    trials: tuple[Trial, ...]
+    decisions: tuple[Decision, ...]
+    engine: EngineStatus
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class TrialUpdate:
+    """New values for a trial that must be in one of `states`."""
+
+    number: int
+    states: frozenset[str]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one decision writes and what it assumes; numbers of new rows are given on writing.
+
+    unique: refuse if a trial with this key is open or done.  expect: values that fields of the
+    session must still have.
+    """
+
+    decision: Decision
+    trial: Trial | None = None
+    updates: tuple[TrialUpdate, ...] = ()
+    session: Mapping[str, Any] = field(default_factory=dict)
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    unique: str | None = None
+
+
+# -- where sessions are ---------------------------------------------------------------------------
+
+
+def home() -> Path:
+    """The folder of all that lcsearch keeps: $LCSEARCH_HOME, or the platform's data folder."""
+    given = os.environ.get("LCSEARCH_HOME")
+    return Path(given).expanduser() if given else platformdirs.user_data_path("lcsearch")
+
+
+def names(root: Path) -> list[str]:
+    """The sessions under a home, by name."""
+    folder_of_all = root / "sessions"
+    if not folder_of_all.is_dir():
+        return []
+    return sorted(p.name for p in folder_of_all.iterdir() if (p / "session.db").is_file())
+
+
+def check_name(name: str) -> str:
+    """The name itself, or StoreError: it becomes a folder and must not lead out of the home."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) or ".." in name:
+        raise StoreError(
+            f"session name {name!r}: not usable. Use 1 to 64 letters, digits, dots, dashes or "
+            "underscores, a letter or digit first."
+        )
+    return name
+
+
+def folder(root: Path, name: str) -> Path:
+    """The folder of an existing session.  Raises StoreError for a bad or unknown name."""
+    path = root / "sessions" / check_name(name)
+    if not (path / "session.db").is_file():
+        known = names(root)
+        there = f"Sessions: {', '.join(known[:8])}." if known else "There is none yet."
+        raise StoreError(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
+    return path
+
+
+def delete(root: Path, name: str) -> Path:
+    """Move a session to the trash and give its place there; old trash is emptied."""
+    source = folder(root, name)
+    trash = root / "trash"
+    trash.mkdir(mode=0o700, exist_ok=True)
+    for old in trash.iterdir():
+        if time.time() - old.stat().st_mtime > TRASH_DAYS * 86400:
+            shutil.rmtree(old)
+    place = trash / f"{name}@{time.time_ns()}"
+    source.rename(place)
+    os.utime(place)
+    return place
+
+
+def restore(root: Path, place: Path) -> str:
+    """Bring a session back from the trash.  Raises StoreError if its name is taken again."""
+    name = place.name.rpartition("@")[0]
+    target = root / "sessions" / check_name(name)
+    if target.exists():
+        raise StoreError(f"session {name!r}: exists again. Delete or rename it first.")
+    place.rename(target)
+    return name
+
+
+def trashed(root: Path, name: str) -> Path | None:
+    """The newest deleted session of this name."""
+    found = sorted((root / "trash").glob(f"{check_name(name)}@*"))
+    return found[-1] if found else None
+
+
+def network_file_system(path: Path) -> str | None:
+    """The type of the network file system that holds `path`; None on a local one."""
+    mounts = Path("/proc/mounts")
+    if not mounts.is_file():
+        return None
+    best, kind = "", ""
+    target = str(path.resolve())
+    for line in mounts.read_text().splitlines():
+        _, point, fs, *_ = line.split()
+        inside = point == "/" or target == point or target.startswith(point + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fs
+    return kind if kind in NETWORK_FILE_SYSTEMS else None
+
+
+# -- one session ----------------------------------------------------------------------------------
+
+
+class Store:
+    """One session's file.  Safe to share between threads; one object a process and session."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the session in folder `path`.  Raises StoreError if it is none or is damaged."""
+        self.folder = path
+        self.read_only = not os.access(path, os.W_OK)
+        self._guard = threading.RLock()
+        file = path / "session.db"
+        if not file.is_file():
+            raise StoreError(f"session {path.name!r}: not found ({file} is missing).")
+        try:
+            self._db = _connect(file, read_only=self.read_only)
+            self._check(file)
+            self._snapshot = self._read(None)
+        except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
+            raise StoreError(_damaged(path, error)) from error
+        self._looked = -1.0
+
+    @classmethod
+    def create(cls, path: Path, session: Session) -> Store:
+        """Make a new session in folder `path`.  Raises StoreError if there is one."""
+        check_name(path.name)
+        network = network_file_system(path.parent if path.parent.exists() else Path.home())
+        if network:
+            raise StoreError(
+                f"{path}: on a network file system ({network}), where SQLite's locks cannot be "
+                "trusted. Set LCSEARCH_HOME to a local folder."
+            )
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+        except FileExistsError as error:
+            raise StoreError(
+                f"session {path.name!r}: exists already. Choose another name, or delete it first."
+            ) from error
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be made ({error.strerror}).") from error
+        file = path / "session.db"
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        db = _connect(file, read_only=False)
+        db.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {SCHEMA_VERSION};"
+            "INSERT INTO clock VALUES (1, 1); INSERT INTO engine VALUES (1, 'none', NULL, '', 1);"
+            "COMMIT;"
+        )
+        with db:
+            db.execute("INSERT INTO session VALUES (1, ?, 1)", (session.model_dump_json(),))
+        db.close()
+        return cls(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._guard:
+            self._db.close()
+
+    def _check(self, file: Path) -> None:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise ValueError("it is not a session of lcsearch")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{file}: written by a newer lcsearch (schema {version}, this one reads "
+                f"{SCHEMA_VERSION}). Upgrade lcsearch."
+            )
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise ValueError(verdict)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def refresh(self) -> Snapshot:
+        """What the session holds now; the same object as before if nothing changed."""
+        with self._guard:
+            try:
+                self._snapshot = self._read(self._snapshot)
+            except (sqlite3.DatabaseError, ValidationError) as error:
+                raise StoreError(_damaged(self.folder, error)) from error
+            moment = time.monotonic()
+            if not 0 <= moment - self._looked < LOCK_LOOK_SECONDS:
+                self._looked = moment
+                engine = replace(self._snapshot.engine, alive=self.engine_alive())
+                if engine != self._snapshot.engine:
+                    self._snapshot = replace(self._snapshot, engine=engine)
+            return self._snapshot
+
+    def _read(self, before: Snapshot | None) -> Snapshot:
+        db = self._db
+        db.execute("BEGIN")
+        try:
+            change = db.execute("SELECT change FROM clock").fetchone()[0]
+            if before is not None and change == before.change:
+                return before
+            since = -1 if before is None else before.change
+            body = db.execute("SELECT body FROM session WHERE change > ?", (since,)).fetchone()
+            engine = db.execute("SELECT state, pid, message FROM engine").fetchone()
+            rows = db.execute(
+                f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trials WHERE change > ?", (since,)
+            ).fetchall()
+            epochs = db.execute(
+                f"SELECT trial, {', '.join(_EPOCH_COLUMNS)} FROM epochs WHERE change > ?"
+                " ORDER BY trial, epoch",
+                (since,),
+            ).fetchall()
+            decided = db.execute(
+                "SELECT body FROM decisions WHERE change > ? ORDER BY number", (since,)
+            ).fetchall()
+        finally:
+            db.execute("COMMIT")
+        if body is None:
+            if before is None:
+                raise ValueError("its session record is missing")
+            session = before.session
+        else:
+            session = Session.model_validate_json(body[0])
+        trials = {} if before is None else {trial.number: trial for trial in before.trials}
+        news: dict[int, list[Epoch]] = {}
+        for number, *values in epochs:
+            record = Epoch.model_validate(dict(zip(_EPOCH_COLUMNS, values, strict=True)))
+            news.setdefault(number, []).append(record)
+        for row in rows:
+            known = trials.get(row[0])
+            trials[row[0]] = _trial(row, known.epochs if known else ())
+        for number, records in news.items():
+            merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *records)}
+            ordered = tuple(merged[key] for key in sorted(merged))
+            trials[number] = trials[number].model_copy(update={"epochs": ordered})
+        # appended rows only ever follow; a decision's row is never written again
+        decisions = () if before is None else before.decisions
+        return Snapshot(
+            change=change,
+            session=session,
+            trials=tuple(trials[key] for key in sorted(trials)),
+            decisions=decisions + tuple(Decision.model_validate_json(d) for (d,) in decided),
+            engine=EngineStatus(
+                alive=before is not None and before.engine.alive,
+                state=engine[0],
+                pid=engine[1],
+                message=engine[2],
+            ),
+            read_only=self.read_only,
+        )
+
+    def engine_lock(self) -> filelock.FileLock:
+        """The lock that one engine holds as long as it lives."""
+        return filelock.FileLock(self.folder / "engine.lock", mode=0o600)
+
+    def engine_alive(self) -> bool:
+        """Whether an engine holds the lock; nothing else tells."""
+        if self.read_only or not self.folder.is_dir():
+            return False
+        lock = self.engine_lock()
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
+
+    # -- writing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _write(self) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """One immediate transaction: the connection, and the number of this change."""
+        if self.read_only:
+            raise StoreError(f"{self.folder}: read-only, nothing can be decided here.")
+        with self._guard:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    self._db.execute("UPDATE clock SET change = change + 1")
+                    change = self._db.execute("SELECT change FROM clock").fetchone()[0]
+                    yield self._db, change
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:
+                raise StoreError(_refused(self.folder, error)) from error
+
+    def apply(self, plan: Plan) -> Decision:
+        """Write a decision and all that follows from it, or nothing.
+
+        Raises Late if what it assumes holds no more, StoreError if it cannot be written.
+        """
+        with self._write() as (db, change):
+            session = _session(db)
+            for name, value in plan.expect.items():
+                if getattr(session, name) != value:
+                    raise Late(
+                        f"{name} of the session has changed meanwhile: it is "
+                        f"{getattr(session, name)}. Look again, then decide."
+                    )
+            if plan.unique is not None:
+                same = db.execute(
+                    "SELECT number, state FROM trials WHERE key = ? AND state NOT IN"
+                    " ('cancelled', 'stopped', 'failed') ORDER BY number",
+                    (plan.unique,),
+                ).fetchone()
+                if same:
+                    raise Late(
+                        f"trial {same[0]} is this very network ({same[1]}). "
+                        f"Repeat trial {same[0]} to train it again with another seed."
+                    )
+            for update in plan.updates:
+                self._update(db, change, update)
+            number = plan.decision.trial
+            if plan.trial is not None:
+                number = db.execute("SELECT coalesce(max(number), -1) + 1 FROM trials").fetchone()[
+                    0
+                ]
+                _insert(db, change, plan.trial.model_copy(update={"number": number}))
+            if plan.session:
+                _store_session(db, change, session.model_copy(update=dict(plan.session)))
+            count = db.execute("SELECT coalesce(max(number), 0) + 1 FROM decisions").fetchone()[0]
+            decision = plan.decision.model_copy(update={"number": count, "trial": number})
+            db.execute(
+                "INSERT INTO decisions VALUES (?, ?, ?)",
+                (count, decision.model_dump_json(), change),
+            )
+            return decision
+
+    def add_trial(self, trial: Trial) -> None:
+        """Put a trial into the file as it is (the reference network of a new session)."""
+        with self._write() as (db, change):
+            _insert(db, change, trial)
+            for epoch in trial.epochs:
+                _insert_epoch(db, change, trial.number, epoch)
+
+    def update_trial(self, number: int, states: set[str], **fields: Any) -> None:
+        """Set fields of a trial that is in one of `states`.  Raises Late if it is not."""
+        with self._write() as (db, change):
+            self._update(db, change, TrialUpdate(number, frozenset(states), fields))
+
+    def add_epoch(self, number: int, attempt: int, epoch: Epoch) -> bool:
+        """Store a finished epoch of a running trial; False if that attempt is not running."""
+        with self._write() as (db, change):
+            row = db.execute(
+                "SELECT 1 FROM trials WHERE number = ? AND attempt = ? AND state = 'running'",
+                (number, attempt),
+            ).fetchone()
+            if row:
+                _insert_epoch(db, change, number, epoch)
+            return row is not None
+
+    def set_session(self, **fields: Any) -> None:
+        """Set fields of the session."""
+        with self._write() as (db, change):
+            _store_session(db, change, _session(db).model_copy(update=fields))
+
+    def serve(self, pid: int) -> None:
+        """Say that an engine serves; what an engine before it left running goes back to wait."""
+        with self._write() as (db, change):
+            db.execute(
+                "UPDATE trials SET state = 'interrupted', change = ? WHERE state = 'running'",
+                (change,),
+            )
+            db.execute(
+                "UPDATE engine SET state = 'serving', pid = ?, message = '', change = ?",
+                (pid, change),
+            )
+
+    def leave(self, message: str = "", *, only_if_idle: bool) -> bool:
+        """Say that the engine goes; with `only_if_idle` not while anything waits, in one look."""
+        with self._write() as (db, change):
+            if only_if_idle:
+                waiting = db.execute(
+                    "SELECT 1 FROM trials WHERE state IN ('queued', 'running', 'interrupted')"
+                ).fetchone()
+                if waiting or _session(db).autopilot is not None:
+                    return False
+            db.execute(
+                "UPDATE engine SET state = 'leaving', message = ?, change = ?", (message, change)
+            )
+            return True
+
+    def _update(self, db: sqlite3.Connection, change: int, update: TrialUpdate) -> None:
+        fields = {name: _column(value) for name, value in update.fields.items()}
+        names_of = ", ".join(f"{name} = ?" for name in fields)
+        marks = ", ".join("?" for _ in update.states)
+        cursor = db.execute(
+            f"UPDATE trials SET {names_of}, change = ? WHERE number = ? AND state IN ({marks})",
+            (*fields.values(), change, update.number, *sorted(update.states)),
+        )
+        if cursor.rowcount == 0:
+            row = db.execute(
+                "SELECT state FROM trials WHERE number = ?", (update.number,)
+            ).fetchone()
+            if row is None:
+                raise Late(f"trial {update.number}: there is no such trial in this session.")
+            raise Late(f"trial {update.number} {_SAID[row[0]]} already.")
+
+
+_SAID = {
+    "queued": "is queued",
+    "running": "is running",
+    "paused": "is paused",
+    "interrupted": "waits to go on",
+    "done": "is done",
+    "failed": "has failed",
+    "stopped": "has been stopped",
+    "cancelled": "has been withdrawn",
+}
+
+
+def _connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
+    query = "?mode=rw"
+    if read_only:
+        # without a write-ahead log there is nothing to share, and no place to share it in
+        query = "?mode=ro" if file.with_name(file.name + "-wal").exists() else "?immutable=1"
+    db = sqlite3.connect(
+        f"{file.resolve().as_uri()}{query}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    if not read_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def _session(db: sqlite3.Connection) -> Session:
+    return Session.model_validate_json(db.execute("SELECT body FROM session").fetchone()[0])
+
+
+def _store_session(db: sqlite3.Connection, change: int, session: Session) -> None:
+    db.execute("UPDATE session SET body = ?, change = ?", (session.model_dump_json(), change))
+
+
+def _column(value: Any) -> Any:
+    if hasattr(value, "model_dump_json"):
+        return value.model_dump_json()
+    if isinstance(value, dict | list):
+        return json.dumps(value, allow_nan=False)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _insert(db: sqlite3.Connection, change: int, trial: Trial) -> None:
+    values = [_column(getattr(trial, name)) for name in _TRIAL_COLUMNS]
+    marks = ", ".join("?" for _ in (*values, change))
+    db.execute(
+        f"INSERT INTO trials ({', '.join(_TRIAL_COLUMNS)}, change) VALUES ({marks})",
+        (*values, change),
+    )
+
+
+def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch) -> None:
+    values = [getattr(epoch, name) for name in _EPOCH_COLUMNS]
+    marks = ", ".join("?" for _ in (number, *values, change))
+    db.execute(
+        f"INSERT OR REPLACE INTO epochs (trial, {', '.join(_EPOCH_COLUMNS)}, change)"
+        f" VALUES ({marks})",
+        (number, *values, change),
+    )
+
+
+def _trial(row: tuple[Any, ...], epochs: tuple[Epoch, ...]) -> Trial:
+    values = dict(zip(_TRIAL_COLUMNS, row, strict=True))
+    for name in _JSON_COLUMNS:
+        if values[name] is not None:
+            values[name] = json.loads(values[name])
+    return Trial.model_validate({**values, "epochs": epochs})
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"session {path.name!r}: {path / 'session.db'} is damaged ({first}). "
+        "Restore it from a backup, or delete the session."
+    )
+
+
+def _refused(path: Path, error: sqlite3.OperationalError) -> str:
+    text = str(error)
+    if "full" in text:
+        return f"session {path.name!r}: the disk is full. Make room; nothing was lost."
+    if "locked" in text or "busy" in text:
+        return f"session {path.name!r}: its file is busy for over {BUSY_SECONDS:.0f} s. Try again."
+    return f"session {path.name!r}: cannot be written ({text})."

@@ -1,0 +1,119 @@
+"""Following a search from the command line: progress with time left, and the engine's log."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..engine import search
+from ..sessions.store import Late, StoreError
+from . import format as words
+
+if TYPE_CHECKING:
+    from ..engine.desk import Desk
+    from ..sessions.records import Trial
+    from ..sessions.store import Snapshot
+
+LOOK_SECONDS = 0.2
+DEAD_LOOKS = 15
+"""Looks in a row without an engine after which it counts as gone: one may be starting."""
+
+
+def follow(desk: Desk) -> int:
+    """Show progress on stderr until the autopilot is done; the exit code of the command.
+
+    Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
+    """
+    console = Console(stderr=True)
+    told = {t.number for t in desk.refresh().trials if t.ended is not None}
+    dead = 0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[left]}"),
+        TimeElapsedColumn(),
+    )
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("starting", total=None, left="")
+            while True:
+                snapshot = desk.refresh()
+                for trial in snapshot.trials:
+                    if trial.ended is not None and trial.number not in told:
+                        told.add(trial.number)
+                        console.print(_line(snapshot, trial), highlight=False, soft_wrap=True)
+                waiting = search.pending(snapshot)
+                if snapshot.session.autopilot is None and not waiting:
+                    break
+                dead = 0 if snapshot.engine.alive else dead + 1
+                if dead > DEAD_LOOKS:
+                    raise StoreError(
+                        f"the engine is gone. {snapshot.engine.message}\n{desk.log_tail(8)}".strip()
+                    )
+                progress.update(task, **_state(snapshot))
+                time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        try:
+            desk.takeover()
+        except Late:
+            console.print("the search had ended already.")
+        console.print(
+            "autopilot off; what runs or waits goes on in the background "
+            f"(lcsearch stop {desk.folder.name})."
+        )
+        return 1
+    best = search.best_measured(desk.refresh())
+    if best is not None:
+        console.print(f"best measured: {_line(desk.refresh(), best)}", highlight=False)
+    return 0
+
+
+def _state(snapshot: Snapshot) -> dict[str, Any]:
+    session = snapshot.session
+    running = next((t for t in snapshot.trials if t.state == "running"), None)
+    left = search.seconds_left(snapshot)
+    what = "thinking" if running is None else f"trial {running.number}"
+    done = 0 if running is None else len(running.epochs)
+    return {
+        "description": f"level {session.level} · {what}",
+        "completed": done,
+        "total": session.epochs,
+        "left": "" if left is None else f"about {words.duration(left)} left",
+    }
+
+
+def _line(snapshot: Snapshot, trial: Trial) -> str:
+    head = f"trial {trial.number:>3}  L{trial.level}  {words.network_line(trial.config)}"
+    value = search.objective(trial, snapshot.session.wc)
+    if value is None or trial.error is None:
+        return f"{head}  {trial.failure.message if trial.failure else trial.state}"
+    return (
+        f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
+        f"{trial.seconds_per_epoch:.3g} s/ep  {trial.params:,} parameters"
+    )
+
+
+def tail(desk: Desk, lines: int, more: bool) -> None:
+    """Print the last lines of the engine's log, and with `more` what is added to it."""
+    text = desk.log_tail(lines)
+    if text:
+        typer.echo(text)
+    path = desk.folder / "engine.log"
+    place = path.stat().st_size if path.is_file() else 0
+    try:
+        while more:
+            size = path.stat().st_size if path.is_file() else 0
+            place = min(place, size)  # emptied in place
+            if size > place:
+                with path.open("rb") as file:
+                    file.seek(place)
+                    grown = file.read()
+                place += len(grown)
+                typer.echo(grown.decode(errors="replace"), nl=False)
+            time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        return
