@@ -1,0 +1,78 @@
+"""Sessions made of records alone: no data is read and nothing is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lcsearch.engine import search
+from lcsearch.engine.cnn import session_space
+from lcsearch.sessions.records import (
+    DataSource,
+    DataSummary,
+    Epoch,
+    Machine,
+    Session,
+    now,
+)
+from lcsearch.sessions.store import Store
+
+SUMMARY = DataSummary(
+    channels=1, height=8, width=8, classes=10, train=1150, val=288, test=359, fingerprint="f" * 64
+)
+MACHINE = Machine(processor="a processor", device="cpu", threads=2, dtype="float32", torch="2")
+
+
+def make_session(name: str = "demo", **fields) -> Session:
+    values = {"data": DataSource(spec="digits"), "summary": SUMMARY, "epochs": 3, **fields}
+    return Session(name=name, created=now(), **values)
+
+
+def make_store(home: Path, name: str = "demo", **fields) -> Store:
+    """A session in its file, its reference network queued."""
+    session = make_session(name, **fields)
+    store = Store.create(home / "sessions" / name, session)
+    store.add_trial(search.reference_trial(session, session_space(session)))
+    return store
+
+
+def finish(store: Store, number: int, error: float = 0.1, ratio: float = 1.0) -> None:
+    """Let a queued trial run to its end with these figures."""
+    trial = store.refresh().trials[number]
+    store.update_trial(number, {"queued", "interrupted"}, state="running", attempt=1, started=now())
+    for epoch in range(1, store.refresh().session.epochs + 1):
+        record = Epoch(
+            epoch=epoch,
+            train_loss=1 / epoch,
+            val_accuracy=1 - error - 0.01 * (store.refresh().session.epochs - epoch),
+            seconds=0.5 * ratio,
+            reference_seconds=0.5,
+        )
+        assert store.add_epoch(number, 1, record)
+    store.update_trial(
+        trial.number,
+        {"running"},
+        state="done",
+        ended=now(),
+        error=error,
+        complexity=ratio,
+        seconds_per_epoch=0.5 * ratio,
+        reference_seconds=0.5,
+        machine=MACHINE,
+    )
+
+
+def filled_store(home: Path, trials: int = 6, **fields) -> Store:
+    """A session with its reference and some sampled networks of level 1 done."""
+    store = make_store(home, **fields)
+    finish(store, 0)
+    space = session_space(store.refresh().session)
+    rng = np.random.default_rng(0)
+    for _ in range(trials):
+        snapshot = store.refresh()
+        config = space.sample(rng, snapshot.session.level, search.base_trial(snapshot).config)
+        decision = store.apply(search.accept(snapshot, space, config, None))
+        assert decision.trial is not None
+        finish(store, decision.trial, float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.4, 2)))
+    return store

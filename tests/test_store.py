@@ -1,0 +1,212 @@
+"""What a session's file promises: whole decisions, late ones refused, what is new at once."""
+
+import os
+import sqlite3
+import stat
+import threading
+
+import pytest
+
+from lcsearch.engine import search
+from lcsearch.engine.cnn import session_space
+from lcsearch.sessions import store as places
+from lcsearch.sessions.records import Epoch
+from lcsearch.sessions.store import Late, Plan, Store, StoreError, TrialUpdate
+
+from .sessions_for_tests import filled_store, finish, make_session, make_store
+
+
+def epoch(number):
+    return Epoch(epoch=number, train_loss=1.0, val_accuracy=0.5, seconds=0.1)
+
+
+def test_what_was_written_is_read_back_by_another(home):
+    store = filled_store(home, 3)
+    other = Store(store.folder)
+    assert other.refresh() == store.refresh()
+    assert [t.number for t in other.refresh().trials] == [0, 1, 2, 3]
+    assert len(other.refresh().trials[2].epochs) == 3
+
+
+def test_a_reader_gets_the_same_object_until_something_changes(home):
+    store = make_store(home)
+    other = Store(store.folder)
+    before = other.refresh()
+    assert other.refresh() is before
+    store.update_trial(0, {"queued"}, state="running", attempt=1)
+    store.add_epoch(0, 1, epoch(1))
+    after = other.refresh()
+    assert after.change > before.change
+    assert after.session is before.session
+    assert [e.epoch for e in after.trials[0].epochs] == [1]
+    store.add_epoch(0, 1, epoch(2))
+    assert [e.epoch for e in other.refresh().trials[0].epochs] == [1, 2]
+
+
+def test_a_late_change_is_refused_in_words_and_writes_nothing(home):
+    store = filled_store(home, 1)
+    before = store.refresh()
+    plan = Plan(
+        decision=search.set_wc(before, 1.0).decision,
+        updates=(TrialUpdate(1, frozenset({"queued"}), {"state": "cancelled"}),),
+        session={"wc": 1.0},
+    )
+    with pytest.raises(Late, match="trial 1 is done already"):
+        store.apply(plan)
+    assert store.refresh() is before
+
+
+def test_epochs_of_an_earlier_attempt_are_dropped(home):
+    store = make_store(home)
+    store.update_trial(0, {"queued"}, state="running", attempt=2)
+    assert not store.add_epoch(0, 1, epoch(1))
+    assert store.refresh().trials[0].epochs == ()
+
+
+def test_the_same_network_cannot_be_queued_twice(home):
+    store = filled_store(home, 1)
+    snapshot = store.refresh()
+    space = session_space(snapshot.session)
+    with pytest.raises(Late, match="trial 1 is this very network"):
+        store.apply(search.accept(snapshot, space, snapshot.trials[1].config, None))
+    again = store.apply(search.repeat(snapshot, space, 1))
+    trial = store.refresh().trials[again.trial]
+    assert trial.key == snapshot.trials[1].key
+    assert trial.seed != snapshot.trials[1].seed
+
+
+def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home):
+    store = filled_store(home, 1)
+    folder, each = store.folder, 25
+    failures = []
+
+    def decide():
+        mine = Store(folder)
+        try:
+            for number in range(each):
+                mine.apply(search.set_wc(mine.refresh(), number / 10))
+        except StoreError as error:
+            failures.append(error)
+        finally:
+            mine.close()
+
+    threads = [threading.Thread(target=decide) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    numbers = [d.number for d in store.refresh().decisions]
+    assert numbers == list(range(1, 4 * each + 2))
+
+
+def test_who_comes_first_wins(home):
+    store = filled_store(home, 1)
+    space = session_space(store.refresh().session)
+    snapshot = store.refresh()
+    decision = store.apply(search.repeat(snapshot, space, 1))
+    seen = store.refresh()
+    store.apply(search.stop(seen, decision.trial, "now"))
+    with pytest.raises(Late, match="has been withdrawn already"):
+        store.apply(search.undo(seen))
+
+
+def test_an_engine_that_starts_puts_back_what_ran(home):
+    store = make_store(home)
+    store.update_trial(0, {"queued"}, state="running", attempt=1)
+    store.serve(1234)
+    snapshot = store.refresh()
+    assert snapshot.trials[0].state == "interrupted"
+    assert snapshot.engine.state == "serving"
+    assert not snapshot.engine.alive
+
+
+def test_an_engine_leaves_only_when_nothing_waits(home):
+    store = make_store(home)
+    store.serve(1)
+    assert not store.leave(only_if_idle=True)
+    finish(store, 0)
+    assert store.leave(only_if_idle=True)
+    assert store.refresh().engine.state == "leaving"
+
+
+def test_the_lock_alone_says_whether_an_engine_lives(home):
+    store = make_store(home)
+    assert not store.engine_alive()
+    lock = store.engine_lock()
+    with lock:
+        assert Store(store.folder).engine_alive()
+    assert not store.engine_alive()
+
+
+def test_sessions_and_logs_are_readable_by_their_owner_only(home):
+    store = filled_store(home, 1)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+    for path in store.folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "a..b", "", ".hidden", "x" * 65, "a b", "../x"])
+def test_a_name_that_leads_elsewhere_is_refused(home, name):
+    with pytest.raises(StoreError, match="not usable"):
+        places.folder(home, name)
+
+
+def test_unknown_existing_and_deleted_sessions(home):
+    with pytest.raises(StoreError, match="not found"):
+        places.folder(home, "nothing")
+    store = make_store(home)
+    with pytest.raises(StoreError, match="exists already"):
+        Store.create(store.folder, make_session())
+    store.close()
+    place = places.delete(home, "demo")
+    assert places.names(home) == []
+    make_store(home).close()
+    with pytest.raises(StoreError, match="exists again"):
+        places.restore(home, place)
+    places.delete(home, "demo")
+    assert places.restore(home, place) == "demo"
+    assert Store(home / "sessions" / "demo").refresh().session.name == "demo"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda f: f.write_bytes(b"this is no database" * 100),
+        lambda f: f.write_bytes(f.read_bytes()[:2000]),
+        lambda f: f.write_bytes(b""),
+        lambda f: sqlite3.connect(f).executescript("DELETE FROM session"),
+        lambda f: sqlite3.connect(f).executescript("UPDATE session SET body = '{\"name\": 3}'"),
+        lambda f: sqlite3.connect(f).executescript("PRAGMA application_id = 1"),
+    ],
+)
+def test_a_damaged_file_is_said_to_be_one(home, spoil):
+    store = make_store(home)
+    store.close()
+    for extra in ("-wal", "-shm"):
+        (store.folder / f"session.db{extra}").unlink(missing_ok=True)
+    spoil(store.folder / "session.db")
+    with pytest.raises(StoreError, match="damaged"):
+        Store(store.folder)
+
+
+def test_a_file_of_a_newer_version_is_refused(home):
+    store = make_store(home)
+    store.close()
+    sqlite3.connect(store.folder / "session.db").execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer lcsearch"):
+        Store(store.folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_opens_to_read(home):
+    store = filled_store(home, 1)
+    store.close()
+    store.folder.chmod(0o500)
+    try:
+        reader = Store(store.folder)
+        assert len(reader.refresh().trials) == 2
+        with pytest.raises(StoreError, match="read-only"):
+            reader.apply(search.set_wc(reader.refresh(), 1.0))
+    finally:
+        store.folder.chmod(0o700)
