@@ -1,0 +1,320 @@
+"""The conditional covariance: networks of any length in one Euclidean space, and a kernel there.
+
+Every configuration becomes a vector of features; what is absent stands at the origin, what is
+present on an arc around it (Swersky et al. 2013, arXiv 1409.4011).  A stationary kernel on those
+vectors is positive semi-definite whatever the lengths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
+
+from ..sessions.records import Config
+from .space import Categorical, Parameter, Space
+
+Array = NDArray[np.float64]
+
+ARC = math.pi / 2
+"""Angle between the ends of a scale: far enough from a half turn for values beyond its ends."""
+CHORD = 2 * math.sin(ARC / 2)
+KNOWN_SCALE = math.log(100)
+"""A hundred times the parameters or MACs are one unit apart, as the two ends of a scale are."""
+
+COUNTS = -1
+"""The width of a group that counts categories."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Features that share one length scale.
+
+    label: the parameter, or the name of what is known by arithmetic.  level: the parameter's, 0
+    for what is known.  features: first and past-the-last feature.  width: features of one entry
+    of a list whose entries can be absent, COUNTS where categories are counted, 0 elsewhere.
+    length: the parameter that decides which entries are there.
+    """
+
+    label: str
+    level: int
+    features: tuple[int, int]
+    width: int = 0
+    length: str = ""
+
+
+class Embedding:
+    """Configurations of a space -> features, shape (n, size).
+
+    Features, by groups: each parameter (the entries of a list share one group, so the layers share
+    a length scale); each list as a whole, that is the mean of its numbers or how often each
+    category occurs, which does not depend on where in the list; and the logarithms of what is
+    known by arithmetic, relative to the reference's.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._parts: list[tuple[str, NDArray[np.intp], int]] = []
+        self.groups: tuple[Group, ...] = ()
+        self.known_names: tuple[str, ...] = ()
+        self._known_origin = np.zeros(0)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        space = self.space
+        groups: list[Group] = []
+        position = 0
+        columns: dict[str, list[int]] = {}
+        for place, column in enumerate(space.columns):
+            columns.setdefault(column.parameter, []).append(place)
+
+        def add(
+            kind: str, parameter: Parameter, at: list[int], choices: int, size: int, width: int = 0
+        ) -> None:
+            nonlocal position
+            self._parts.append((kind, np.array(at, dtype=np.intp), choices))
+            span = (position, position + size)
+            length = parameter.length or parameter.name
+            groups.append(Group(parameter.name, parameter.level, span, width, length))
+            position += size
+
+        for parameter in space.parameters:
+            at = columns.get(parameter.name, [])
+            if not at:
+                continue
+            scale = parameter.scale
+            ordered = isinstance(scale, Categorical) and scale.ordered
+            choices = len(scale.choices) if isinstance(scale, Categorical) else 0
+            conditional = any(space.columns[i].conditional for i in at)
+            if choices and not ordered:
+                width = choices if conditional else 0
+                add("category", parameter, at, choices, len(at) * choices, width)
+                if parameter.length is not None:
+                    add("counts", parameter, at, choices, choices, COUNTS)
+            else:
+                if conditional:
+                    add("arc", parameter, at, choices, 2 * len(at), 2)
+                else:
+                    add("number", parameter, at, choices, len(at))
+                if parameter.length is not None:
+                    add("mean", parameter, at, choices, 1)
+        if space.known is not None:
+            origin = space.reference if space.reference is not None else space.defaults()
+            known = space.known(origin)
+            self.known_names = tuple(known)
+            self._known_origin = np.log([max(known[name], 1e-300) for name in known])
+            for name in self.known_names:
+                groups.append(Group(name, 0, (position, position + 1)))
+                position += 1
+        self.groups = tuple(groups)
+        self.size = position
+
+    @property
+    def known_features(self) -> tuple[int, ...]:
+        """The features that are logarithms of what arithmetic knows."""
+        return tuple(range(self.size - len(self.known_names), self.size))
+
+    def __call__(self, configs: Sequence[Config]) -> Array:
+        """Shape (len(configs), size); no NaN."""
+        rows = self.space.encode_all(configs)
+        blocks = [_block(kind, rows[:, at], choices) for kind, at, choices in self._parts]
+        if self.space.known is not None:
+            values = np.array(
+                [
+                    [known[name] for name in self.known_names]
+                    for known in map(self.space.known, configs)
+                ]
+            ).reshape(len(configs), len(self.known_names))
+            logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
+            blocks.append(logs / KNOWN_SCALE)
+        return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
+
+    def variation(self, features: Array) -> list[dict[str, float]]:
+        """How much each group varies: label -> variance, summed over its features.
+
+        Where an entry is only there or not there, that is laid to the parameter that gives the
+        length, not to the one whose entry it is.  features: shape (n, size), n > 0.
+        """
+        result: list[dict[str, float]] = []
+        for group in self.groups:
+            first, stop = group.features
+            block = features[:, first:stop]
+            total = float(block.var(axis=0).sum())
+            if not group.width:
+                result.append({group.label: total})
+                continue
+            if group.width == COUNTS:
+                # what follows the number of entries is the length's doing
+                centred = block - block.mean(axis=0)
+                size = centred.sum(axis=1)
+                slopes = size @ centred / max(float(size @ size), 1e-300)
+                within = float((centred - size[:, None] * slopes).var(axis=0).sum())
+                result.append(_shared(group, within, total))
+                continue
+            entries = block.reshape(len(block), -1, group.width)
+            present = (entries != 0).any(axis=2, keepdims=True)
+            count = np.maximum(present.sum(axis=0), 1)
+            centred = (entries - entries.sum(axis=0) / count) * present
+            within = float((centred**2).sum() / len(block))
+            result.append(_shared(group, within, total))
+        return result
+
+
+def _shared(group: Group, within: float, total: float) -> dict[str, float]:
+    """A variance shared out between a parameter and the one that gives its length."""
+    parts = {group.label: within}
+    parts[group.length] = parts.get(group.length, 0.0) + max(total - within, 0.0)
+    return parts
+
+
+def _block(kind: str, values: Array, choices: int) -> Array:
+    """One group's features of encoded columns, shape (n, columns), NaN where absent."""
+    present = ~np.isnan(values)
+    if kind == "category":
+        hot = values[:, :, None] == np.arange(choices)
+        # one apart when they differ, wherever they stand
+        flat: Array = hot.reshape(len(values), choices * values.shape[1]) / math.sqrt(2)
+        return flat
+    if kind == "counts":
+        counts: Array = (values[:, :, None] == np.arange(choices)).sum(axis=1) / 4
+        return counts
+    if choices:
+        values = values / max(choices - 1, 1)
+    filled = np.where(present, values, 0.0)
+    if kind == "number":
+        return filled
+    if kind == "mean":
+        count = np.maximum(present.sum(axis=1), 1)
+        mean: Array = (filled.sum(axis=1) / count)[:, None]
+        return mean
+    angle = ARC * np.clip(filled, -0.5, 1.5)
+    arc: Array = np.stack([np.sin(angle), np.cos(angle)], axis=2) * present[:, :, None] / CHORD
+    return arc.reshape(len(values), 2 * values.shape[1])
+
+
+def squared_distances(left: Array, right: Array) -> Array:
+    """Between all rows, shape (len(left), len(right))."""
+    across = left @ right.T
+    squares: Array = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2 * across
+    squares = np.maximum(squares, 0.0)
+    return squares
+
+
+class Conditional(Kernel):  # type: ignore[misc]
+    """amplitude * Matérn 5/2 of the scaled distance + a linear term in some features.
+
+    k(x, y) = amplitude m(d) + linear * <x_L, y_L>,  d^2 = sum over groups of |x_g - y_g|^2 / l_g^2.
+
+    spans: first and past-the-last feature of each group.  length_scale: shape (groups,).
+    lines: features of the linear term, a Bayesian linear mean; linear: its prior variance a
+    feature (0 switches it off).  Hyperparameters are in the order of their names, as scikit-learn
+    has it: amplitude, length_scale, linear.
+    """
+
+    def __init__(
+        self,
+        spans: tuple[tuple[int, int], ...],
+        length_scale: Any,
+        amplitude: float = 1.0,
+        lines: tuple[int, ...] = (),
+        linear: float = 0.0,
+    ) -> None:
+        self.spans = spans
+        self.length_scale = length_scale
+        self.amplitude = amplitude
+        self.lines = lines
+        self.linear = linear
+
+    @property
+    def hyperparameter_amplitude(self) -> Hyperparameter:
+        """The variance of the stationary part."""
+        return Hyperparameter("amplitude", "numeric", (1e-4, 1e4))
+
+    @property
+    def hyperparameter_length_scale(self) -> Hyperparameter:
+        """One length scale a group."""
+        return Hyperparameter("length_scale", "numeric", (1e-3, 1e6), len(self.spans))
+
+    @property
+    def hyperparameter_linear(self) -> Hyperparameter:
+        """The variance of each slope."""
+        return Hyperparameter("linear", "numeric", (1e-8, 1e4) if self.linear else "fixed")
+
+    def _scales(self) -> Array:
+        """The length scale of each feature."""
+        scales = np.asarray(self.length_scale, dtype=float).reshape(-1)
+        widths = [stop - start for start, stop in self.spans]
+        return np.repeat(scales, widths)
+
+    def __call__(self, X: Array, Y: Array | None = None, eval_gradient: bool = False) -> Any:
+        """Shape (len(X), len(Y)); with `eval_gradient` also its gradient by log hyperparameters.
+
+        X, Y: features, shape (n, features).  The gradient has shape (n, n, hyperparameters).
+        """
+        X = np.atleast_2d(X)
+        if eval_gradient and Y is not None:
+            raise ValueError("Gradient can only be evaluated when Y is None.")
+        Y_ = X if Y is None else np.atleast_2d(Y)
+        scales = self._scales()
+        squared = squared_distances(X / scales, Y_ / scales)
+        if Y is None:
+            # a product of matrices is symmetric up to rounding only
+            squared = (squared + squared.T) / 2
+            np.fill_diagonal(squared, 0.0)
+        value, slope = matern(squared)
+        result = self.amplitude * value
+        lines = list(self.lines)
+        line = X[:, lines] @ Y_[:, lines].T if lines and self.linear else None
+        if line is not None:
+            result = result + self.linear * line
+        if not eval_gradient:
+            return result
+        length_scale = np.asarray(self.length_scale, dtype=float).reshape(-1)
+        parts = group_distances(X, self.spans)
+        gradient = [self.amplitude * value]
+        gradient += [
+            -2 * self.amplitude * slope * part / scale**2
+            for part, scale in zip(parts, length_scale, strict=True)
+        ]
+        if self.linear:
+            gradient.append(self.linear * (np.zeros_like(value) if line is None else line))
+        return result, np.stack(gradient, axis=2)
+
+    def diag(self, X: Array) -> Array:
+        """The variances, shape (len(X),)."""
+        X = np.atleast_2d(X)
+        result: Array = np.full(len(X), float(self.amplitude))
+        if self.lines and self.linear:
+            result += self.linear * (X[:, list(self.lines)] ** 2).sum(axis=1)
+        return result
+
+    def is_stationary(self) -> bool:
+        """Whether it depends on differences alone."""
+        return not (self.lines and self.linear)
+
+    def correlation(self, X: Array, Y: Array) -> Array:
+        """The stationary part without its amplitude, on [0, 1], shape (len(X), len(Y))."""
+        scales = self._scales()
+        return matern(squared_distances(X / scales, Y / scales))[0]
+
+
+def matern(squared: Array) -> tuple[Array, Array]:
+    """Matérn 5/2 of a squared distance, and its derivative by the squared distance."""
+    root = np.sqrt(5 * squared)
+    decay = np.exp(-root)
+    return (1 + root + root**2 / 3) * decay, -(5 / 6) * (1 + root) * decay
+
+
+def group_distances(X: Array, spans: Sequence[tuple[int, int]]) -> Array:
+    """The squared distances of each group apart, shape (groups, n, n)."""
+    result = np.empty((len(spans), len(X), len(X)))
+    for index, (start, stop) in enumerate(spans):
+        part = squared_distances(X[:, start:stop], X[:, start:stop])
+        np.fill_diagonal(part, 0.0)
+        result[index] = part
+    return result

@@ -1,0 +1,501 @@
+"""Belief about every network: a Gaussian process on the error and one on the complexity.
+
+Both learn from the observations of all levels.  Together they are belief about f for any
+complexity weight, so the weight can move without a new fit.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve, cholesky
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import WhiteKernel
+
+from ..sessions.records import Config
+from .acquisition import Improvement, expected_improvement, log_normal_improvement
+from .advisor import Observation
+from .kernel import Conditional, Embedding, group_distances, matern
+from .objective import objective
+from .space import Space
+
+Array = NDArray[np.float64]
+Transform = Literal["log", "identity"]
+
+FLOOR = 1e-6
+"""Smallest variance of the noise, in units of the outputs' own: what keeps Cholesky sound."""
+FIT_AT_MOST = 300
+"""Observations that hyperparameters are fitted to; beyond them the posterior alone is exact."""
+SPREAD = 0.4
+"""Standard deviation of a logarithm above which f is not taken to be normal."""
+SMALLEST_STD = 1e-9
+ITERATIONS = 40
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A LogNormal prior: median, and the standard deviation of the logarithm."""
+
+    median: float
+    spread: float
+
+    @property
+    def centre(self) -> float:
+        """The mean of the logarithm."""
+        return math.log(self.median)
+
+
+def length_prior(dimensions: float) -> Prior:
+    """On length scales, growing with the dimension (Hvarfner, Hellsten, Nardi 2024)."""
+    return Prior(math.exp(math.sqrt(2)) * math.sqrt(max(dimensions, 1.0)), math.sqrt(3))
+
+
+AMPLITUDE = Prior(1.0, 1.0)
+NOISE = Prior(1e-2, 2.0)
+LINEAR = Prior(1.0, 1.5)
+
+
+class Process:
+    """One Gaussian process on one transformed output."""
+
+    def __init__(
+        self,
+        X: Array,
+        y: Array,
+        noise: Array,
+        embedding: Embedding,
+        dimensions: float,
+        *,
+        linear: bool,
+        spread: float | None,
+        like: Process | None = None,
+    ) -> None:
+        """Fit it, or take over the hyperparameters of `like`.
+
+        X: features, shape (n, features).  y: shape (n,).  noise: the variance of each y that is
+        known beforehand.  spread: what y's standard deviation is expected to be, None where
+        nothing is known; it steadies the first few fits.
+        """
+        self.X, self.y, self.noise = X, y, noise
+        if like is None:
+            self.centre = float(np.mean(y))
+            self.scale = _scale(y, spread)
+        else:
+            self.centre, self.scale = like.centre, like.scale
+        spans = tuple(group.features for group in embedding.groups)
+        self._length = length_prior(dimensions)
+        kernel = Conditional(
+            spans,
+            np.full(len(spans), self._length.median),
+            AMPLITUDE.median,
+            embedding.known_features if linear else (),
+            LINEAR.median if linear and embedding.known_features else 0.0,
+        )
+        if like is not None:
+            kernel.theta = like.kernel.theta
+        white = WhiteKernel(NOISE.median if like is None else like.white)
+        self._regressor = GaussianProcessRegressor(
+            kernel + white,
+            alpha=np.maximum(noise / self.scale**2, FLOOR),
+            optimizer=None if like is not None else self._optimise,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._regressor.fit(X, (y - self.centre) / self.scale)
+
+    @property
+    def kernel(self) -> Conditional:
+        """The fitted kernel, of y in units of `scale`."""
+        kernel: Conditional = self._regressor.kernel_.k1
+        return kernel
+
+    @property
+    def white(self) -> float:
+        """The variance of the noise beyond what was known, in units of `scale` squared."""
+        return float(self._regressor.kernel_.k2.noise_level)
+
+    @property
+    def noise_variance(self) -> float:
+        """The variance of the noise of a measurement beyond what was known, in units of y."""
+        return (self.white + FLOOR) * self.scale**2
+
+    def predict(self, X: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the latent y, each of shape (len(X),)."""
+        if not len(X):
+            return np.zeros(0), np.zeros(0)
+        with warnings.catch_warnings():
+            # a variance that rounding made negative is set to 0 there, which is what is wanted
+            warnings.filterwarnings("ignore", message="Predicted variances smaller than 0")
+            mean, std = self._regressor.predict(X, return_std=True)
+        # the white kernel's share is noise of a measurement, not of the latent value
+        variance = np.maximum(std**2 - self.white, 0.0)
+        return (
+            mean * self.scale + self.centre,
+            np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
+        )
+
+    def _optimise(
+        self, _objective: Callable[..., object], initial: Array, bounds: Array
+    ) -> tuple[Array, float]:
+        """Maximum a posteriori, from fixed starting points; scikit-learn's `optimizer`.
+
+        Its own objective builds an (n, n, hyperparameters) array a step; the same number and its
+        gradient come from matrix products here.
+        """
+        posterior = Posterior(self, initial, _subset(self.X, self.y))
+        best, lowest = initial, np.inf
+        for start in posterior.starts():
+            found = minimize(
+                posterior,
+                start,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[tuple(pair) for pair in bounds[posterior.free]],
+                options={"maxiter": ITERATIONS},
+            )
+            if np.isfinite(found.fun) and found.fun < lowest - 1e-9:
+                best, lowest = posterior.whole(found.x), float(found.fun)
+        return best, lowest
+
+
+class Posterior:
+    """Negative logarithm of likelihood times prior, and its gradient.
+
+    Hyperparameters as scikit-learn orders them: amplitude, length scales, slope, noise, all in
+    logarithms.  Length scales of groups that do not vary in the data stay at the prior's median.
+    """
+
+    def __init__(self, process: Process, initial: Array, rows: NDArray[np.intp]) -> None:
+        X = process.X[rows]
+        self._y = (process.y[rows] - process.centre) / process.scale
+        self._alpha = np.maximum(process.noise[rows] / process.scale**2, FLOOR)
+        kernel = process._regressor.kernel.k1
+        parts = group_distances(X, kernel.spans)
+        self._initial = initial
+        self._lines = X[:, list(kernel.lines)] if kernel.linear else None
+        self._line = None if self._lines is None else self._lines @ self._lines.T
+        varies = parts.reshape(len(parts), -1).max(axis=1) > 1e-18
+        count = len(parts)
+        fixed_after = [True] * (2 if kernel.linear else 1)
+        self.free = np.flatnonzero([True, *varies, *fixed_after])
+        self._varying = np.flatnonzero(varies)
+        self._parts = np.ascontiguousarray(parts[varies].reshape(len(self._varying), len(X) ** 2))
+        length = process._length
+        tail = [LINEAR, NOISE] if kernel.linear else [NOISE]
+        priors = [AMPLITUDE, *[length] * count, *tail]
+        self._centres = np.array([prior.centre for prior in priors])[self.free]
+        self._spreads = np.array([prior.spread for prior in priors])[self.free]
+
+    def whole(self, free: Array) -> Array:
+        """All hyperparameters, the fixed ones included."""
+        result = self._initial.copy()
+        result[self.free] = free
+        return result
+
+    def starts(self) -> list[Array]:
+        """Fixed starting points: the prior's medians, and shorter and longer length scales."""
+        lengths = slice(1, 1 + len(self._varying))
+        starts = []
+        for shift, noise in ((0.0, 0.0), (-1.5, -3.0), (-0.7, 2.0)):
+            start = self._centres.copy()
+            start[lengths] += shift
+            start[-1] += noise
+            starts.append(start)
+        return starts
+
+    def __call__(self, free: Array) -> tuple[float, Array]:
+        """Value and gradient by the free logarithms, shape (len(free),)."""
+        count = len(self._varying)
+        n = len(self._y)
+        amplitude, noise = math.exp(free[0]), math.exp(free[-1])
+        weights = np.exp(-2 * free[1 : 1 + count])
+        value, slope = matern((weights @ self._parts).reshape(n, n))
+        K = amplitude * value
+        if self._line is not None:
+            K = K + math.exp(free[1 + count]) * self._line
+        K[np.diag_indices(n)] += noise + self._alpha
+        away = (free - self._centres) / self._spreads
+        penalty = 0.5 * float(away @ away)
+        try:
+            L = cholesky(K, lower=True, check_finite=False)
+        except LinAlgError:
+            return 1e25, np.zeros_like(free)
+        a = cho_solve((L, True), self._y, check_finite=False)
+        likelihood = 0.5 * float(self._y @ a) + float(np.log(np.diag(L)).sum())
+        inverse = cho_solve((L, True), np.eye(n), check_finite=False)
+        # d(-log likelihood) = 1/2 tr((K^-1 - a a^T) dK)
+        inner = inverse - np.outer(a, a)
+        gradient = np.empty_like(free)
+        gradient[0] = 0.5 * amplitude * float((inner * value).sum())
+        gradient[1 : 1 + count] = -amplitude * weights * (self._parts @ (inner * slope).reshape(-1))
+        if self._line is not None:
+            gradient[1 + count] = (
+                0.5 * math.exp(free[1 + count]) * float((inner * self._line).sum())
+            )
+        gradient[-1] = 0.5 * noise * float(np.trace(inner))
+        return likelihood + penalty, gradient + away / self._spreads
+
+
+def _scale(y: Array, spread: float | None) -> float:
+    """The unit that y is measured in: its standard deviation, drawn to what is expected of it."""
+    variance = float(np.var(y))
+    if spread is not None:
+        variance = (len(y) * variance + 2 * spread**2) / (len(y) + 2)
+    scale = math.sqrt(variance)
+    smallest = 1e-6 * max(abs(float(np.mean(y))), 1e-6)
+    return scale if scale > smallest else max(0.1 * abs(float(np.mean(y))), 1e-3)
+
+
+def _subset(X: Array, y: Array) -> NDArray[np.intp]:
+    """The rows that hyperparameters are fitted to: half the best, the rest spread evenly."""
+    n = len(y)
+    if n <= FIT_AT_MOST:
+        return np.arange(n)
+    order = np.argsort(y, kind="stable")
+    best = order[: FIT_AT_MOST // 2]
+    rest = np.sort(order[FIT_AT_MOST // 2 :])
+    spread = rest[np.linspace(0, len(rest) - 1, FIT_AT_MOST - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, spread]))
+
+
+@dataclass(frozen=True)
+class Points:
+    """Configurations ready for prediction: features, shape (n, features), and exact complexity."""
+
+    configs: list[Config]
+    features: Array
+    exact: Array | None
+
+    def __add__(self, other: Points) -> Points:
+        exact = None
+        if self.exact is not None and other.exact is not None:
+            exact = np.concatenate([self.exact, other.exact])
+        return Points(
+            self.configs + other.configs, np.vstack([self.features, other.features]), exact
+        )
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Belief about one positive or any quantity; arrays of shape (n,).
+
+    transformed_mean, transformed_std: of its logarithm where `log`, else of itself.  mean, std:
+    of the latent quantity.  predictive_std: of a measurement of it.
+    """
+
+    log: bool
+    transformed_mean: Array
+    transformed_std: Array
+    mean: Array
+    std: Array
+    predictive_std: Array
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Belief about the error and the complexity of some networks, from which f follows."""
+
+    error: Quantity
+    complexity: Quantity
+
+    def objective(self, wc: float) -> tuple[Array, Array, Array]:
+        """Mean, latent standard deviation and predictive standard deviation of f."""
+        return (
+            objective(self.error.mean, self.complexity.mean, wc),
+            np.hypot(self.error.std, wc * self.complexity.std),
+            np.hypot(self.error.predictive_std, wc * self.complexity.predictive_std),
+        )
+
+    def improvement(self, wc: float, best: float) -> Improvement:
+        """Expected improvement on f* = `best`."""
+        mean, std, _ = self.objective(wc)
+        result = expected_improvement(mean, std, best)
+        error, other = self.error, self.complexity
+        if not (error.log and other.log):
+            return result
+        wide = (error.transformed_std > SPREAD) | (
+            (other.transformed_std > SPREAD) & (wc * other.std > 0.1 * error.std)
+        )
+        if not wide.any():
+            return result
+        with np.errstate(divide="ignore"):
+            shift = np.log(wc) if wc > 0 else -np.inf
+        exact = log_normal_improvement(
+            error.transformed_mean[wide],
+            error.transformed_std[wide],
+            np.maximum(other.transformed_mean[wide] + shift, -700.0),
+            other.transformed_std[wide] if wc > 0 else np.zeros(int(wide.sum())),
+            best,
+        )
+        merged = []
+        for whole, part in (
+            (result.log_ei, exact.log_ei),
+            (result.ei, exact.ei),
+            (result.exploit, exact.exploit),
+            (result.explore, exact.explore),
+        ):
+            filled = whole.copy()
+            filled[wide] = part
+            merged.append(filled)
+        return Improvement(*merged)
+
+
+class Surrogate:
+    """The two processes, and what turns configurations into their inputs."""
+
+    def __init__(
+        self,
+        space: Space,
+        observations: Sequence[Observation],
+        dimensions: float,
+        exact: Callable[[Config], float] | None = None,
+    ) -> None:
+        """Fit to the observations (at least one).
+
+        dimensions: how many coordinates are searched, which the prior on length scales grows
+        with.  exact: complexity by arithmetic, or None where it is measured.
+        """
+        self.embedding = Embedding(space)
+        self.exact = exact
+        self.dimensions = dimensions
+        self.observed = self.points([o.config for o in observations])
+        errors = np.array([o.error for o in observations], dtype=float)
+        images = np.array([o.images for o in observations], dtype=float)
+        self.images = float(images.max())
+        self.transform: Transform = _error_transform(errors, images)
+        y, noise = self._transformed_error(errors, images)
+        known = self.transform == "log" and self.images > 0
+        self.error = self._process(y, noise, linear=False, spread=0.5 if known else None)
+        self.complexity: Process | None = None
+        self.log_complexity = True
+        if exact is None:
+            costs = np.array([o.complexity for o in observations], dtype=float)
+            self.log_complexity = bool((costs > 0).all())
+            if self.log_complexity:
+                costs = np.log(costs)
+            self.complexity = self._process(
+                costs,
+                np.zeros(len(costs)),
+                linear=True,
+                spread=0.5 if self.log_complexity else None,
+            )
+
+    def _process(self, y: Array, noise: Array, *, linear: bool, spread: float | None) -> Process:
+        return Process(
+            self.observed.features,
+            y,
+            noise,
+            self.embedding,
+            self.dimensions,
+            linear=linear,
+            spread=spread,
+        )
+
+    def _transformed_error(self, errors: Array, images: Array) -> tuple[Array, Array]:
+        """What the process learns, and the variance of its binomial noise; each of shape (n,)."""
+        if self.transform == "identity":
+            return errors, np.zeros(len(errors))
+        counted = images > 0
+        n = np.where(counted, images, 1.0)
+        wrong = np.clip(errors, 0.0, None) * n
+        smoothed = (wrong + 0.5) / (n + 1)
+        y = np.log(np.where(counted, smoothed, np.maximum(errors, 1e-300)))
+        # of log(k + 1/2) by the delta method, k ~ Binomial(n, p)
+        share = np.clip(smoothed, None, 1.0)
+        noise = np.where(counted, (1 - share) / (share * n), 0.0)
+        return y, noise
+
+    def points(self, configs: Sequence[Config]) -> Points:
+        """Configurations made ready for prediction."""
+        exact = None
+        if self.exact is not None:
+            exact = np.array([self.exact(config) for config in configs], dtype=float)
+        return Points(list(configs), self.embedding(configs), exact)
+
+    def believing(self, pending: Points) -> Surrogate:
+        """The same belief, had each pending network come out exactly as it is expected to.
+
+        Kriging believers (Ginsbourger, Le Riche, Carraro 2010): no mean moves, but nothing more
+        is to be learnt there.
+        """
+        result = object.__new__(Surrogate)
+        result.__dict__.update(self.__dict__)
+        for name in ("error", "complexity"):
+            process: Process | None = getattr(self, name)
+            if process is not None:
+                mean, _ = process.predict(pending.features)
+                extended = Process(
+                    np.vstack([process.X, pending.features]),
+                    np.concatenate([process.y, mean]),
+                    np.concatenate([process.noise, np.full(len(mean), process.noise.mean())]),
+                    self.embedding,
+                    self.dimensions,
+                    linear=process.kernel.linear > 0,
+                    spread=None,
+                    like=process,
+                )
+                setattr(result, name, extended)
+        return result
+
+    def belief(self, points: Points) -> Belief:
+        """What is believed of the error and the complexity of some networks."""
+        mean, std = self.error.predict(points.features)
+        noise = np.full(len(mean), self.error.noise_variance)
+        log = self.transform == "log"
+        if log and self.images > 0:
+            share = np.clip(np.exp(np.clip(mean, -700, 0)), 0.5 / (self.images + 1), 1.0)
+            noise += (1 - share) / (share * self.images)
+        error = _quantity(log, mean, std, noise)
+        if self.complexity is None:
+            assert points.exact is not None
+            none = np.zeros(len(mean))
+            known = np.maximum(points.exact, 1e-300)
+            complexity = Quantity(True, np.log(known), none, points.exact, none, none)
+        else:
+            mean, std = self.complexity.predict(points.features)
+            noise = np.full(len(mean), self.complexity.noise_variance)
+            complexity = _quantity(self.log_complexity, mean, std, noise)
+        return Belief(error, complexity)
+
+
+def _quantity(log: bool, mean: Array, std: Array, noise: Array) -> Quantity:
+    """Natural units of a transformed belief; noise: variance of a measurement, transformed."""
+    measured = np.sqrt(std**2 + noise)
+    if not log:
+        return Quantity(False, mean, std, mean, std, measured)
+    expected, latent = _log_normal(mean, std)
+    return Quantity(
+        True, mean, std, expected, latent, np.maximum(_log_normal(mean, measured)[1], latent)
+    )
+
+
+def _log_normal(mean: Array, std: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of exp(N(mean, std^2)), kept finite."""
+    expected = np.exp(np.clip(mean + std**2 / 2, -300, 300))
+    return expected, expected * np.sqrt(np.expm1(np.clip(std**2, 0, 300)))
+
+
+def _error_transform(errors: Array, images: Array) -> Transform:
+    """The logarithm for shares of counted images, and where it makes positive values less skew."""
+    if (images > 0).all():
+        return "log"
+    if (errors <= 0).any():
+        return "identity"
+    logs = np.log(errors)
+    return "log" if _skew(logs) < _skew(errors) else "identity"
+
+
+def _skew(values: Array) -> float:
+    """Absolute skewness, 0 where nothing varies."""
+    std = float(np.std(values))
+    if std <= 0 or not math.isfinite(std):
+        return 0.0
+    return abs(float(np.mean(((values - np.mean(values)) / std) ** 3)))

@@ -1,0 +1,138 @@
+"""The conditional kernel: positive semi-definite, with the gradient it claims."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from lcsearch.engine import cnn
+from lcsearch.engine.kernel import Conditional, Embedding
+from lcsearch.engine.space import Categorical, Integer, Parameter, Space
+
+SPACE = cnn.space((1, 28, 28), 10)
+EMBEDDING = Embedding(SPACE)
+SPANS = tuple(group.features for group in EMBEDDING.groups)
+
+
+def networks(seed: int, count: int) -> list[dict]:
+    """Random networks of every length, some with values that no search would sample."""
+    rng = np.random.default_rng(seed)
+    found = [SPACE.sample(rng) for _ in range(count)]
+    wide = SPACE.defaults() | {"conv_layers": 1}
+    found += [
+        SPACE.resized(wide | {"channels": [4096]}),
+        SPACE.resized(SPACE.defaults() | {"conv_layers": 16}),
+        SPACE.defaults() | {"learning_rate": 10.0, "weight_decay": 1.0, "batch_size": 65536},
+    ]
+    return found
+
+
+def kernel(rng, linear: float) -> Conditional:
+    return Conditional(
+        SPANS,
+        np.exp(rng.normal(0.0, 1.5, len(SPANS))),
+        float(np.exp(rng.normal())),
+        EMBEDDING.known_features if linear else (),
+        linear,
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
+def test_it_is_positive_semi_definite_over_networks_of_every_length(seed, linear):
+    configs = networks(seed, 60)
+    K = kernel(np.random.default_rng(seed), linear)(EMBEDDING(configs))
+    np.testing.assert_array_equal(K, K.T)
+    assert np.linalg.eigvalsh(K).min() > -1e-9 * np.abs(K).max()
+
+
+@pytest.mark.parametrize("linear", [0.0, 0.7])
+def test_the_gradient_equals_finite_differences(linear):
+    X = EMBEDDING(networks(3, 12))
+    k = kernel(np.random.default_rng(3), linear)
+    _, gradient = k(X, eval_gradient=True)
+    assert gradient.shape == (len(X), len(X), len(k.theta))
+    step = 1e-6
+    for index in range(len(k.theta)):
+        moved = np.zeros(len(k.theta))
+        moved[index] = step
+        above = clone(k).clone_with_theta(k.theta + moved)(X)
+        below = clone(k).clone_with_theta(k.theta - moved)(X)
+        np.testing.assert_allclose(
+            gradient[:, :, index], (above - below) / (2 * step), atol=2e-8, rtol=1e-5
+        )
+
+
+def test_the_diagonal_and_the_cross_covariance_agree_with_the_whole():
+    configs = networks(5, 20)
+    X = EMBEDDING(configs)
+    k = kernel(np.random.default_rng(5), 0.7)
+    whole = k(X)
+    np.testing.assert_allclose(k.diag(X), np.diag(whole), rtol=1e-12)
+    np.testing.assert_allclose(k(X[:7], X[7:]), whole[:7, 7:], rtol=1e-9)
+    with pytest.raises(ValueError, match="Gradient"):
+        k(X[:7], X[7:], eval_gradient=True)
+
+
+def test_the_embedding_has_no_nan_and_tells_networks_apart():
+    configs = networks(7, 100)
+    X = EMBEDDING(configs)
+    assert X.shape == (len(configs), EMBEDDING.size)
+    assert np.isfinite(X).all()
+    keys = {SPACE.key(c): row for c, row in zip(configs, X, strict=True)}
+    rows = np.array(list(keys.values()))
+    distances = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(distances, 1.0)
+    assert distances.min() > 1e-12
+
+
+def test_two_categories_are_as_far_apart_as_any_other_two():
+    space = Space(("one",), (Parameter("c", 1, Categorical(("a", "b", "c", "d")), "a"),))
+    embed = Embedding(space)
+    k = Conditional(tuple(g.features for g in embed.groups), np.array([0.8]))
+    K = k(embed([{"c": c} for c in "abcd"]))
+    apart = K[~np.eye(4, dtype=bool)]
+    np.testing.assert_allclose(apart, apart[0])
+    assert apart[0] < 1
+
+
+def test_relabelled_categories_give_the_same_covariance():
+    rng = np.random.default_rng(0)
+    labels = [str(rng.integers(4)) for _ in range(10)]
+    shuffled = dict(zip("0123", "2031", strict=True))
+    matrices = []
+    for rename in (dict(zip("0123", "0123", strict=True)), shuffled):
+        space = Space(("one",), (Parameter("c", 1, Categorical(tuple("0123")), "0"),))
+        embed = Embedding(space)
+        k = Conditional(tuple(g.features for g in embed.groups), np.array([0.8]))
+        matrices.append(k(embed([{"c": rename[label]} for label in labels])))
+    np.testing.assert_allclose(matrices[0], matrices[1], rtol=1e-12)
+
+
+def test_layers_share_a_length_scale():
+    assert [g.label for g in EMBEDDING.groups].count("channels") == 2  # by place, and as a whole
+    assert len({g.label for g in EMBEDDING.groups}) == len(SPACE.parameters) + 2
+
+
+def test_variation_is_laid_to_what_varies():
+    rng = np.random.default_rng(0)
+    varied = EMBEDDING.variation(EMBEDDING([SPACE.sample(rng, 1) for _ in range(200)]))
+    total: dict[str, float] = {}
+    for parts in varied:
+        for label, variance in parts.items():
+            total[label] = total.get(label, 0.0) + variance
+    assert total["conv_layers"] > 0.1
+    assert total["downsample"] > 0.1
+    # only there or not there with its layer: nobody varied it
+    assert total["batch_norm"] == pytest.approx(0, abs=1e-12)
+    assert total["kernel"] == pytest.approx(0, abs=1e-12)
+    assert total["learning_rate"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_space_without_anything_known_needs_no_reference():
+    space = Space(("one",), (Parameter("n", 1, Integer(0, 10), 5),))
+    embed = Embedding(space)
+    assert embed.known_features == ()
+    assert embed([{"n": 0}, {"n": 10}]).tolist() == [[0.0], [1.0]]
+    assert embed([]).shape == (0, 1)

@@ -1,0 +1,226 @@
+"""The surrogate: finite on anything, right where a closed form or a simulation knows the answer."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from sklearn.gaussian_process import GaussianProcessRegressor
+from threadpoolctl import threadpool_limits
+
+from lcsearch.engine import cnn
+from lcsearch.engine.advisor import Observation
+from lcsearch.engine.space import Categorical, Parameter, Real, Space
+from lcsearch.engine.surrogate import Posterior, Surrogate
+
+SPACE = cnn.space((1, 28, 28), 10)
+LINE = Space(("one",), (Parameter("x", 1, Real(0.0, 1.0), 0.5),))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+def seen(count: int, seed: int = 0, images: int = 2000, level: int = 1) -> list[Observation]:
+    """Networks whose error falls with the downsampling and whose cost follows the MACs."""
+    rng = np.random.default_rng(seed)
+    cost = SPACE.known(SPACE.reference)["macs"]
+    found = []
+    for number in range(count):
+        config = SPACE.sample(rng, level, SPACE.reference)
+        halved = sum(entry != "none" for entry in config["downsample"])
+        share = min(0.1 + 0.03 * abs(halved - 3), 0.9)
+        error = rng.binomial(images, share) / images if images else share
+        relative = SPACE.known(config)["macs"] / cost
+        found.append(
+            Observation(
+                number, level, config, error, images, relative**0.7 * math.exp(rng.normal(0, 0.03))
+            )
+        )
+    return found
+
+
+def on_line(x, y, images=0) -> list[Observation]:
+    return [
+        Observation(i, 1, {"x": float(a)}, float(b), images, 1.0)
+        for i, (a, b) in enumerate(zip(x, y, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("output", ["error", "complexity"])
+def test_the_fit_follows_the_gradient_of_its_objective(output):
+    surrogate = Surrogate(SPACE, seen(25), 17)
+    process = getattr(surrogate, output)
+    initial = process._regressor.kernel.theta
+    posterior = Posterior(process, initial, np.arange(25))
+    for start in posterior.starts():
+        numeric = approx_fprime(start, lambda free: posterior(free)[0], 1e-6)
+        np.testing.assert_allclose(posterior(start)[1], numeric, rtol=2e-4, atol=2e-4)
+
+
+def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior():
+    process = Surrogate(SPACE, seen(25), 17).error
+    posterior = Posterior(process, process._regressor.kernel.theta, np.arange(25))
+    one, other = posterior.starts()[:2]
+    regressor: GaussianProcessRegressor = process._regressor
+
+    def likelihood(free):
+        away = (free - posterior._centres) / posterior._spreads
+        return posterior(free)[0] - 0.5 * away @ away
+
+    difference = -(
+        regressor.log_marginal_likelihood(posterior.whole(one))
+        - regressor.log_marginal_likelihood(posterior.whole(other))
+    )
+    assert likelihood(one) - likelihood(other) == pytest.approx(difference, rel=1e-6)
+
+
+def test_a_smooth_function_is_learnt_to_its_noise():
+    x = np.linspace(0, 1, 15)
+    surrogate = Surrogate(LINE, on_line(x, np.sin(6 * x) - 2), 1)
+    between = surrogate.points([{"x": 0.11}, {"x": 0.53}, {"x": 0.87}])
+    belief = surrogate.belief(between)
+    truth = np.sin(6 * np.array([0.11, 0.53, 0.87])) - 2
+    np.testing.assert_allclose(belief.error.mean, truth, atol=0.02)
+    assert (belief.error.std < 0.05).all()
+
+
+def test_belief_is_honest_away_from_the_data():
+    x = np.linspace(0, 0.4, 9)
+    surrogate = Surrogate(LINE, on_line(x, np.sin(15 * x) - 2), 1)
+    std = surrogate.belief(surrogate.points([{"x": 0.22}, {"x": 0.9}])).error.std
+    assert std[1] > 3 * std[0]
+
+
+def test_repeats_average_the_noise_out_instead_of_breaking_the_fit():
+    rng = np.random.default_rng(0)
+    x = np.repeat([0.2, 0.5, 0.8], 8)
+    y = np.repeat([1.0, -1.0, 0.5], 8) + rng.normal(0, 0.2, 24)
+    belief = (s := Surrogate(LINE, on_line(x, y), 1)).belief(s.points([{"x": 0.5}]))
+    assert belief.error.mean[0] == pytest.approx(-1, abs=0.2)
+    assert belief.error.std[0] < 0.12
+    assert 0.12 < belief.error.predictive_std[0] < 0.35
+
+
+def test_the_noise_is_at_least_binomial():
+    observations = on_line(np.linspace(0, 1, 12), np.full(12, 0.1), images=400)
+    surrogate = Surrogate(LINE, observations, 1)
+    belief = surrogate.belief(surrogate.points([{"x": 0.5}]))
+    binomial = math.sqrt(0.1 * 0.9 / 400)
+    noise = math.sqrt(belief.error.predictive_std[0] ** 2 - belief.error.std[0] ** 2)
+    assert noise > 0.95 * binomial
+
+
+def test_no_mistakes_at_all_is_not_minus_infinity():
+    observations = on_line([0.1, 0.5, 0.9], [0.0, 0.5, 1.0], images=100)
+    surrogate = Surrogate(LINE, observations, 1)
+    belief = surrogate.belief(surrogate.observed)
+    assert np.isfinite(belief.error.mean).all()
+    assert (belief.error.mean > 0).all()
+    assert belief.error.mean[0] < 0.1
+
+
+def test_the_cost_is_predicted_well_after_a_handful_of_trials():
+    observations = seen(6)
+    surrogate = Surrogate(SPACE, observations, 17)
+    later = seen(60, seed=9)
+    belief = surrogate.belief(surrogate.points([o.config for o in later]))
+    wrong = np.log(belief.complexity.mean) - np.log([o.complexity for o in later])
+    assert np.median(np.abs(wrong)) < 0.1
+
+
+def test_an_exact_complexity_has_no_uncertainty():
+    macs = SPACE.known(SPACE.reference)["macs"]
+    surrogate = Surrogate(SPACE, seen(10), 17, exact=lambda c: SPACE.known(c)["macs"] / macs)
+    configs = [o.config for o in seen(5, seed=4)]
+    belief = surrogate.belief(surrogate.points(configs))
+    assert surrogate.complexity is None
+    assert (belief.complexity.std == 0).all()
+    np.testing.assert_allclose(
+        belief.complexity.mean, [SPACE.known(c)["macs"] / macs for c in configs]
+    )
+
+
+def test_the_belief_about_f_moves_with_the_weight_and_needs_no_fit():
+    surrogate = Surrogate(SPACE, seen(15), 17)
+    belief = surrogate.belief(surrogate.observed)
+    mean, std, predictive = belief.objective(0.5)
+    np.testing.assert_allclose(mean, belief.error.mean + 0.5 * belief.complexity.mean)
+    np.testing.assert_allclose(std**2, belief.error.std**2 + 0.25 * belief.complexity.std**2)
+    assert (predictive >= std).all()
+    np.testing.assert_array_equal(belief.objective(0.0)[0], belief.error.mean)
+
+
+def test_a_pending_network_moves_no_mean_and_takes_the_uncertainty_there():
+    surrogate = Surrogate(SPACE, seen(15), 17)
+    pending = surrogate.points([o.config for o in seen(2, seed=8)])
+    before, after = surrogate.belief(pending), surrogate.believing(pending).belief(pending)
+    np.testing.assert_allclose(
+        after.error.transformed_mean, before.error.transformed_mean, rtol=1e-5
+    )
+    assert (after.error.transformed_std < before.error.transformed_std).all()
+    assert (after.complexity.transformed_std < before.complexity.transformed_std).all()
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [0.2],
+        [0.2] * 6,
+        [0.0] * 3,
+        [1.0] * 3,
+        [-3.0, -1.0, 2.0],
+        [1e-12, 1.0, 1e9],
+        [1e30, -1e30],
+        [0.0, 0.0, 0.3],
+    ],
+)
+@pytest.mark.parametrize("images", [0, 500])
+@pytest.mark.parametrize("costs", [1.0, 0.0, -1.0, 1e-300, 1e200])
+def test_odd_data_give_finite_belief(errors, images, costs):
+    if images:
+        errors = np.clip(errors, 0, 1)
+    observations = [
+        Observation(i, 1, {"x": i / len(errors)}, float(e), images, costs * (1 + i))
+        for i, e in enumerate(errors)
+    ]
+    surrogate = Surrogate(LINE, observations, 1)
+    belief = surrogate.belief(surrogate.points([{"x": x} for x in (0.0, 0.33, 1.0)]))
+    for quantity in (belief.error, belief.complexity):
+        for array in (quantity.mean, quantity.std, quantity.predictive_std):
+            assert np.isfinite(array).all()
+    gain = belief.improvement(0.1, float(belief.objective(0.1)[0].min()))
+    assert np.isfinite(gain.log_ei).all()
+    assert np.isfinite(gain.exploit).all()
+    assert np.isfinite(gain.explore).all()
+
+
+def test_relabelled_categories_give_the_same_belief():
+    means = []
+    for order in ("abc", "cab"):
+        space = Space(
+            ("one",),
+            (
+                Parameter("c", 1, Categorical(tuple(order)), "a"),
+                Parameter("x", 1, Real(0.0, 1.0), 0.5),
+            ),
+        )
+        rng = np.random.default_rng(0)
+        observations = []
+        for i in range(12):
+            label, x = "abc"[rng.integers(3)], float(rng.random())
+            error = 0.3 + 0.2 * x + 0.1 * "abc".index(label)
+            observations.append(Observation(i, 1, {"c": label, "x": x}, error, 0, 1.0))
+        surrogate = Surrogate(space, observations, 2)
+        points = surrogate.points([{"c": c, "x": 0.4} for c in "abc"])
+        means.append(surrogate.belief(points).error.mean)
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-6)
+
+
+def test_hyperparameters_come_from_a_subset_of_many_observations():
+    x = np.linspace(0, 1, 700)
+    surrogate = Surrogate(LINE, on_line(x, np.sin(6 * x)), 1)
+    belief = surrogate.belief(surrogate.points([{"x": 0.3333}]))
+    assert belief.error.mean[0] == pytest.approx(math.sin(2.0), abs=0.01)
