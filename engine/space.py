@@ -367,12 +367,14 @@ class Space:
             for name in config
             if name not in self._by_name
         ]
-        sound = True
+        wrong: set[str] = set()
         for parameter in self.parameters:
-            complaint = self._complaint(parameter, config) if sound else []
-            # a wrong length makes every later list wrong too: say the first thing only
-            sound = not (complaint and parameter.length is None)
-            found += complaint
+            # a wrong length makes its lists wrong too: say the first thing only
+            if parameter.length not in wrong:
+                complaint = self._complaint(parameter, config)
+                found += complaint
+                if complaint:
+                    wrong.add(parameter.name)
         return found or self.broken(dict(config))
 
     def broken(self, config: Config) -> list[str]:

@@ -326,6 +326,14 @@ def export(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of an exported session."""
+    from ..sessions.exchange import schema as made
+
+    _print_json(made())
+
+
+@app.command()
 def delete(
     name: Name,
     undo: Annotated[bool, typer.Option("--undo", help="Bring it back.")] = False,
