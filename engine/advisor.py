@@ -38,6 +38,8 @@ CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
 FADING = 3.0
 """Trials after which a favourite region weighs as much as a factor e for each parameter outside."""
+FEASIBLE_LENGTH = 0.5
+"""Length scale of the chance of failure: half a scale away in one parameter is another story."""
 FEASIBLE_PRIOR = 0.5
 """How many successes, right at a network, the belief that it trains at all is worth."""
 
@@ -306,7 +308,9 @@ class _Advisor:
         self.trained = (
             self.embedding([o.config for o in observations]) if failures and observations else None
         )
-        self.slice_rows = self._slice_rows()
+        self.inside = self._slice_rows()
+        self.evaluated = self.inside or list(range(len(observations)))
+        """The rows that f* is looked for in: the slice's, or all where it has none."""
 
         self.planned = self._plan()
         self.keys: list[str] = []
@@ -323,20 +327,19 @@ class _Advisor:
         return self.space.resized({**self.base, **{name: config[name] for name in names}})
 
     def _slice_rows(self) -> list[int]:
-        """The observations that lie in this level's slice; all of them where none does."""
-        rows = [
+        """The observations that lie in this level's slice."""
+        return [
             row
             for row, o in enumerate(self.observations)
             if self._at_base(o.config) == self.space.resized(o.config)
         ]
-        return rows or list(range(len(self.observations)))
 
     def incumbent(self, wc: float) -> tuple[float, int] | None:
         """f* and the row of its observation."""
         if not self.observations:
             return None
         mean, _, _ = self.observed.objective(wc)
-        row = min(self.slice_rows, key=lambda r: float(mean[r]))
+        row = min(self.evaluated, key=lambda r: float(mean[r]))
         return float(mean[row]), row
 
     def _threshold(self, wc: float) -> float:
@@ -404,8 +407,8 @@ class _Advisor:
         moved: list[Config] = []
         if self.observations:
             mean, _, _ = self.observed.objective(wc)
-            inside = sorted(self.slice_rows, key=lambda r: float(mean[r]))
-            centres = [self.observations[r].config for r in inside[:NEIGHBOURS_OF]]
+            inside = sorted(self.inside, key=lambda r: float(mean[r]))
+            centres += [self.observations[r].config for r in inside[:NEIGHBOURS_OF]]
             everywhere = np.argsort(mean, kind="stable")[:20]
             moved = [self._at_base(self.observations[r].config) for r in everywhere]
             moved = [
@@ -495,14 +498,11 @@ class _Advisor:
         if self.failed is None:
             return np.ones(len(features))
         from .kernel import Conditional
-        from .surrogate import length_prior
 
         groups = self.embedding.groups
-        dimensions = self.space.dimensions(self.level, self.base)
         kernel = Conditional(
             tuple(group.features for group in groups),
-            # shorter than the prior's median: a failure speaks for what is close to it
-            np.full(len(groups), length_prior(dimensions).median / 4),
+            np.full(len(groups), FEASIBLE_LENGTH),
         )
         failed = kernel.correlation(features, self.failed).sum(axis=1)
         trained = np.zeros(len(features))
@@ -705,7 +705,7 @@ class _Advisor:
         if found is None:
             return None, None
         mean, std, predictive = self.observed.objective(wc)
-        rows = self.slice_rows
+        rows = self.evaluated
         upper = float((mean[rows] + CAUTION * std[rows]).min())
         lower = float((mean[rows] - CAUTION * std[rows]).min())
         positive = self.observed.error.log and self.observed.complexity.log
@@ -759,7 +759,9 @@ class _Advisor:
         total = sum(weights.values())
         if not total > 0 or not math.isfinite(total):
             return ()
-        shares = [(label, float(weight / total)) for label, weight in weights.items() if weight > 0]
+        shares = [(label, float(weight / total)) for label, weight in weights.items()]
+        # rounding leaves a trace of what never varied
+        shares = [(label, share) for label, share in shares if share > 1e-6]
         return tuple(sorted(shares, key=lambda entry: (-entry[1], entry[0])))
 
 
