@@ -179,9 +179,9 @@ def length_bar(value: float, scale: float, width: int) -> str:
 # -- networks -----------------------------------------------------------------------------------
 
 
-def structure(config: Config) -> str:
+def structure(config: Config, between: str = " · ") -> str:
     """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does."""
-    return " · ".join(
+    return between.join(
         f"{channels}{DOWNSAMPLE_MARKS.get(how, how)}"
         for channels, how in zip(config["channels"], config["downsample"], strict=True)
     )
@@ -227,29 +227,40 @@ def _short(value: float) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
-def network_line(config: Config, level: int | None = None) -> str:
+def network_line(config: Config, level: int | None = None, width: int | None = None) -> str:
     """One line for a network: `16 · 32↓ · 64⇣  k335 b110`.
 
-    level: what its level searches comes first, and all of it; None: structure and parameters, and
-    of the classifier and the training only what is not at its default.
+    level: the level that is searched; what it searches is shown whole, and what the others fixed
+    after it, if there is room.  None: all but what is at its default.  width: characters there
+    are; where they are too few the separators go first, then what the level does not search.
     """
     if not {"channels", "downsample", "kernel"} <= config.keys():
         return "  ".join(f"{name} {number(value)}" for name, value in config.items())
-    if level == 3:
-        return f"{classifier(config)}  {structure(config)}"
-    if level == 4:
-        return f"{training(config)}  {structure(config)}"
-    words = [structure(config), parameters(config)]
-    if level is None:
-        if (
-            config["hidden_units"]
-            or any(d != 1 for d in config["density"])
-            or config["weight_decay"]
-        ):
-            words.append(classifier(config))
-        if (config["learning_rate"], config["lr_decay"], config["batch_size"]) != (1e-3, 1.0, 128):
-            words.append(training(config))
-    return "  ".join(words)
+    for between in (" · ", "·"):
+        shape = structure(config, between)
+        if level == 1:
+            line = shape
+        elif level == 3:
+            line = f"{classifier(config)}  {shape}"
+        elif level == 4:
+            line = f"{training(config)}  {shape}"
+        else:
+            line = f"{shape}  {parameters(config)}"
+            if level is None:
+                line += _unusual(config)
+        if width is None or len(line) <= width:
+            return line
+    return f"{parameters(config)}  {shape}" if level == 2 else line
+
+
+def _unusual(config: Config) -> str:
+    """What of the classifier and the training is not at its default."""
+    line = ""
+    if config["hidden_units"] or any(d != 1 for d in config["density"]) or config["weight_decay"]:
+        line += f"  {classifier(config)}"
+    if (config["learning_rate"], config["lr_decay"], config["batch_size"]) != (1e-3, 1.0, 128):
+        line += f"  {training(config)}"
+    return line
 
 
 def parameter_label(parameter: str, index: int | None) -> str:

@@ -120,9 +120,9 @@ def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
     low, high = low - room, high + room
     raw = (high - low) / max(ticks, 1)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    digits = next(d for d in range(12) if abs(step * 10**d - round(step * 10**d)) < 1e-6)
     return Axis(
         low,
         high,

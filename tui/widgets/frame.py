@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-_ENDS = {"top": "╭╮", "middle": "├┤", "bottom": "╰╯"}
+_ENDS = {"top": ("╭", "╮"), "middle": ("├", "┤"), "bottom": ("╰", "╯")}
 
 
 class Edge(Widget):
@@ -51,6 +51,8 @@ class SplitLine(Widget):
         width = self.content_size.width
         right = self.right.truncate(width, ellipsis=True)
         room = max(width - right.cell_length - (2 if right.cell_length else 0), 0)
-        left = self.left.truncate(room, ellipsis=True) if self.left.cell_length > room else self.left
+        left = (
+            self.left.truncate(room, ellipsis=True) if self.left.cell_length > room else self.left
+        )
         gap = max(width - left.cell_length - right.cell_length, 0)
         return Content.assemble(left, " " * gap, right)

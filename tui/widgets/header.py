@@ -36,7 +36,9 @@ def engine_words(snapshot: Snapshot) -> Content:
     lead = [("autopilot  ", "bold $secondary")] if pilot is not None else []
     if snapshot.engine.alive:
         mark = ("● ", "$success" if running else "$foreground 60%")
-        return Content.assemble(*lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle")
+        return Content.assemble(
+            *lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle"
+        )
     return Content.assemble(
         *lead, ("engine ", "$foreground 70%"), ("○ ", "$warning"), ", ".join(parts) or "at rest"
     )
@@ -86,7 +88,9 @@ class LevelsBar(Widget):
                     text = f"{mark} {title}  {level.trials} / {level.limit}"
                     parts.append(Content.styled(text, "bold $foreground"))
                 elif level.state == "done":
-                    tail = f" {level.trials}" if short else f" {words.plural(level.trials, 'trial')}"
+                    tail = (
+                        f" {level.trials}" if short else f" {words.plural(level.trials, 'trial')}"
+                    )
                     parts.append(Content.assemble(f"{mark} {title} ", ("✓", "$success"), tail))
                 else:
                     parts.append(Content(mark if short else f"{mark} {title}"))

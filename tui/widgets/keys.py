@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from textual import events
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
@@ -37,6 +40,12 @@ class KeyBar(Static):
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: auto; max-height: 3; padding: 0 1; background: $panel; }
     """
+    _places: tuple[tuple[int, int, int, str], ...] = ()
+    """Row, first and last column, and action of every key that can be clicked."""
+
+    def __init__(self, order: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.order = tuple(order)
 
     def on_mount(self) -> None:
         """Follow the bindings: they change with the focus and with what is possible."""
@@ -57,27 +66,43 @@ class KeyBar(Static):
             return
         groups: dict[str, tuple[Binding, bool]] = {}
         for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if binding.show:
-                groups.setdefault(binding.action, (binding, enabled))
-        width = max(self.size.width - 2, 10)
-        lines: list[Content] = []
-        line = Content()
-        for binding, enabled in groups.values():
+            if not binding.show or not binding.description:
+                continue
+            known = groups.get(binding.action)
+            if known is None or len(binding.key) < len(known[0].key):
+                groups[binding.action] = (binding, enabled)
+        # inherited bindings come in any order: the given one first, leaving last
+        place = {action: index for index, action in enumerate(self.order)}
+        ordered = sorted(
+            groups.values(),
+            key=lambda item: place.get(
+                item[0].action, len(place) + item[0].action.endswith("quit")
+            ),
+        )
+        width = max(self.content_size.width, 10)
+        lines = [Content()]
+        places: list[tuple[int, int, int, str]] = []
+        for binding, enabled in ordered:
             key = binding.key_display or key_name(binding.key)
-            action = binding.action.replace("'", '"')
             item = Content.assemble(
                 (key, "bold $primary" if enabled else "$foreground 40%"),
                 (f" {binding.description}", "$foreground 80%" if enabled else "$foreground 40%"),
             )
-            if enabled and binding.key != "1":
-                item = item.stylize(f"@click=screen.{_namespaced(action)}")
-            if line and line.cell_length + 2 + item.cell_length > width:
-                lines.append(line)
-                line = Content()
-            line = Content.assemble(line, "  ", item) if line else item
-        lines.append(line)
+            gap = 2 if lines[-1].cell_length else 0
+            if gap and lines[-1].cell_length + gap + item.cell_length > width:
+                lines.append(Content())
+                gap = 0
+            start = lines[-1].cell_length + gap
+            lines[-1] = Content.assemble(lines[-1], " " * gap, item)
+            if enabled:
+                places.append((len(lines) - 1, start, start + item.cell_length, binding.action))
+        self._places = tuple(places)
         self.update(Content("\n").join(lines))
 
-
-def _namespaced(action: str) -> str:
-    return action.removeprefix("screen.").removeprefix("app.")
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a key is a press of it."""
+        x, y = event.x - self.styles.padding.left, event.y
+        for row, first, last, action in self._places:
+            if row == y and first <= x < last:
+                await self.screen.run_action(action)
+                return

@@ -22,6 +22,8 @@ class Column:
     label: str
     width: int
     justify: Literal["left", "right"] = "left"
+    gap: int = 2
+    """Spaces before every cell, so that columns of either justification are apart."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,19 @@ class Table(DataTable[Text], inherit_bindings=False):
         Binding("end,G", "scroll_bottom", "Last", show=False, id="table.last", tooltip="Last row"),
         Binding("pageup", "page_up", "Page up", show=False, id="table.pageup", tooltip="Page up"),
         Binding(
-            "pagedown", "page_down", "Page down", show=False, id="table.pagedown",
+            "pagedown",
+            "page_down",
+            "Page down",
+            show=False,
+            id="table.pagedown",
             tooltip="Page down",
         ),
         Binding(
-            "enter", "select_cursor", "Select", show=False, id="table.select",
+            "enter",
+            "select_cursor",
+            "Select",
+            show=False,
+            id="table.select",
             tooltip="Select the row",
         ),
     ]
@@ -58,6 +68,7 @@ class Table(DataTable[Text], inherit_bindings=False):
         self._rows_shown: list[Row] = []
         self._laid: tuple[int, tuple[Column, ...]] | None = None
         self._marked: str | None = None
+        self._room = 0
 
     @property
     def cursor_key(self) -> str | None:
@@ -75,12 +86,22 @@ class Table(DataTable[Text], inherit_bindings=False):
         if tuple(columns) != self.layout_columns:
             self.layout_columns = tuple(columns)
             self._rows_shown = []
+            self._laid = None
             self._lay_out()
+
+    @property
+    def room(self) -> int:
+        """Characters that the flexible column holds; 0 before the first layout."""
+        return self._room
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show these rows, changing no more than has changed; the cursor stays with its row."""
         if self._laid is None:
             self._lay_out()
+        if self._laid is None:
+            # not on screen yet: the rows are added with the columns
+            self._rows_shown = list(rows)
+            return
         before = self._rows_shown
         if [row.key for row in before] == [row.key for row in rows[: len(before)]]:
             for old, new in zip(before, rows, strict=False):
@@ -115,14 +136,14 @@ class Table(DataTable[Text], inherit_bindings=False):
         marker = MARKER if row.key == self._marked else " "
         style = "dim" if row.dim else ""
         return [Text(marker)] + [
-            Text(cell, justify=column.justify, no_wrap=True, overflow="ellipsis", style=style)
+            _text(cell, column, style)
             for cell, column in zip(row.cells, self.layout_columns, strict=True)
         ]
 
     def _update(self, old: Row, new: Row) -> None:
         texts = self._texts(new)[1:]
         for column, was, text in zip(self.layout_columns, old.cells, texts, strict=True):
-            if was != text.plain or old.dim != new.dim:
+            if was != text.plain[column.gap :] or old.dim != new.dim:
                 self.update_cell(new.key, column.key, text)
 
     def _lay_out(self) -> None:
@@ -131,17 +152,17 @@ class Table(DataTable[Text], inherit_bindings=False):
             return
         self._laid = (width, self.layout_columns)
         rows, key = self._rows_shown, self.cursor_key
-        fixed = sum(column.width + 2 for column in self.layout_columns if column.width)
+        fixed = sum(column.width + column.gap for column in self.layout_columns)
         flexible = sum(1 for column in self.layout_columns if not column.width)
         # the marker's column, and room for the scrollbar
-        room = max(width - fixed - 2 * flexible - 3, 8 * flexible)
+        room = max(width - fixed - 2, 8 * flexible)
+        self._room = room // max(flexible, 1)
         self._marked = None
         self.clear(columns=True)
-        self.add_column("", width=2, key="marker")
+        self.add_column("", width=1, key="marker")
         for column in self.layout_columns:
             own = column.width or room // flexible
-            label = Text(column.label, justify=column.justify, no_wrap=True)
-            self.add_column(label, width=own + 2, key=column.key)
+            self.add_column(_text(column.label, column), width=own + column.gap, key=column.key)
         self._rows_shown = []
         for row in rows:
             self.add_row(*self._texts(row), key=row.key)
@@ -165,3 +186,13 @@ class Table(DataTable[Text], inherit_bindings=False):
         if key is not None:
             self.update_cell(key, "marker", Text(MARKER))
         self._marked = key
+
+
+def _text(words: str, column: Column, style: str = "") -> Text:
+    return Text(
+        " " * column.gap + words,
+        justify=column.justify,
+        no_wrap=True,
+        overflow="ellipsis",
+        style=style,
+    )

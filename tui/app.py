@@ -1,0 +1,505 @@
+"""The console: its screens, its themes and keys, and how a session's news reaches the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from . import settings as preferences
+from .house import DeskLike, House, Sessions
+from .themes import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.app import SystemCommand
+
+    from ..engine.advisor import Ranking
+    from ..sessions.records import Decision
+    from ..sessions.store import Snapshot
+
+READ_SECONDS = 0.1
+"""How often the reader looks for news."""
+CANDIDATES = 24
+"""Candidates shown: more than a tall terminal holds."""
+
+Key = tuple[object, ...]
+
+
+class SnapshotRead(Message):
+    """The session holds something new."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+
+class ReadFailed(Message):
+    """The session cannot be read any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class Ranked(Message):
+    """A ranking is ready, or could not be made."""
+
+    def __init__(self, key: Key, wc: float, ranking: Ranking | None, reason: str = "") -> None:
+        super().__init__()
+        self.key = key
+        self.wc = wc
+        self.ranking = ranking
+        self.reason = reason
+
+
+def _sessions() -> Screen[Any]:
+    from .screens.sessions import SessionsScreen
+
+    return SessionsScreen()
+
+
+def _workbench() -> Screen[Any]:
+    from .screens.workbench import WorkbenchScreen
+
+    return WorkbenchScreen()
+
+
+def _history() -> Screen[Any]:
+    from .screens.history import HistoryScreen
+
+    return HistoryScreen()
+
+
+def _tradeoff() -> Screen[Any]:
+    from .screens.tradeoff import TradeoffScreen
+
+    return TradeoffScreen()
+
+
+def _trust() -> Screen[Any]:
+    from .screens.trust import TrustScreen
+
+    return TrustScreen()
+
+
+def _best() -> Screen[Any]:
+    from .screens.best import BestScreen
+
+    return BestScreen()
+
+
+def ranking_key(snapshot: Snapshot) -> Key:
+    """What a ranking depends on besides w_c: equal keys, equal rankings."""
+    session = snapshot.session
+    trials = tuple(
+        "pending" if trial.state in ("queued", "running", "interrupted") else trial.state
+        for trial in snapshot.trials
+    )
+    verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
+    return (
+        session.name,
+        session.created,
+        session.level,
+        tuple(session.bases.items()),
+        trials,
+        verdicts,
+    )
+
+
+class Console(App[int]):
+    """The console over one home.  clock: the present moment; house: where sessions live."""
+
+    TITLE = "lcsearch"
+    CSS_PATH = "console.tcss"
+    MODES: ClassVar[dict[str, Any]] = {
+        "sessions": _sessions,
+        "workbench": _workbench,
+        "history": _history,
+        "tradeoff": _tradeoff,
+        "trust": _trust,
+        "best": _best,
+    }
+    DEFAULT_MODE = "sessions"
+    SCREENS_OF_A_SESSION = ("workbench", "history", "tradeoff", "trust", "best")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "1",
+            "show_screen('sessions')",
+            "Screens",
+            key_display="1-6",
+            id="screen.sessions",
+            tooltip="1 Sessions",
+        ),
+        *(
+            Binding(
+                str(number),
+                f"show_screen('{mode}')",
+                title,
+                show=False,
+                id=f"screen.{mode}",
+                tooltip=f"{number} {title}",
+            )
+            for number, mode, title in (
+                (2, "workbench", "Workbench"),
+                (3, "history", "History"),
+                (4, "tradeoff", "Trade-off"),
+                (5, "trust", "Trust"),
+                (6, "best", "Best"),
+            )
+        ),
+        Binding(
+            "question_mark,f1",
+            "help",
+            "Help",
+            key_display="?",
+            id="help",
+            tooltip="What the keys do and what the figures mean",
+        ),
+        Binding("q,ctrl+q", "quit", "Quit", id="quit", tooltip="Leave the console"),
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "Commands",
+            show=False,
+            id="palette",
+            tooltip="Search all commands",
+            system=True,
+        ),
+    ]
+
+    snapshot: reactive[Snapshot | None] = reactive(None, always_update=False)
+    ranking: reactive[Ranking | None] = reactive(None)
+    ranking_running: reactive[bool] = reactive(False)
+
+    def __init__(
+        self,
+        home: Path,
+        name: str | None = None,
+        *,
+        house: House | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        settings_file: Path | None = None,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        super().__init__()
+        self.house: House = house or Sessions(home)
+        self.clock = clock
+        self.start_name = name
+        self.settings_file = settings_file or preferences.path()
+        self.settings = preferences.Settings()
+        self.settings_problem = ""
+        self.desk: DeskLike | None = None
+        self.read_seconds = read_seconds
+        self._wake = threading.Event()
+        self._wanted: tuple[Key, float] | None = None
+        self._ranked: tuple[Key, float] | None = None
+        self.opening = name
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+
+    # -- beginning and end ----------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Apply the settings; open the session that was asked for."""
+        try:
+            self.settings = preferences.load(self.settings_file)
+        except preferences.SettingsError as error:
+            self.settings_problem = str(error)
+        self.apply_settings()
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                # leave as `q` would: the terminal is restored, training goes on
+                loop.add_signal_handler(number, self.exit, 128 + number)
+        if self.settings_problem:
+            self.fail("Settings", self.settings_problem)
+        if self.start_name is not None:
+            self.open_session(self.start_name)
+
+    def apply_settings(self) -> None:
+        """Take over theme and keys."""
+        if self.settings.theme in self.available_themes:
+            self.theme = self.settings.theme
+        elif not self.settings_problem:
+            known = ", ".join(sorted(self.available_themes))
+            self.settings_problem = f"theme = {self.settings.theme}: not known. Use {known}."
+        self.set_keymap(self.settings.keys)
+
+    def watch_theme(self, theme: str) -> None:
+        """Keep a theme that was chosen in the palette."""
+        if self.is_running and theme != self.settings.theme and not self.settings_problem:
+            self.change_setting("theme", theme)
+
+    def change_setting(self, name: str, value: str) -> None:
+        """Change one setting and keep it."""
+        try:
+            self.settings = preferences.changed(self.settings, name, value)
+            preferences.save(self.settings_file, self.settings)
+        except preferences.SettingsError as error:
+            self.fail("Settings", str(error))
+
+    def on_unmount(self) -> None:
+        """Let go of the session."""
+        self.close_session()
+
+    # -- one session ----------------------------------------------------------------------------
+
+    @work(thread=True, group="open", exclusive=True)
+    def open_session(self, name: str) -> None:
+        """Open a session and show its workbench."""
+        from ..sessions.store import StoreError
+
+        try:
+            desk = self.house.open(name)
+            snapshot = desk.refresh()
+        except StoreError as error:
+            self.call_later(self._not_opened, name, str(error))
+            return
+        self.call_later(self._opened, desk, snapshot)
+        if any(trial.state in ("queued", "running", "interrupted") for trial in snapshot.trials):
+            try:
+                desk.start_engine()
+            except StoreError as error:
+                self.call_later(self.fail, "The engine does not start", str(error))
+
+    def _not_opened(self, name: str, reason: str) -> None:
+        self.opening = None
+        self.fail(f"{name} cannot be opened", reason)
+        self.refresh_sessions()
+
+    def refresh_sessions(self) -> None:
+        """Let the list of sessions look again."""
+        from .screens.sessions import SessionsScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, SessionsScreen):
+                screen.load()
+
+    async def _opened(self, desk: DeskLike, snapshot: Snapshot) -> None:
+        self.close_session()
+        self.opening = None
+        self.desk = desk
+        self.snapshot = snapshot
+        self._want_ranking()
+        self.read(desk)
+        await self.switch_mode("workbench")
+
+    def close_session(self) -> None:
+        """Let go of the open session; what trains goes on."""
+        desk, self.desk = self.desk, None
+        self._wake.set()
+        self._wanted = self._ranked = None
+        if desk is not None:
+            desk.close()
+            self.set_reactive(Console.ranking, None)
+            self.set_reactive(Console.snapshot, None)
+
+    @work(thread=True, group="read", exclusive=True)
+    def read(self, desk: DeskLike) -> None:
+        """Look for news until the session is closed, and tell the console of them."""
+        from ..sessions.store import StoreError
+
+        last = self.snapshot
+        while self.desk is desk:
+            self._wake.wait(self.read_seconds)
+            self._wake.clear()
+            if self.desk is not desk:
+                return
+            try:
+                snapshot = desk.refresh()
+            except StoreError as error:
+                if self.desk is desk:
+                    self.post_message(ReadFailed(str(error)))
+                return
+            if snapshot is not last:
+                last = snapshot
+                self.post_message(SnapshotRead(snapshot))
+
+    @on(SnapshotRead)
+    def take_snapshot(self, message: SnapshotRead) -> None:
+        """Show what is new."""
+        if self.desk is None:
+            return
+        with self.batch_update():
+            self.snapshot = message.snapshot  # watchers repaint what changed
+        self._want_ranking()
+
+    @on(ReadFailed)
+    async def leave_unreadable(self, message: ReadFailed) -> None:
+        """A session that cannot be read is closed."""
+        self.close_session()
+        await self.switch_mode("sessions")
+        self.fail("The session cannot be read any more", message.reason)
+
+    # -- ranking --------------------------------------------------------------------------------
+
+    def _want_ranking(self) -> None:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        self._wanted = (ranking_key(snapshot), snapshot.session.wc)
+        if self._wanted != self._ranked and not self.ranking_running:
+            self.ranking_running = True
+            self.rank(snapshot, *self._wanted)
+
+    @work(thread=True, group="rank")
+    def rank(self, snapshot: Snapshot, key: Key, wc: float) -> None:
+        """Rank anew, or only weigh anew where nothing but w_c has changed."""
+        from ..engine.space import Exhausted
+        from ..sessions.store import StoreError
+
+        desk, before = self.desk, self.ranking
+        if desk is None:
+            self.post_message(Ranked(key, wc, None))
+            return
+        try:
+            if before is not None and self._ranked is not None and self._ranked[0] == key:
+                ranking = before.reweighted(wc)
+            else:
+                ranking = desk.rank(snapshot, count=CANDIDATES)
+        except (StoreError, Exhausted) as error:
+            self.post_message(Ranked(key, wc, None, str(error)))
+            return
+        self.post_message(Ranked(key, wc, ranking))
+
+    @on(Ranked)
+    def take_ranking(self, message: Ranked) -> None:
+        """Show a ranking, and start the next one if it is out of date already."""
+        self.ranking_running = False
+        if self.desk is None:
+            return
+        if message.ranking is None:
+            self._ranked = (message.key, message.wc)
+            if message.reason:
+                self.fail("No ranking", message.reason)
+            return
+        self._ranked = (message.key, message.wc)
+        with self.batch_update():
+            self.ranking = message.ranking
+        self._want_ranking()
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    @work(thread=True, group="decide")
+    def decide(
+        self,
+        call: Callable[[DeskLike], Decision | None],
+        say: Callable[[Decision], str] | str = "",
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Take a decision off the UI loop.  say: words of the toast; then: called after success."""
+        from ..engine.space import InvalidConfig
+        from ..sessions.store import StoreError
+
+        desk = self.desk
+        if desk is None:
+            return
+        try:
+            decision = call(desk)
+        except (StoreError, InvalidConfig) as error:
+            self.call_later(self.fail, "Not done", str(error))
+            return
+        self._wake.set()
+        words = say if isinstance(say, str) or decision is None else say(decision)
+        if words:
+            self.call_later(self.notify, words)
+        if then is not None:
+            self.call_later(then)
+
+    def fail(self, title: str, text: str) -> None:
+        """Show what went wrong, in a dialog whose text can be copied."""
+        from .dialogs.failure import FailureDialog
+
+        self.push_screen(FailureDialog(title, text))
+
+    # -- actions --------------------------------------------------------------------------------
+
+    async def action_show_screen(self, mode: str) -> None:
+        """Go to one of the screens."""
+        if mode in self.SCREENS_OF_A_SESSION and self.desk is None:
+            self.notify("Open a session first: choose one and press enter, or n for a new one.")
+            return
+        if mode != self.current_mode and not self.screen.is_modal:
+            await self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Say what the keys do and what the figures mean."""
+        from .dialogs.help import HelpDialog
+
+        if not isinstance(self.screen, HelpDialog):
+            self.push_screen(HelpDialog(self.screen))
+
+    async def action_quit(self) -> None:
+        """Leave; ask first if something trains."""
+        snapshot = self.snapshot
+        open_trials = [
+            trial
+            for trial in (snapshot.trials if snapshot is not None else ())
+            if trial.state in ("queued", "running", "interrupted")
+        ]
+        if not open_trials or self.desk is None:
+            self.exit(0)
+            return
+        from .dialogs.quit import QuitDialog
+
+        if not isinstance(self.screen, QuitDialog):
+            self.push_screen(QuitDialog(open_trials), self._quit)
+
+    def _quit(self, answer: str | None) -> None:
+        if answer == "keep":
+            self.exit(0)
+        elif answer == "stop":
+            self.decide(_stop_all, then=lambda: self.exit(0))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Everything that can be done here, for the command palette."""
+        from textual.app import SystemCommand
+
+        seen = set()
+        for _, binding, enabled, _ in screen.active_bindings.values():
+            if enabled and binding.id and binding.id not in seen and not binding.system:
+                seen.add(binding.id)
+                if binding.id.startswith("table."):
+                    continue
+                title = binding.tooltip or binding.description
+                yield SystemCommand(
+                    title,
+                    f"{binding.description} · key {binding.key}",
+                    lambda action=binding.action: self.call_later(screen.run_action, action),
+                )
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand(
+            "Save a picture",
+            "Save this screen as SVG",
+            lambda: self.set_timer(0.1, self.deliver_screenshot),
+        )
+
+
+def _stop_all(desk: DeskLike) -> Decision | None:
+    """Withdraw what waits; let what runs finish its epoch."""
+    last = None
+    for trial in desk.refresh().trials:
+        if trial.state in ("queued", "interrupted", "running"):
+            last = desk.stop(trial.number, "epoch", "the console was left")
+    return last
+
+
+def run(home: Path, name: str | None = None) -> int:
+    """Open the console, at its sessions or at the workbench of one; gives the exit code."""
+    console = Console(home, name)
+    code = console.run()
+    return code if code is not None else console.return_code or 0

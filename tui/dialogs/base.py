@@ -1,0 +1,45 @@
+"""What all dialogs share: a framed box over a dimmed screen, left with escape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.screen import ModalScreen
+from textual.widgets import Button
+
+if TYPE_CHECKING:
+    from ..app import Console
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer], Generic[Answer]):
+    """A question in a box; None is the answer of whoever leaves it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel", tooltip="Leave without deciding"),
+    ]
+
+    @property
+    def console(self) -> Console:
+        """The app."""
+        from ..app import Console
+
+        return cast(Console, self.app)
+
+    def action_cancel(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)
+
+
+def buttons(*named: tuple[str, str]) -> Horizontal:
+    """A row of buttons (id, label), the first one the proposed answer."""
+    return Horizontal(
+        *(
+            Button(label, id=name, compact=True, variant="primary" if index == 0 else "default")
+            for index, (name, label) in enumerate(named)
+        ),
+        classes="buttons",
+    )

@@ -1,0 +1,396 @@
+"""The form of a level's parameters, with what the model believes of the network as it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, HorizontalScroll, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Static
+
+from ...engine.space import Categorical, Parameter, Space
+from .. import format as words
+from ..latest import Latest
+from ..widgets.fields import Cycle
+from .base import Dialog, buttons
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Proposal, Ranking
+    from ...sessions.records import Config, Prediction
+
+WORDS = {
+    "conv_layers": "conv layers",
+    "batch_norm": "batch norm",
+    "classifier_layers": "layers",
+    "hidden_units": "hidden units",
+    "weight_decay": "weight decay",
+    "learning_rate": "learning rate",
+    "lr_decay": "decay an epoch",
+    "batch_size": "batch size",
+}
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The network that is to be trained, what is believed of it, and why."""
+
+    config: Config
+    prediction: Prediction | None
+    reason: str
+
+
+class Changed(Message):
+    """An entry of the form has another value."""
+
+    def __init__(self, parameter: str, index: int | None, value: Any) -> None:
+        super().__init__()
+        self.parameter = parameter
+        self.index = index
+        self.value = value
+
+
+class NumberField(Input):
+    """A number that is typed, or stepped through its domain with ↑ and ↓."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "step(1)", "Larger", show=False, id="field.up", tooltip="Next value"),
+        Binding("down", "step(-1)", "Smaller", show=False, id="field.down", tooltip="Value before"),
+    ]
+
+    def __init__(self, parameter: Parameter, index: int | None, value: Any) -> None:
+        super().__init__(words.number(value), compact=True, classes="field")
+        self.parameter = parameter
+        self.index = index
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(Changed(self.parameter.name, self.index, parse(self.value)))
+
+    def action_step(self, step: int) -> None:
+        """The next value of the domain."""
+        value = parse(self.value)
+        if isinstance(value, bool | str):
+            return
+        near = self.parameter.domain.near(value)
+        above = [v for v in near if isinstance(v, int | float) and v > value]
+        below = [v for v in near if isinstance(v, int | float) and v < value]
+        found = min(above, default=None) if step > 0 else max(below, default=None)
+        if found is not None:
+            self.value = words.number(found)
+            self.cursor_position = len(self.value)
+
+
+class ChoiceField(Cycle):
+    """A category of a parameter; ↑ and ↓ change it, as they change a number."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "step(1)", "Next choice", show=False, id="field.up", tooltip="Next choice"),
+        Binding(
+            "down",
+            "step(-1)",
+            "Choice before",
+            show=False,
+            id="field.down",
+            tooltip="Choice before",
+        ),
+    ]
+
+    def __init__(self, parameter: Parameter, index: int | None, value: Any) -> None:
+        domain = parameter.domain
+        assert isinstance(domain, Categorical)
+        super().__init__(domain.choices, value, classes="field")
+        self.parameter = parameter
+        self.index = index
+
+    def watch_value(self) -> None:
+        """Tell the form."""
+        self.post_message(Changed(self.parameter.name, self.index, self.value))
+
+
+def parse(text: str) -> Any:
+    """What was typed: a whole number, a number, or the text itself."""
+    text = text.strip()
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and type(one) is type(other)
+
+
+def _field(parameter: Parameter, index: int | None, value: Any) -> Widget:
+    words_only = isinstance(parameter.bounds, Categorical) and not any(
+        isinstance(choice, int | float) and not isinstance(choice, bool)
+        for choice in parameter.bounds
+    )
+    if words_only:
+        return ChoiceField(parameter, index, value)
+    return NumberField(parameter, index, value)
+
+
+class EditDialog(Dialog[Edited]):
+    """A network, changed entry by entry, with the figures before and now."""
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        space: Space,
+        level: int,
+        config: Config,
+        before: Proposal | None = None,
+    ) -> None:
+        super().__init__()
+        self.dialog_title = title
+        self.space = space
+        self.level = level
+        self.start = config
+        self.config: Config = {
+            name: [*value] if isinstance(value, list) else value for name, value in config.items()
+        }
+        self.before = before
+        self.now: Proposal | None = None
+        self.now_rank: int | None = None
+        self._evaluations: Latest[tuple[Config, Proposal | None, int | None]] = Latest(
+            self, self._evaluated
+        )
+
+    def compose(self) -> ComposeResult:
+        """The form, the figures, the reason, the buttons."""
+        with Vertical(classes="dialog wide") as box:
+            box.border_title = self.dialog_title
+            box.border_subtitle = "↑ ↓ change · tab next · enter trains"
+            with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
+                yield from self._rows()
+            yield Static(id="figures")
+            yield Static(id="problems", classes="problem", markup=False)
+            with Horizontal(classes="line"):
+                yield Label("Reason (kept with the decision)", classes="wide-name")
+                yield Input(id="reason", compact=True, placeholder="none given")
+            yield buttons(("yes", "Train this"), ("no", "Cancel"))
+
+    def on_mount(self) -> None:
+        """The figures of the network as it is; the first field is ready to type in."""
+        first = self.query(".field").first(Widget)
+        first.focus()
+        if self.before is None:
+            ranking = self.console.ranking
+            if ranking is not None:
+                self._ask(ranking, self.config)
+        else:
+            self.now = self.before
+        self._show()
+
+    # -- the form -------------------------------------------------------------------------------
+
+    def _rows(self) -> list[Widget]:
+        lists = [p for p in self.space.at_level(self.level) if p.length is not None]
+        shown = self._fixed() + list(self.space.at_level(self.level))
+        rows: list[Widget] = []
+        headed = False
+        for parameter in shown:
+            value = self.config[parameter.name]
+            name = WORDS.get(parameter.name, parameter.name.replace("_", " "))
+            if not isinstance(value, list):
+                own = parameter.level == self.level
+                entry = _field(parameter, None, value) if own else Label(words.number(value))
+                domain = parameter.domain.text()
+                rows.append(
+                    Horizontal(
+                        Label(name, classes="name"),
+                        entry,
+                        Label(domain, classes="hint"),
+                        classes="form-row",
+                    )
+                )
+                continue
+            if not headed and lists:
+                headed = True
+                widest = max(len(self.config[p.name]) for p in (*lists, parameter))
+                heads = [Label(f"layer {i + 1}", classes="cell head") for i in range(widest)]
+                rows.append(Horizontal(Label("", classes="name"), *heads, classes="form-row"))
+            cells: list[Widget] = []
+            for index, item in enumerate(value):
+                if parameter.level == self.level:
+                    cells.append(_field(parameter, index, item))
+                else:
+                    cells.append(Label(words.number(item), classes="cell fixed"))
+            if parameter.level != self.level:
+                cells.append(Label(f"(level {parameter.level})", classes="hint"))
+            rows.append(Horizontal(Label(name, classes="name"), *cells, classes="form-row"))
+        return rows
+
+    def _fixed(self) -> list[Parameter]:
+        """What an earlier level fixed and this one's lists belong to: their channels."""
+        lengths = {p.length for p in self.space.at_level(self.level) if p.length is not None}
+        return [
+            p
+            for p in self.space.parameters
+            if p.level < self.level and p.length in lengths and p.name == "channels"
+        ]
+
+    @on(Changed)
+    async def take(self, message: Changed) -> None:
+        """Another value: evaluate anew, and grow or shrink the lists with their length."""
+        message.stop()
+        if message.index is None:
+            if self.config[message.parameter] == message.value:
+                return
+            self.config[message.parameter] = message.value
+            if self._is_length(message.parameter) and self.space[message.parameter].bounds.contains(
+                message.value
+            ):
+                self.config = self._resized(message.parameter)
+                await self._rebuild(message.parameter)
+        else:
+            entries = self.config[message.parameter]
+            if message.index >= len(entries) or _same(entries[message.index], message.value):
+                return
+            entries[message.index] = message.value
+        self._consider()
+
+    def _is_length(self, name: str) -> bool:
+        return any(p.length == name for p in self.space.parameters)
+
+    def _resized(self, length: str) -> Config:
+        """Lists to their new length; a layer more is like the last one."""
+        config = dict(self.config)
+        for parameter in self.space.parameters:
+            if parameter.length != length:
+                continue
+            value = list(config[parameter.name])
+            wanted = parameter.entries(config)
+            last = [value[-1]] if value and parameter.name != "downsample" else [parameter.default]
+            config[parameter.name] = (value + last * wanted)[:wanted]
+        return self.space.resized(config)
+
+    async def _rebuild(self, name: str) -> None:
+        form = self.query_one("#form", VerticalScroll)
+        focused = self.focused
+        position = focused.cursor_position if isinstance(focused, NumberField) else 0
+        with self.app.batch_update():
+            await form.remove_children()
+            await form.mount(*self._rows())
+            for field in self.query(NumberField):
+                if field.parameter.name == name:
+                    field.focus()
+                    field.cursor_position = position
+
+    # -- what the model says --------------------------------------------------------------------
+
+    def _consider(self) -> None:
+        problems = self.space.problems(self.config)
+        self.query_one("#problems", Static).update("\n".join(f"✗ {text}" for text in problems[:3]))
+        ranking = self.console.ranking
+        if problems or ranking is None:
+            self._evaluations.drop()
+            self.now, self.now_rank = None, None
+            self._show()
+            return
+        self._ask(ranking, self.space.validate(self.config))
+
+    def _ask(self, ranking: Ranking, config: Config) -> None:
+        def evaluate() -> tuple[Config, Proposal | None, int | None]:
+            proposal = ranking.evaluate([config])[0]
+            rank = ranking.rank_of(proposal) if proposal.prediction is not None else None
+            return config, proposal, rank
+
+        self._evaluations.ask(evaluate)
+
+    def _evaluated(self, result: tuple[Config, Proposal | None, int | None]) -> None:
+        if self.is_mounted and not self.space.problems(self.config):
+            _, self.now, self.now_rank = result
+            if self.before is None and self.config == self.start:
+                self.before = self.now
+            self._show()
+
+    def _show(self) -> None:
+        snapshot, ranking = self.console.snapshot, self.console.ranking
+        if snapshot is None:
+            return
+        measure = snapshot.session.measure
+        reference = words.reference_seconds(snapshot.trials)
+        valid = not self.space.problems(self.config)
+        known = self.space.known(self.config) if valid and self.space.known is not None else {}
+
+        def figures(proposal: Proposal | None, known: Any) -> list[str]:
+            belief = proposal.prediction if proposal is not None else None
+            if proposal is not None:
+                known = proposal.known
+            return [
+                f"{belief.mean:.3f} ± {belief.std:.3f}" if belief else words.DASH,
+                words.improvement(belief.ei) if belief else words.DASH,
+                f"{words.percent(1 - belief.error)} %" if belief else words.DASH,
+                words.complexity_figure(belief, known, "seconds", reference)
+                if measure == "seconds"
+                else f"×{belief.complexity:.2f}"
+                if belief
+                else words.DASH,
+                words.count(known.get("params")),
+                words.big(known.get("macs")),
+            ]
+
+        names = [
+            "f        μ ± σ",
+            "EI",
+            "accuracy",
+            "s / epoch" if measure == "seconds" else "f_c",
+            "parameters",
+            "MACs",
+        ]
+        before = figures(self.before, {})
+        now = figures(self.now, known)
+        lines = [Content.styled(f"{'':<15}  {'before':<15}  now", "$foreground 60%")]
+        for name, old, new in zip(names, before, now, strict=True):
+            tail = ""
+            if name == "EI" and self.now_rank is not None and ranking is not None:
+                tail = f"  ({words.ordinal(self.now_rank)} of {words.count(ranking.candidates)})"
+            style = "bold" if new != old else ""
+            lines.append(
+                Content.assemble(
+                    (f"{name:<15}  ", "$foreground 60%"),
+                    f"{old:<15}  ",
+                    (new, style),
+                    (tail, "$foreground 60%"),
+                )
+            )
+        self.query_one("#figures", Static).update(Content("\n").join(lines))
+
+    # -- the answer -----------------------------------------------------------------------------
+
+    @on(Input.Submitted)
+    @on(Cycle.Submitted)
+    @on(Button.Pressed, "#yes")
+    def train(self) -> None:
+        """Answer, unless the network cannot be built."""
+        problems = self.space.problems(self.config)
+        if problems:
+            self.app.bell()
+            self.notify("This network cannot be built: see what is said below the figures.")
+            return
+        config = self.space.validate(self.config)
+        # what was believed of this very network at this moment: a later keystroke may be under way
+        prediction = None
+        if self.now is not None and self.now.id == self.space.key(config):
+            prediction = self.now.prediction
+        elif self.console.ranking is not None:
+            prediction = self.console.ranking.evaluate([config])[0].prediction
+        self.dismiss(Edited(config, prediction, self.query_one("#reason", Input).value.strip()))
+
+    @on(Button.Pressed, "#no")
+    def leave(self) -> None:
+        """Train nothing."""
+        self.dismiss(None)

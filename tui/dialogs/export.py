@@ -1,0 +1,59 @@
+"""Where the session's JSON goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Button, Input, Label, Static
+
+from .base import Dialog, buttons
+
+
+class ExportDialog(Dialog[Path]):
+    """A path, checked before anything is written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._confirmed: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        """The path and the buttons."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = "Export as JSON"
+            yield Static(
+                "Session, space, every trial with its epochs, every decision.", classes="hint"
+            )
+            yield Label("File")
+            yield Input(str(self.path), id="path", compact=True)
+            yield Label("", id="problem", classes="problem")
+            yield buttons(("yes", "Export"), ("no", "Cancel"))
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#yes")
+    def export(self) -> None:
+        """Answer, or say what is wrong; an existing file is asked about once."""
+        text = self.query_one("#path", Input).value.strip()
+        path = Path(text).expanduser()
+        problem = ""
+        if not text:
+            problem = "Give a file."
+        elif path.is_dir():
+            problem = f"{path}: is a folder. Give a file in it."
+        elif not path.parent.is_dir():
+            problem = f"{path.parent}: no such folder."
+        elif path.exists() and path != self._confirmed:
+            self._confirmed = path
+            problem = f"{path.name} exists. Enter again writes over it."
+        if problem:
+            self.query_one("#problem", Label).update(problem)
+            return
+        self.dismiss(path)
+
+    @on(Button.Pressed, "#no")
+    def leave(self) -> None:
+        """Write nothing."""
+        self.dismiss(None)

@@ -1,0 +1,58 @@
+"""Leave while something trains: keep it training, or stop after this epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import OptionList, Static
+
+from .. import format as words
+from .base import Dialog
+from .choice import Choice, Choices
+
+if TYPE_CHECKING:
+    from ...sessions.records import Trial
+
+
+class QuitDialog(Dialog[str]):
+    """`keep`, `stop`, or nothing."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        super().__init__()
+        self.trials = trials
+
+    def compose(self) -> ComposeResult:
+        """What is at work, and the three answers."""
+        running = [trial for trial in self.trials if trial.state == "running"]
+        waiting = len(self.trials) - len(running)
+        parts = [f"trial {trial.number} trains" for trial in running]
+        if waiting:
+            parts.append(f"{words.plural(waiting, 'trial')} queued")
+        with Vertical(classes="dialog") as box:
+            box.border_title = "Quit"
+            yield Static(", ".join(parts).capitalize() + ".")
+            yield Choices(
+                [
+                    Choice(
+                        "keep",
+                        "b",
+                        "Quit, keep training in the background",
+                        "it is here when you come back",
+                    ),
+                    Choice(
+                        "stop", "s", "Quit, stop after this epoch", "what is queued is withdrawn"
+                    ),
+                    Choice("cancel", "c", "Cancel"),
+                ],
+                id="choices",
+            )
+
+    @on(OptionList.OptionSelected)
+    def choose(self, event: OptionList.OptionSelected) -> None:
+        """Answer."""
+        name = str(event.option_id)
+        self.dismiss(None if name == "cancel" else name)

@@ -1,0 +1,446 @@
+"""What the screens of an open session share: its news, its header, its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from ...engine import search
+from .. import format as words
+from ..widgets.header import LevelsBar, SessionLine
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Ranking
+    from ...engine.space import Space
+    from ...sessions.records import Decision, Trial
+    from ...sessions.store import Snapshot
+    from ..app import Console
+
+
+ORDER = (
+    "accept",
+    "edit",
+    "new",
+    "reject",
+    "repeat",
+    "stop",
+    "autopilot",
+    "wc",
+    "advance",
+)
+"""The decisions as the key bar shows them."""
+
+
+class SessionScreen(Screen[Any]):
+    """A screen of the open session.  `repaint` shows the present snapshot and ranking."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New", id="decide.new", tooltip="Enter a network of your own"),
+        Binding(
+            "r",
+            "repeat",
+            "Repeat",
+            id="decide.repeat",
+            tooltip="Train a trial's network again with another seed, to learn the noise",
+        ),
+        Binding("s", "stop", "Stop", id="decide.stop", tooltip="Stop, pause or resume a trial"),
+        Binding(
+            "p",
+            "autopilot",
+            "Autopilot",
+            id="decide.autopilot",
+            tooltip="Let the engine accept the best candidates by itself; again to take the wheel",
+        ),
+        Binding("w", "wc", "w_c", id="decide.wc", tooltip="Weigh accuracy against complexity"),
+        Binding(
+            "right_square_bracket",
+            "advance",
+            "Next level",
+            key_display="]",
+            id="decide.advance",
+            tooltip="Go on to the next level, carrying a network forward",
+        ),
+        Binding(
+            "left_square_bracket",
+            "reopen",
+            "Earlier level",
+            key_display="[",
+            show=False,
+            id="decide.reopen",
+            tooltip="Open an earlier level again",
+        ),
+        Binding(
+            "u",
+            "undo",
+            "Undo",
+            show=False,
+            id="decide.undo",
+            tooltip="Undo the last decision that can still be undone",
+        ),
+        Binding(
+            "o",
+            "export",
+            "Export",
+            show=False,
+            id="export",
+            tooltip="Write the session to a JSON file",
+        ),
+        Binding(
+            "y",
+            "yank",
+            "Copy",
+            show=False,
+            id="yank",
+            tooltip="Copy the selected row as JSON",
+        ),
+    ]
+
+    @property
+    def console(self) -> Console:
+        """The app."""
+        from ..app import Console
+
+        return cast(Console, self.app)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the session held when it was last read."""
+        return self.console.snapshot
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """The last ranking; None until the first is ready."""
+        return self.console.ranking
+
+    @property
+    def space(self) -> Space:
+        """The session's space."""
+        assert self.console.desk is not None
+        return self.console.desk.space
+
+    def on_mount(self) -> None:
+        """Follow the session's news."""
+        for name in ("snapshot", "ranking", "ranking_running"):
+            self.watch(self.app, name, self._news, init=False)
+
+    def _news(self) -> None:
+        if self.is_current or (self.app.screen.is_modal and self in self.app.screen_stack):
+            self._show()
+
+    def on_screen_resume(self) -> None:
+        """Show what has changed meanwhile."""
+        self._show()
+
+    def _show(self) -> None:
+        snapshot = self.snapshot
+        if snapshot is None or self.console.desk is None:
+            return
+        with self.app.batch_update():
+            best = search.best_measured(snapshot)
+            value = None if best is None else search.objective(best, snapshot.session.wc)
+            line = self.query_one(SessionLine)
+            line.show(
+                snapshot, self.ranking, None if best is None or value is None else (best, value)
+            )
+            self.query_one(LevelsBar).standings = tuple(search.standing(snapshot).values())
+            self.repaint(snapshot, self.ranking)
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """Show a snapshot and the ranking made from it or from the one before."""
+        raise NotImplementedError
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def chosen_trial(self) -> Trial | None:
+        """The trial under the cursor, where a screen has one."""
+        return None
+
+    def yank_text(self) -> str | None:
+        """What `y` copies."""
+        return None
+
+    def action_yank(self) -> None:
+        """Copy the selected row as JSON."""
+        text = self.yank_text()
+        if text is None:
+            self.notify("Nothing is selected.")
+            return
+        self.app.copy_to_clipboard(text)
+        self.notify("Copied.")
+
+    def action_new(self) -> None:
+        """A network of one's own, from the best one."""
+        snapshot, ranking = self.snapshot, self.ranking
+        if snapshot is None:
+            return
+        number = ranking.incumbent_number if ranking is not None else None
+        best = search.best_measured(snapshot)
+        if number is None and best is not None:
+            number = best.number
+        trial = snapshot.trials[number or 0]
+        self.edit(trial.config, "new", f"New network, from trial {trial.number}")
+
+    def edit(self, config: dict[str, Any], kind: str, title: str, proposal: Any = None) -> None:
+        """Open the form of the level's parameters on a network."""
+        from ..dialogs.edit import EditDialog, Edited
+
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+
+        def submit(edited: Edited | None) -> None:
+            if edited is None:
+                return
+            self.console.decide(
+                lambda desk: desk.submit(
+                    edited.config,
+                    edited.prediction,
+                    kind="edit" if kind == "edit" else "new",
+                    reason=edited.reason,
+                ),
+                queued_words,
+            )
+
+        self.app.push_screen(
+            EditDialog(
+                title=title,
+                space=self.space,
+                level=snapshot.session.level,
+                config=config,
+                before=proposal,
+            ),
+            submit,
+        )
+
+    def action_repeat(self) -> None:
+        """Train a trial's network again."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        trial = self.chosen_trial()
+        if trial is not None and trial.state in ("done", "failed", "stopped"):
+            self._repeat(trial.number)
+            return
+        done = [trial for trial in snapshot.trials if trial.observed]
+        if not done:
+            self.notify("No trial has been trained to its end yet.")
+            return
+        from ..dialogs.trials import TrialDialog
+
+        number = self.ranking.incumbent_number if self.ranking is not None else None
+        self.app.push_screen(
+            TrialDialog(
+                "Repeat a trial with another seed",
+                "Two runs of one network differ: a repeat tells the model by how much.",
+                done,
+                snapshot,
+                self.ranking,
+                start=number,
+                button="Train it again",
+            ),
+            lambda answer: self._repeat(answer) if answer is not None else None,
+        )
+
+    def _repeat(self, number: int) -> None:
+        self.console.decide(lambda desk: desk.repeat(number), queued_words)
+
+    def action_stop(self) -> None:
+        """Stop, pause, withdraw or resume a trial."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        trials = [
+            trial
+            for trial in snapshot.trials
+            if trial.state in ("running", "paused", "queued", "interrupted")
+        ]
+        if not trials:
+            self.notify("Nothing trains and nothing is queued.")
+            return
+        from ..dialogs.stop import ResumeChoice, StopChoice, StopDialog
+
+        def stop(choice: StopChoice | ResumeChoice | None) -> None:
+            if isinstance(choice, ResumeChoice):
+                self.console.decide(
+                    lambda desk: desk.resume(choice.number), f"Trial {choice.number} goes on."
+                )
+            elif choice is not None:
+                self.console.decide(
+                    lambda desk: desk.stop(choice.number, choice.mode, choice.reason), choice.words
+                )
+
+        self.app.push_screen(StopDialog(trials, snapshot.session.epochs, self.chosen_trial()), stop)
+
+    def action_autopilot(self) -> None:
+        """Hand the wheel over, or take it back."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        if snapshot.session.autopilot is not None:
+            self.console.decide(lambda desk: desk.takeover(), "The wheel is yours.")
+            return
+        from ..dialogs.autopilot import AutopilotDialog, Flight
+
+        def fly(flight: Flight | None) -> None:
+            if flight is not None:
+                self.console.decide(
+                    lambda desk: desk.autopilot(
+                        trials=flight.trials, minutes=flight.minutes, levels=flight.levels
+                    ),
+                    "Autopilot. p takes the wheel back.",
+                )
+
+        session = snapshot.session
+        done = search.standing(snapshot)[session.level].trials
+        self.app.push_screen(AutopilotDialog(max(session.trials_per_level - done, 1)), fly)
+
+    def action_wc(self) -> None:
+        """Move w_c, with live re-ranking."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        from ..dialogs.wc import WcDialog
+
+        def weigh(wc: float | None) -> None:
+            if wc is not None and wc != snapshot.session.wc:
+                self.console.decide(
+                    lambda desk: desk.set_wc(wc), f"w_c is {words.weight(wc)}. u undoes it."
+                )
+
+        self.app.push_screen(WcDialog(snapshot, self.ranking), weigh)
+
+    def action_advance(self) -> None:
+        """Choose the trial whose network the next level starts from."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        session, names = snapshot.session, self.space.levels
+        if session.level >= len(names):
+            self.notify(
+                "This is the last level. 6 shows the best network; [ opens an earlier level."
+            )
+            return
+        done = [trial for trial in snapshot.trials if trial.observed]
+        if not done:
+            self.notify("The next level starts from a trained network, and none is trained yet.")
+            return
+        self._carry(
+            snapshot,
+            done,
+            f"Go on to {words.level_label(session.level + 1, names)}",
+            lambda number: self.console.decide(
+                lambda desk: desk.advance(number),
+                f"{words.level_label(session.level + 1, names)}, from trial {number}. u undoes it.",
+            ),
+        )
+
+    def _carry(
+        self, snapshot: Snapshot, done: list[Trial], title: str, go: Callable[[int], object]
+    ) -> None:
+        from ..dialogs.trials import TrialDialog
+
+        ranking = self.ranking
+        best = search.best_measured(snapshot)
+        start = ranking.incumbent_number if ranking is not None else None
+        if start is None and best is not None:
+            start = best.number
+        advice = ranking.advice if ranking is not None else ""
+
+        def chosen(number: int | None) -> None:
+            if number is not None:
+                go(number)
+
+        self.app.push_screen(
+            TrialDialog(
+                title,
+                advice or "Choose the trial whose network is carried forward.",
+                done,
+                snapshot,
+                ranking,
+                start=start,
+                button="Carry it forward",
+            ),
+            chosen,
+        )
+
+    def action_reopen(self) -> None:
+        """Choose an earlier level, then the network it starts from."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        names, current = self.space.levels, snapshot.session.level
+        if current == 1:
+            self.notify("This is the first level.")
+            return
+        done = [trial for trial in snapshot.trials if trial.observed]
+        from ..dialogs.level import LevelDialog
+
+        def open_level(level: int | None) -> None:
+            if level is not None:
+                self._carry(
+                    snapshot,
+                    done,
+                    f"Open {words.level_label(level, names)} again",
+                    lambda number: self.console.decide(
+                        lambda desk: desk.reopen(level, number),
+                        f"{words.level_label(level, names)} is open again. u undoes it.",
+                    ),
+                )
+
+        earlier = [s for s in search.standing(snapshot).values() if s.level < current]
+        self.app.push_screen(LevelDialog(earlier, names), open_level)
+
+    def action_undo(self) -> None:
+        """Undo the last decision that can still be undone."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        last = search.undoable(snapshot)
+        if last is None:
+            self.notify("Nothing can be undone. A trial that runs is stopped with s.")
+            return
+        self.console.decide(lambda desk: desk.undo(), f"Undone: {_told(last)}.")
+
+    def action_export(self) -> None:
+        """Write the session to a file."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        from pathlib import Path
+
+        from ..dialogs.export import ExportDialog
+
+        def export(path: Path | None) -> None:
+            if path is None:
+                return
+
+            def write(desk: Any) -> None:
+                desk.export(path)
+
+            self.notify("Exporting…")
+            self.console.decide(write, f"Exported to {path}")
+
+        self.app.push_screen(ExportDialog(Path.cwd() / f"{snapshot.session.name}.json"), export)
+
+
+def queued_words(decision: Decision) -> str:
+    return f"Trial {decision.trial} is queued. u takes it back."
+
+
+def _told(decision: Decision) -> str:
+    told = {
+        "accept": "the accepted candidate",
+        "edit": "the edited network",
+        "new": "the new network",
+        "repeat": "the repeat",
+        "reject": "the rejection",
+        "wc": "the change of w_c",
+        "advance": "the step to the next level",
+        "reopen": "the opening of the earlier level",
+        "autopilot": "the autopilot",
+    }
+    text = told.get(decision.kind, decision.kind)
+    return text if decision.trial is None else f"{text}, trial {decision.trial}"

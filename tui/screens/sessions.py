@@ -1,0 +1,253 @@
+"""The sessions of this home: open one, set up a new one, delete with undo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import DataTable, Static
+
+from .. import format as words
+from ..widgets.frame import Edge, SplitLine
+from ..widgets.keys import KeyBar
+from ..widgets.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...engine.desk import SessionSummary
+    from ..app import Console
+
+COLUMNS = (
+    Column("name", "session", 0),
+    Column("data", "data", 16),
+    Column("level", "level", 13),
+    Column("trials", "trials", 6, "right"),
+    Column("wc", "w_c", 5, "right"),
+    Column("best", "best f", 6, "right"),
+    Column("state", "state", 10),
+)
+NARROW = (*COLUMNS[:1], *COLUMNS[2:4], *COLUMNS[5:])
+
+
+class Listed(Message):
+    """The sessions were read."""
+
+    def __init__(self, summaries: Sequence[SessionSummary]) -> None:
+        super().__init__()
+        self.summaries = summaries
+
+
+class SessionsScreen(Screen[Any]):
+    """One line a session."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", id="sessions.open", tooltip="Open the session"),
+        Binding("n", "new", "New", id="sessions.new", tooltip="Set up a new session"),
+        Binding(
+            "c",
+            "copy",
+            "Copy set-up",
+            id="sessions.copy",
+            tooltip="Set up a new session like the selected one",
+        ),
+        Binding("d", "delete", "Delete", id="sessions.delete", tooltip="Delete the session"),
+        Binding("u", "undo", "Undo", id="sessions.undo", tooltip="Bring the deleted session back"),
+        Binding("y", "yank", "Copy", show=False, id="yank", tooltip="Copy the row as JSON"),
+    ]
+    LOOK_SECONDS = 2.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.summaries: Sequence[SessionSummary] | None = None
+        self._deleted: list[tuple[str, object]] = []
+
+    @property
+    def console(self) -> Console:
+        """The app."""
+        from ..app import Console
+
+        return cast(Console, self.app)
+
+    def compose(self) -> ComposeResult:
+        """Title, table, keys."""
+        yield SplitLine(id="title")
+        with Vertical(classes="side only"):
+            yield Edge("top", "Sessions")
+            with Vertical(classes="panel grows"):
+                yield Table(COLUMNS, id="sessions")
+                yield Static(id="no-sessions")
+            yield Edge("bottom")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read the sessions, and now and then again."""
+        title = self.query_one("#title", SplitLine)
+        title.left = Content.assemble(
+            ("lcsearch", "bold $primary"), "   interactive search for low-complexity networks"
+        )
+        title.right = Content.styled(str(self.console.house.home), "$foreground 60%")
+        self.query_one("#sessions").display = False
+        opening = self.console.opening
+        self.query_one("#no-sessions", Static).update(
+            f"Opening {opening}…" if opening else "Looking for sessions…"
+        )
+        self.call_after_refresh(self.load)
+        self.set_interval(self.LOOK_SECONDS, self._look)
+
+    def on_screen_resume(self) -> None:
+        """Look again."""
+        if self.summaries is not None:
+            self.load()
+
+    def _look(self) -> None:
+        if self.is_current:
+            self.load()
+
+    @work(thread=True, group="list", exclusive=True)
+    def load(self) -> None:
+        """Read one line a session."""
+        summaries = self.console.house.summaries()
+        self.post_message(Listed(summaries))
+
+    @on(Listed)
+    def show(self, message: Listed) -> None:
+        """Show them."""
+        self.summaries = message.summaries
+        table, empty = self.query_one("#sessions", Table), self.query_one("#no-sessions", Static)
+        narrow = self.size.width < 90
+        table.set_columns(NARROW if narrow else COLUMNS)
+        newest = sorted(message.summaries, key=lambda s: s.created, reverse=True)
+        table.show([_row(summary, narrow) for summary in newest])
+        was_hidden = not table.display
+        table.display = bool(newest)
+        empty.display = not newest
+        if newest and (was_hidden or self.focused is None):
+            table.focus()
+        empty.update(
+            Content.assemble(
+                "No session yet.\n\n",
+                ("n", "bold $primary"),
+                " and ",
+                ("enter", "bold $primary"),
+                " set up a search on scikit-learn's digits, which need no download.\n",
+                "On the set-up screen you can name other images first.",
+            )
+        )
+        self.refresh_bindings()
+
+    def _selected(self) -> SessionSummary | None:
+        key = self.query_one("#sessions", Table).cursor_key
+        return next((s for s in self.summaries or () if s.name == key), None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a session is greyed where there is none."""
+        if action in ("open", "copy", "delete", "yank") and not self.summaries:
+            return None
+        return action != "undo" or bool(self._deleted)
+
+    @on(DataTable.RowSelected, "#sessions")
+    def action_open(self) -> None:
+        """Open the selected session."""
+        summary = self._selected()
+        if summary is None:
+            return
+        if summary.state.startswith("corrupt"):
+            self.console.fail(f"{summary.name} cannot be opened", summary.state)
+            return
+        self.notify(f"Opening {summary.name}…", timeout=2)
+        self.console.open_session(summary.name)
+
+    def action_new(self) -> None:
+        """Set up a new session."""
+        from .setup import SetupScreen
+
+        names = {summary.name for summary in self.summaries or ()}
+        self.app.push_screen(SetupScreen(names))
+
+    @work(thread=True, group="copy", exclusive=True)
+    def action_copy(self) -> None:
+        """Set up a new session like the selected one."""
+        from ...sessions.store import StoreError
+        from .setup import SetupScreen
+
+        summary = self._selected()
+        if summary is None:
+            return
+        try:
+            session = self.console.house.session(summary.name)
+        except StoreError as error:
+            self.call_later(self.console.fail, f"{summary.name} cannot be read", str(error))
+            return
+        names = {other.name for other in self.summaries or ()}
+        self.call_later(self.app.push_screen, SetupScreen(names, like=session))
+
+    @work(thread=True, group="delete")
+    def action_delete(self) -> None:
+        """Move the selected session to the trash."""
+        from ...sessions.store import StoreError
+
+        summary = self._selected()
+        if summary is None:
+            return
+        snapshot = self.console.snapshot
+        try:
+            if snapshot is not None and snapshot.session.name == summary.name:
+                self.console.close_session()
+            token = self.console.house.delete(summary.name)
+        except StoreError as error:
+            self.call_later(self.console.fail, "Not deleted", str(error))
+            return
+        self._deleted.append((summary.name, token))
+        self.call_later(self.notify, f"{summary.name} is deleted. u brings it back.")
+        self.load()
+
+    @work(thread=True, group="delete")
+    def action_undo(self) -> None:
+        """Bring the session deleted last back."""
+        from ...sessions.store import StoreError
+
+        if not self._deleted:
+            return
+        name, token = self._deleted[-1]
+        try:
+            self.console.house.restore(token)
+        except StoreError as error:
+            self.call_later(self.console.fail, "Not brought back", str(error))
+            return
+        self._deleted.pop()
+        self.call_later(self.notify, f"{name} is back.")
+        self.load()
+
+    def action_yank(self) -> None:
+        """Copy the selected line as JSON."""
+        summary = self._selected()
+        if summary is not None:
+            self.app.copy_to_clipboard(json.dumps(asdict(summary)))
+            self.notify("Copied.")
+
+
+def _row(summary: SessionSummary, narrow: bool) -> Row:
+    corrupt = summary.state.startswith("corrupt")
+    level = "" if corrupt else f"{words.LEVEL_MARKS[summary.level]} {_level(summary.level)}"
+    marks = {"training": "▶ ", "waiting": "◌ ", "idle": "  "}
+    state = "✗ damaged" if corrupt else marks.get(summary.state, "") + summary.state
+    best = words.f_value(summary.best) if summary.best is not None else words.DASH
+    trials = words.DASH if corrupt else str(summary.trials)
+    if narrow:
+        return Row(summary.name, (summary.name, level, trials, best, state))
+    wc = words.DASH if corrupt else words.weight(summary.wc)
+    return Row(summary.name, (summary.name, summary.data, level, trials, wc, best, state))
+
+
+def _level(level: int) -> str:
+    names = list(words.LEVEL_TITLES.values())
+    return names[level - 1] if 1 <= level <= len(names) else ""

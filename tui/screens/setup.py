@@ -1,0 +1,366 @@
+"""Set up a new session; what is wrong is said beside the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, Label, Static
+
+from ...engine.cnn import space as cnn_space
+from ...engine.space import InvalidDomain, Space
+from ...sessions.records import DataSource, Measure, Session
+from .. import format as words
+from ..house import Setup
+from ..widgets.fields import Cycle
+from ..widgets.frame import Edge, SplitLine
+from ..widgets.keys import KeyBar
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from ..app import Console
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+MEASURES: tuple[Measure, ...] = ("seconds", "params", "macs")
+DATA_HINT = (
+    "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · cifar10:DIR …"
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of the form.  read: the value, or ValueError with what would do."""
+
+    name: str
+    label: str
+    start: str
+    hint: str
+    read: Callable[[str], Any]
+
+
+def _whole(low: int, empty: bool = False) -> Callable[[str], int | None]:
+    def read(text: str) -> int | None:
+        if not text and empty:
+            return None
+        if not re.fullmatch(r"\d+", text.replace(",", "").replace(" ", "")):
+            raise ValueError(f"must be a whole number, {low} or more")
+        value = int(text.replace(",", "").replace(" ", ""))
+        if value < low:
+            raise ValueError(f"must be {low} or more")
+        return value
+
+    return read
+
+
+def _real(low: float, high: float, words_of_it: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(words_of_it) from None
+        if not low <= value < high:
+            raise ValueError(words_of_it)
+        return value
+
+    return read
+
+
+def _name(taken: set[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) or ".." in text:
+            raise ValueError("letters, digits, dots, dashes, underscores; a letter or digit first")
+        if text in taken:
+            raise ValueError(f"there is a session {text} already")
+        return text
+
+    return read
+
+
+def _data(text: str) -> str:
+    if text == "digits":
+        return text
+    kind, found, path = text.partition(":")
+    if not found or not kind or not path:
+        raise ValueError("digits, or KIND:PATH")
+    return text
+
+
+def free_name(stem: str, taken: set[str]) -> str:
+    """A name like `stem` that no session has."""
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    return name
+
+
+class SetupScreen(Screen[None]):
+    """The form of a new session; `like` fills it in from an existing one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "create",
+            "Start the search",
+            id="setup.create",
+            tooltip="Check the data and start",
+        ),
+        Binding("escape", "leave", "Back", id="setup.leave", tooltip="Back to the sessions"),
+        Binding(
+            "down",
+            "app.focus_next",
+            "Next field",
+            show=False,
+            id="setup.next",
+            tooltip="Next field",
+        ),
+        Binding(
+            "up",
+            "app.focus_previous",
+            "Field before",
+            show=False,
+            id="setup.before",
+            tooltip="Field before",
+        ),
+    ]
+
+    def __init__(self, taken: set[str], like: Session | None = None) -> None:
+        super().__init__()
+        self.taken = taken
+        self.like = like
+        # the domains do not depend on the images, only what fits them does
+        self.space: Space = cnn_space((1, 8, 8), 10)
+        data = like.data if like is not None else DataSource(spec="digits")
+        stem = like.name if like is not None else "digits"
+        self.fields = (
+            Field("name", "name", free_name(stem, taken), "", _name(taken)),
+            Field("data", "images", data.spec, DATA_HINT, _data),
+            Field(
+                "train_size",
+                "take at most",
+                str(data.train_size or ""),
+                "images for training and validation; empty: all",
+                _whole(2, empty=True),
+            ),
+            Field(
+                "val_fraction",
+                "validation",
+                f"{data.val_fraction:g}",
+                "share of them held out",
+                _real(1e-6, 1.0, "must be between 0 and 1"),
+            ),
+            Field(
+                "wc",
+                "w_c",
+                words.number(like.wc if like else 0.1),
+                "0 accuracy alone · 0.1 balanced · 1 low complexity",
+                _real(0, 1e6, "must be a number, 0 or more"),
+            ),
+            Field(
+                "epochs", "epochs", str(like.epochs if like else 10), "of every trial", _whole(1)
+            ),
+            Field(
+                "trials", "trials", str(like.trials_per_level if like else 12), "a level", _whole(1)
+            ),
+            Field("seed", "seed", str(like.seed if like else 0), "", _whole(0)),
+        )
+        self.measure: Measure = like.measure if like is not None else "seconds"
+        self._timer: Timer | None = None
+        self._beat = 0
+        self._busy = False
+
+    @property
+    def console(self) -> Console:
+        """The app."""
+        from ..app import Console
+
+        return cast(Console, self.app)
+
+    def compose(self) -> ComposeResult:
+        """Fields, then the domains level by level."""
+        line = SplitLine(id="title")
+        line.left = Content.assemble(("lcsearch", "bold $primary"), "   new session")
+        yield line
+        with Vertical(classes="side only"):
+            yield Edge("top", "New session")
+            with VerticalScroll(classes="panel grows", id="setup-form", can_focus=False):
+                for field in self.fields:
+                    yield from self._line(field.name, field.label, field.start, field.hint)
+                    if field.name == "wc":
+                        with Horizontal(classes="line"):
+                            yield Label("complexity", classes="name")
+                            yield Cycle(
+                                MEASURES,
+                                self.measure,
+                                names=[words.MEASURE_TITLES[m] for m in MEASURES],
+                                id="measure",
+                            )
+                            yield Label("space changes it", classes="hint note")
+                yield Static("Domains of the levels", classes="heading")
+                for parameter in self.space.parameters:
+                    if parameter is self.space.at_level(parameter.level)[0]:
+                        title = words.level_label(parameter.level, self.space.levels)
+                        yield Static(title, classes="level-heading")
+                    given = self.like.domains.get(parameter.name) if self.like else None
+                    start = given or parameter.domain.text()
+                    hint = "a layer" if parameter.length is not None else ""
+                    yield from self._line(f"domain-{parameter.name}", parameter.name, start, hint)
+            yield Edge("bottom", "enter starts the search · ↑ ↓ go through the fields")
+        yield Static(id="probing")
+        yield KeyBar()
+
+    def _line(self, name: str, label: str, start: str, hint: str) -> ComposeResult:
+        with Horizontal(classes="line"):
+            yield Label(label, classes="name")
+            wide = "long" if name in ("name", "data") else "medium"
+            yield Input(start, id=f"field-{name}", compact=True, classes=wide)
+            yield Label(hint, id=f"note-{name}", classes="hint note", markup=False)
+
+    def on_mount(self) -> None:
+        """Ready to type; the keys of the buttons are in the key bar."""
+        self._timer = self.set_interval(0.1, self._spin, pause=True)
+        self.query_one("#probing", Static).display = False
+        self.query_one("#field-name", Input).focus()
+
+    # -- checking -------------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        """Say at once what is wrong with a field."""
+        name = (event.input.id or "").removeprefix("field-")
+        self._read(name)
+
+    def _read(self, name: str) -> Any:
+        """The value of a field; None, and the reason beside it, where it is wrong."""
+        text = self.query_one(f"#field-{name}", Input).value.strip()
+        note = self.query_one(f"#note-{name}", Label)
+        try:
+            if name.startswith("domain-"):
+                parameter = name.removeprefix("domain-")
+                self.space.narrowed({parameter: text})
+                value: Any = text
+                hint = "a layer" if self.space[parameter].length is not None else ""
+            else:
+                field = next(f for f in self.fields if f.name == name)
+                value = field.read(text)
+                hint = field.hint
+        except (InvalidDomain, ValueError) as error:
+            reason = str(error)
+            if name.startswith("domain-"):
+                reason = reason.partition(": ")[2] or reason
+            note.update(f"✗ {reason}")
+            note.add_class("problem")
+            raise _Wrong(name) from error
+        note.update(hint)
+        note.remove_class("problem")
+        return value
+
+    # -- creating -------------------------------------------------------------------------------
+
+    @on(Input.Submitted)
+    @on(Cycle.Submitted)
+    def action_create(self) -> None:
+        """Check all fields; then the data, off the UI loop."""
+        if self._busy:
+            return
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        names = [field.name for field in self.fields]
+        names += [f"domain-{parameter.name}" for parameter in self.space.parameters]
+        for name in names:
+            try:
+                values[name] = self._read(name)
+            except _Wrong:
+                wrong.append(name)
+        if wrong:
+            self.query_one(f"#field-{wrong[0]}", Input).focus()
+            return
+        domains = {
+            parameter.name: values[f"domain-{parameter.name}"]
+            for parameter in self.space.parameters
+            if values[f"domain-{parameter.name}"] != parameter.domain.text()
+        }
+        seed = values["seed"]
+        setup = Setup(
+            name=values["name"],
+            data=DataSource(
+                spec=values["data"],
+                train_size=values["train_size"],
+                val_fraction=values["val_fraction"],
+                seed=seed,
+            ),
+            wc=values["wc"],
+            measure=self.query_one("#measure", Cycle).value,
+            epochs=values["epochs"],
+            seed=seed,
+            features=self.like.features if self.like else 4,
+            macs_cap=self.like.macs_cap if self.like else 8.0,
+            domains=domains,
+            trials_per_level=values["trials"],
+        )
+        self._set_busy(True)
+        self._create(setup)
+
+    @work(thread=True, group="create", exclusive=True, exit_on_error=True)
+    def _create(self, setup: Setup) -> None:
+        from ...engine.desk import SetupError
+
+        try:
+            self.console.house.create(setup)
+        except SetupError as error:
+            self.call_later(self._refused, setup, str(error))
+            return
+        self.call_later(self._created, setup)
+
+    def _refused(self, setup: Setup, reason: str) -> None:
+        self._set_busy(False)
+        for name, told in (("data", setup.data.spec), ("name", f"session {setup.name!r}")):
+            if told in reason:
+                note = self.query_one(f"#note-{name}", Label)
+                note.update("✗ not usable: see the message")
+                note.add_class("problem")
+                self.query_one(f"#field-{name}", Input).focus()
+                break
+        self.console.fail("The session cannot be set up", reason)
+
+    def _created(self, setup: Setup) -> None:
+        self._set_busy(False)
+        self.dismiss(None)
+        self.console.open_session(setup.name)
+
+    def _set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        line = self.query_one("#probing", Static)
+        line.display = busy
+        self.query_one("#setup-form").disabled = busy
+        if self._timer is not None:
+            if busy:
+                self._spin()
+                self._timer.resume()
+            else:
+                self._timer.pause()
+
+    def _spin(self) -> None:
+        self._beat += 1
+        self.query_one("#probing", Static).update(
+            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images…"
+        )
+
+    def action_leave(self) -> None:
+        """Back to the sessions."""
+        if self._busy:
+            self.notify("The images are being checked; this takes some seconds.")
+            return
+        self.dismiss(None)
+
+
+class _Wrong(Exception):
+    """A field is wrong; its name."""

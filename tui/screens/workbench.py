@@ -1,0 +1,399 @@
+"""The workbench: candidates, why, belief, training; where a person decides what to train."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Static
+
+from ...engine.search import base_trial, level_trials, objective
+from .. import format as words
+from ..latest import Latest
+from ..widgets.belief import axes_of, belief_plot
+from ..widgets.chart import Chart
+from ..widgets.frame import Edge
+from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
+from ..widgets.table import Column, Row, Table
+from ..widgets.training import TrainingPanel
+from ..widgets.why import WhyPanel
+from .base import ORDER, SessionScreen, queued_words
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from ...engine.advisor import Proposal, Ranking, Slice
+    from ...sessions.store import Snapshot
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+WIDE = 100
+"""Columns from which the two sides stand beside each other."""
+
+
+class ViewLine(Static):
+    """Which of the two sides is shown where there is room for one."""
+
+    DEFAULT_CSS = """
+    ViewLine { height: 1; padding: 0 1; }
+    """
+
+
+class WorkbenchScreen(SessionScreen):
+    """Candidates and their reasons at the left, belief and training at the right."""
+
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012
+        (0, "-narrow"),
+        (WIDE, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "a", "accept", "Accept", id="decide.accept", tooltip="Train the selected candidate"
+        ),
+        Binding(
+            "e",
+            "edit",
+            "Edit",
+            id="decide.edit",
+            tooltip="Change the selected candidate, seeing what the model believes of it",
+        ),
+        Binding(
+            "x",
+            "reject",
+            "Reject",
+            id="decide.reject",
+            tooltip="Take the selected candidate and its near copies out of the ranking",
+        ),
+        Binding(
+            "left,h",
+            "axis(-1)",
+            "Chart before",
+            show=False,
+            id="chart.before",
+            tooltip="Chart the belief along the parameter before",
+        ),
+        Binding(
+            "right,l",
+            "axis(1)",
+            "Chart next",
+            show=False,
+            id="chart.next",
+            tooltip="Chart the belief along the next parameter",
+        ),
+        Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._axis: tuple[str, int | None] | None = None
+        self._taken: set[str] = set()
+        self._shown_ranking: Ranking | None = None
+        self._slices: Latest[tuple[Any, ...]] = Latest(self, self._sliced)
+        self._charted: tuple[Any, ...] | None = None
+        self._spinner: Timer | None = None
+        self._beat = 0
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield Edge("top", "Candidates", id="candidates-title")
+                with Vertical(classes="panel grows"):
+                    yield Table((), id="candidates")
+                    yield Static(id="no-candidates")
+                yield Edge("middle", "Why this one")
+                with Vertical(classes="panel"):
+                    yield WhyPanel(id="why")
+                yield Edge("bottom")
+            with Vertical(id="right", classes="side"):
+                yield Edge("top", "Belief", id="belief-title")
+                with Vertical(classes="panel grows"):
+                    yield Chart(id="belief")
+                yield Edge("middle", "Training")
+                with Vertical(classes="panel"):
+                    yield TrainingPanel(id="training")
+                yield Edge("bottom")
+        yield KeyBar(ORDER)
+
+    def on_mount(self) -> None:
+        """Start with the table; a layout that was set stays."""
+        super().on_mount()
+        self._spinner = self.set_interval(0.1, self._spin, pause=True)
+        self._views()
+
+    # -- painting -------------------------------------------------------------------------------
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """Candidates, reasons, belief, training."""
+        layout = self.console.settings.layout
+        self.set_class(layout == "tabs", "-tabs")
+        self.set_class(layout == "columns", "-columns")
+        if ranking is not self._shown_ranking:
+            self._taken.clear()
+            self._shown_ranking = ranking
+            self._charted = None
+        self._candidates(snapshot, ranking)
+        self.query_one(TrainingPanel).show(snapshot, self.console.clock())
+        self._selected()
+
+    def _candidates(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        table = self.query_one("#candidates", Table)
+        session = snapshot.session
+        table.set_columns(
+            (
+                Column("rank", "#", 3, "right", gap=0),
+                Column("network", "network", 0),
+                Column("mean", "μ f", 5, "right"),
+                Column("std", "σ f", 5, "right"),
+                Column("ei", "EI", 6, "right"),
+                Column("accuracy", "acc", 4, "right"),
+                Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
+            )
+        )
+        reference = words.reference_seconds(snapshot.trials)
+        rows = []
+        proposals = ranking.proposals if ranking is not None else ()
+        for rank, proposal in enumerate(proposals, start=1):
+            belief = proposal.prediction
+            taken = proposal.id in self._taken
+            rows.append(
+                Row(
+                    proposal.id,
+                    (
+                        words.STATE_MARKS["queued"] if taken else str(rank),
+                        words.network_line(proposal.config, session.level, table.room),
+                        words.f_value(belief.mean if belief else None),
+                        words.f_value(belief.std if belief else None),
+                        words.improvement(belief.ei if belief else None),
+                        words.percent(1 - belief.error if belief else None),
+                        words.complexity_figure(belief, proposal.known, session.measure, reference),
+                    ),
+                    dim=taken,
+                )
+            )
+        table.show(rows)
+        self._headline(ranking)
+        empty = self.query_one("#no-candidates", Static)
+        empty.display = not rows
+        if table.display != bool(rows):
+            table.display = bool(rows)
+            if rows:
+                table.focus()
+        if not rows:
+            empty.update(self._empty(snapshot, ranking))
+
+    def _empty(self, snapshot: Snapshot, ranking: Ranking | None) -> Content:
+        if ranking is None:
+            return Content(
+                "Ranking the first candidates…"
+                if self.console.ranking_running
+                else "Candidates come with the first ranking."
+            )
+        if ranking.exhausted:
+            return Content.assemble(
+                "This level has nothing left that was not tried or rejected.  ",
+                ("]", "bold $primary"),
+                " goes on to the next level, ",
+                ("n", "bold $primary"),
+                " enters a network of your own.",
+            )
+        return Content("No candidate.")
+
+    def _headline(self, ranking: Ranking | None) -> None:
+        title = "Candidates"
+        if ranking is not None:
+            title += f" · {words.count(ranking.candidates)} ranked in {ranking.seconds:.1f} s"
+        running = self.console.ranking_running
+        if running:
+            title += f" · ranking {SPINNER[self._beat % len(SPINNER)]}"
+        self.query_one("#candidates-title", Edge).title_text = title
+        if self._spinner is not None:
+            if running:
+                self._spinner.resume()
+            else:
+                self._spinner.pause()
+
+    def _spin(self) -> None:
+        self._beat += 1
+        if self.is_current:
+            self._headline(self.ranking)
+
+    # -- the selected candidate -----------------------------------------------------------------
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """The candidate under the cursor."""
+        ranking = self.ranking
+        key = self.query_one("#candidates", Table).cursor_key
+        if ranking is None or key is None:
+            return None
+        return next((p for p in ranking.proposals if p.id == key), None)
+
+    @on(DataTable.RowHighlighted, "#candidates")
+    def _moved(self) -> None:
+        self._selected()
+
+    def _selected(self) -> None:
+        snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal
+        if snapshot is None or self.console.desk is None:
+            return
+        self.query_one(WhyPanel).show(proposal, ranking, self.space)
+        self._chart(snapshot, ranking, proposal)
+
+    def _axes(self, snapshot: Snapshot, proposal: Proposal) -> list[tuple[str, int | None]]:
+        return axes_of(self.space, snapshot.session.level, proposal.config)
+
+    def _chart(
+        self, snapshot: Snapshot, ranking: Ranking | None, proposal: Proposal | None
+    ) -> None:
+        chart = self.query_one("#belief", Chart)
+        title = self.query_one("#belief-title", Edge)
+        if ranking is None or proposal is None or proposal.prediction is None:
+            title.title_text = "Belief"
+            chart.empty = "The belief is drawn once a trial has been measured."
+            chart.plot = None
+            self._charted = None
+            return
+        axes = self._axes(snapshot, proposal)
+        at = self._axis
+        if at not in axes:
+            at = self._start_axis(ranking, axes)
+        parameter, index = at
+        label = words.parameter_label(parameter, index)
+        legend = f"Belief · f along {label} · trials ● · selected ◆"
+        short = f"f along {label} · trials ● · selected ◆"
+        title.title_text = legend if len(legend) + 4 <= title.size.width else short
+        wanted = (ranking, proposal.id, at)
+        if self._charted is not None and self._charted[:3] == wanted:
+            return
+        self._charted = wanted
+        self._slices.ask(
+            lambda: (wanted, proposal, ranking.slice(proposal.config, parameter, index))
+        )
+
+    def _start_axis(
+        self, ranking: Ranking, axes: list[tuple[str, int | None]]
+    ) -> tuple[str, int | None]:
+        """The parameter that matters most, as far as the model can tell."""
+        names = [name for name, _ in axes]
+        for name, _ in sorted(ranking.relevance, key=lambda pair: -pair[1]):
+            if name in names:
+                return axes[names.index(name)]
+        return axes[0]
+
+    def _sliced(self, result: tuple[Any, ...]) -> None:
+        wanted, proposal, belief = result
+        snapshot = self.snapshot
+        if snapshot is None or self.console.desk is None or self._charted != wanted:
+            return
+        self.query_one("#belief", Chart).plot = self._plot(snapshot, proposal, belief)
+
+    def _plot(self, snapshot: Snapshot, proposal: Proposal, belief: Slice) -> Any:
+        wc = self.ranking.wc if self.ranking is not None else snapshot.session.wc
+        base = base_trial(snapshot)
+        trials = [*level_trials(snapshot, snapshot.session.level), base]
+        points = [
+            (trial.config, value) for trial in trials if (value := objective(trial, wc)) is not None
+        ]
+        assert proposal.prediction is not None
+        return belief_plot(self.space, belief, points, (proposal.config, proposal.prediction.mean))
+
+    # -- actions --------------------------------------------------------------------------------
+
+    def action_axis(self, step: int) -> None:
+        """Chart the belief along another parameter."""
+        snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal
+        if snapshot is None or ranking is None or proposal is None:
+            return
+        axes = self._axes(snapshot, proposal)
+        at = self._axis if self._axis in axes else self._start_axis(ranking, axes)
+        self._axis = axes[(axes.index(at) + step) % len(axes)]
+        self._chart(snapshot, ranking, proposal)
+
+    def action_view(self) -> None:
+        """Show the other side, where there is room for one."""
+        self.toggle_class("-other")
+        self._views()
+
+    def _views(self) -> None:
+        other = self.has_class("-other")
+        names = (("Candidates", not other), ("Belief and training", other))
+        parts: list[Content | str] = []
+        for name, shown in names:
+            style = "bold reverse" if shown else "$foreground 60%"
+            part = Content.styled(f" {name} ", style)
+            parts += [part if shown else part.stylize("@click=screen.view"), " "]
+        parts.append(Content.styled("  v changes", "$foreground 50%"))
+        self.query_one("#views", Static).update(Content.assemble(*parts))
+
+    def action_accept(self) -> None:
+        """Queue the selected candidate."""
+        proposal = self._decidable()
+        if proposal is None:
+            return
+        self._taken.add(proposal.id)
+        self.console.decide(lambda desk: desk.accept(proposal), queued_words)
+        if self.snapshot is not None:
+            self._candidates(self.snapshot, self.ranking)
+
+    def action_edit(self) -> None:
+        """Change the selected candidate."""
+        proposal = self._decidable()
+        if proposal is None:
+            return
+        ranking, snapshot = self.ranking, self.snapshot
+        assert ranking is not None
+        assert snapshot is not None
+        rank = ranking.proposals.index(proposal) + 1
+        level = words.level_label(snapshot.session.level, self.space.levels)
+        self.edit(proposal.config, "edit", f"Edit candidate {rank} · {level}", proposal)
+
+    def action_reject(self) -> None:
+        """Take the selected candidate out of the ranking, with a reason."""
+        proposal = self._decidable()
+        if proposal is None:
+            return
+        from ..dialogs.reject import RejectDialog
+
+        def reject(reason: str | None) -> None:
+            if reason is None:
+                return
+            self._taken.add(proposal.id)
+            self.console.decide(
+                lambda desk: desk.reject(proposal, reason), "Rejected. u brings it back."
+            )
+
+        self.app.push_screen(RejectDialog(words.network_line(proposal.config)), reject)
+
+    def _decidable(self) -> Proposal | None:
+        proposal = self.proposal
+        if proposal is None:
+            waiting = self.ranking is None or self.console.ranking_running
+            self.notify("The ranking is on its way." if waiting else "No candidate is selected.")
+        elif proposal.id in self._taken:
+            self.notify("This one is decided already. The next ranking is on its way.")
+            return None
+        return proposal
+
+    def yank_text(self) -> str | None:
+        """The selected candidate as JSON."""
+        proposal = self.proposal
+        if proposal is None:
+            return None
+        belief = proposal.prediction
+        return json.dumps(
+            {
+                "id": proposal.id,
+                "config": proposal.config,
+                "prediction": None if belief is None else belief.model_dump(),
+            },
+            ensure_ascii=False,
+        )

@@ -1,0 +1,119 @@
+"""What the model believes along one parameter, as a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...engine.space import Categorical, Domain, Real
+from .. import format as words
+from .chart import Axis, Band, Bar, Line, Mark, Plot, axis
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Slice
+    from ...engine.space import Space
+    from ...sessions.records import Config
+
+OFF = -0.12
+"""Where the 0 of a logarithmic scale stands: something switched off, left of all numbers."""
+
+
+def axes_of(space: Space, level: int, config: Config) -> list[tuple[str, int | None]]:
+    """What can be charted: every parameter of the level, per-layer ones once a layer."""
+    found: list[tuple[str, int | None]] = []
+    for parameter in space.at_level(level):
+        value = config[parameter.name]
+        if isinstance(value, list):
+            found += [(parameter.name, index) for index in range(len(value))]
+        else:
+            found.append((parameter.name, None))
+    return found
+
+
+def entry(config: Config, parameter: str, index: int | None) -> Any:
+    """The value of a parameter in one layer; None where the network has no such layer."""
+    value = config[parameter]
+    if index is None:
+        return value
+    return value[index] if index < len(value) else None
+
+
+def _place(domain: Domain, value: Any) -> float:
+    at = domain.unit(value)
+    return OFF if math.isnan(at) else at
+
+
+def belief_plot(
+    space: Space,
+    belief: Slice,
+    trials: Sequence[tuple[Config, float]],
+    selected: tuple[Config, float] | None,
+) -> Plot:
+    """The mean, the band of one σ, the trials (●) and the selected candidate (◆).
+
+    trials: configurations with their measured f.  Categories become bars with whiskers.
+    """
+    domain = space[belief.parameter].domain
+    mean, std = np.asarray(belief.mean), np.asarray(belief.std)
+    points = [
+        (value, f, "●", "trial")
+        for config, f in trials
+        if (value := entry(config, belief.parameter, belief.index)) is not None
+    ]
+    if selected is not None:
+        value = entry(selected[0], belief.parameter, belief.index)
+        if value is not None:
+            points.append((value, selected[1], "◆", "selected"))
+    low, high = float(np.min(mean - std)), float(np.max(mean + std))
+    # a trial far off would press everything else flat: it is shown at the edge instead
+    reach = max(high - low, 1e-6) * 1.5
+    near = [f for _, f, _, _ in points if low - reach <= f <= high + reach]
+    vertical = axis([low, high, *near], ticks=5)
+    if belief.categories or isinstance(domain, Categorical):
+        places = {value: float(i) for i, value in enumerate(belief.values)}
+        horizontal = Axis(
+            -0.6, len(belief.values) - 0.4, tuple((at, words.number(v)) for v, at in places.items())
+        )
+        bars = tuple(
+            Bar(at, float(m), float(m - s), float(m + s), 0.5)
+            for at, m, s in zip(places.values(), mean, std, strict=True)
+        )
+        marks = _marks(
+            [(places[v] + 0.34, f, c, i) for v, f, c, i in points if v in places], vertical
+        )
+        return Plot(horizontal, vertical, bars=bars, marks=marks)
+    xs = np.array([_place(domain, value) for value in belief.values])
+    order = np.argsort(xs, kind="stable")
+    xs, mean, std = xs[order], mean[order], std[order]
+    placed = [(_place(domain, v), f, c, i) for v, f, c, i in points]
+    left = min([float(xs[0]), *(x for x, *_ in placed)])
+    right = max([float(xs[-1]), *(x for x, *_ in placed)])
+    if right - left < 1e-9:
+        left, right = left - 0.5, right + 0.5
+    numbers = [belief.values[i] for i in order]
+    shown = sorted({round(i * (len(numbers) - 1) / 4) for i in range(5)})
+    ticks = tuple((float(xs[i]), words.number(numbers[i])) for i in shown)
+    if left == OFF and isinstance(domain, Real):
+        ticks = ((OFF, "0"), *ticks)
+    return Plot(
+        Axis(left, right, ticks),
+        vertical,
+        band=Band(xs, mean - std, mean + std),
+        lines=(Line(xs, mean),),
+        marks=_marks(placed, vertical),
+    )
+
+
+def _marks(points: Sequence[tuple[float, float, str, str]], vertical: Axis) -> tuple[Mark, ...]:
+    marks = []
+    for x, f, char, ink in points:
+        if f > vertical.high:
+            marks.append(Mark(x, vertical.high, "▴", ink))
+        elif f < vertical.low:
+            marks.append(Mark(x, vertical.low, "▾", ink))
+        else:
+            marks.append(Mark(x, f, char, ink))
+    return tuple(marks)

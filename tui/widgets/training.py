@@ -1,0 +1,162 @@
+"""What trains now, what waits, and how the last prediction came out."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from ...engine.search import objective
+from .. import format as words
+
+if TYPE_CHECKING:
+    from ...sessions.records import Trial
+    from ...sessions.store import Snapshot
+
+
+def epoch_seconds(trial: Trial) -> float | None:
+    """Seconds that an epoch of this trial takes, as far as it is known."""
+    if trial.epochs:
+        warm = [epoch.seconds for epoch in trial.epochs[1:]] or [trial.epochs[0].seconds]
+        return statistics.median(warm)
+    return trial.seconds_per_epoch
+
+
+def seconds_left(trial: Trial, epochs: int, now: datetime) -> float | None:
+    """Seconds until a running trial ends, by the pace it has kept; None before its first epoch.
+
+    The pace is by the wall clock where the whole trial ran in one go: validation takes time too.
+    """
+    done = len(trial.epochs)
+    pace = epoch_seconds(trial)
+    if pace is None or not done:
+        return None
+    if trial.started is not None and not any(epoch.resumed for epoch in trial.epochs):
+        elapsed = (now - trial.started).total_seconds()
+        pace = max(pace, min(elapsed / done, 3 * pace))
+    return pace * max(epochs - done, 0)
+
+
+def expected_seconds(trial: Trial, epochs: int, reference: float | None) -> float | None:
+    """Seconds that a waiting trial will take, by its prediction."""
+    if trial.prediction is None or reference is None:
+        return None
+    return trial.prediction.complexity * reference * epochs
+
+
+def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
+    """Seconds until the queue is empty, where every part of it can be told."""
+    epochs = snapshot.session.epochs
+    reference = words.reference_seconds(snapshot.trials)
+    total = 0.0
+    timed = snapshot.session.measure == "seconds"
+    known = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
+    for trial in snapshot.trials:
+        if trial.state == "running":
+            left = seconds_left(trial, epochs, now)
+        elif trial.state in ("queued", "interrupted"):
+            left = expected_seconds(trial, epochs, reference) if timed else None
+            if left is None and known:
+                left = statistics.median(known) * epochs
+        else:
+            continue
+        if left is None:
+            return None
+        total += left
+    return total
+
+
+class TrainingPanel(Static):
+    """One line a running trial, one for what waits, one for the last result."""
+
+    DEFAULT_CSS = """
+    TrainingPanel { padding: 0 1; height: auto; }
+    """
+
+    def show(self, snapshot: Snapshot, now: datetime) -> None:
+        """Show what is at work."""
+        epochs = snapshot.session.epochs
+        room = max(self.content_size.width, 30)
+        lines: list[Content] = []
+        running = [trial for trial in snapshot.trials if trial.state == "running"]
+        waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
+        for trial in running:
+            lines.append(_running(trial, epochs, now, room))
+        if waiting:
+            parts = []
+            for trial in waiting:
+                parts.append(
+                    Content.assemble((str(trial.number), "bold"), f"  {trial.state}", "      ")
+                )
+            lines.append(Content("").join(parts[:4]).rstrip())
+            if len(waiting) > 4:
+                lines[-1] = Content.assemble(lines[-1], f"  and {len(waiting) - 4} more")
+        if not running and not waiting:
+            lines.append(
+                Content.assemble(
+                    "Nothing trains.  ",
+                    ("a", "bold $primary"),
+                    " trains the selected candidate, ",
+                    ("p", "bold $primary"),
+                    " lets the engine choose.",
+                )
+            )
+        left = session_seconds_left(snapshot, now) if running or waiting else None
+        if left is not None and any(t.state != "paused" for t in (*running, *waiting)):
+            lines.append(Content.styled(f"about {words.duration(left)} left", "$foreground 60%"))
+        if not snapshot.engine.alive and waiting and snapshot.engine.message:
+            lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
+        last = _last(snapshot)
+        if last is not None:
+            lines.append(last)
+        self.update(Content("\n").join(lines))
+
+
+def _running(trial: Trial, epochs: int, now: datetime, room: int) -> Content:
+    done = len(trial.epochs)
+    accuracies = [epoch.val_accuracy for epoch in trial.epochs]
+    head = Content.assemble((str(trial.number), "bold"), f"  epoch {done}/{epochs}  ")
+    if trial.stop_request is not None:
+        tail = {"pause": "pausing", "now": "stopping", "epoch": "stopping after this epoch"}
+        return Content.assemble(head, (tail[trial.stop_request], "$warning"))
+    parts: list[Content | str | tuple[str, str]] = [
+        head,
+        (words.bar(done / epochs, 10), "$primary"),
+    ]
+    if accuracies:
+        parts += [
+            f"  val {words.percent(accuracies[-1])} %  ",
+            (words.spark(accuracies, min(12, max(room - 46, 4))), "$secondary"),
+            f"  {words.seconds(epoch_seconds(trial))} s",
+        ]
+    elif not done:
+        parts.append("  starting" if trial.started is None else "")
+    return Content.assemble(*parts)
+
+
+def _last(snapshot: Snapshot) -> Content | None:
+    ended = [t for t in snapshot.trials if t.ended is not None and t.state in ("done", "failed")]
+    if not ended:
+        return None
+    trial = max(ended, key=lambda t: (t.ended, t.number))
+    head = Content.assemble("last: trial ", (str(trial.number), "bold"), "  ")
+    if trial.state == "failed":
+        why = trial.failure.message if trial.failure is not None else "failed"
+        return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
+    value = objective(trial, snapshot.session.wc)
+    assert value is not None
+    if trial.prediction is None or trial.prediction.wc != snapshot.session.wc:
+        return Content.assemble(head, f"f {words.f_measured(value)}")
+    belief = trial.prediction
+    mark = words.verdict(belief, value)
+    meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
+    return Content.assemble(
+        head,
+        f"predicted {words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
+        (words.f_measured(value), "bold"),
+        "  ",
+        (mark + {"✓": "", "▲": " worse", "▼": " better"}[mark], meaning),
+    )

@@ -1,0 +1,80 @@
+"""Why a candidate is proposed: the two terms of its EI, the nearest trial, what it is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from .. import format as words
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Proposal, Ranking
+    from ...engine.space import Space
+
+BAR = 6
+
+
+class WhyPanel(Static):
+    """The reasons for one proposal, in words and figures."""
+
+    DEFAULT_CSS = """
+    WhyPanel { padding: 0 1; height: auto; min-height: 4; }
+    """
+
+    def show(self, proposal: Proposal | None, ranking: Ranking | None, space: Space) -> None:
+        """Explain a proposal; without one, say what is to come."""
+        if proposal is None or ranking is None:
+            self.update("")
+            return
+        lines: list[Content] = []
+        belief = proposal.prediction
+        if belief is not None:
+            scale = max(abs(belief.exploit), abs(belief.explore))
+            lines.append(
+                Content.assemble(
+                    "by its mean ",
+                    (words.signed(belief.exploit), "bold"),
+                    " ",
+                    (words.length_bar(belief.exploit, scale, BAR), "$secondary"),
+                    "   by being unknown ",
+                    (words.signed(belief.explore), "bold"),
+                    " ",
+                    (words.length_bar(belief.explore, scale, BAR), "$primary"),
+                )
+            )
+        if proposal.note:
+            lines.append(Content.styled(proposal.note, "$secondary"))
+        near = proposal.nearest
+        if near is not None:
+            differs = ", ".join(near.differs[:4]) + (" …" if len(near.differs) > 4 else "")
+            lines.append(
+                Content.assemble(
+                    "nearest: trial ",
+                    (str(near.number), "bold"),
+                    f", f {words.f_value(near.objective)}, differs in {differs}"
+                    if differs
+                    else f", f {words.f_value(near.objective)}, the same network",
+                )
+            )
+        lines.append(Content(made_of(proposal)))
+        if proposal.prediction is not None and proposal.feasible < 0.95:
+            risk = words.percent(1 - proposal.feasible, 0)
+            lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
+        if ranking.advice:
+            lines.append(Content.styled(ranking.advice, "$foreground 60%"))
+        self.update(Content("\n").join(lines))
+
+
+def made_of(proposal: Proposal) -> str:
+    """`41,322 parameters · 5.2 M MACs · 3 conv, 1 classifier`."""
+    config = proposal.config
+    parts = []
+    if "params" in proposal.known:
+        parts.append(f"{words.count(proposal.known['params'])} parameters")
+    if "macs" in proposal.known:
+        parts.append(f"{words.big(proposal.known['macs'])} MACs")
+    if "conv_layers" in config:
+        parts.append(f"{config['conv_layers']} conv, {config['classifier_layers']} classifier")
+    return " · ".join(parts)
