@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.advisor import Observation, rank
 from lcsearch.engine.space import Categorical, Integer, Real
+from lcsearch.engine.strategies import Strategy
 from lcsearch.sessions.records import Config
 
 INITIAL = 10
@@ -85,6 +86,7 @@ class Advisor(Search):
     """lcsearch: one level after another where the space has several, by equal shares."""
 
     flat = False
+    strategy: Strategy = "gp"
 
     def start(self) -> None:
         """Set up what the method keeps."""
@@ -106,6 +108,7 @@ class Advisor(Search):
             seed=self.seed,
             design=design,
             initial=initial,
+            strategy=self.strategy,
         )
 
     def ask(self) -> Config:
@@ -148,6 +151,18 @@ class FlatAdvisor(Advisor):
     """lcsearch with all parameters at once."""
 
     flat = True
+
+
+class Evolution(FlatAdvisor):
+    """Aging evolution over neighbours, from the same initial design."""
+
+    strategy = "evolution"
+
+
+class Annealing(FlatAdvisor):
+    """Simulated annealing over neighbours, from the same initial design."""
+
+    strategy = "annealing"
 
 
 class Random(Search):
@@ -331,6 +346,8 @@ class Smac(Peer):
 METHODS: dict[str, Callable[..., Method]] = {
     "lcsearch": Advisor,
     "lcsearch-flat": FlatAdvisor,
+    "evolution": Evolution,
+    "annealing": Annealing,
     "random": Random,
     "optuna-gp": Optuna,
     "optuna-tpe": OptunaTPE,

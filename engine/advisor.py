@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..sessions.records import Config, Prediction, Scalar
 from .objective import objective
 from .space import Categorical, InvalidDomain, Real, Space
+from .strategies import STREAMS, Strategy
 
 if TYPE_CHECKING:
     from .acquisition import Improvement
@@ -187,6 +188,7 @@ def rank(
     initial: int = 0,
     radius: float = 0.0,
     favourite: Mapping[str, str] | None = None,
+    strategy: Strategy = "gp",
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
 
@@ -197,6 +199,8 @@ def rank(
     measured.  failures: configurations that failed.  design: points of the level's initial design
     still to be proposed, of `initial`; they come first.  favourite: parameter -> domain as text, a
     region that a person believes in; its weight fades as trials come in (Hvarfner et al. 2022).
+    strategy: `gp`, or a search without a model, whose proposals have no prediction and whose
+    incumbent is the best measured.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -221,6 +225,7 @@ def rank(
             initial=initial,
             radius=radius,
             favourite=dict(favourite or {}),
+            strategy=strategy,
         )
         return advisor.ranking(complexity_weight, start)
 
@@ -268,6 +273,7 @@ class _Advisor:
         initial: int,
         radius: float,
         favourite: Mapping[str, str],
+        strategy: Strategy,
     ) -> None:
         from .kernel import Embedding
 
@@ -282,6 +288,7 @@ class _Advisor:
         self.region = _region(space, favourite) if favourite else None
         self.favourite = tuple(favourite)
         self.seed = seed
+        self.strategy = strategy
         self._rng = np.random.default_rng([abs(seed), len(observations)])
 
         avoided = [entry for entry in excluded if not isinstance(entry, str)]
@@ -290,8 +297,10 @@ class _Advisor:
             self.seen.add(space.key(config))
 
         self.surrogate: Surrogate | None = None
+        self.observed: Belief | None = None
+        self.waiting: Belief | None = None
         self.embedding = Embedding(space)
-        if observations:
+        if observations and strategy == "gp":
             from .surrogate import Surrogate
 
             self.surrogate = Surrogate(space, observations, space.dimensions(level, base), exact)
@@ -299,10 +308,8 @@ class _Advisor:
             self.observed = self.surrogate.belief(self.surrogate.observed)
             if pending:
                 waiting = self.surrogate.points(pending)
-                self.waiting: Belief | None = self.surrogate.belief(waiting)
+                self.waiting = self.surrogate.belief(waiting)
                 self.surrogate = self.surrogate.believing(waiting)
-            else:
-                self.waiting = None
         self.avoided = self.embedding(avoided) if avoided else None
         self.failed = self.embedding(failures) if failures else None
         self.trained = (
@@ -334,11 +341,19 @@ class _Advisor:
             if self._at_base(o.config) == self.space.resized(o.config)
         ]
 
+    def means(self, wc: float) -> tuple[Array, Array]:
+        """f of the observed trials and its standard deviation: posterior, or as measured."""
+        if self.observed is None:
+            measured = [objective(o.error, o.complexity, wc) for o in self.observations]
+            return np.array(measured, dtype=float), np.zeros(len(measured))
+        mean, std, _ = self.observed.objective(wc)
+        return mean, std
+
     def incumbent(self, wc: float) -> tuple[float, int] | None:
         """f* and the row of its observation."""
         if not self.observations:
             return None
-        mean, _, _ = self.observed.objective(wc)
+        mean, _ = self.means(wc)
         row = min(self.evaluated, key=lambda r: float(mean[r]))
         return float(mean[row]), row
 
@@ -393,6 +408,9 @@ class _Advisor:
     def _collect(self, wc: float) -> None:
         """The pool of candidates: a sample, neighbours of the best, and local search."""
         known: set[str] = set()
+        if self.strategy != "gp":
+            self._extend(self._apart(self._streamed(wc, known)))
+            return
         fresh = self._fresh(self._sobol(SAMPLES, self._rng.integers(2**32, size=4)), known)
         fresh += self._fresh(self._around(wc), known)
         fresh = self._apart(fresh)
@@ -401,12 +419,26 @@ class _Advisor:
             return
         self._climb(wc, known)
 
+    def _streamed(self, wc: float, known: set[str]) -> list[tuple[str, Config]]:
+        """What a strategy without a model proposes; nothing where only seen networks come up."""
+        mean, _ = self.means(wc)
+        history = [(self.observations[r].config, float(mean[r])) for r in self.inside]
+        stream = STREAMS[self.strategy](self.space, self.level, self.base, history, self._rng)
+        found: list[tuple[str, Config]] = []
+        for config in itertools.islice(stream, SAMPLES):
+            if self._proposable(config):
+                found += self._fresh([config], known)
+            if len(found) >= self.count:
+                return found
+        # the neighbourhood is used up: anything of the level that is left
+        return found or self._fresh(self._sobol(SAMPLES, self._rng.integers(2**32, size=4)), known)
+
     def _around(self, wc: float) -> list[Config]:
         """The neighbours of the best networks, and the values of good networks of other slices."""
         centres: list[Config] = [self.base]
         moved: list[Config] = []
         if self.observations:
-            mean, _, _ = self.observed.objective(wc)
+            mean, _ = self.means(wc)
             inside = sorted(self.inside, key=lambda r: float(mean[r]))
             centres += [self.observations[r].config for r in inside[:NEIGHBOURS_OF]]
             everywhere = np.argsort(mean, kind="stable")[:20]
@@ -558,7 +590,7 @@ class _Advisor:
         if self.surrogate is None:
             order = [i for i, key in enumerate(self.keys) if key not in ahead]
             chosen = [self.bare[i] for i in order[: self.count - len(proposals)]]
-            origin: Origin = "design"
+            origin: Origin = "design" if self.strategy == "gp" else "model"
         else:
             order = (
                 [int(i) for i in np.argsort(-self.value(wc), kind="stable")] if self.keys else []
@@ -691,7 +723,7 @@ class _Advisor:
         """See `Ranking.posterior`."""
         for row, o in enumerate(self.observations):
             if o.number == number:
-                mean, std, _ = self.observed.objective(wc)
+                mean, std = self.means(wc)
                 return float(mean[row]), float(std[row])
         raise KeyError(number)
 
@@ -702,7 +734,7 @@ class _Advisor:
         lower one of what can be had (Makarova et al. 2022, arXiv 2104.08166).
         """
         found = self.incumbent(wc)
-        if found is None:
+        if found is None or self.observed is None:
             return None, None
         mean, std, predictive = self.observed.objective(wc)
         rows = self.evaluated
@@ -727,6 +759,8 @@ class _Advisor:
             total = max(self.initial, self.design)
             return f"Initial design: {total - self.design} of {total} decided."
         if remaining is None or noise is None:
+            if self.strategy != "gp":
+                return f"No belief by {self.strategy}: how much is left to gain is not known."
             return "Nothing has been observed yet."
         if remaining <= noise:
             return (
@@ -739,7 +773,9 @@ class _Advisor:
 
     def _relevance(self, wc: float) -> tuple[tuple[str, float], ...]:
         """How much of the belief's variation each parameter carries, from the length scales."""
-        if self.surrogate is None or self.points is None or not len(self.points.configs):
+        if self.surrogate is None or self.observed is None:
+            return ()
+        if self.points is None or not self.points.configs:
             return ()
         features = self.points.features[:SAMPLES]
         weights: dict[str, float] = {}

@@ -427,6 +427,40 @@ def test_it_needs_fewer_trials_than_random_search():
     assert wins >= 7
 
 
+@pytest.mark.parametrize("strategy", ["evolution", "annealing", "random"])
+def test_searches_without_a_model_stand_behind_the_same_face(strategy):
+    found = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, strategy=strategy)
+    assert len(found.proposals) == 10
+    assert not {p.id for p in found.proposals} & {SPACE.key(o.config) for o in TWENTY}
+    for proposal in found.proposals:
+        assert proposal.prediction is None
+        assert SPACE.guided(proposal.config, 1)
+        assert SPACE.proposable(proposal.config)
+    again = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, strategy=strategy)
+    assert [p.id for p in again.proposals] == [p.id for p in found.proposals]
+    measured = {o.number: o.error + 0.1 * o.complexity for o in TWENTY}
+    assert found.incumbent == pytest.approx(min(measured.values()))
+    assert found.posterior(found.incumbent_number)[0] == found.incumbent
+    assert found.evaluate([BASE])[0].prediction is None
+    assert found.relevance == ()
+    assert not found.flat
+    first = rank(SPACE, [], 1, BASE, 0.1, strategy=strategy, design=3, initial=6)
+    assert [p.note for p in first.proposals[:3]] == [f"initial design {k} of 6" for k in (4, 5, 6)]
+    configs, _ = exhaust(12)
+    observations = [Observation(i, 1, c, 0.1, 0, 1.0) for i, c in enumerate(configs)]
+    left = rank(SMALL, observations[:11], 1, configs[0], 0.0, strategy=strategy)
+    assert [p.config for p in left.proposals] == [configs[11]]
+    assert rank(SMALL, observations, 1, configs[0], 0.0, strategy=strategy).exhausted
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "annealing"])
+def test_searches_by_neighbours_stay_close_to_what_was_good(strategy):
+    good = Observation(50, 1, {**TWENTY[7].config}, 0.0, 1000, 0.01)
+    found = rank(SPACE, [*TWENTY, good], 1, BASE, 0.1, strategy=strategy, count=10)
+    near = {SPACE.key(c) for c in SPACE.neighbours(good.config, 1)}
+    assert sum(p.id in near for p in found.proposals) >= 2
+
+
 def test_it_is_fast_enough_to_answer_while_a_person_types():
     observations = seen(100, seed=5)
     rank(SPACE, observations[:5], 1, BASE, 0.1)  # imports
