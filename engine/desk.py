@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -159,7 +160,7 @@ class Desk:
         self.folder = folder
         self._store = Store(folder)
         self.space = session_space(self._store.refresh().session)
-        self._starting: subprocess.Popen[bytes] | None = None
+        self._start = threading.Lock()
 
     def close(self) -> None:
         """Close the session; an engine at work goes on."""
@@ -266,25 +267,32 @@ class Desk:
 
         Raises StoreError with the last lines of its log if it cannot start.
         """
-        if self._serving():
-            return
+        with self._start:
+            process: subprocess.Popen[bytes] | None = None
+            deadline = time.monotonic() + START_SECONDS
+            while not self._serving():
+                status = None if process is None else process.poll()
+                if status not in (None, 0):
+                    raise StoreError(f"the engine cannot start. {self._log_end()}")
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"the engine does not start within {START_SECONDS:.0f} s. {self._log_end()}"
+                    )
+                # one that ended in order found another, which has left meanwhile: start again
+                if process is None or status == 0:
+                    process = self._launch()
+                time.sleep(0.02)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         log = self.folder / "engine.log"
-        if self._starting is None or self._starting.poll() is not None:
-            with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
-                self._starting = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "lcsearch.engine.service", str(self.folder)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-        process = self._starting
-        if not _until(lambda: self._serving() or process.poll() is not None, START_SECONDS):
-            raise StoreError(
-                f"the engine does not start within {START_SECONDS:.0f} s. {self._log_end()}"
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "lcsearch.engine.service", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
-        if process.poll() not in (None, 0):
-            raise StoreError(f"the engine cannot start. {self._log_end()}")
 
     def _serving(self) -> bool:
         return self._store.refresh().engine.state == "serving" and self._store.engine_alive()
@@ -325,12 +333,3 @@ class Desk:
             belief=belief,
             best_measured=None if measured is None else measured.number,
         )
-
-
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()

@@ -51,11 +51,11 @@ class Stop(Record):
 
 
 class Ready(Record):
-    """The data has been read."""
+    """The data has been read.  machine: None from a probe, which asks no device."""
 
     kind: Literal["ready"] = "ready"
     summary: DataSummary
-    machine: Machine
+    machine: Machine | None = None
 
 
 class Refused(Record):

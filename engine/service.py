@@ -184,6 +184,7 @@ class Service:
         if isinstance(event, Refused):
             raise DataRefused(event.message)
         if isinstance(event, Ready):
+            assert event.machine is not None
             log.info("trainer ready on %s, %s", event.machine.device, event.machine.dtype)
         elif isinstance(event, Gone):
             self._trainer_gone(event)

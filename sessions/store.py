@@ -222,6 +222,7 @@ class Store:
         except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
             raise StoreError(_damaged(path, error)) from error
         self._looked = -1.0
+        self._said: tuple[str, int | None] | None = None
 
     @classmethod
     def create(cls, path: Path, session: Session) -> Store:
@@ -284,7 +285,9 @@ class Store:
             except (sqlite3.DatabaseError, ValidationError) as error:
                 raise StoreError(_damaged(self.folder, error)) from error
             moment = time.monotonic()
-            if not 0 <= moment - self._looked < LOCK_LOOK_SECONDS:
+            said = self._snapshot.engine.state, self._snapshot.engine.pid
+            if said != self._said or moment - self._looked > LOCK_LOOK_SECONDS:
+                self._said = said
                 self._looked = moment
                 engine = replace(self._snapshot.engine, alive=self.engine_alive())
                 if engine != self._snapshot.engine:

@@ -622,3 +622,7 @@ def doctor() -> None:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.found}")
     if not good:
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

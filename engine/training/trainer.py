@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
     options = parser.parse_args()
-    trainer = Trainer(protocol, options.device, options.threads, options.dtype)
+    trainer = Trainer(protocol, options.device, options.threads, options.dtype, options.probe)
     if options.probe:
         command = commands.validate_json(sys.stdin.readline())
         assert isinstance(command, Load), "a probe answers a Load"
@@ -76,8 +76,11 @@ def main() -> None:
 class Trainer:
     """One device's trainer: the data and the reference network stay loaded between trials."""
 
-    def __init__(self, output: TextIO, device: str, threads: int | None, dtype: str) -> None:
+    def __init__(
+        self, output: TextIO, device: str, threads: int | None, dtype: str, probing: bool
+    ) -> None:
         self._output = output
+        self._probing = probing
         self._device_name, self._threads, self._dtype_name = device, threads, dtype
         self._work: queue.SimpleQueue[Load | Train] = queue.SimpleQueue()
         self._stops: dict[tuple[int, int], StopMode] = {}
@@ -134,6 +137,9 @@ class Trainer:
                     "session."
                 )
             )
+            return
+        if self._probing:  # what the data are is all that is asked: torch need not wake up
+            self._reply(Ready(summary=data.summary))
             return
         try:
             self._place(data)
