@@ -1,0 +1,306 @@
+"""The engine as a real process: it trains, survives, and lets nothing be lost."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lcsearch.engine import desk as desks
+from lcsearch.engine.desk import Desk
+from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.store import StoreError
+
+
+def wait_for(condition, seconds=60.0, what="it"):
+    """Look again and again until it is so; the value that was."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+@pytest.fixture
+def desk(home, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "30")
+    folder = desks.create(
+        home, "demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs"
+    )
+    desk = Desk(folder)
+    yield desk
+    engine = desk.refresh().engine
+    if engine.alive and engine.pid:
+        os.kill(engine.pid, signal.SIGTERM)
+        wait_for(lambda: not desk.refresh().engine.alive, 20, "the engine's end")
+    desk.close()
+
+
+def state(desk, number):
+    return desk.refresh().trials[number].state
+
+
+def small(desk, **change):
+    """A network that trains in a moment."""
+    base = desk.refresh().trials[0].config
+    given = {"conv_layers": 2, "channels": [8, 8], "downsample": ["pool", "none"], **change}
+    return desk.space.completed(given, base)
+
+
+def test_the_engine_trains_the_reference_and_what_is_queued(desk):
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done", what="the reference network")
+    reference = desk.refresh().trials[0]
+    assert reference.complexity == 1.0
+    assert reference.error == pytest.approx(1 - max(e.val_accuracy for e in reference.epochs))
+    assert [e.epoch for e in reference.epochs] == [1, 2]
+    assert reference.machine.device == "cpu"
+    ranking = desk.rank(desk.refresh(), count=3)
+    decision = desk.accept(ranking.proposals[0])
+    wait_for(lambda: state(desk, decision.trial) == "done", what="the accepted trial")
+    trial = desk.refresh().trials[decision.trial]
+    assert trial.prediction == ranking.proposals[0].prediction
+    assert not list((desk.folder / "checkpoints").iterdir())
+
+
+def test_two_engines_never_serve_one_session(desk):
+    desk.start_engine()
+    pid = desk.refresh().engine.pid
+    second = subprocess.run(
+        [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 0
+    assert "another engine serves" in second.stderr
+    assert desk.refresh().engine.pid == pid
+
+
+def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(desk):
+    slow = small(desk, batch_size=4)
+    desk.start_engine()
+    number = desk.submit(slow, None, kind="new").trial
+    wait_for(lambda: len(desk.refresh().trials[number].epochs) >= 1, what="an epoch")
+    os.kill(desk.refresh().engine.pid, signal.SIGKILL)
+    wait_for(lambda: not desk.refresh().engine.alive, what="notice of the engine's death")
+    before = desk.refresh().trials[number].epochs
+    desk.start_engine()
+    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
+    trial = desk.refresh().trials[number]
+    assert trial.epochs[: len(before)] == before
+    assert [e.epoch for e in trial.epochs] == [1, 2]
+    assert trial.attempt == (2 if len(before) < 2 else trial.attempt)
+
+
+def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(desk):
+    import psutil
+
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done")
+    number = desk.submit(small(desk, batch_size=4), None, kind="new").trial
+    wait_for(lambda: state(desk, number) == "running")
+    engine = psutil.Process(desk.refresh().engine.pid)
+    for trainer in engine.children():
+        trainer.kill()
+    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
+    assert desk.refresh().trials[number].attempt == 2
+    assert desk.refresh().engine.pid == engine.pid
+
+
+def test_stop_pause_and_resume_reach_the_trainer(desk):
+    desk.start_engine()
+    slow = small(desk, batch_size=4)
+    number = desk.submit(slow, None, kind="new").trial
+    wait_for(lambda: state(desk, number) == "running")
+    desk.stop(number, "pause")
+    wait_for(lambda: state(desk, number) == "paused", what="the pause")
+    assert len(desk.refresh().trials[number].epochs) == 1
+    desk.resume(number)
+    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
+    assert desk.refresh().trials[number].epochs[1].resumed
+    other = desk.submit(small(desk, batch_size=4, kernel=[5, 5]), None, kind="new").trial
+    wait_for(lambda: state(desk, other) == "running")
+    desk.stop(other, "now")
+    wait_for(lambda: state(desk, other) == "stopped", what="the stop")
+
+
+def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(desk):
+    desk.start_engine()
+    wild = small(desk, learning_rate=10.0, batch_norm=[False, False], weight_decay=1.0)
+    wild["channels"], wild["batch_size"] = [512, 512], 4
+    number = desk.submit(wild, None, kind="new").trial
+    after = desk.submit(small(desk), None, kind="new").trial
+    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    trial = desk.refresh().trials[number]
+    assert trial.state in ("failed", "done")
+    if trial.state == "failed":
+        assert trial.failure.kind == "diverged"
+        assert "learning_rate" in trial.failure.message
+
+
+def test_data_that_changed_are_refused(home, tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    path = tmp_path / "data.npz"
+
+    def write(seed):
+        images = np.random.default_rng(seed).integers(0, 255, (60, 1, 6, 6), dtype=np.uint8)
+        labels = np.arange(60) % 3
+        np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
+
+    write(int(rng.integers(100)))
+    desk = Desk(desks.create(home, "demo", DataSource(spec=f"npz:{path}"), epochs=1))
+    write(12345)
+    # it may be gone before it is seen to serve: that is said too
+    with contextlib.suppress(StoreError):
+        desk.start_engine()
+    wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
+    assert "the data have changed" in desk.refresh().engine.message
+    assert desk.refresh().trials[0].error is None
+
+
+def test_an_engine_that_cannot_start_shows_its_log(desk, monkeypatch):
+    monkeypatch.setattr(desks.sys, "executable", "/bin/false")
+    with pytest.raises(StoreError, match="the engine cannot start"):
+        desk.start_engine()
+
+
+def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0.2")
+    folder = desks.create(
+        home, "demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs"
+    )
+    desk = Desk(folder)
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done")
+    wait_for(lambda: not desk.refresh().engine.alive, what="the engine's leaving")
+    assert desk.refresh().engine.state == "leaving"
+    number = desk.submit(small(desk), None, kind="new").trial
+    wait_for(lambda: state(desk, number) == "done", what="a trial after the engine had left")
+
+
+def test_an_engine_whose_session_is_deleted_goes(desk, home):
+    desk.start_engine()
+    pid = desk.refresh().engine.pid
+    desks.delete(home, "demo")
+    import psutil
+
+    wait_for(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie",
+        what="the engine's end",
+    )
+
+
+def lcsearch(*words, code=0, given=None):
+    """Run a command in a process of its own: its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "lcsearch.tui.cli", *words],
+        capture_output=True,
+        text=True,
+        input=given,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def test_the_commands_do_a_whole_search(home):
+    lcsearch("new", "s", "--epochs", "1", "--train-size", "200", "--measure", "params")
+    lcsearch("run", "s", "--trials", "1", "--levels", "all")
+    shown = json.loads(lcsearch("show", "s", "--json")[0])
+    assert [t["level"] for t in shown["trials"]] == [0, 1, 2, 3, 4]
+    assert {t["state"] for t in shown["trials"]} == {"done"}
+    assert {t["source"] for t in shown["trials"][1:]} == {"autopilot"}
+    assert shown["best"]["trial"] == shown["best"]["trial"]
+    lcsearch("reopen", "s", "--level", "1", "--trial", "0")
+    proposals = json.loads(lcsearch("propose", "s", "-n", "4", "--json")[0])["proposals"]
+    assert len(proposals) == 4
+    lcsearch("reject", "s", "--id", proposals[0]["id"], "--reason", "too deep")
+    now = json.loads(lcsearch("propose", "s", "-n", "4", "--json")[0])["proposals"]
+    assert proposals[0]["id"] not in [p["id"] for p in now]
+    lcsearch("undo", "s")
+    again = json.loads(lcsearch("propose", "s", "-n", "4", "--json")[0])["proposals"]
+    assert [p["id"] for p in again] == [p["id"] for p in proposals]
+    number = lcsearch("accept", "s", "--id", proposals[1]["id"])[0].strip()
+    own = json.dumps({"channels": [8, 8, 8, 16]})
+    other = lcsearch("accept", "s", "--config", "-", given=own)[0].strip()
+    lcsearch("repeat", "s", "--trial", "1")
+    lcsearch("set", "s", "--wc", "1")
+    lcsearch("run", "s", "--trials", "0")
+    shown = json.loads(lcsearch("show", "s", "--json")[0])
+    assert shown["session"]["w_c"] == 1
+    assert shown["trials"][int(number)]["config"] == proposals[1]["config"]
+    assert shown["trials"][int(other)]["config"]["channels"] == [8, 8, 8, 16]
+    assert shown["trials"][-1]["repeat_of"] == 1
+    assert {t["state"] for t in shown["trials"]} == {"done"}
+    assert "level 1" in lcsearch("list")[0]
+    lcsearch("delete", "s")
+    lcsearch("show", "s", code=1)
+    lcsearch("delete", "s", "--undo")
+    lcsearch("show", "s")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["show", "nothing"], 1, "not found"),
+        (["show", "../up"], 1, "not usable"),
+        (["new", "a/b"], 1, "not usable"),
+        (["new", "s", "--data", "dogs"], 1, "dogs"),
+        (["new", "s", "--data", "idx:/nowhere"], 1, "/nowhere"),
+        (["new", "s", "--set", "conv_layers=6..2"], 1, "reversed"),
+        (["new", "s", "--set", "conv_layers"], 2, "PARAM=DOMAIN"),
+        (["new", "s", "--wc", "-1"], 2, "--wc"),
+        (["new", "s", "--val-fraction", "2"], 2, "--val-fraction"),
+        (["new", "s", "--measure", "joules"], 2, "joules"),
+        (["new", "s", "--features", "wide"], 2, "--features"),
+        (["new", "s", "--preset", "poster"], 2, "CIFAR-10"),
+        (["tui"], 2, "needs a terminal"),
+        (["accept", "nothing", "--rank", "1", "--id", "x"], 2, "one of"),
+        (["run", "nothing"], 1, "not found"),
+    ],
+)
+def test_wrong_use_is_said_in_one_message(home, words, code, message):
+    out, err = lcsearch(*words, code=code, given="")
+    assert message in err
+    assert out == ""
+
+
+def test_a_session_that_exists_is_not_made_again(home):
+    lcsearch("new", "s", "--train-size", "200")
+    assert "exists already" in lcsearch("new", "s", code=1)[1]
+
+
+def test_a_corrupt_session_is_listed_as_one(home):
+    folder = home / "sessions" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "session.db").write_bytes(b"nonsense" * 500)
+    assert "corrupt" in lcsearch("list")[0]
+    assert "damaged" in lcsearch("show", "broken", code=1)[1]
+    assert "damaged" in lcsearch("doctor", code=1)[0]
+
+
+def test_own_networks_are_checked(home):
+    lcsearch("new", "s", "--train-size", "200")
+    bad = json.dumps({"channels": [8, 12, 8, 8], "groups": [1, 8, 1, 1]})
+    err = lcsearch("accept", "s", "--config", "-", given=bad, code=2)[1]
+    assert "channels[1] = 12: not divisible by groups[1] = 8" in err
+    assert "not JSON" in lcsearch("accept", "s", "--config", "-", given="{", code=2)[1]
+    assert "colour" in lcsearch("accept", "s", "--config", "-", given='{"colour": 1}', code=2)[1]
+
+
+def test_doctor_finds_this_machine_sound(home):
+    out, _ = lcsearch("doctor")
+    assert "torch" in out
+    assert "FAIL" not in out
