@@ -32,12 +32,12 @@ Transform = Literal["log", "identity"]
 
 FLOOR = 1e-6
 """Smallest variance of the noise, in units of the outputs' own: what keeps Cholesky sound."""
-FIT_AT_MOST = 300
+FIT_AT_MOST = 200
 """Observations that hyperparameters are fitted to; beyond them the posterior alone is exact."""
 SPREAD = 0.4
 """Standard deviation of a logarithm above which f is not taken to be normal."""
 SMALLEST_STD = 1e-9
-ITERATIONS = 40
+ITERATIONS = 30
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,14 @@ class Posterior:
         self._initial = initial
         self._lines = X[:, list(kernel.lines)] if kernel.linear else None
         self._line = None if self._lines is None else self._lines @ self._lines.T
+        # everything but the diagonal comes twice
+        self._pairs = np.triu_indices(len(X), 1)
         varies = parts.reshape(len(parts), -1).max(axis=1) > 1e-18
         count = len(parts)
         fixed_after = [True] * (2 if kernel.linear else 1)
         self.free = np.flatnonzero([True, *varies, *fixed_after])
         self._varying = np.flatnonzero(varies)
-        self._parts = np.ascontiguousarray(parts[varies].reshape(len(self._varying), len(X) ** 2))
+        self._parts = np.ascontiguousarray(parts[:, *self._pairs][self._varying])
         length = process._length
         tail = [LINEAR, NOISE] if kernel.linear else [NOISE]
         priors = [AMPLITUDE, *[length] * count, *tail]
@@ -201,7 +203,11 @@ class Posterior:
         return result
 
     def starts(self) -> list[Array]:
-        """Fixed starting points: the prior's medians, and shorter and longer length scales."""
+        """Fixed starting points: the prior's medians, and shorter length scales.
+
+        With many observations there is less to choose between, and a step costs more: only the
+        most promising are kept then.
+        """
         lengths = slice(1, 1 + len(self._varying))
         starts = []
         for shift, noise in ((0.0, 0.0), (-1.5, -3.0), (-0.7, 2.0)):
@@ -209,7 +215,8 @@ class Posterior:
             start[lengths] += shift
             start[-1] += noise
             starts.append(start)
-        return starts
+        kept = len(starts) if len(self._y) <= 50 else 2 if len(self._y) <= 120 else 1
+        return sorted(starts, key=lambda start: self(start)[0])[:kept]
 
     def __call__(self, free: Array) -> tuple[float, Array]:
         """Value and gradient by the free logarithms, shape (len(free),)."""
@@ -217,8 +224,11 @@ class Posterior:
         n = len(self._y)
         amplitude, noise = math.exp(free[0]), math.exp(free[-1])
         weights = np.exp(-2 * free[1 : 1 + count])
-        value, slope = matern((weights @ self._parts).reshape(n, n))
-        K = amplitude * value
+        value, slope = matern(weights @ self._parts)
+        K = np.zeros((n, n))
+        K[self._pairs] = amplitude * value
+        K += K.T
+        K[np.diag_indices(n)] = amplitude
         if self._line is not None:
             K = K + math.exp(free[1 + count]) * self._line
         K[np.diag_indices(n)] += noise + self._alpha
@@ -233,9 +243,10 @@ class Posterior:
         inverse = cho_solve((L, True), np.eye(n), check_finite=False)
         # d(-log likelihood) = 1/2 tr((K^-1 - a a^T) dK)
         inner = inverse - np.outer(a, a)
+        upper = inner[self._pairs]
         gradient = np.empty_like(free)
-        gradient[0] = 0.5 * amplitude * float((inner * value).sum())
-        gradient[1 : 1 + count] = -amplitude * weights * (self._parts @ (inner * slope).reshape(-1))
+        gradient[0] = amplitude * (0.5 * float(np.trace(inner)) + float(upper @ value))
+        gradient[1 : 1 + count] = -2 * amplitude * weights * (self._parts @ (upper * slope))
         if self._line is not None:
             gradient[1 + count] = (
                 0.5 * math.exp(free[1 + count]) * float((inner * self._line).sum())
