@@ -238,8 +238,8 @@ class SetupScreen(Screen[None]):
         name = (event.input.id or "").removeprefix("field-")
         self._read(name)
 
-    def _read(self, name: str) -> Any:
-        """The value of a field; None, and the reason beside it, where it is wrong."""
+    def _read(self, name: str) -> tuple[bool, Any]:
+        """Whether a field is right, and its value; what is wrong is said beside it."""
         text = self.query_one(f"#field-{name}", Input).value.strip()
         note = self.query_one(f"#note-{name}", Label)
         try:
@@ -258,10 +258,10 @@ class SetupScreen(Screen[None]):
                 reason = reason.partition(": ")[2] or reason
             note.update(f"✗ {reason}")
             note.add_class("problem")
-            raise _Wrong(name) from error
+            return False, None
         note.update(hint)
         note.remove_class("problem")
-        return value
+        return True, value
 
     # -- creating -------------------------------------------------------------------------------
 
@@ -276,9 +276,8 @@ class SetupScreen(Screen[None]):
         names = [field.name for field in self.fields]
         names += [f"domain-{parameter.name}" for parameter in self.space.parameters]
         for name in names:
-            try:
-                values[name] = self._read(name)
-            except _Wrong:
+            right, values[name] = self._read(name)
+            if not right:
                 wrong.append(name)
         if wrong:
             self.query_one(f"#field-{wrong[0]}", Input).focus()
@@ -360,7 +359,3 @@ class SetupScreen(Screen[None]):
             self.notify("The images are being checked; this takes some seconds.")
             return
         self.dismiss(None)
-
-
-class _Wrong(Exception):
-    """A field is wrong; its name."""

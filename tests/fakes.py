@@ -1,0 +1,506 @@
+"""A desk and a house made of records alone, with figures that never change: for the console."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcsearch.engine import search
+from lcsearch.engine.advisor import Nearest, Proposal, Ranking, Slice
+from lcsearch.engine.cnn import session_space
+from lcsearch.engine.desk import SessionSummary, SetupError
+from lcsearch.engine.space import Categorical, Space
+from lcsearch.sessions.records import (
+    Autopilot,
+    Config,
+    DataSource,
+    DataSummary,
+    Decision,
+    Epoch,
+    Failure,
+    Prediction,
+    Session,
+    Trial,
+)
+from lcsearch.sessions.store import EngineStatus, Late, Snapshot, StoreError
+
+NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
+SUMMARY = DataSummary(
+    channels=1, height=28, width=28, classes=10, train=8000, val=2000, test=10000,
+    fingerprint="f" * 64,
+)  # fmt: skip
+
+
+def wobble(config: Config, salt: int = 0) -> float:
+    """A number in [0, 1) that depends on the network alone."""
+    total = salt * 0.618
+    for name, value in config.items():
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            code = sum(map(ord, item)) if isinstance(item, str) else float(item)
+            total += math.sin(len(name) + 1.7 * index + code) * 3.1
+    return total % 1.0
+
+
+def true_error(config: Config) -> float:
+    """A made-up f_p: more channels help, and so do larger kernels, a little."""
+    width = sum(config["channels"]) / 400
+    kernels = sum(config["kernel"]) / (5 * len(config["kernel"]))
+    return 0.07 + 0.12 * math.exp(-2 * width) + 0.01 * (1 - kernels) ** 2 + 0.01 * wobble(config)
+
+
+def cost(space: Space, config: Config) -> float:
+    """A made-up f_c: MACs over the reference's."""
+    assert space.known is not None
+    assert space.reference is not None
+    return space.known(config)["macs"] / space.known(space.reference)["macs"]
+
+
+@dataclass(frozen=True)
+class FakeRanking(Ranking):
+    """A ranking by formula."""
+
+    space: Space | None = None
+    configs: tuple[Config, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+    def proposal(self, config: Config, note: str = "") -> Proposal:
+        assert self.space is not None
+        assert self.space.known is not None
+        error = true_error(config) + 0.004
+        complexity = cost(self.space, config)
+        mean = error + self.wc * complexity
+        std = 0.006 + 0.02 * wobble(config, 1)
+        best = self.incumbent or 0.2
+        z = (best - mean) / std
+        density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        below = (1 + math.erf(z / math.sqrt(2))) / 2
+        exploit, explore = (best - mean) * below, std * density
+        ei = max(exploit + explore, 1e-12)
+        observed = [t for t in self.trials if t.observed]
+        nearest = None
+        if observed:
+            near = min(observed, key=lambda t: abs(wobble(t.config) - wobble(config)))
+            value = search.objective(near, self.wc)
+            assert value is not None
+            nearest = Nearest(near.number, value, ("kernel[1]", "batch_norm[2]"))
+        belief = Prediction(
+            mean=mean, std=std, predictive_std=std * 1.2, ei=ei, log_ei=math.log(ei),
+            exploit=exploit, explore=explore, incumbent=best, wc=self.wc, error=error,
+            error_std=std * 0.9, complexity=complexity, complexity_std=0.02,
+        )  # fmt: skip
+        return Proposal(
+            id=self.space.key(config), config=config, prediction=belief if observed else None,
+            origin="model", feasible=0.99, known=self.space.known(config), nearest=nearest,
+            note=note,
+        )  # fmt: skip
+
+    def evaluate(self, configs: Sequence[Config]) -> list[Proposal]:
+        return [self.proposal(config) for config in configs]
+
+    def rank_of(self, proposal: Proposal) -> int:
+        assert proposal.prediction is not None
+        return 1 + sum(
+            p.prediction is not None and p.prediction.ei > proposal.prediction.ei
+            for p in self.proposals
+        )
+
+    def reweighted(self, wc: float) -> Ranking:
+        return make_ranking(self.space, self.trials, self.level, wc, self.configs)
+
+    def slice(
+        self, config: Config, parameter: str, index: int | None = None, points: int = 64
+    ) -> Slice:
+        assert self.space is not None
+        domain = self.space[parameter].domain
+        values = domain.values() or [domain.at((i + 0.5) / points) for i in range(points)]
+        if len(values) > points:
+            values = [values[i * len(values) // points] for i in range(points)]
+        at = np.array([domain.unit(value) for value in values])
+        at = np.nan_to_num(at / max(len(values) - 1, 1) if isinstance(domain, Categorical) else at)
+        mean = 0.155 + 0.06 * (at - 0.45) ** 2
+        std = 0.006 + 0.03 * np.abs(at - 0.3)
+        return Slice(parameter, index, isinstance(domain, Categorical), tuple(values), mean, std)
+
+    def posterior(self, number: int) -> tuple[float, float]:
+        trial = self.trials[number]
+        value = search.objective(trial, self.wc)
+        if value is None:
+            raise KeyError(number)
+        return value + 0.001, 0.004
+
+
+def make_ranking(
+    space: Space | None,
+    trials: Sequence[Trial],
+    level: int,
+    wc: float,
+    configs: Sequence[Config],
+    count: int = 24,
+) -> FakeRanking:
+    """A ranking of these configurations, best first."""
+    values = [(value, t.number) for t in trials if (value := search.objective(t, wc)) is not None]
+    incumbent, number = min(values) if values else (None, None)
+    empty = FakeRanking(
+        (), 2410, 0.3, incumbent, number, level, wc, not configs,
+        "Stay: 6 of 12 trials, and 4.7e-3 may still be gained.",
+        (("kernel", 0.5), ("batch_norm", 0.3), ("channels", 0.2)),
+        space=space, configs=tuple(configs), trials=tuple(trials),
+    )  # fmt: skip
+    proposals = [empty.proposal(config) for config in configs]
+    proposals.sort(key=lambda p: -(p.prediction.ei if p.prediction else 0.0))
+    return replace(empty, proposals=tuple(proposals[:count]))
+
+
+def make_session(**fields: Any) -> Session:
+    values: dict[str, Any] = {
+        "name": "fashion",
+        "created": NOW - timedelta(hours=3),
+        "data": DataSource(spec="idx:/data/fashion", train_size=10000),
+        "summary": SUMMARY,
+        **fields,
+    }
+    return Session(**values)
+
+
+def make_trial(
+    session: Session,
+    space: Space,
+    number: int,
+    level: int,
+    config: Config,
+    state: str = "done",
+    *,
+    epochs: int | None = None,
+    source: str = "advisor",
+    wc: float | None = None,
+) -> Trial:
+    """A trial with made-up figures; done unless said otherwise."""
+    assert space.known is not None
+    known = space.known(config)
+    error, complexity = true_error(config), cost(space, config)
+    done = session.epochs if epochs is None else epochs
+    records = tuple(
+        Epoch(
+            epoch=e, train_loss=1.2 / e, val_accuracy=1 - error - 0.15 * math.exp(-e / 2),
+            seconds=1.7 * complexity, reference_seconds=1.7,
+        )
+        for e in range(1, done + 1)
+    )  # fmt: skip
+    ranking = make_ranking(space, (), level, session.wc if wc is None else wc, ())
+    prediction = replace_observed(ranking, config) if level else None
+    started = NOW - timedelta(minutes=60 - number)
+    fields: dict[str, Any] = {}
+    if state == "done":
+        fields = {
+            "error": error, "complexity": complexity, "seconds_per_epoch": 1.7 * complexity,
+            "reference_seconds": 1.7, "ended": started + timedelta(seconds=40),
+        }  # fmt: skip
+    elif state == "failed":
+        fields = {
+            "failure": Failure(kind="diverged", message="the loss is not finite in epoch 3"),
+            "ended": started + timedelta(seconds=10),
+        }
+    elif state == "queued":
+        records, started = (), None
+    elif state == "running":
+        started = NOW - timedelta(seconds=2 * done * complexity)
+    return Trial(
+        number=number, level=level, config=config, key=space.key(config), state=state,
+        source="reference" if level == 0 else source, seed=0, prediction=prediction,
+        created=NOW - timedelta(minutes=61), started=started,
+        params=int(known["params"]), macs=int(known["macs"]), epochs=records, **fields,
+    )  # fmt: skip
+
+
+def replace_observed(ranking: FakeRanking, config: Config) -> Prediction:
+    """The prediction that the fake model had of a network."""
+    assert ranking.space is not None
+    space = ranking.space
+    stub = Trial.model_construct(
+        number=0, level=0, config=space.reference, state="done", error=0.1, complexity=1.0
+    )
+    found = replace(ranking, trials=(stub,), incumbent=0.17).proposal(config).prediction
+    assert found is not None
+    return found
+
+
+def make_snapshot(
+    *,
+    level: int = 2,
+    done: Sequence[int] = (14, 4),
+    running: int = 1,
+    queued: int = 2,
+    failed: int = 0,
+    epochs_done: int = 7,
+    alive: bool = True,
+    seed: int = 3,
+    **fields: Any,
+) -> Snapshot:
+    """A session in `level` with so many trials done a level, and work under way."""
+    session = make_session(level=level, **fields)
+    space = session_space(session)
+    rng = np.random.default_rng(seed)
+    assert space.reference is not None
+    trials = [make_trial(session, space, 0, 0, space.reference)]
+    bases: dict[int, int] = {}
+    base = space.reference
+    for at, count in enumerate(done, start=1):
+        if at > 1:
+            candidates = [t for t in trials if t.observed]
+            best = min(candidates, key=lambda t: search.objective(t, session.wc) or 9.0)
+            bases[at], base = best.number, best.config
+        for i in range(count):
+            config = space.sample(rng, at, base)
+            source = "edited" if i % 4 == 2 else "advisor"
+            trials.append(make_trial(session, space, len(trials), at, config, source=source))
+    states = ["failed"] * failed + ["running"] * running + ["queued"] * queued
+    for state in states:
+        config = space.sample(rng, level, base)
+        trials.append(
+            make_trial(
+                session,
+                space,
+                len(trials),
+                level,
+                config,
+                state,
+                epochs=epochs_done if state == "running" else 2,
+            )
+        )
+    decisions = [
+        Decision(
+            number=index, at=trial.created, by="person", level=trial.level, trial=trial.number,
+            kind="edit" if trial.source == "edited" else "accept", config=trial.config,
+            prediction=trial.prediction,
+        )
+        for index, trial in enumerate(trials[1:])
+    ]  # fmt: skip
+    engine = EngineStatus(alive, "serving" if alive else "none", 4711 if alive else None)
+    return Snapshot(
+        change=1,
+        session=session.model_copy(update={"bases": bases}),
+        trials=tuple(trials),
+        decisions=tuple(decisions),
+        engine=engine,
+    )
+
+
+def empty_snapshot() -> Snapshot:
+    """A session at its very beginning: the reference is queued, nothing is known."""
+    session = make_session()
+    space = session_space(session)
+    assert space.reference is not None
+    return Snapshot(
+        change=1,
+        session=session,
+        trials=(make_trial(session, space, 0, 0, space.reference, "queued"),),
+        decisions=(),
+        engine=EngineStatus(True, "serving", 4711),
+    )
+
+
+@dataclass
+class FakeDesk:
+    """Remembers every call; queues, stops and weighs in its snapshot as a real desk would."""
+
+    snapshot: Snapshot
+    folder: Path = Path("/nowhere/sessions/fashion")
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    candidates: int = 24
+    late: str = ""
+    ranked: int = 0
+    closed: bool = False
+    slow: threading.Event | None = None
+    """Where there is one, a ranking is not ready before it is set."""
+
+    def __post_init__(self) -> None:
+        self.space = session_space(self.snapshot.session)
+
+    def refresh(self) -> Snapshot:
+        return self.snapshot
+
+    def change(self, **fields: Any) -> None:
+        """Something happened to the session."""
+        self.snapshot = replace(self.snapshot, change=self.snapshot.change + 1, **fields)
+
+    def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
+        self.ranked += 1
+        if self.slow is not None:
+            self.slow.wait(10)
+        session = snapshot.session
+        base = search.base_trial(snapshot).config
+        rng = np.random.default_rng(len(snapshot.trials))
+        taken = {t.key for t in snapshot.trials}
+        configs: list[Config] = []
+        while len(configs) < self.candidates:
+            config = self.space.sample(rng, session.level, base)
+            if self.space.key(config) not in taken:
+                taken.add(self.space.key(config))
+                configs.append(config)
+        return make_ranking(
+            self.space, snapshot.trials, session.level, session.wc if wc is None else wc,
+            configs, count,
+        )  # fmt: skip
+
+    def _decision(self, kind: Any, trial: int | None = None, **fields: Any) -> Decision:
+        if self.late:
+            raise Late(self.late)
+        decision = Decision(
+            number=len(self.snapshot.decisions), at=NOW, kind=kind, by="person",
+            level=self.snapshot.session.level, trial=trial, **fields,
+        )  # fmt: skip
+        self.change(decisions=(*self.snapshot.decisions, decision))
+        return decision
+
+    def _queue(self, kind: Any, config: Config, prediction: Prediction | None) -> Decision:
+        number = len(self.snapshot.trials)
+        decision = self._decision(kind, number, config=config, prediction=prediction)
+        session = self.snapshot.session
+        trial = make_trial(session, self.space, number, session.level, config, "queued")
+        self.change(trials=(*self.snapshot.trials, trial))
+        return decision
+
+    def _session(self, **fields: Any) -> None:
+        self.change(session=self.snapshot.session.model_copy(update=fields))
+
+    def accept(self, proposal: Proposal, reason: str = "") -> Decision:
+        self.calls.append(("accept", proposal.id, reason))
+        return self._queue("accept", proposal.config, proposal.prediction)
+
+    def submit(
+        self, config: Config, prediction: Prediction | None, *, kind: Any, reason: str = ""
+    ) -> Decision:
+        self.calls.append(("submit", config, prediction, kind, reason))
+        return self._queue(kind, config, prediction)
+
+    def reject(self, proposal: Proposal, reason: str = "") -> Decision:
+        self.calls.append(("reject", proposal.id, reason))
+        return self._decision("reject", config=proposal.config, prediction=proposal.prediction)
+
+    def repeat(self, number: int, reason: str = "") -> Decision:
+        self.calls.append(("repeat", number, reason))
+        return self._queue("repeat", self.snapshot.trials[number].config, None)
+
+    def stop(self, number: int, mode: Any, reason: str = "") -> Decision:
+        self.calls.append(("stop", number, mode, reason))
+        return self._decision("stop", number)
+
+    def resume(self, number: int) -> Decision:
+        self.calls.append(("resume", number))
+        return self._decision("resume", number)
+
+    def undo(self) -> Decision:
+        self.calls.append(("undo",))
+        return self._decision("undo", detail={"undoes": len(self.snapshot.decisions) - 1})
+
+    def advance(self, number: int | None = None) -> Decision:
+        self.calls.append(("advance", number))
+        session = self.snapshot.session
+        level = session.level + 1
+        self._session(level=level, bases={**session.bases, level: number})
+        return self._decision("advance")
+
+    def reopen(self, level: int, number: int | None = None) -> Decision:
+        self.calls.append(("reopen", level, number))
+        self._session(level=level)
+        return self._decision("reopen")
+
+    def set_wc(self, wc: float) -> Decision:
+        self.calls.append(("set_wc", wc))
+        self._session(wc=wc)
+        return self._decision("wc")
+
+    def autopilot(
+        self, *, trials: int | None = None, minutes: float | None = None, levels: Any = "this"
+    ) -> Decision:
+        self.calls.append(("autopilot", trials, minutes, levels))
+        self._session(autopilot=Autopilot(trials=trials, levels=levels))
+        return self._decision("autopilot")
+
+    def takeover(self) -> Decision:
+        self.calls.append(("takeover",))
+        self._session(autopilot=None)
+        return self._decision("takeover")
+
+    def start_engine(self) -> None:
+        self.calls.append(("start_engine",))
+
+    def log_tail(self, lines: int = 20) -> str:
+        return "the engine's last words"
+
+    def export(self, path: Path) -> None:
+        self.calls.append(("export", path))
+        path.write_text("{}")
+
+    def close(self) -> None:
+        self.closed = True
+
+    def made(self, name: str) -> list[tuple[Any, ...]]:
+        """The calls of this name."""
+        return [call[1:] for call in self.calls if call[0] == name]
+
+
+@dataclass
+class FakeHouse:
+    """Sessions by name; remembers what was created and deleted."""
+
+    desks: dict[str, FakeDesk] = field(default_factory=dict)
+    home: Path = Path("/nowhere")
+    refuse: str = ""
+    created: list[Any] = field(default_factory=list)
+    trash: dict[str, FakeDesk] = field(default_factory=dict)
+    damaged: str = ""
+
+    def summaries(self) -> list[SessionSummary]:
+        found = []
+        for name, desk in self.desks.items():
+            session, trials = desk.snapshot.session, desk.snapshot.trials
+            best = search.best_measured(desk.snapshot)
+            found.append(
+                SessionSummary(
+                    name=name,
+                    created=session.created.isoformat(),
+                    data=session.data.spec,
+                    level=session.level,
+                    trials=sum(t.state == "done" for t in trials),
+                    wc=session.wc,
+                    best=None if best is None else search.objective(best, session.wc),
+                    best_trial=None if best is None else best.number,
+                    state="training" if any(t.state == "running" for t in trials) else "idle",
+                )
+            )
+        if self.damaged:
+            found.append(SessionSummary(name=self.damaged, state="corrupt: not a database"))
+        return found
+
+    def create(self, setup: Any) -> None:
+        if self.refuse:
+            raise SetupError(self.refuse)
+        self.created.append(setup)
+        desk = FakeDesk(empty_snapshot())
+        desk.snapshot = replace(
+            desk.snapshot, session=desk.snapshot.session.model_copy(update={"name": setup.name})
+        )
+        self.desks[setup.name] = desk
+
+    def delete(self, name: str) -> object:
+        self.trash[name] = self.desks.pop(name)
+        return name
+
+    def restore(self, token: Any) -> None:
+        self.desks[token] = self.trash.pop(token)
+
+    def open(self, name: str) -> FakeDesk:
+        if name not in self.desks:
+            raise StoreError(f"session {name!r}: not found. `lcsearch new NAME` makes one.")
+        return self.desks[name]
+
+    def session(self, name: str) -> Session:
+        return self.desks[name].snapshot.session

@@ -1,0 +1,653 @@
+"""The console by its keys: each decision reaches the desk, each screen says what it should."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static, TextArea
+
+from lcsearch.engine import search
+from lcsearch.tui.app import Console
+from lcsearch.tui.dialogs.edit import EditDialog
+from lcsearch.tui.dialogs.failure import FailureDialog
+from lcsearch.tui.dialogs.quit import QuitDialog
+from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.screens.sessions import SessionsScreen
+from lcsearch.tui.screens.setup import SetupScreen
+from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets.chart import Chart
+from lcsearch.tui.widgets.table import Table
+
+from .fakes import NOW, FakeDesk, FakeHouse, empty_snapshot, make_snapshot
+
+WAITED = ("decide", "list", "latest", "create", "delete")
+WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
+
+
+@asynccontextmanager
+async def console(
+    desk: FakeDesk | None = None,
+    *,
+    house: FakeHouse | None = None,
+    size: tuple[int, int] = WIDE,
+    name: str | None = None,
+) -> AsyncIterator[Pilot[int]]:
+    """A console over fakes; with a desk, at its workbench with the first ranking shown."""
+    if house is None:
+        house = FakeHouse({desk.snapshot.session.name: desk} if desk is not None else {})
+    if desk is not None and name is None:
+        name = desk.snapshot.session.name
+    app = Console(house.home, name, house=house, clock=lambda: NOW, read_seconds=0.01)
+    async with app.run_test(size=size) as pilot:
+        if name is not None and name in house.desks:
+            await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
+            await until(pilot, lambda: app.ranking is not None and not app.ranking_running)
+        else:
+            await until(pilot, lambda: not app.opening)
+            await settled(pilot)
+        yield pilot
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool], tries: int = 500) -> None:
+    """Let the console work until something holds."""
+    for _ in range(tries):
+        if condition():
+            await pilot.pause()
+            return
+        await pilot.pause(0.01)
+    pytest.fail("what was waited for did not happen")
+
+
+async def settled(pilot: Pilot[int]) -> None:
+    """Let threads and repaints come to rest."""
+    await pilot.pause()
+    for worker in [w for w in pilot.app.workers if w.group in WAITED]:
+        await worker.wait()
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[int], *keys: str) -> None:
+    """Press keys, and let what they cause happen."""
+    await pilot.press(*keys)
+    await settled(pilot)
+
+
+def text_of(pilot: Pilot[int], selector: str) -> str:
+    return str(pilot.app.screen.query_one(selector, Static).render())
+
+
+def toasts(pilot: Pilot[int]) -> str:
+    return "\n".join(notice.message for notice in pilot.app._notifications)
+
+
+def table_of(pilot: Pilot[int]) -> Table:
+    return pilot.app.screen.query_one(Table)
+
+
+# -- decisions ------------------------------------------------------------------------------------
+
+
+async def test_accept_queues_the_selected_candidate():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        wanted = pilot.app.ranking.proposals[2].id
+        await press(pilot, "j", "j", "a")
+        assert desk.made("accept") == [(wanted, "")]
+        assert "Trial 22 is queued" in toasts(pilot)
+        # the next ranking knows that it is pending
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+
+
+async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.slow = threading.Event()
+        await press(pilot, "a", "a")
+        assert len(desk.made("accept")) == 1
+        assert "decided already" in toasts(pilot)
+        desk.slow.set()
+
+
+async def test_edit_sends_the_changed_network_with_the_belief_about_it():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        before = pilot.app.ranking.proposals[0]
+        await press(pilot, "e")
+        assert isinstance(pilot.app.screen, EditDialog)
+        fields = list(pilot.app.screen.query(".field"))
+        kernel = fields[0]
+        old = kernel.value
+        await press(pilot, "up" if old != "7" else "down")
+        assert kernel.value != old
+        figures = text_of(pilot, "#figures")
+        assert f"{before.prediction.mean:.3f}" in figures
+        pilot.app.screen.query_one("#reason", Input).value = "wider looks"
+        await press(pilot, "enter")
+        ((config, prediction, kind, reason),) = desk.made("submit")
+        assert kind == "edit"
+        assert reason == "wider looks"
+        assert config["kernel"][0] == int(kernel.value)
+        assert config["kernel"][1:] == before.config["kernel"][1:]
+        assert prediction == pilot.app.ranking.evaluate([config])[0].prediction
+
+
+async def test_an_invalid_edit_is_explained_and_not_sent():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "e")
+        field = pilot.app.screen.query(".field").first(Input)
+        field.value = "4"
+        await settled(pilot)
+        assert "kernel[0] = 4" in text_of(pilot, "#problems")
+        await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, EditDialog)
+        assert not desk.made("submit")
+        field.value = "5"
+        await settled(pilot)
+        assert text_of(pilot, "#problems") == ""
+        await press(pilot, "enter")
+        assert len(desk.made("submit")) == 1
+
+
+async def test_more_layers_in_the_form_lengthen_every_list():
+    desk = FakeDesk(make_snapshot(level=1, done=(6,)))
+    async with console(desk) as pilot:
+        await press(pilot, "e")
+        start = int(pilot.app.screen.query(".field").first(Input).value)
+        pilot.app.screen.query(".field").first(Input).value = str(start + 1)
+        await settled(pilot)
+        await press(pilot, "enter")
+        ((config, *_),) = desk.made("submit")
+        assert config["conv_layers"] == start + 1
+        for name in ("channels", "downsample", "kernel", "batch_norm", "groups"):
+            assert len(config[name]) == start + 1
+
+
+async def test_new_starts_from_the_incumbent():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        number = pilot.app.ranking.incumbent_number
+        await press(pilot, "n")
+        assert f"trial {number}" in str(pilot.app.screen.query_one(".dialog").border_title)
+        await press(pilot, "enter")
+        ((config, _, kind, _),) = desk.made("submit")
+        assert kind == "new"
+        assert config == desk.snapshot.trials[number].config
+
+
+async def test_reject_keeps_the_reason():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        wanted = pilot.app.ranking.proposals[0].id
+        await press(pilot, "x")
+        await pilot.press(*"too deep")
+        await press(pilot, "enter")
+        assert desk.made("reject") == [(wanted, "too deep")]
+
+
+async def test_escape_leaves_every_dialog_without_a_decision():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        for key in ("e", "n", "x", "r", "s", "p", "w", "right_square_bracket",
+                    "left_square_bracket", "o", "question_mark", "q"):  # fmt: skip
+            await press(pilot, key)
+            assert pilot.app.screen.is_modal, key
+            await press(pilot, "escape")
+            assert isinstance(pilot.app.screen, WorkbenchScreen), key
+        assert [call for call in desk.calls if call[0] != "start_engine"] == []
+
+
+async def test_repeat_asks_which_trial_and_proposes_the_incumbent():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        number = pilot.app.ranking.incumbent_number
+        await press(pilot, "r", "enter")
+        assert desk.made("repeat") == [(number, "")]
+
+
+@pytest.mark.parametrize(("key", "mode"), [("e", "epoch"), ("n", "now"), ("p", "pause")])
+async def test_stop_offers_the_running_trial_three_ends(key, mode):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "s", key)
+        assert desk.made("stop") == [(19, mode, "")]
+
+
+async def test_stop_withdraws_what_is_queued_and_resumes_what_is_paused():
+    snapshot = make_snapshot(running=0, queued=1)
+    paused = snapshot.trials[18].model_copy(update={"state": "paused"})
+    trials = (*snapshot.trials[:18], paused, *snapshot.trials[19:])
+    desk = FakeDesk(replace(snapshot, trials=trials))
+    async with console(desk) as pilot:
+        await press(pilot, "s", "r")
+        assert desk.made("resume") == [(18,)]
+        await press(pilot, "s", "down", "down", "enter")
+        assert desk.made("stop") == [(19, "now", "")]
+
+
+async def test_autopilot_and_the_wheel_back():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "p")
+        pilot.app.screen.query_one("#trials", Input).value = "5"
+        pilot.app.screen.query_one("#minutes", Input).value = "-3"
+        await press(pilot, "enter")
+        assert "minutes = -3" in str(pilot.app.screen.query_one("#problem").render())
+        pilot.app.screen.query_one("#minutes", Input).value = "30"
+        await press(pilot, "enter")
+        assert desk.made("autopilot") == [(5, 30.0, "this")]
+        await until(pilot, lambda: pilot.app.snapshot.session.autopilot is not None)
+        await press(pilot, "p")
+        assert desk.made("takeover") == [()]
+
+
+async def test_the_slider_ranks_live_and_sets_wc():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "w")
+        before = text_of(pilot, "#ranked")
+        await press(pilot, "right", "right", "right")
+        assert text_of(pilot, "#ranked") != before
+        assert desk.made("set_wc") == []
+        await press(pilot, "enter")
+        assert desk.made("set_wc") == [(0.3,)]
+        # weighed anew, not fitted anew
+        await until(pilot, lambda: pilot.app.ranking.wc == 0.3)
+        assert desk.ranked == 1
+
+
+async def test_a_typed_wc_between_the_stops():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "w")
+        pilot.app.screen.query_one("#value", Input).value = "0.25"
+        await press(pilot, "enter")
+        assert desk.made("set_wc") == [(0.25,)]
+
+
+async def test_advance_carries_the_chosen_trial():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "right_square_bracket")
+        assert isinstance(pilot.app.screen, TrialDialog)
+        assert "③ Classifier" in str(pilot.app.screen.query_one(".dialog").border_title)
+        table = table_of(pilot)
+        assert table.cursor_key == str(pilot.app.ranking.incumbent_number)
+        await press(pilot, "j")
+        chosen = int(table.cursor_key)
+        await press(pilot, "enter")
+        assert desk.made("advance") == [(chosen,)]
+
+
+async def test_the_last_level_has_no_next_one():
+    desk = FakeDesk(make_snapshot(level=4, done=(4, 2, 2, 1)))
+    async with console(desk) as pilot:
+        await press(pilot, "right_square_bracket")
+        assert not pilot.app.screen.is_modal
+        assert "last level" in toasts(pilot)
+
+
+async def test_an_earlier_level_is_opened_from_a_chosen_trial():
+    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(desk) as pilot:
+        number = pilot.app.ranking.incumbent_number
+        await press(pilot, "left_square_bracket", "1")
+        await press(pilot, "enter")
+        assert desk.made("reopen") == [(1, number)]
+
+
+async def test_undo_says_what_it_undid():
+    desk = FakeDesk(make_snapshot(queued=1))
+    async with console(desk) as pilot:
+        await press(pilot, "u")
+        assert desk.made("undo") == [()]
+        assert "trial 20" in toasts(pilot)
+
+
+async def test_undo_with_nothing_to_undo_says_so():
+    desk = FakeDesk(make_snapshot(queued=0))
+    async with console(desk) as pilot:
+        await press(pilot, "u")
+        assert desk.made("undo") == []
+        assert "Nothing can be undone" in toasts(pilot)
+
+
+async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
+    desk = FakeDesk(make_snapshot(), late="trial 19 has ended already")
+    async with console(desk) as pilot:
+        copied: list[str] = []
+        monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
+        await press(pilot, "s", "e")
+        assert isinstance(pilot.app.screen, FailureDialog)
+        assert "ended already" in pilot.app.screen.query_one(TextArea).text
+        await press(pilot, "c")
+        assert copied == ["trial 19 has ended already"]
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, WorkbenchScreen)
+
+
+async def test_export_asks_before_it_writes_over_a_file(tmp_path):
+    desk = FakeDesk(make_snapshot())
+    target = tmp_path / "out.json"
+    target.write_text("older")
+    async with console(desk) as pilot:
+        await press(pilot, "o")
+        pilot.app.screen.query_one("#path", Input).value = str(target)
+        await press(pilot, "enter")
+        assert target.read_text() == "older"
+        await press(pilot, "enter")
+        assert desk.made("export") == [(target,)]
+        assert str(target) in toasts(pilot)
+
+
+async def test_yank_copies_the_candidate(monkeypatch):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        copied: list[str] = []
+        monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
+        await press(pilot, "j", "y")
+        assert json.loads(copied[0])["id"] == pilot.app.ranking.proposals[1].id
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+async def test_quit_with_nothing_at_work_asks_nothing():
+    desk = FakeDesk(make_snapshot(running=0, queued=0))
+    async with console(desk) as pilot:
+        await pilot.press("q")
+    assert pilot.app.return_value == 0
+    assert desk.closed
+
+
+async def test_quit_keeps_training_in_the_background():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "q")
+        assert isinstance(pilot.app.screen, QuitDialog)
+        await pilot.press("b")
+    assert pilot.app.return_value == 0
+    assert desk.made("stop") == []
+
+
+async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "ctrl+q")
+        await pilot.press("s")
+        await until(pilot, lambda: pilot.app.return_value == 0)
+    assert [call[:2] for call in desk.made("stop")] == [(19, "epoch"), (20, "epoch"), (21, "epoch")]
+
+
+# -- news -----------------------------------------------------------------------------------------
+
+
+async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
+    desk = FakeDesk(make_snapshot(epochs_done=7))
+    async with console(desk) as pilot:
+        await press(pilot, "j", "j", "j")
+        key = table_of(pilot).cursor_key
+        assert "epoch 7/10" in text_of(pilot, "#training")
+        desk.snapshot = replace(make_snapshot(epochs_done=8), change=2)
+        await until(pilot, lambda: "epoch 8/10" in text_of(pilot, "#training"))
+        assert table_of(pilot).cursor_key == key
+        assert desk.ranked == 1
+
+
+async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "j", "j", "j")
+        table, key = table_of(pilot), table_of(pilot).cursor_key
+        rows = list(table._rows_shown)
+        table.show([rows[3], *rows[:3], *rows[4:]])
+        await pilot.pause()
+        assert table.cursor_key == key
+        assert table.cursor_row == 0
+
+
+async def test_a_finished_trial_is_ranked_again():
+    desk = FakeDesk(make_snapshot(done=(14, 4)))
+    async with console(desk) as pilot:
+        desk.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+        assert "last: trial" in text_of(pilot, "#training")
+
+
+async def test_the_chart_follows_the_arrows():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        chart = pilot.app.screen.query_one(Chart)
+        await until(pilot, lambda: chart.plot is not None)
+        assert chart.plot.bars, "a kernel is a category: bars, no line"
+        titles = set()
+        for _ in range(5):
+            titles.add(pilot.app.screen.query_one("#belief-title").title_text)
+            await press(pilot, "right")
+        assert len(titles) == 5
+
+
+async def test_at_the_beginning_the_console_says_what_comes():
+    desk = FakeDesk(empty_snapshot())
+    async with console(desk) as pilot:
+        assert "once a trial has been measured" in pilot.app.screen.query_one(Chart).empty
+        assert "queued" in text_of(pilot, "#training")
+
+
+async def test_an_exhausted_level_names_the_next_key():
+    desk = FakeDesk(make_snapshot(), candidates=0)
+    async with console(desk) as pilot:
+        assert "nothing left" in text_of(pilot, "#no-candidates")
+        assert "]" in text_of(pilot, "#no-candidates")
+
+
+async def test_narrow_terminals_keep_the_cursor_and_every_key():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "j", "j")
+        key = table_of(pilot).cursor_key
+        wide = {b.binding.id for b in pilot.app.screen.active_bindings.values()}
+        await pilot.resize_terminal(*NARROW)
+        await settled(pilot)
+        assert table_of(pilot).cursor_key == key
+        assert wide == {b.binding.id for b in pilot.app.screen.active_bindings.values()}
+        right = pilot.app.screen.query_one("#right")
+        assert not right.display
+        await press(pilot, "v")
+        assert right.display
+        assert not pilot.app.screen.query_one("#left").display
+        await press(pilot, "v", "a")
+        assert [call[0] for call in desk.made("accept")] == [key]
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
+async def test_nothing_is_cut_off_in_the_key_bar(size):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk, size=size) as pilot:
+        shown = text_of(pilot, "KeyBar")
+        for word in ("Accept", "Edit", "New", "Reject", "Repeat", "Stop", "Autopilot", "w_c",
+                     "Next level", "Screens", "Help", "Quit"):  # fmt: skip
+            assert word in shown
+        assert max(map(len, shown.splitlines())) <= size[0]
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+async def test_first_run_is_three_keys_to_a_running_search():
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        assert "No session yet" in text_of(pilot, "#no-sessions")
+        await press(pilot, "n")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+    (setup,) = house.created
+    assert setup.name == "digits"
+    assert setup.data.spec == "digits"
+    assert setup.domains == {}
+    assert ("start_engine",) in house.desks["digits"].calls
+
+
+async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
+    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    async with console(house=house) as pilot:
+        await press(pilot, "n")
+        screen = pilot.app.screen
+        for name, value, told in (
+            ("name", "fashion", "already"),
+            ("name", "a/b", "letters"),
+            ("data", "nothing", "KIND:PATH"),
+            ("wc", "-1", "0 or more"),
+            ("epochs", "0", "1 or more"),
+            ("domain-conv_layers", "6..2", "reversed"),
+            ("domain-kernel", "2", "not possible"),
+        ):
+            screen.query_one(f"#field-{name}", Input).value = value
+            await pilot.pause()
+            assert told in str(screen.query_one(f"#note-{name}").render()), (name, value)
+        await press(pilot, "enter")
+        assert pilot.app.screen is screen
+        assert house.created == []
+
+
+async def test_narrowed_domains_and_the_measure_reach_the_session():
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        await press(pilot, "n")
+        screen = pilot.app.screen
+        screen.query_one("#field-domain-conv_layers", Input).value = "2..4"
+        screen.query_one("#field-train_size", Input).value = "1000"
+        screen.query_one("#measure").focus()
+        await press(pilot, "space", "space")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(house.created))
+    assert house.created[0].domains == {"conv_layers": "2..4"}
+    assert house.created[0].measure == "macs"
+    assert house.created[0].data.train_size == 1000
+
+
+async def test_refused_data_are_told_in_a_dialog_and_the_form_stays():
+    house = FakeHouse(refuse="idx:/x: no such folder. Give a folder with IDX files.")
+    async with console(house=house) as pilot:
+        await press(pilot, "n")
+        pilot.app.screen.query_one("#field-data", Input).value = "idx:/x"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "idx:/x" in pilot.app.screen.query_one(TextArea).text
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, SetupScreen)
+        assert pilot.app.screen.query_one("#field-data", Input).value == "idx:/x"
+
+
+async def test_a_session_is_opened_and_a_deleted_one_comes_back():
+    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    async with console(house=house) as pilot:
+        await press(pilot, "d")
+        await until(pilot, lambda: not house.desks)
+        assert "u brings it back" in toasts(pilot)
+        await press(pilot, "u")
+        await until(pilot, lambda: list(house.desks) == ["fashion"])
+        await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+
+
+async def test_a_copied_set_up_fills_the_form():
+    desk = FakeDesk(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
+    house = FakeHouse({"fashion": desk})
+    async with console(house=house) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        values = {i.id: i.value for i in pilot.app.screen.query(Input)}
+        assert values["field-name"] == "fashion-2"
+        assert values["field-wc"] == "0.7"
+        assert values["field-data"] == "idx:/data/fashion"
+        assert values["field-domain-conv_layers"] == "3..5"
+
+
+async def test_an_unknown_session_is_named_and_the_list_stays():
+    async with console(house=FakeHouse(), name="gone") as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "gone" in pilot.app.screen.query_one(TextArea).text
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, SessionsScreen)
+
+
+async def test_a_damaged_session_is_listed_and_explained():
+    house = FakeHouse(damaged="broken")
+    async with console(house=house) as pilot:
+        await until(pilot, lambda: table_of(pilot).cursor_key == "broken")
+        await press(pilot, "enter")
+        assert "not a database" in pilot.app.screen.query_one(TextArea).text
+
+
+async def test_screens_of_a_session_need_one():
+    async with console(house=FakeHouse()) as pilot:
+        await press(pilot, "2")
+        assert isinstance(pilot.app.screen, SessionsScreen)
+        assert "Open a session first" in toasts(pilot)
+
+
+# -- manners --------------------------------------------------------------------------------------
+
+
+async def test_every_binding_has_an_id_and_a_tooltip():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        for _, binding, _, _ in pilot.app.screen.active_bindings.values():
+            if not binding.system and not binding.action.startswith(("app.focus", "screen.")):
+                assert binding.id, binding
+                assert binding.tooltip, binding
+
+
+async def test_help_names_the_keys_and_the_formulas():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "question_mark")
+        assert "Train the selected candidate" in text_of(pilot, "#help-keys")
+        assert "f = f_p + w_c · f_c" in text_of(pilot, "#help-figures")
+
+
+async def test_keys_and_theme_come_from_the_settings_file(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"theme": "lcsearch-light", "keys": {"decide.accept": "t"}}))
+    desk = FakeDesk(make_snapshot())
+    app = Console(
+        Path("/nowhere"), "fashion", house=FakeHouse({"fashion": desk}), clock=lambda: NOW,
+        settings_file=file, read_seconds=0.01,
+    )  # fmt: skip
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.ranking is not None)
+        assert app.theme == "lcsearch-light"
+        await press(pilot, "t")
+        assert len(desk.made("accept")) == 1
+
+
+async def test_a_broken_settings_file_is_told_and_nothing_else(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text("{")
+    app = Console(Path("/nowhere"), house=FakeHouse(), settings_file=file)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, FailureDialog))
+        assert str(file) in app.screen.query_one(TextArea).text
+    assert file.read_text() == "{"
+
+
+async def test_the_best_measured_is_labelled_with_its_trial():
+    desk = FakeDesk(make_snapshot())
+    best = search.best_measured(desk.snapshot)
+    async with console(desk) as pilot:
+        line = str(pilot.app.screen.query_one("SessionLine").render())
+        assert f"(trial {best.number})" in line
+        assert "1 training, 2 queued" in line
