@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.screen import Screen
+from textual.widgets import Static
 
 from ...engine import search
 from .. import format as words
@@ -32,6 +34,8 @@ ORDER = (
     "advance",
 )
 """The decisions as the key bar shows them."""
+WIDE = 100
+"""Columns from which two sides stand beside each other."""
 
 
 class SessionScreen(Screen[Any]):
@@ -424,6 +428,56 @@ class SessionScreen(Screen[Any]):
             self.console.decide(write, f"Exported to {path}")
 
         self.app.push_screen(ExportDialog(Path.cwd() / f"{snapshot.session.name}.json"), export)
+
+
+class TwoSides(SessionScreen):
+    """A screen with two sides, which become two views where there is room for one."""
+
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012
+        (0, "-narrow"),
+        (WIDE, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
+    ]
+    SIDES = ("", "")
+
+    def on_mount(self) -> None:
+        """Name the sides."""
+        super().on_mount()
+        self._views()
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """A layout that was set stays."""
+        layout = self.console.settings.layout
+        self.set_class(layout == "tabs", "-tabs")
+        self.set_class(layout == "columns", "-columns")
+
+    def action_view(self) -> None:
+        """Show the other side, where there is room for one."""
+        self.toggle_class("-other")
+        self._views()
+
+    def _views(self) -> None:
+        other = self.has_class("-other")
+        parts: list[Content | str] = []
+        for name, shown in zip(self.SIDES, (not other, other), strict=True):
+            style = "bold reverse" if shown else "$foreground 60%"
+            parts += [Content.styled(f" {name} ", style), " "]
+        parts.append(Content.styled("  v changes", "$foreground 50%"))
+        self.query_one(ViewLine).update(Content.assemble(*parts))
+
+
+class ViewLine(Static):
+    """Which of the two sides is shown where there is room for one; a click changes it."""
+
+    DEFAULT_CSS = """
+    ViewLine { height: 1; padding: 0 1; }
+    """
+
+    async def on_click(self) -> None:
+        """Show the other side."""
+        await self.screen.run_action("view")
 
 
 def queued_words(decision: Decision) -> str:

@@ -23,7 +23,7 @@ from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
 from ..widgets.training import TrainingPanel
 from ..widgets.why import WhyPanel
-from .base import ORDER, SessionScreen, queued_words
+from .base import ORDER, TwoSides, ViewLine, queued_words
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -32,25 +32,12 @@ if TYPE_CHECKING:
     from ...sessions.store import Snapshot
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-WIDE = 100
-"""Columns from which the two sides stand beside each other."""
 
 
-class ViewLine(Static):
-    """Which of the two sides is shown where there is room for one."""
-
-    DEFAULT_CSS = """
-    ViewLine { height: 1; padding: 0 1; }
-    """
-
-
-class WorkbenchScreen(SessionScreen):
+class WorkbenchScreen(TwoSides):
     """Candidates and their reasons at the left, belief and training at the right."""
 
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012
-        (0, "-narrow"),
-        (WIDE, "-wide"),
-    ]
+    SIDES = ("Candidates", "Belief and training")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "accept", "Accept", id="decide.accept", tooltip="Train the selected candidate"
@@ -85,7 +72,6 @@ class WorkbenchScreen(SessionScreen):
             id="chart.next",
             tooltip="Chart the belief along the next parameter",
         ),
-        Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
     ]
 
     def __init__(self) -> None:
@@ -124,18 +110,15 @@ class WorkbenchScreen(SessionScreen):
         yield KeyBar(ORDER)
 
     def on_mount(self) -> None:
-        """Start with the table; a layout that was set stays."""
+        """The spinner turns while a ranking is made."""
         super().on_mount()
         self._spinner = self.set_interval(0.1, self._spin, pause=True)
-        self._views()
 
     # -- painting -------------------------------------------------------------------------------
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Candidates, reasons, belief, training."""
-        layout = self.console.settings.layout
-        self.set_class(layout == "tabs", "-tabs")
-        self.set_class(layout == "columns", "-columns")
+        super().repaint(snapshot, ranking)
         if ranking is not self._shown_ranking:
             self._taken.clear()
             self._shown_ranking = ranking
@@ -317,22 +300,6 @@ class WorkbenchScreen(SessionScreen):
         at = self._axis if self._axis in axes else self._start_axis(ranking, axes)
         self._axis = axes[(axes.index(at) + step) % len(axes)]
         self._chart(snapshot, ranking, proposal)
-
-    def action_view(self) -> None:
-        """Show the other side, where there is room for one."""
-        self.toggle_class("-other")
-        self._views()
-
-    def _views(self) -> None:
-        other = self.has_class("-other")
-        names = (("Candidates", not other), ("Belief and training", other))
-        parts: list[Content | str] = []
-        for name, shown in names:
-            style = "bold reverse" if shown else "$foreground 60%"
-            part = Content.styled(f" {name} ", style)
-            parts += [part if shown else part.stylize("@click=screen.view"), " "]
-        parts.append(Content.styled("  v changes", "$foreground 50%"))
-        self.query_one("#views", Static).update(Content.assemble(*parts))
 
     def action_accept(self) -> None:
         """Queue the selected candidate."""

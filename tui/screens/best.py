@@ -1,0 +1,191 @@
+"""The network found: layer by layer, what each level gained, and what to do with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from ...engine.cnn import Network, network
+from ...engine.search import best_measured, objective
+from .. import format as words
+from ..widgets.frame import Edge
+from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
+from .base import ORDER, TwoSides, ViewLine
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Ranking
+    from ...sessions.records import Session, Trial
+    from ...sessions.store import Snapshot
+
+
+class BestScreen(TwoSides):
+    """The network at the left; gains and next steps at the right."""
+
+    SIDES = ("Network", "Gains")
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield Edge("top", "Best network", id="best-title")
+                with VerticalScroll(classes="panel grows"):
+                    yield Static(id="layers", classes="words")
+                yield Edge("bottom")
+            with Vertical(id="right", classes="side"):
+                yield Edge("top", "What each level gained")
+                with VerticalScroll(classes="panel grows", can_focus=False):
+                    yield Static(id="gains", classes="words")
+                yield Edge("middle", "What to do with it")
+                with Vertical(classes="panel"):
+                    yield Static(id="next", classes="words")
+                yield Edge("bottom")
+        yield KeyBar(ORDER[2:])
+
+    def chosen_trial(self) -> Trial | None:
+        """The best trial: by the model's mean where it has one, else as measured."""
+        snapshot, ranking = self.snapshot, self.ranking
+        if snapshot is None:
+            return None
+        if ranking is not None and ranking.incumbent_number is not None:
+            return snapshot.trials[ranking.incumbent_number]
+        return best_measured(snapshot)
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """Layers, gains, next steps."""
+        super().repaint(snapshot, ranking)
+        trial = self.chosen_trial()
+        layers = self.query_one("#layers", Static)
+        title = self.query_one("#best-title", Edge)
+        if trial is None:
+            title.title_text = "Best network"
+            layers.update("No network has been measured yet.  2 shows what trains.")
+            self.query_one("#gains", Static).update("")
+            self.query_one("#next", Static).update("")
+            return
+        title.title_text = f"Best network · trial {trial.number}"
+        layers.update(_layers(trial, snapshot, ranking))
+        self.query_one("#gains", Static).update(_gains(snapshot, self.space.levels))
+        self.query_one("#next", Static).update(
+            Content.assemble(
+                ("o", "bold $primary"),
+                "  export the session as JSON\n",
+                ("y", "bold $primary"),
+                "  copy the network\n",
+                ("r", "bold $primary"),
+                "  train it again with another seed\n",
+                ("n", "bold $primary"),
+                "  start from it with a network of your own",
+            )
+        )
+
+    def yank_text(self) -> str | None:
+        """The network as JSON."""
+        trial = self.chosen_trial()
+        return None if trial is None else json.dumps(trial.config)
+
+
+def laid_out(trial: Trial, session: Session) -> Network:
+    """The trial's network as it is built."""
+    return network(trial.config, session.summary.shape, session.summary.classes, session.features)
+
+
+def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Content:
+    session = snapshot.session
+    built = laid_out(trial, session)
+    value = objective(trial, session.wc)
+    head = [f"f {words.f_measured(value)} measured"]
+    if ranking is not None and ranking.incumbent_number == trial.number:
+        head.append(f"{words.f_value(ranking.incumbent)} by the model (f*)")
+    if trial.error is not None:
+        head.append(f"{words.percent(1 - trial.error, 2)} % validation accuracy")
+    costs = f"{words.seconds(trial.seconds_per_epoch)} s per epoch"
+    if trial.complexity is not None:
+        costs += (
+            f", {trial.complexity:.2f} of the reference in {words.MEASURE_TITLES[session.measure]}"
+        )
+    lines = [
+        Content(" · ".join(head)),
+        Content(costs),
+        Content(f"{words.count(built.params)} parameters · {words.big(built.macs)} MACs"),
+        Content(""),
+        Content.styled(
+            f"{'':<9}{'kernel':>6}  {'in → out':<12}{'map':<9}{'how':<17}{'params':>9}{'MACs':>9}",
+            "$foreground 60%",
+        ),
+    ]
+    for number, layer in enumerate(built.convolutions, start=1):
+        how = []
+        if layer.stride == 2:
+            how.append("stride ↓")
+        if layer.pool:
+            how.append("pool ⇣")
+        if layer.batch_norm:
+            how.append("bn")
+        if layer.groups > 1:
+            how.append(f"g{layer.groups}")
+        lines.append(
+            Content(
+                f"conv {number:<4}{layer.kernel}x{layer.kernel:<4}  "
+                f"{f'{layer.channels_in} → {layer.channels_out}':<12}"
+                f"{f'{layer.height_out}x{layer.width_out}':<9}{' '.join(how):<17}"
+                f"{words.count(layer.params):>9}{words.big(layer.macs):>9}"
+            )
+        )
+    height, width = built.pooled
+    lines.append(Content.styled(f"average to {height}x{width}, flatten", "$foreground 60%"))
+    for number, dense in enumerate(built.dense, start=1):
+        density = dense.in_degree / dense.inputs
+        how_much = "" if density == 1 else f"density {density:.2g}"
+        lines.append(
+            Content(
+                f"dense {number:<3}{'':<6}  {f'{dense.inputs} → {dense.outputs}':<12}{'':<9}"
+                f"{how_much:<17}{words.count(dense.params):>9}{words.big(dense.macs):>9}"
+            )
+        )
+    config = trial.config
+    lines += [
+        Content(""),
+        Content(
+            f"Adam, learning rate {words.number(config['learning_rate'])}, "
+            f"times {words.number(config['lr_decay'])} an epoch, "
+            f"batch {config['batch_size']}, weight decay {words.number(config['weight_decay'])}"
+        ),
+    ]
+    return Content("\n").join(lines)
+
+
+def _gains(snapshot: Snapshot, names: tuple[str, ...]) -> Content:
+    """The best measured f after each level, and by how much the level lowered it."""
+    wc = snapshot.session.wc
+    best: float | None = None
+    lines = [
+        Content.styled(
+            f"{'':<15}{'trials':>6}{'best f':>9}{'gained':>9}  network", "$foreground 60%"
+        )
+    ]
+    for level in range(len(names) + 1):
+        scored = [
+            (value, t)
+            for t in snapshot.trials
+            if t.level == level and (value := objective(t, wc)) is not None
+        ]
+        label = words.level_label(level, names)
+        if not scored:
+            lines.append(Content.styled(f"{label:<15}{words.DASH:>6}", "$foreground 50%"))
+            continue
+        value, trial = min(scored, key=lambda pair: (pair[0], pair[1].number))
+        gained = "" if best is None else f"{max(best - value, 0):.4f}"
+        lines.append(
+            Content(f"{label:<15}{len(scored):>6}{value:>9.4f}{gained:>9}  trial {trial.number}")
+        )
+        best = value if best is None else min(best, value)
+    return Content("\n").join(lines)

@@ -1,0 +1,289 @@
+"""Every trial: sort, filter, copy; the curves of the marked ones overlaid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Input, Static
+
+from ...engine.search import objective
+from .. import format as words
+from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
+from ..widgets.frame import Edge
+from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
+from ..widgets.table import Column, Row, Table
+from .base import ORDER, TwoSides, ViewLine
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Ranking
+    from ...sessions.records import Trial
+    from ...sessions.store import Snapshot
+
+SORTS = ("number", "f", "accuracy", "complexity", "level")
+INKS = ("selected", "mean", "trial", "front", "label")
+
+
+class HistoryScreen(TwoSides):
+    """The trials at the left, their curves and the whole of one trial at the right."""
+
+    SIDES = ("Trials", "Curves")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark", id="history.mark", tooltip="Overlay this trial's curve"),
+        Binding("t", "sort", "Sort", id="history.sort", tooltip="Sort by another column"),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            id="history.filter",
+            tooltip="Show only the trials whose line holds some words",
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort = "number"
+        self._marked: list[int] = []
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield Edge("top", "Trials", id="trials-title")
+                with Vertical(classes="panel grows"):
+                    yield Input(id="filter", compact=True, placeholder="words to look for")
+                    yield Table((), id="trials")
+                    yield Static(
+                        "No trial has been queued yet. 2 shows the candidates.",
+                        id="no-trials",
+                        classes="empty",
+                    )
+                yield Edge("bottom")
+            with Vertical(id="right", classes="side"):
+                yield Edge("top", "Validation accuracy by epoch", id="curves-title")
+                with Vertical(classes="panel grows"):
+                    yield Chart(id="curves", empty="Curves come with the first epoch.")
+                yield Edge("middle", "Trial", id="trial-title")
+                with Vertical(classes="panel"):
+                    yield Static(id="trial", classes="words")
+                yield Edge("bottom")
+        yield KeyBar((*ORDER[2:], "mark", "sort", "filter"))
+
+    def on_mount(self) -> None:
+        """The table is ready for the keys."""
+        super().on_mount()
+        self.query_one("#filter").display = False
+        self.query_one("#trials").focus()
+
+    # -- painting -------------------------------------------------------------------------------
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """The trials that pass the filter, sorted."""
+        super().repaint(snapshot, ranking)
+        session = snapshot.session
+        table = self.query_one("#trials", Table)
+        table.set_columns(
+            (
+                Column("number", "#", 4, "right", gap=0),
+                Column("state", "", 1, gap=1),
+                Column("level", "", 1, gap=1),
+                Column("network", "network", 0),
+                Column("f", "f", 6, "right"),
+                Column("predicted", "μ", 5, "right"),
+                Column("accuracy", "acc", 4, "right"),
+                Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
+            )
+        )
+        needle = self.query_one("#filter", Input).value.lower().split()
+        rows = []
+        for trial in self._sorted(snapshot):
+            row = self._row(trial, snapshot, table.room)
+            told = " ".join((*row.cells, trial.state, trial.source)).lower()
+            if all(word in told for word in needle):
+                rows.append(row)
+        table.show(rows)
+        empty = not snapshot.trials
+        self.query_one("#no-trials").display = empty
+        table.display = not empty
+        title = f"Trials · {words.count(len(snapshot.trials))} · by {self._sort}"
+        if needle:
+            title += f" · {words.count(len(rows))} with {' '.join(needle)}"
+        self.query_one("#trials-title", Edge).title_text = title
+        self._selected()
+
+    def _sorted(self, snapshot: Snapshot) -> list[Trial]:
+        wc = snapshot.session.wc
+
+        def order(trial: Trial) -> tuple[float, float]:
+            value: float | None
+            match self._sort:
+                case "f":
+                    value = objective(trial, wc)
+                case "accuracy":
+                    value = trial.error
+                case "complexity":
+                    value = trial.complexity
+                case "level":
+                    value = float(trial.level)
+                case _:
+                    value = -float(trial.number)
+            return (float("inf") if value is None else value), -trial.number
+
+        return sorted(snapshot.trials, key=order)
+
+    def _row(self, trial: Trial, snapshot: Snapshot, room: int) -> Row:
+        session = snapshot.session
+        belief = trial.prediction
+        if session.measure == "seconds":
+            cost = words.seconds(trial.seconds_per_epoch)
+        else:
+            cost = words.big(float(trial.params if session.measure == "params" else trial.macs))
+        mark = "+" if trial.number in self._marked else ""
+        return Row(
+            str(trial.number),
+            (
+                f"{mark}{trial.number}",
+                words.STATE_MARKS[trial.state],
+                words.LEVEL_MARKS[trial.level],
+                words.network_line(trial.config, trial.level or None, room or None),
+                words.f_measured(objective(trial, session.wc)),
+                words.f_value(belief.mean if belief else None),
+                words.percent(None if trial.error is None else 1 - trial.error),
+                cost,
+            ),
+            dim=trial.state in ("cancelled", "stopped", "failed"),
+        )
+
+    @on(DataTable.RowHighlighted, "#trials")
+    def _moved(self) -> None:
+        self._selected()
+
+    def chosen_trial(self) -> Trial | None:
+        """The trial under the cursor."""
+        key = self.query_one("#trials", Table).cursor_key
+        snapshot = self.snapshot
+        if key is None or snapshot is None or int(key) >= len(snapshot.trials):
+            return None
+        return snapshot.trials[int(key)]
+
+    def _selected(self) -> None:
+        snapshot, trial = self.snapshot, self.chosen_trial()
+        panel = self.query_one("#trial", Static)
+        if snapshot is None or trial is None:
+            panel.update("")
+            self.query_one("#curves", Chart).plot = None
+            return
+        self.query_one("#trial-title", Edge).title_text = f"Trial {trial.number} · {trial.state}"
+        panel.update(_story(trial, snapshot, self.space.levels))
+        shown = [trial] + [
+            snapshot.trials[number] for number in self._marked if number != trial.number
+        ]
+        self.query_one("#curves", Chart).plot = curves(shown, snapshot.session.epochs)
+
+    # -- actions --------------------------------------------------------------------------------
+
+    def action_mark(self) -> None:
+        """Overlay the curve of the trial under the cursor, or take it away."""
+        trial, snapshot = self.chosen_trial(), self.snapshot
+        if trial is None or snapshot is None:
+            return
+        if trial.number in self._marked:
+            self._marked.remove(trial.number)
+        else:
+            self._marked = [*self._marked, trial.number][-4:]
+        self.repaint(snapshot, self.ranking)
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
+        if self.snapshot is not None:
+            self.repaint(self.snapshot, self.ranking)
+
+    def action_filter(self) -> None:
+        """Type words that a line must hold."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filtered(self) -> None:
+        if self.snapshot is not None:
+            self.repaint(self.snapshot, self.ranking)
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.display = bool(field.value)
+        self.query_one("#trials").focus()
+
+    def yank_text(self) -> str | None:
+        """The trial as JSON."""
+        trial = self.chosen_trial()
+        return None if trial is None else trial.model_dump_json()
+
+
+def curves(trials: list[Trial], epochs: int) -> Plot | None:
+    """Validation accuracy by epoch, one line a trial, its number at the end."""
+    drawn = [trial for trial in trials if trial.epochs]
+    if not drawn:
+        return None
+    values = [100 * epoch.val_accuracy for trial in drawn for epoch in trial.epochs]
+    vertical = axis(values, ticks=5)
+    last = max(epochs, max(trial.epochs[-1].epoch for trial in drawn))
+    shown = sorted({1, *(round(1 + i * (last - 1) / 4) for i in range(1, 5))})
+    horizontal = Axis(0.5, last + 0.9, tuple((float(e), str(e)) for e in shown))
+    lines, marks = [], []
+    for place, trial in enumerate(drawn):
+        ink = INKS[place % len(INKS)]
+        xs = [float(epoch.epoch) for epoch in trial.epochs]
+        ys = [100 * epoch.val_accuracy for epoch in trial.epochs]
+        lines.append(Line(xs, ys, ink, dashed=place > 0))
+        marks.append(
+            Mark(xs[-1], ys[-1], "◆" if place == 0 else "●", ink, label=f" {trial.number}")
+        )
+    return Plot(horizontal, vertical, lines=tuple(reversed(lines)), marks=tuple(reversed(marks)))
+
+
+def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
+    wc = snapshot.session.wc
+    value = objective(trial, wc)
+    source = words.SOURCE_WORDS[trial.source]
+    if trial.repeat_of is not None:
+        source += f", repeats trial {trial.repeat_of}"
+    lines = [
+        Content(words.network_line(trial.config)),
+        Content.styled(
+            f"{words.level_label(trial.level, names)} · {source} · "
+            f"{words.count(trial.params)} parameters · {words.big(trial.macs)} MACs",
+            "$foreground 70%",
+        ),
+    ]
+    if value is not None:
+        lines.append(
+            Content.assemble(
+                "f ",
+                (words.f_measured(value), "bold"),
+                f"  =  {trial.error:.4f} + {words.weight(wc)} · {trial.complexity:.3f}",
+            )
+        )
+    belief = trial.prediction
+    if belief is not None:
+        told = f"predicted {belief.mean:.3f} ± {belief.predictive_std:.3f}"
+        if belief.wc != wc:
+            told += f" (w_c {words.weight(belief.wc)})"
+        told += f", EI {words.improvement(belief.ei)}"
+        lines.append(Content(told))
+    reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
+    lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
+    if trial.failure is not None:
+        lines.append(Content.styled(f"✗ {trial.failure.kind}: {trial.failure.message}", "$error"))
+    return Content("\n").join(lines)

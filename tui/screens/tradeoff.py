@@ -1,0 +1,283 @@
+"""Accuracy against complexity: the Pareto front, and the lines of equal f for a w_c."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from ...engine.search import best_measured, objective, pareto
+from .. import format as words
+from ..dialogs.wc import Slider
+from ..latest import Latest
+from ..widgets.chart import Chart, Line, Mark, Plot, axis
+from ..widgets.frame import Edge
+from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
+from .base import ORDER, SessionScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...engine.advisor import Ranking
+    from ...sessions.records import Trial
+    from ...sessions.store import Snapshot
+
+
+class TradeoffScreen(SessionScreen):
+    """The chart, the slider of w_c under it, and the trial under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "l,j",
+            "point(1)",
+            "Next trial",
+            show=False,
+            id="tradeoff.next",
+            tooltip="The next trial by complexity",
+        ),
+        Binding(
+            "h,k",
+            "point(-1)",
+            "Trial before",
+            show=False,
+            id="tradeoff.before",
+            tooltip="The trial before by complexity",
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._number: int | None = None
+        self._rankings: Latest[Ranking] = Latest(self, self._ranked)
+        self._preview: Ranking | None = None
+
+    def compose(self) -> ComposeResult:
+        """Header, chart, slider, words, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        with Vertical(classes="side only"):
+            yield Edge("top", "Trade-off", id="tradeoff-title")
+            with Vertical(classes="panel grows"):
+                yield Chart(id="tradeoff", empty="The first measured trial is the first point.")
+            yield Edge("middle", "w_c · ← → move it, enter sets it", id="wc-title")
+            with Vertical(classes="panel"):
+                yield Slider(0.0, id="slider")
+            yield Edge("middle", "Trial · h l", id="point-title")
+            with Vertical(classes="panel"):
+                yield Static(id="point", classes="words")
+            yield Edge("bottom")
+        yield KeyBar(ORDER[2:])
+
+    def on_mount(self) -> None:
+        """The slider takes the arrows."""
+        super().on_mount()
+        self.query_one(Slider).focus()
+
+    def on_screen_resume(self) -> None:
+        """Start from the session's w_c."""
+        snapshot = self.snapshot
+        if snapshot is not None:
+            slider = self.query_one(Slider)
+            with slider.prevent(Slider.Moved):
+                slider.value = snapshot.session.wc
+        self._preview = None
+        super().on_screen_resume()
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """The points, the front, the lines of equal f, the words."""
+        wc = self.query_one(Slider).value
+        measured = [trial for trial in snapshot.trials if trial.observed]
+        best = best_measured(snapshot, wc)
+        if self._number is None and best is not None:
+            self._number = best.number
+        selected = next((t for t in measured if t.number == self._number), best)
+        scale, unit = _scale(snapshot)
+        self.query_one(
+            "#tradeoff-title", Edge
+        ).title_text = f"Trade-off · accuracy in % against {unit} · front ○ · best ● · selected ◆"
+        self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, scale)
+        self.query_one("#wc-title", Edge).title_text = (
+            f"w_c {words.weight(wc)} · ← → move it, enter sets it"
+            if wc != snapshot.session.wc
+            else f"w_c {words.weight(wc)} · ← → move it"
+        )
+        self._words(snapshot, best, selected, wc)
+
+    def _words(
+        self, snapshot: Snapshot, best: Trial | None, selected: Trial | None, wc: float
+    ) -> None:
+        lines: list[Content] = []
+        if selected is not None and selected.error is not None:
+            cost = words.seconds(selected.seconds_per_epoch)
+            lines.append(
+                Content.assemble(
+                    (f"{selected.number}", "bold"),
+                    f"  {words.network_line(selected.config)}",
+                )
+            )
+            lines.append(
+                Content(
+                    f"f {words.f_measured(objective(selected, wc))} · "
+                    f"{words.percent(1 - selected.error)} % · {cost} s/epoch · "
+                    f"{words.count(selected.params)} parameters · {words.big(selected.macs)} MACs"
+                )
+            )
+        if best is not None:
+            lines.append(
+                Content.assemble(
+                    "best measured at this w_c: trial ",
+                    (str(best.number), "bold"),
+                    f", f {words.f_measured(objective(best, wc))}",
+                )
+            )
+        ranking = self._preview if self._preview is not None else self.ranking
+        if ranking is not None and ranking.wc == wc and ranking.proposals:
+            top = ranking.proposals[0]
+            belief = top.prediction
+            told = (
+                f", μ {words.f_value(belief.mean)}, EI {words.improvement(belief.ei)}"
+                if belief
+                else ""
+            )
+            lines.append(
+                Content(f"first candidate: {words.network_line(top.config, ranking.level)}{told}")
+            )
+        self.query_one("#point", Static).update(Content("\n").join(lines))
+
+    # -- w_c ------------------------------------------------------------------------------------
+
+    @on(Slider.Moved)
+    def _moved(self, message: Slider.Moved) -> None:
+        snapshot, ranking = self.snapshot, self.ranking
+        if snapshot is None:
+            return
+        value = message.value
+        self.repaint(snapshot, ranking)
+        if ranking is not None and ranking.incumbent is not None:
+            self._rankings.ask(lambda: ranking.reweighted(value))
+
+    def _ranked(self, ranking: Ranking) -> None:
+        self._preview = ranking
+        if self.snapshot is not None and self.is_mounted:
+            self.repaint(self.snapshot, ranking)
+
+    @on(Slider.Submitted)
+    def _set(self) -> None:
+        snapshot, value = self.snapshot, self.query_one(Slider).value
+        if snapshot is not None and value != snapshot.session.wc:
+            self.console.decide(
+                lambda desk: desk.set_wc(value), f"w_c is {words.weight(value)}. u undoes it."
+            )
+
+    # -- points ---------------------------------------------------------------------------------
+
+    def chosen_trial(self) -> Trial | None:
+        """The trial under the cursor."""
+        snapshot = self.snapshot
+        if snapshot is None or self._number is None or self._number >= len(snapshot.trials):
+            return None
+        return snapshot.trials[self._number]
+
+    def action_point(self, step: int) -> None:
+        """Go along the points."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        ordered = sorted(
+            (t for t in snapshot.trials if t.observed), key=lambda t: (t.complexity, t.number)
+        )
+        numbers = [trial.number for trial in ordered]
+        if not numbers:
+            return
+        at = numbers.index(self._number) + step if self._number in numbers else 0
+        self._number = numbers[min(max(at, 0), len(numbers) - 1)]
+        self.repaint(snapshot, self.ranking)
+
+    @on(Chart.Clicked)
+    def _clicked(self, message: Chart.Clicked) -> None:
+        snapshot = self.snapshot
+        if snapshot is None or message.chart.plot is None:
+            return
+        scale, _ = _scale(snapshot)
+        plot = message.chart.plot
+        measured = [t for t in snapshot.trials if t.observed]
+
+        def distance(trial: Trial) -> float:
+            x = (trial.complexity or 0.0) * scale
+            y = 100 * (1 - (trial.error or 0.0))
+            return (plot.x.share(x) - plot.x.share(message.x)) ** 2 + (
+                plot.y.share(y) - plot.y.share(message.y)
+            ) ** 2
+
+        self._number = min(measured, key=distance).number
+        self.repaint(snapshot, self.ranking)
+
+    def yank_text(self) -> str | None:
+        """The trial as JSON."""
+        trial = self.chosen_trial()
+        return None if trial is None else trial.model_dump_json()
+
+
+def _scale(snapshot: Snapshot) -> tuple[float, str]:
+    """What one unit of f_c is on the axis, and the axis' name."""
+    measure = snapshot.session.measure
+    reference = snapshot.trials[0]
+    if measure == "params":
+        return reference.params / 1e3, "thousand parameters"
+    if measure == "macs":
+        return reference.macs / 1e6, "million MACs"
+    seconds = words.reference_seconds(snapshot.trials)
+    return (seconds, "seconds per epoch") if seconds else (1.0, "cost of the reference network")
+
+
+def tradeoff_plot(
+    measured: Sequence[Trial], best: Trial | None, selected: Trial | None, wc: float, scale: float
+) -> Plot | None:
+    """Trials as points, the front joined, lines of equal f through the best and above it."""
+    if not measured or best is None:
+        return None
+
+    def place(trial: Trial) -> tuple[float, float]:
+        return (trial.complexity or 0.0) * scale, 100 * (1 - (trial.error or 0.0))
+
+    points = {trial.number: place(trial) for trial in measured}
+    horizontal = axis([x for x, _ in points.values()], ticks=5)
+    vertical = axis([y for _, y in points.values()], ticks=5)
+    front = pareto(measured)
+    on_front = {trial.number for trial in front}
+    lines = []
+    value = objective(best, wc) or 0.0
+    # 100 (1 - f_p) = 100 (1 - f + w_c x / scale): higher lines are better
+    span = vertical.high - vertical.low
+    for step in range(4):
+        f = value + step * span / 100 / 4
+        ends = [100 * (1 - f + wc * x / scale) for x in (horizontal.low, horizontal.high)]
+        lines.append(Line((horizontal.low, horizontal.high), ends, "faint", dashed=step > 0))
+    lines.append(
+        Line(
+            [points[t.number][0] for t in front],
+            [points[t.number][1] for t in front],
+            "front",
+            dashed=True,
+        )
+    )
+    marks = []
+    for trial in measured:
+        x, y = points[trial.number]
+        if trial.number not in on_front:
+            marks.append(Mark(x, y, "·", "label"))
+    for trial in front:
+        x, y = points[trial.number]
+        marks.append(Mark(x, y, "○", "front", label=str(trial.number)))
+    x, y = points[best.number]
+    marks.append(Mark(x, y, "●", "trial", label=str(best.number)))
+    if selected is not None:
+        x, y = points[selected.number]
+        marks.append(Mark(x, y, "◆", "selected", label=str(selected.number)))
+    return Plot(horizontal, vertical, lines=tuple(lines), marks=tuple(marks))

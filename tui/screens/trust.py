@@ -1,0 +1,149 @@
+"""Predicted against measured: how well the model knows what it does not know, and who was right."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from .. import format as words
+from ..scorecard import PERSON, Outcome, Picks, coverage, outcomes, overrides, picks
+from ..widgets.chart import Chart, Line, Mark, Plot, axis
+from ..widgets.frame import Edge
+from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
+from .base import ORDER, TwoSides, ViewLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...engine.advisor import Ranking
+    from ...sessions.store import Snapshot
+
+
+class TrustScreen(TwoSides):
+    """The chart of calibration, and the scores."""
+
+    SIDES = ("Calibration", "Scores")
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
+                with Vertical(classes="panel grows"):
+                    yield Chart(
+                        id="trust",
+                        empty="A point for every trial that was predicted and measured.",
+                    )
+                yield Edge("bottom")
+            with Vertical(id="right", classes="side"):
+                yield Edge("top", "Scores")
+                with Vertical(classes="panel grows"):
+                    yield Static(id="scores", classes="words")
+                yield Edge("bottom")
+        yield KeyBar(ORDER[2:])
+
+    def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
+        """Points and scores."""
+        super().repaint(snapshot, ranking)
+        results = outcomes(snapshot.trials)
+        self.query_one("#trust", Chart).plot = trust_plot(results)
+        self.query_one("#scores", Static).update(_scores(snapshot, results))
+
+    def yank_text(self) -> str | None:
+        """The points as JSON."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return None
+        return json.dumps(
+            [
+                {"trial": r.trial.number, "mean": r.mean, "predictive_std": r.std, "f": r.f}
+                for r in outcomes(snapshot.trials)
+            ]
+        )
+
+
+def trust_plot(results: Sequence[Outcome]) -> Plot | None:
+    """Predicted mean along x, measured f up; on the diagonal the model was exactly right."""
+    if not results:
+        return None
+    horizontal = axis([result.mean for result in results], ticks=4)
+    heights = [v for r in results for v in (r.f, r.mean - 2 * r.std, r.mean + 2 * r.std)]
+    vertical = axis(heights, ticks=6)
+    ends = (horizontal.low, horizontal.high)
+    # the whisker is the prediction's, so it stands on the diagonal; the mark is what was measured
+    whiskers = tuple(Mark(r.mean, r.mean, "│", "whisker", spread=2 * r.std) for r in results)
+    marks = tuple(
+        Mark(
+            r.mean,
+            r.f,
+            "●" if r.within else "✗",
+            "trial" if r.within else "selected",
+            label="" if r.within else str(r.trial.number),
+        )
+        for r in results
+    )
+    return Plot(horizontal, vertical, lines=(Line(ends, ends, "mean"),), marks=whiskers + marks)
+
+
+def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
+    if not results:
+        return Content(
+            "Nothing was predicted and measured yet.\n\n"
+            "Every decision keeps the prediction of its moment: mean, both σ, EI. When the trial "
+            "is done, it shows here who was right."
+        )
+    total = len(results)
+    lines = [Content.styled("The model", "bold")]
+    for widths, ideal in ((1, 68), (2, 95)):
+        inside = coverage(results, widths)
+        lines.append(
+            Content.assemble(
+                f"within {widths}σ: ",
+                (f"{inside} of {total}", "bold"),
+                f" ({words.percent(inside / total, 0)} %)",
+                (f"   {ideal} % if well calibrated", "$foreground 60%"),
+            )
+        )
+    bias = sum(result.f - result.mean for result in results) / total
+    lines.append(
+        Content(
+            f"on average {words.improvement(abs(bias))} too {'hopeful' if bias > 0 else 'gloomy'}"
+        )
+    )
+    outside = [r for r in results if not r.within]
+    if outside:
+        told = ", ".join(str(r.trial.number) for r in outside[:8])
+        lines.append(Content.assemble(("✗ ", "$error"), f"outside 2σ: trial {told}"))
+    lines += [Content(""), Content.styled("Who chose", "bold")]
+    wc, trials = snapshot.session.wc, snapshot.trials
+    groups: list[tuple[str, Picks]] = [
+        ("you", picks(trials, wc, PERSON)),
+        ("the advisor", picks(trials, wc, ("advisor",))),
+        ("the autopilot", picks(trials, wc, ("autopilot",))),
+    ]
+    for who, score in groups:
+        if score.trials:
+            lines.append(
+                Content(
+                    f"{who:<14}{words.plural(score.trials, 'pick'):<10}"
+                    f"gained {score.gained:.3f}   mean f {words.f_value(score.mean)}"
+                )
+            )
+    right, edited = overrides(results)
+    if edited:
+        lines.append(
+            Content(
+                f"\nWhere you edited its candidate, the network did better than the model "
+                f"believed in {right} of {edited}."
+            )
+        )
+    return Content("\n").join(lines)
