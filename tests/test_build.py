@@ -12,6 +12,15 @@ from lcsearch.engine.training.sparse import SparseLinear
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 13, 7), (2, 5, 1), (1, 1, 1)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other on a busy machine cost more than they bring."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def measured(model, shape, batch=2, device="cpu"):
     """MACs of one image, and the shapes that convolution blocks and the classifier give."""
     macs, maps = [], []

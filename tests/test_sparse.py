@@ -15,6 +15,15 @@ sizes = st.integers(1, 70).flatmap(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other on a busy machine cost more than they bring."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @given(sizes, st.integers(0, 9))
 def test_in_degree_is_constant_and_out_degree_balanced_to_one(size, seed):
     inputs, outputs, in_degree = size

@@ -23,6 +23,10 @@ from .data import Data, Split
 
 CHECKPOINT_VERSION = 1
 VALIDATION_BATCH = 500
+WINDOW = 0.25
+"""Seconds of training between two looks at how fast the reference network is now."""
+REFERENCE_SHARE = 0.1
+"""Time given to the reference network, as a share of the time given to the trial."""
 BFLOAT16_GAIN = 1.15
 """bfloat16 is used where it is at least this many times as fast as float32."""
 
@@ -117,6 +121,10 @@ def train(
 
     stopped: asked before every batch; where it says True, training ends there and what this epoch
     did is lost.  Raises Diverged, CheckpointError.
+
+    An epoch is timed in windows, and after each the reference network is timed for a moment, so
+    that both have met the same load and clock; the medians of both leave out what disturbed one
+    window.
     """
     task, data = run.task, run.data
     batches = batch_bounds(len(data.train_labels), task.config["batch_size"])
@@ -128,23 +136,31 @@ def train(
         order = torch.randperm(len(data.train_labels), generator=run.order).to(data.device)
         run.model.train()
         total = torch.zeros((), device=data.device)
-        began = time.perf_counter()
+        paces: list[float] = []  # seconds an image, of each window
+        beside: list[float] = []  # seconds of each step of the reference network
+        images, began = 0, time.perf_counter()
         for start, end in batches:
             if stopped():
                 return
             loss = step(run.model, run.optimiser, data, order[start:end], run.dtype)
             total += loss * (end - start)
-        mean_loss = total.item() / len(order)
-        seconds = time.perf_counter() - began
-        if not math.isfinite(mean_loss):
-            raise Diverged(f"the training loss of epoch {number} is {mean_loss}")
+            images += end - start
+            if time.perf_counter() - began >= WINDOW or end == len(order):
+                # the device may still be at work: waiting for a number ends the window
+                mean_loss = total.item() / len(order)
+                if not math.isfinite(mean_loss):
+                    raise Diverged(f"the training loss of epoch {number} is {mean_loss}")
+                spent = time.perf_counter() - began
+                paces.append(spent / images)
+                beside += reference.timed_steps(REFERENCE_SHARE * spent)
+                images, began = 0, time.perf_counter()
         accuracy = validate(run.model, data, run.dtype)
         epoch = Epoch(
             epoch=number,
             train_loss=mean_loss,
             val_accuracy=accuracy,
-            seconds=seconds,
-            reference_seconds=reference.seconds_per_epoch(min(max(0.1 * seconds, 0.05), 1.0)),
+            seconds=statistics.median(paces) * len(order),
+            reference_seconds=statistics.median(beside) * reference.steps_per_epoch,
             resumed=resumed,
         )
         resumed = False
@@ -211,18 +227,21 @@ class Reference:
         )
         count = len(data.train_labels)
         self.batch: int = min(config["batch_size"], count)
-        self.batches = len(batch_bounds(count, self.batch))
+        self.steps_per_epoch = count / self.batch
         self.order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         self.order = self.order.to(data.device)
         self.at = 0
 
-    def seconds_per_epoch(self, budget: float) -> float:
-        """Seconds an epoch takes now, from the median step of `budget` seconds, at least 3."""
+    def timed_steps(self, budget: float) -> list[float]:
+        """Seconds of each of as many steps as fill `budget` seconds, at least 3.
+
+        One more goes before them untimed: it finds the caches full of another network.
+        """
+        self._timed_step()
         times: list[float] = []
-        began = time.perf_counter()
-        while len(times) < 3 or time.perf_counter() - began < budget:
+        while len(times) < 3 or sum(times) < budget:
             times.append(self._timed_step())
-        return statistics.median(times) * len(self.order) / self.batch
+        return times
 
     def _timed_step(self) -> float:
         if self.at + self.batch > len(self.order):
@@ -244,8 +263,8 @@ def choose_dtype(network: Network, config: Config, data: Placed) -> torch.dtype:
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         timed = Reference(network, config, data, dtype)
-        timed.seconds_per_epoch(0.0)
-        seconds[dtype] = timed.seconds_per_epoch(0.1)
+        timed.timed_steps(0.0)
+        seconds[dtype] = statistics.median(timed.timed_steps(0.1))
     gain = seconds[torch.float32] / seconds[torch.bfloat16]
     return torch.bfloat16 if gain >= BFLOAT16_GAIN else torch.float32
 

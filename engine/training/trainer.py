@@ -8,6 +8,7 @@ Commands and replies are the JSON lines of engine/protocol.py.  It ends when its
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import platform
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Settings of mallopt(3) in glibc; other C libraries know none of these numbers."""
 LOCK_PATIENCE = 30.0
 """Seconds that a trial waits for an earlier attempt's process to be gone."""
 
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
     options = parser.parse_args()
+    keep_memory()
     trainer = Trainer(protocol, options.device, options.threads, options.dtype, options.probe)
     if options.probe:
         command = commands.validate_json(sys.stdin.readline())
@@ -71,6 +75,21 @@ def main() -> None:
         return
     threading.Thread(target=trainer.listen, args=(sys.stdin,), daemon=True).start()
     trainer.serve()
+
+
+def keep_memory() -> None:
+    """Have the C library keep freed memory: each batch asks for the same again.
+
+    Else glibc gives large tensors back to the system, which clears every page anew.
+    """
+    allocator = ctypes.CDLL(None) if os.name == "posix" else None
+    if allocator is not None and hasattr(allocator, "mallopt"):
+        for setting, value in (
+            (M_MMAP_MAX, 0),
+            (M_TRIM_THRESHOLD, 2**31 - 1),
+            (M_TOP_PAD, 1 << 26),
+        ):
+            allocator.mallopt(setting, value)
 
 
 class Trainer:
@@ -244,7 +263,7 @@ class Trainer:
                 command.reference, summary.shape, summary.classes, command.features
             )
             self._reference = Reference(network, command.reference, self._placed, dtype)
-            self._reference.seconds_per_epoch(0.0)
+            self._reference.timed_steps(0.0)
             self._reference_of = wanted
         return self._reference
 
