@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DASH = "–"
 """Stands for a number that is not known (yet)."""
 
-LEVEL_MARKS = "⓪①②③④⑤⑥⑦⑧⑨"
+LEVEL_MARKS = "0①②③④⑤⑥⑦⑧⑨"
 LEVEL_TITLES = {
     "structure": "Structure",
     "parameters": "Parameters",

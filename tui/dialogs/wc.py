@@ -51,12 +51,12 @@ SHOWN = 5
 
 
 class Slider(Widget, can_focus=True):
-    """A value on a line of stops; ← → h l move it, a click too."""
+    """A value on a line of stops; ← → move it, a click too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h,down,j", "move(-1)", "Less", id="slider.less", tooltip="Less"),
-        Binding("right,l,up,k", "move(1)", "More", id="slider.more", tooltip="More"),
-        Binding("enter", "submit", "Set", id="slider.set", tooltip="Set it"),
+        Binding("left,minus", "move(-1)", "Less", show=False, id="slider.less", tooltip="Less"),
+        Binding("right,plus", "move(1)", "More", show=False, id="slider.more", tooltip="More"),
+        Binding("enter", "submit", "Set", show=False, id="slider.set", tooltip="Set it"),
     ]
     DEFAULT_CSS = """
     Slider { height: 2; }
@@ -210,7 +210,7 @@ class WcDialog(Dialog[float]):
         session = self.snapshot.session
         reference = words.reference_seconds(self.snapshot.trials)
         unit = words.MEASURE_WORDS[session.measure]
-        room = max(self.query_one("#ranked", Static).content_size.width - 32, 16)
+        room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
         head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {'acc':>4}  {unit:>6}"
         lines = [Content.styled(head, "$foreground 60%")]
         for rank, proposal in enumerate(ranking.proposals[:SHOWN], start=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
@@ -13,6 +14,7 @@ from textual.widgets import Static
 from ...engine import search
 from .. import format as words
 from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.table import Table
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -151,6 +153,11 @@ class SessionScreen(Screen[Any]):
             )
             self.query_one(LevelsBar).standings = tuple(search.standing(snapshot).values())
             self.repaint(snapshot, self.ranking)
+
+    @on(Table.RoomChanged)
+    def _room_changed(self) -> None:
+        """Networks are written as long as there is room for them."""
+        self._show()
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Show a snapshot and the ranking made from it or from the one before."""

@@ -106,7 +106,7 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
     if ranking is not None and ranking.incumbent_number == trial.number:
         head.append(f"{words.f_value(ranking.incumbent)} by the model (f*)")
     if trial.error is not None:
-        head.append(f"{words.percent(1 - trial.error, 2)} % validation accuracy")
+        head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
     costs = f"{words.seconds(trial.seconds_per_epoch)} s per epoch"
     if trial.complexity is not None:
         costs += (
@@ -118,7 +118,7 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
         Content(f"{words.count(built.params)} parameters · {words.big(built.macs)} MACs"),
         Content(""),
         Content.styled(
-            f"{'':<9}{'kernel':>6}  {'in → out':<12}{'map':<9}{'how':<17}{'params':>9}{'MACs':>9}",
+            f"{'':<8}{'':<5}{'in → out':<11}{'map':<7}{'':<14}{'params':>8}{'MACs':>8}",
             "$foreground 60%",
         ),
     ]
@@ -134,10 +134,10 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
             how.append(f"g{layer.groups}")
         lines.append(
             Content(
-                f"conv {number:<4}{layer.kernel}x{layer.kernel:<4}  "
-                f"{f'{layer.channels_in} → {layer.channels_out}':<12}"
-                f"{f'{layer.height_out}x{layer.width_out}':<9}{' '.join(how):<17}"
-                f"{words.count(layer.params):>9}{words.big(layer.macs):>9}"
+                f"conv {number:<3}{f'{layer.kernel}x{layer.kernel}':<5}"
+                f"{f'{layer.channels_in} → {layer.channels_out}':<11}"
+                f"{f'{layer.height_out}x{layer.width_out}':<7}{' '.join(how):<14}"
+                f"{words.count(layer.params):>8}{words.big(layer.macs):>8}"
             )
         )
     height, width = built.pooled
@@ -147,17 +147,17 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
         how_much = "" if density == 1 else f"density {density:.2g}"
         lines.append(
             Content(
-                f"dense {number:<3}{'':<6}  {f'{dense.inputs} → {dense.outputs}':<12}{'':<9}"
-                f"{how_much:<17}{words.count(dense.params):>9}{words.big(dense.macs):>9}"
+                f"dense {number:<2}{'':<5}{f'{dense.inputs} → {dense.outputs}':<11}{'':<7}"
+                f"{how_much:<14}{words.count(dense.params):>8}{words.big(dense.macs):>8}"
             )
         )
     config = trial.config
     lines += [
         Content(""),
         Content(
-            f"Adam, learning rate {words.number(config['learning_rate'])}, "
-            f"times {words.number(config['lr_decay'])} an epoch, "
-            f"batch {config['batch_size']}, weight decay {words.number(config['weight_decay'])}"
+            f"Adam · learning rate {words.number(config['learning_rate'])}, "
+            f"× {words.number(config['lr_decay'])} an epoch\n"
+            f"batch {config['batch_size']} · weight decay {words.number(config['weight_decay'])}"
         ),
     ]
     return Content("\n").join(lines)

@@ -110,7 +110,7 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
                 f"within {widths}σ: ",
                 (f"{inside} of {total}", "bold"),
                 f" ({words.percent(inside / total, 0)} %)",
-                (f"   {ideal} % if well calibrated", "$foreground 60%"),
+                (f"  ideal {ideal} %", "$foreground 60%"),
             )
         )
     bias = sum(result.f - result.mean for result in results) / total
@@ -135,7 +135,7 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
             lines.append(
                 Content(
                     f"{who:<14}{words.plural(score.trials, 'pick'):<10}"
-                    f"gained {score.gained:.3f}   mean f {words.f_value(score.mean)}"
+                    f"gained {score.gained:.3f}  mean f {words.f_value(score.mean)}"
                 )
             )
     right, edited = overrides(results)

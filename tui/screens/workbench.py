@@ -253,7 +253,7 @@ class WorkbenchScreen(TwoSides):
         label = words.parameter_label(parameter, index)
         legend = f"Belief · f along {label} · trials ● · selected ◆"
         short = f"f along {label} · trials ● · selected ◆"
-        title.title_text = legend if len(legend) + 4 <= title.size.width else short
+        title.title_text = legend if len(legend) + 5 <= title.size.width else short
         wanted = (ranking, proposal.id, at)
         if self._charted is not None and self._charted[:3] == wanted:
             return

@@ -209,16 +209,21 @@ class _Canvas:
         xs = np.array([self.column(float(x)) for x in line.xs]) * 2 + 0.5
         ys = np.array([self.row(float(y)) for y in line.ys]) * 4 + 1.5
         dots = np.zeros((self.height, self.width), dtype=np.int64)
-        for i in range(len(xs) - 1):
-            steps = int(max(abs(xs[i + 1] - xs[i]), abs(ys[i + 1] - ys[i]))) + 2
-            steps = min(steps, 8 * (self.width + self.height))
-            xx = np.rint(np.linspace(xs[i], xs[i + 1], steps)).astype(int)
-            yy = np.rint(np.linspace(ys[i], ys[i + 1], steps)).astype(int)
-            inside = (xx >= 0) & (xx < 2 * self.width) & (yy >= 0) & (yy < 4 * self.height)
-            if line.dashed:
-                inside &= (xx // 4) % 2 == 0
-            xx, yy = xx[inside], yy[inside]
-            np.bitwise_or.at(dots, (yy // 4, xx // 2), _DOTS[yy % 4, xx % 2])
+        if len(xs) < 2:
+            return
+        # every stretch in steps of at most one dot
+        longest = np.maximum(np.abs(np.diff(xs)), np.abs(np.diff(ys)))
+        steps = np.minimum(longest.astype(int) + 2, 8 * (self.width + self.height))
+        which = np.repeat(np.arange(len(steps)), steps)
+        within = np.arange(len(which)) - np.repeat(np.cumsum(steps) - steps, steps)
+        share = within / (steps[which] - 1)
+        xx = np.rint(xs[which] + share * (xs[which + 1] - xs[which])).astype(int)
+        yy = np.rint(ys[which] + share * (ys[which + 1] - ys[which])).astype(int)
+        inside = (xx >= 0) & (xx < 2 * self.width) & (yy >= 0) & (yy < 4 * self.height)
+        if line.dashed:
+            inside &= (np.arange(len(which)) // 5) % 2 == 0
+        xx, yy = xx[inside], yy[inside]
+        np.bitwise_or.at(dots, (yy // 4, xx // 2), _DOTS[yy % 4, xx % 2])
         for row, column in zip(*np.nonzero(dots), strict=True):
             before = self.chars[row, column]
             if before in BLOCKS[1:-1] and not self.shade:
@@ -286,17 +291,13 @@ class _Canvas:
         labels = {
             min(max(round(self.row(v)), 0), self.height - 1): text for v, text in self.plot.y.ticks
         }
+        chars, inks, grounds = self.chars.tolist(), self.inks.tolist(), self.grounds.tolist()
         rows: list[list[Cell]] = []
         for row in range(self.height):
             text = labels.get(row, "").rjust(self.gutter - 1)
             edge = "┤" if row in labels else "│"
             cells = [Cell(char, "label") for char in text] + [Cell(edge, "axis")]
-            cells += [
-                Cell(str(char), ink, ground)
-                for char, ink, ground in zip(
-                    self.chars[row], self.inks[row], self.grounds[row], strict=True
-                )
-            ]
+            cells += map(Cell, chars[row], inks[row], grounds[row])
             rows.append(cells)
         rows.append(self._x_labels())
         return rows

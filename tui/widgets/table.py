@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widgets import DataTable
 
 MARKER = "▸"
@@ -61,6 +62,9 @@ class Table(DataTable[Text], inherit_bindings=False):
             tooltip="Select the row",
         ),
     ]
+
+    class RoomChanged(Message):
+        """The flexible column holds more or fewer characters."""
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=0, show_header=True)
@@ -156,7 +160,9 @@ class Table(DataTable[Text], inherit_bindings=False):
         flexible = sum(1 for column in self.layout_columns if not column.width)
         # the marker's column, and room for the scrollbar
         room = max(width - fixed - 2, 8 * flexible)
-        self._room = room // max(flexible, 1)
+        if self._room != room // max(flexible, 1):
+            self._room = room // max(flexible, 1)
+            self.post_message(self.RoomChanged())
         self._marked = None
         self.clear(columns=True)
         self.add_column("", width=1, key="marker")

@@ -118,18 +118,20 @@ class TrainingPanel(Static):
 def _running(trial: Trial, epochs: int, now: datetime, room: int) -> Content:
     done = len(trial.epochs)
     accuracies = [epoch.val_accuracy for epoch in trial.epochs]
+    # number, epoch, accuracy, sparkline and seconds come first; the bar takes what is left
+    width = min(max(room - 45, 4), 10)
     head = Content.assemble((str(trial.number), "bold"), f"  epoch {done}/{epochs}  ")
     if trial.stop_request is not None:
         tail = {"pause": "pausing", "now": "stopping", "epoch": "stopping after this epoch"}
         return Content.assemble(head, (tail[trial.stop_request], "$warning"))
     parts: list[Content | str | tuple[str, str]] = [
         head,
-        (words.bar(done / epochs, 10), "$primary"),
+        (words.bar(done / epochs, width), "$primary"),
     ]
     if accuracies:
         parts += [
             f"  val {words.percent(accuracies[-1])} %  ",
-            (words.spark(accuracies, min(12, max(room - 46, 4))), "$secondary"),
+            (words.spark(accuracies, min(12, max(room - 44, 5))), "$secondary"),
             f"  {words.seconds(epoch_seconds(trial))} s",
         ]
     elif not done:
@@ -142,7 +144,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     if not ended:
         return None
     trial = max(ended, key=lambda t: (t.ended, t.number))
-    head = Content.assemble("last: trial ", (str(trial.number), "bold"), "  ")
+    head = Content.assemble("last: trial ", (str(trial.number), "bold"), " ")
     if trial.state == "failed":
         why = trial.failure.message if trial.failure is not None else "failed"
         return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
@@ -157,6 +159,6 @@ def _last(snapshot: Snapshot) -> Content | None:
         head,
         f"predicted {words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
         (words.f_measured(value), "bold"),
-        "  ",
+        " ",
         (mark + {"✓": "", "▲": " worse", "▼": " better"}[mark], meaning),
     )
