@@ -115,14 +115,17 @@ def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
     listed = [v for v in values if math.isfinite(v)]
     low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
     if high - low < 1e-9 * max(abs(high), 1e-3):
-        low, high = low - 0.5 * (abs(low) or 1.0) * 0.1, high + 0.5 * (abs(high) or 1.0) * 0.1
+        # one value, or as good as one: some room around it
+        half = max(0.05 * abs(low), 1e-6)
+        low, high = low - half, high + half
     room = (high - low) * margin
     low, high = low - room, high + room
     raw = (high - low) / max(ticks, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    exponent = math.floor(math.log10(raw))
+    factor = next(f for f in (1, 2, 2.5, 5, 10) if f * 10.0**exponent >= raw * 0.999)
+    step = factor * 10.0**exponent
     first = math.ceil(low / step)
-    digits = next(d for d in range(12) if abs(step * 10**d - round(step * 10**d)) < 1e-6)
+    digits = max(0, -exponent + (factor == 2.5) - (factor == 10))
     return Axis(
         low,
         high,
