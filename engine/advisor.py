@@ -35,6 +35,10 @@ SEARCHES = 10
 """Candidates that local search starts from."""
 ROUNDS = 8
 """Steps of local search."""
+JITTERED = 3
+"""Of those, the ones around which all real parameters are moved at once."""
+JITTERS = 24
+"""Such moves a step."""
 CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
 FADING = 3.0
@@ -479,7 +483,7 @@ class _Advisor:
     def _climb(self, wc: float, known: set[str]) -> None:
         """Local search from the best candidates, all of them a step at a time."""
         explored: set[str] = set()
-        for _ in range(ROUNDS):
+        for step in range(ROUNDS):
             assert self.points is not None
             if not self.keys:
                 return
@@ -492,15 +496,41 @@ class _Advisor:
             if not best:
                 return
             explored.update(self.keys[i] for i in best)
-            around = (
-                neighbour
-                for i in best
-                for neighbour in self.space.neighbours(self.points.configs[i], self.level)
-                if self._proposable(neighbour)
-            )
-            fresh = self._apart(self._fresh(around, known))
+            configs = [self.points.configs[i] for i in best]
+            around = [n for c in configs for n in self.space.neighbours(c, self.level)]
+            around += [n for c in configs[:JITTERED] for n in self._jittered(c, step)]
+            fresh = self._apart(self._fresh((n for n in around if self._proposable(n)), known))
             if fresh:
                 self._extend(fresh)
+
+    def _jittered(self, config: Config, step: int) -> list[Config]:
+        """Moves of all real parameters of the level at once, each step half as far."""
+        reals = [
+            parameter
+            for parameter in self.space.at_level(self.level)
+            if isinstance(parameter.domain, Real) and parameter.domain.low < parameter.domain.high
+        ]
+        found: list[Config] = []
+        for _ in range(JITTERS if reals else 0):
+            moved: Config = dict(config)
+            for parameter in reals:
+                domain = parameter.domain
+                assert isinstance(domain, Real)
+                value = config[parameter.name]
+                entries = value if isinstance(value, list) else [value]
+                near = [self._nudged(domain, entry, step) for entry in entries]
+                moved[parameter.name] = near if isinstance(value, list) else near[0]
+            if self.space.guided(moved, self.level) and not self.space.broken(moved):
+                found.append(moved)
+        return found
+
+    def _nudged(self, domain: Real, value: Scalar, step: int) -> float:
+        """A value close to this one on the scale; what is switched off stays so."""
+        if domain.zero and value == 0:
+            return 0.0
+        scale = replace(domain, zero=False)
+        unit = scale.unit(value) + self._rng.normal(0.0, 0.1 * 0.5**step)
+        return scale.at(min(max(unit, 0.0), 1.0))
 
     # -- what they are worth --------------------------------------------------------------------
 
@@ -740,7 +770,8 @@ class _Advisor:
         rows = self.evaluated
         upper = float((mean[rows] + CAUTION * std[rows]).min())
         lower = float((mean[rows] - CAUTION * std[rows]).min())
-        positive = self.observed.error.log and self.observed.complexity.log
+        error = self.observed.error
+        positive = error.log and error.origin == 0 and self.observed.complexity.log
         if self.belief is not None and self.keys:
             ahead, spread, _ = self.belief.objective(wc)
             lower = min(lower, float((ahead - CAUTION * spread).min()))
@@ -808,16 +839,12 @@ def _joined(first: Belief, second: Belief) -> Belief:
     def both(a: Quantity, b: Quantity) -> Quantity:
         return Quantity(
             a.log,
-            *(
-                np.concatenate([getattr(a, name), getattr(b, name)])
-                for name in (
-                    "transformed_mean",
-                    "transformed_std",
-                    "mean",
-                    "std",
-                    "predictive_std",
-                )
-            ),
+            np.concatenate([a.transformed_mean, b.transformed_mean]),
+            np.concatenate([a.transformed_std, b.transformed_std]),
+            np.concatenate([a.mean, b.mean]),
+            np.concatenate([a.std, b.std]),
+            np.concatenate([a.predictive_std, b.predictive_std]),
+            a.origin,
         )
 
     return Belief(both(first.error, second.error), both(first.complexity, second.complexity))
