@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 0.1
 """How often the reader looks for news."""
+HANG_UP_SECONDS = 5.0
+"""How long a console that was told to go may take to put its terminal back."""
 CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
@@ -224,11 +227,20 @@ class Console(App[int]):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # leave as `q` would: the terminal is restored, training goes on
-                loop.add_signal_handler(number, self.exit, 128 + number)
+                loop.add_signal_handler(number, self.hang_up, number)
         if self.settings_problem:
             self.fail("Settings", self.settings_problem)
         if self.start_name is not None:
             self.open_session(self.start_name)
+
+    def hang_up(self, number: signal.Signals) -> None:
+        """Leave; where the terminal itself is gone, nothing can be written to it any more, and
+        what waits to be written must not keep the console alive.
+        """
+        last_word = threading.Timer(HANG_UP_SECONDS, os._exit, (128 + number,))
+        last_word.daemon = True
+        last_word.start()
+        self.exit(128 + number)
 
     def apply_settings(self) -> None:
         """Take over theme and keys."""

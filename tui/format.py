@@ -205,21 +205,19 @@ def parameters(config: Config) -> str:
 
 
 def classifier(config: Config) -> str:
-    """Hidden units with the density of every layer, and weight decay: `64@.25 · @1  λ1e-4`."""
+    """Hidden units with the density of every layer, and weight decay: `64@.25 · @1  λ1.0e-4`."""
     units = [str(width) for width in config["hidden_units"]] + [""]
     layers = [
         f"{width}@{_short(density)}"
         for width, density in zip(units, config["density"], strict=True)
     ]
-    return f"c {' · '.join(layers)}  λ{number(config['weight_decay'])}"
+    return f"c {' · '.join(layers)}  λ{improvement(config['weight_decay'])}"
 
 
 def training(config: Config) -> str:
-    """Learning rate, its decay per epoch and batch size: `lr 0.0044 ×0.992 B338`."""
-    return (
-        f"lr {number(config['learning_rate'])} ×{number(config['lr_decay'])} "
-        f"B{config['batch_size']}"
-    )
+    """Learning rate, its decay per epoch and batch size, rounded: `lr 4.4e-3 ×.992 B338`."""
+    decay = f"{config['lr_decay']:.3f}".rstrip("0").rstrip(".").removeprefix("0")
+    return f"lr {improvement(config['learning_rate'])} ×{decay} B{config['batch_size']}"
 
 
 def _short(value: float) -> str:

@@ -8,8 +8,9 @@ from typing import Literal
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static
 
+from ..widgets.fields import Cycle
 from .base import Dialog, buttons
 
 
@@ -46,11 +47,20 @@ class AutopilotDialog(Dialog[Flight]):
                 yield Label("minutes", classes="name")
                 yield Input(id="minutes", compact=True, classes="short", placeholder="–")
                 yield Label("whichever is used up first", classes="hint")
-            yield Checkbox("all levels, going on by itself", id="levels", compact=True)
+            with Horizontal(classes="line"):
+                yield Label("levels", classes="name")
+                yield Cycle(
+                    ("this", "all"),
+                    "this",
+                    names=("this level", "all, going on by itself"),
+                    id="levels",
+                )
+                yield Label("space changes it", classes="hint")
             yield Label("", id="problem", classes="problem")
             yield buttons(("yes", "Hand over"), ("no", "Cancel"))
 
     @on(Input.Submitted)
+    @on(Cycle.Submitted)
     @on(Button.Pressed, "#yes")
     def fly(self) -> None:
         """Answer, or say what is wrong."""
@@ -76,8 +86,8 @@ class AutopilotDialog(Dialog[Flight]):
         if problem:
             self.query_one("#problem", Label).update(problem)
             return
-        every = self.query_one("#levels", Checkbox).value
-        self.dismiss(Flight(trials, minutes, "all" if every else "this"))
+        levels = self.query_one("#levels", Cycle).value
+        self.dismiss(Flight(trials, minutes, levels))
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

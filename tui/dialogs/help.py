@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -33,10 +34,37 @@ FIGURES = (
     ),
     ("16 · 32↓ · 64⇣", "channels of each convolution; ↓ by stride, ⇣ by pooling", ""),
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),
-    ("c 64@.25 · @1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
-    ("lr 0.001 ×0.99 B128", "learning rate, its factor per epoch, batch size", ""),
+    ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
+    ("lr 1.0e-3 ×.99 B128", "learning rate, its factor per epoch, batch size", ""),
     ("✓ ▲ ▼", "measured within 2σ of the prediction, worse than that, better than that", ""),
 )
+
+
+ORDER = (
+    "decide.accept",
+    "decide.edit",
+    "decide.new",
+    "decide.reject",
+    "decide.repeat",
+    "decide.stop",
+    "decide.autopilot",
+    "decide.wc",
+    "decide.advance",
+    "decide.reopen",
+    "decide.undo",
+    "export",
+    "yank",
+    "view",
+    "chart.before",
+    "chart.next",
+)
+"""What decides comes first; then the rest, and what moves the cursor last."""
+
+
+def _place(name: str) -> int:
+    if name in ORDER:
+        return ORDER.index(name)
+    return len(ORDER) + name.startswith("table.")
 
 
 class HelpDialog(Dialog[None]):
@@ -65,14 +93,27 @@ class HelpDialog(Dialog[None]):
             box.border_title = "Help"
             box.border_subtitle = "esc closes"
             with VerticalScroll():
-                yield Static(self._keys(), id="help-keys")
-                yield Static(_figures(), id="help-figures")
+                yield Static(id="help-keys")
+                yield Static(id="help-figures")
+
+    def on_resize(self) -> None:
+        """Wrap the words to the room there is."""
+        self.call_after_refresh(self._wrap)
+
+    def _wrap(self) -> None:
+        keys, figures = (
+            self.query_one("#help-keys", Static),
+            self.query_one("#help-figures", Static),
+        )
+        width = max(keys.content_size.width, 40)
+        keys.update(self._keys(width))
+        figures.update(_figures(width))
 
     def action_scroll(self, step: int) -> None:
         """Scroll by a line."""
         self.query_one(VerticalScroll).scroll_relative(y=2 * step, animate=False)
 
-    def _keys(self) -> Content:
+    def _keys(self, width: int) -> Content:
         grouped: dict[str, tuple[list[str], str]] = {}
         for key, (_, binding, enabled, tooltip) in self.below.active_bindings.items():
             if not binding.id or not enabled:
@@ -82,16 +123,22 @@ class HelpDialog(Dialog[None]):
             )
             keys.append(key_name(key))
         lines = [Content.styled("Keys here", "bold")]
-        for keys, text in grouped.values():
-            shown = " ".join(dict.fromkeys(keys))
-            lines.append(Content.assemble((f"  {shown:<18}", "bold $primary"), text))
+        for _, (keys, text) in sorted(grouped.items(), key=lambda item: _place(item[0])):
+            lines += _entry(" ".join(dict.fromkeys(keys)), text, 14, width)
         return Content("\n").join(lines)
 
 
-def _figures() -> Content:
+def _figures(width: int) -> Content:
     lines = [Content(""), Content.styled("Figures", "bold")]
     for name, meaning, formula in FIGURES:
-        lines.append(Content.assemble((f"  {name:<21}", "bold $primary"), meaning))
+        lines += _entry(name, meaning, 20, width)
         if formula:
-            lines.append(Content.assemble(" " * 23, (formula, "$foreground 60%")))
+            lines.append(Content.assemble(" " * 22, (formula, "$foreground 60%")))
     return Content("\n").join(lines)
+
+
+def _entry(name: str, text: str, indent: int, width: int) -> list[Content]:
+    """A name, and its text wrapped beside it."""
+    first, *rest = textwrap.wrap(text, max(width - indent - 2, 20))
+    lines = [Content.assemble((f"  {name:<{indent}}", "bold $primary"), first)]
+    return lines + [Content(" " * (indent + 2) + line) for line in rest]

@@ -37,15 +37,8 @@ class QuitDialog(Dialog[str]):
             yield Static(", ".join(parts).capitalize() + ".")
             yield Choices(
                 [
-                    Choice(
-                        "keep",
-                        "b",
-                        "Quit, keep training in the background",
-                        "it is here when you come back",
-                    ),
-                    Choice(
-                        "stop", "s", "Quit, stop after this epoch", "what is queued is withdrawn"
-                    ),
+                    Choice("keep", "b", "Keep training in the background", "found again later"),
+                    Choice("stop", "s", "Stop after this epoch", "what is queued is withdrawn"),
                     Choice("cancel", "c", "Cancel"),
                 ],
                 id="choices",

@@ -85,7 +85,7 @@ class SessionsScreen(Screen[Any]):
             with Vertical(classes="panel grows"):
                 yield Table(COLUMNS, id="sessions")
                 yield Static(id="no-sessions")
-            yield Edge("bottom")
+            yield Edge("bottom", "enter opens")
         yield KeyBar()
 
     def on_mount(self) -> None:

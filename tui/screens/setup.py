@@ -105,6 +105,8 @@ def free_name(stem: str, taken: set[str]) -> str:
 class SetupScreen(Screen[None]):
     """The form of a new session; `like` fills it in from an existing one."""
 
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (76, "-wide")]  # noqa: RUF012
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "enter",
@@ -214,6 +216,7 @@ class SetupScreen(Screen[None]):
                     hint = "a layer" if parameter.length is not None else ""
                     yield from self._line(f"domain-{parameter.name}", parameter.name, start, hint)
             yield Edge("bottom", "enter starts the search · ↑ ↓ go through the fields")
+        yield Static(id="note-line", markup=False)
         yield Static(id="probing")
         yield KeyBar()
 
@@ -237,6 +240,19 @@ class SetupScreen(Screen[None]):
         """Say at once what is wrong with a field."""
         name = (event.input.id or "").removeprefix("field-")
         self._read(name)
+        self._whole_note()
+
+    def on_descendant_focus(self) -> None:
+        """The note of a field is read whole below the form, however narrow the terminal."""
+        self._whole_note()
+
+    def _whole_note(self) -> None:
+        name = (self.focused.id if self.focused is not None else None) or ""
+        line = self.query_one("#note-line", Static)
+        note = self.query(f"#note-{name.removeprefix('field-')}") if name else None
+        text = str(note.first(Label).render()) if note else ""
+        line.update(text)
+        line.set_class(text.startswith("✗"), "problem")
 
     def _read(self, name: str) -> tuple[bool, Any]:
         """Whether a field is right, and its value; what is wrong is said beside it."""

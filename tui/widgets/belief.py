@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...engine.space import Categorical, Domain, Real
+from ...engine.space import Categorical, Domain, Integer, Real
 from .. import format as words
 from .chart import Axis, Band, Bar, Line, Mark, Plot, axis
 
@@ -93,9 +93,7 @@ def belief_plot(
     right = max([float(xs[-1]), *(x for x, *_ in placed)])
     if right - left < 1e-9:
         left, right = left - 0.5, right + 0.5
-    numbers = [belief.values[i] for i in order]
-    shown = sorted({round(i * (len(numbers) - 1) / 4) for i in range(5)})
-    ticks = tuple((float(xs[i]), words.number(numbers[i])) for i in shown)
+    ticks = _ticks(domain, [float(v) for v in belief.values if _place(domain, v) != OFF])
     if left == OFF and isinstance(domain, Real):
         ticks = ((OFF, "0"), *ticks)
     return Plot(
@@ -105,6 +103,25 @@ def belief_plot(
         lines=(Line(xs, mean),),
         marks=_marks(placed, vertical),
     )
+
+
+def _ticks(domain: Domain, values: list[float]) -> tuple[tuple[float, str], ...]:
+    """Round numbers along the values, each at its place on the domain's scale."""
+    low, high = min(values), max(values)
+    if isinstance(domain, Integer) and high - low <= 8:
+        rounds = [float(v) for v in range(int(low), int(high) + 1)]
+    elif not isinstance(domain, Categorical) and domain.log:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+            rounds = [f * 10.0**d for d in decades for f in factors]
+            rounds = [v for v in rounds if low <= v * 1.0001 and v <= high * 1.0001]
+            if len(rounds) >= 3:
+                break
+    else:
+        rounds = [value for value, _ in axis((low, high), ticks=4, margin=0.0).ticks]
+    whole = isinstance(domain, Integer)
+    kept = [v for v in rounds if not whole or v == int(v)]
+    return tuple((_place(domain, v), words.number(int(v) if whole else v)) for v in kept)
 
 
 def _marks(points: Sequence[tuple[float, float, str, str]], vertical: Axis) -> tuple[Mark, ...]:

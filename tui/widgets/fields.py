@@ -38,7 +38,7 @@ class Cycle(Widget, can_focus=True):
         Binding("enter", "submit", "Done", show=False, id="choice.submit", tooltip="Done"),
     ]
     DEFAULT_CSS = """
-    Cycle { height: 1; width: 22; background: $panel; padding: 0 1; }
+    Cycle { height: 1; width: 26; background: $panel; padding: 0 1; }
     Cycle:focus { background: $primary 35%; text-style: bold; }
     """
     value: reactive[Any] = reactive(None, init=False)

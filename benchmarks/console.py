@@ -1,0 +1,297 @@
+"""How fast the console is: its first frame, key to screen, the chart, CPU while nobody types.
+
+    python benchmarks/console.py --json [first-frame chart keys idle]
+
+first-frame: `lcsearch tui` as a whole process in a terminal of its own, from start until its first
+frame stands and it has left again, over the same of a bare Textual app; paired runs in turn, the
+median of the pairs' ratios.  chart: CPU milliseconds of one update.  keys: wall milliseconds from
+a key press to the screen painted after it, with so many trials.  idle: share of a core while a
+training reports an epoch a second and nobody types.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import pty
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+class Bare(App):
+    def compose(self):
+        yield Static("bare")
+    def on_mount(self):
+        self.call_after_refresh(self.exit)
+Bare().run()
+"""
+CONSOLE = """
+import sys
+from lcsearch.tui import app
+before = app.Console.on_mount
+def on_mount(self):
+    before(self)
+    self.call_after_refresh(leave, self)
+def leave(self):
+    heavy = [name for name in ("torch", "sklearn") if name in sys.modules]
+    self.exit(return_code=3 if heavy else 0)
+app.Console.on_mount = on_mount
+sys.argv = ["lcsearch", "tui"]
+from lcsearch.tui.cli import app as verbs
+verbs()
+"""
+
+
+def seconds_in_terminal(program: str, home: str) -> float:
+    """Wall seconds of a whole process on a pseudo-terminal; what it writes is read and dropped."""
+    main, other = pty.openpty()
+    environment = {**os.environ, "LCSEARCH_HOME": home, "TERM": "xterm-256color"}
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program],
+        stdin=other, stdout=other, stderr=other, env=environment, close_fds=True,
+    )  # fmt: skip
+    os.close(other)
+    while True:
+        try:
+            if not os.read(main, 65536):
+                break
+        except OSError:
+            # the other end is closed: the process has ended
+            break
+    code = process.wait()
+    taken = time.perf_counter() - start
+    os.close(main)
+    if code != 0:
+        raise SystemExit(f"exit code {code} of {program}")
+    return taken
+
+
+def first_frame(pairs: int = 15) -> Iterator[dict[str, Any]]:
+    """The ratio to a bare Textual app."""
+    with tempfile.TemporaryDirectory() as home:
+        seconds_in_terminal(BARE, home), seconds_in_terminal(CONSOLE, home)
+        ratios, bare, own = [], [], []
+        for _ in range(pairs):
+            bare.append(seconds_in_terminal(BARE, home))
+            own.append(seconds_in_terminal(CONSOLE, home))
+            ratios.append(own[-1] / bare[-1])
+    yield {
+        "case": "first-frame",
+        "ratio": round(statistics.median(ratios), 2),
+        "bare_ms": round(1000 * statistics.median(bare)),
+        "ms": round(1000 * statistics.median(own)),
+    }
+
+
+def chart(updates: int = 200) -> Iterator[dict[str, Any]]:
+    """CPU of drawing 200 points with a band and a line into 110x34, strips included."""
+    import numpy as np
+    from textual.app import App
+    from textual.geometry import Size
+
+    from lcsearch.tui.widgets.chart import Axis, Band, Chart, Line, Mark, Plot
+
+    xs = np.linspace(0, 1, 200)
+    unit = Axis(0, 1, ((0, "0"), (1, "1")))
+
+    async def run() -> list[float]:
+        widget = Chart()
+
+        class Holder(App[None]):
+            def compose(self) -> Any:
+                yield widget
+
+        spent = []
+        async with Holder().run_test(size=(110, 34)):
+            for update in range(updates):
+                mean = 0.5 + 0.3 * np.sin(9 * xs + update / 10)
+                marks = tuple(Mark(float(x), float(y)) for x, y in zip(xs, mean, strict=True))
+                band = Band(xs, mean - 0.1, mean + 0.1)
+                plot = Plot(unit, unit, band, (Line(xs, mean),), marks=marks)
+                start = time.process_time()
+                widget.set_reactive(Chart.plot, plot)
+                widget._draw(Size(110, 34))
+                spent.append(1000 * (time.process_time() - start))
+        return sorted(spent)
+
+    spent = asyncio.run(run())
+    yield {
+        "case": "chart",
+        "points": 200,
+        "p50_ms": round(statistics.median(spent), 2),
+        "p95_ms": round(spent[int(0.95 * len(spent))], 2),
+    }
+
+
+def _fakes() -> Any:
+    import importlib.util
+
+    path = Path(__file__).parent.parent / "tests" / "fakes.py"
+    spec = importlib.util.spec_from_file_location("fakes", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fakes"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _desk(fakes: Any, trials: int) -> Any:
+    """A session of so many trials under a real ranking of 2,048 candidates."""
+    from lcsearch.engine import search
+
+    snapshot = fakes.make_snapshot(level=2, done=(trials - 40, 39), queued=1)
+
+    class Desk(fakes.FakeDesk):  # type: ignore[misc, name-defined]
+        def rank(self, snapshot: Any, *, wc: float | None = None, count: int = 10) -> Any:
+            self.ranked += 1
+            return search.ranking(snapshot, self.space, wc=wc, count=count)
+
+    return Desk(snapshot)
+
+
+async def _console(
+    trials: int, use: Callable[[Any, Any, Any], Any], size: tuple[int, int] = (120, 40)
+) -> Any:
+    from lcsearch.tui.app import Console
+
+    fakes = _fakes()
+    desk = _desk(fakes, trials)
+    with tempfile.TemporaryDirectory() as home:
+        app = Console(
+            Path(home), "fashion", house=fakes.FakeHouse({"fashion": desk}),
+            clock=lambda: fakes.NOW, settings_file=Path(home) / "settings.json",
+        )  # fmt: skip
+        async with app.run_test(size=size) as pilot:
+            deadline = time.monotonic() + 300
+            while app.ranking is None or app.ranking_running:
+                if time.monotonic() > deadline:
+                    raise SystemExit("the ranking took more than five minutes")
+                await pilot.pause(0.05)
+            return await use(app, pilot, desk)
+
+
+class Answered:
+    """Whether the form shows the figures of what was typed after this was made."""
+
+    def __init__(self, dialog: Any) -> None:
+        self.dialog = dialog
+        self.before = dialog.now
+
+    def __call__(self) -> bool:
+        return self.dialog.now is not self.before and not self.dialog._evaluations.busy
+
+
+def _train(desk: Any, stop: Any) -> None:
+    """An epoch a second, as a training of small networks reports them."""
+    epoch = 0
+    while not stop.wait(1.0):
+        snapshot = desk.snapshot
+        trial = next(t for t in snapshot.trials if t.state == "running")
+        epoch += 1
+        shown = trial.model_copy(update={"epochs": trial.epochs[: 1 + epoch % 7]})
+        trials = tuple(shown if t.number == trial.number else t for t in snapshot.trials)
+        desk.change(trials=trials)
+
+
+def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
+    """From a key to the painted screen: cursor, screen change, what-if of an edit."""
+    import threading
+
+    async def use(app: Any, pilot: Any, desk: Any) -> dict[str, list[float]]:
+        stop = threading.Event()
+        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread.start()
+
+        async def timed(key: str, done: Callable[[], bool] = lambda: True) -> float:
+            start = time.perf_counter()
+            await pilot.press(key)
+            while not done():
+                await asyncio.sleep(0.001)
+            return 1000 * (time.perf_counter() - start)
+
+        found: dict[str, list[float]] = {"cursor": [], "screen": [], "what-if": []}
+        try:
+            for press in range(presses):
+                found["cursor"].append(await timed("j" if press % 20 < 10 else "k"))
+            for press in range(presses // 2):
+                found["screen"].append(await timed("3" if press % 2 == 0 else "2"))
+            if app.current_mode != "workbench":
+                await pilot.press("2")
+            await pilot.press("e")
+            dialog = app.screen
+            for press in range(presses // 2):
+                key = "up" if press % 6 < 3 else "down"
+                found["what-if"].append(await timed(key, Answered(dialog)))
+        finally:
+            stop.set()
+            thread.join()
+        return found
+
+    for name, times in asyncio.run(_console(trials, use)).items():
+        ordered = sorted(times)
+        yield {
+            "case": name,
+            "trials": trials,
+            "p50_ms": round(statistics.median(ordered), 1),
+            "p95_ms": round(ordered[int(0.95 * len(ordered))], 1),
+        }
+
+
+def idle(trials: int = 100, seconds: float = 15.0) -> Iterator[dict[str, Any]]:
+    """CPU of the whole process, an epoch a second, no key pressed."""
+    import threading
+
+    async def use(app: Any, pilot: Any, desk: Any) -> float:
+        stop = threading.Event()
+        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread.start()
+        await asyncio.sleep(2)
+        start, began = time.process_time(), time.perf_counter()
+        await asyncio.sleep(seconds)
+        share = (time.process_time() - start) / (time.perf_counter() - began)
+        stop.set()
+        thread.join()
+        return share
+
+    share = asyncio.run(_console(trials, use))
+    yield {"case": "idle", "trials": trials, "cpu_share": round(share, 4)}
+
+
+def main() -> None:
+    """Run the cases that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", help="first-frame, chart, keys, idle; all by default")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000])
+    given = parser.parse_args()
+    runs: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
+        "first-frame": first_frame,
+        "chart": chart,
+        "keys": lambda: (line for trials in given.trials for line in keys(trials)),
+        "idle": idle,
+    }
+    for case in given.cases or runs:
+        for line in runs[case]():
+            if given.json:
+                print(json.dumps(line), flush=True)
+            else:
+                print("  ".join(f"{name} {value}" for name, value in line.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
