@@ -92,6 +92,7 @@ def create(
         cnn_space((1, 8, 8), 10, domains=domains)
         if not 0 <= wc < 1e6:
             raise SetupError(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
+        data = data.model_copy(update={"spec": _absolute(data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
             raise SetupError(answer.message)
@@ -115,6 +116,12 @@ def create(
     store.add_trial(search.reference_trial(session, session_space(session)))
     store.close()
     return target
+
+
+def _absolute(spec: str) -> str:
+    """`KIND:PATH` with a path that holds wherever the engine runs."""
+    kind, colon, path = spec.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else spec
 
 
 def summaries(home: Path) -> list[SessionSummary]:

@@ -55,7 +55,10 @@ class Service:
         self._space = session_space(store.refresh().session)
         session = store.refresh().session
         self._log = (store.folder / "engine.log").open("ab")
-        self._executor = LocalExecutor(session.data, session.summary.fingerprint, self._log)
+        # what suits the machine is measured once: one session's trials are trained alike
+        machines = (t.machine for t in store.refresh().trials if t.machine is not None)
+        dtype = next((machine.dtype for machine in machines), None)
+        self._executor = LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype)
         self._faults: dict[int, int] = {}
         self._asked: set[tuple[int, int]] = set()
         self._thinker = ThreadPoolExecutor(1, "advisor")

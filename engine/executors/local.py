@@ -51,7 +51,11 @@ def _command(*options: str) -> list[str]:
 class LocalExecutor:
     """Runs trials one after another in a trainer process that is started when first needed."""
 
-    def __init__(self, data: DataSource, fingerprint: str, log: IO[bytes]) -> None:
+    def __init__(
+        self, data: DataSource, fingerprint: str, log: IO[bytes], dtype: str | None = None
+    ) -> None:
+        """dtype: what the session's trials are trained in; None lets the trainer choose."""
+        self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
@@ -102,7 +106,10 @@ class LocalExecutor:
     def _start(self) -> None:
         self._generation += 1
         self._process = subprocess.Popen(
-            _command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            _command(*self._options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
         )
         threading.Thread(
             target=self._listen, args=(self._process, self._generation), daemon=True
@@ -138,6 +145,9 @@ class LocalExecutor:
                 return []
             self._process, self._running = None, None
             return [event]
+        if isinstance(event, Ready) and event.machine is not None:
+            # the next trainer, should this one die, trains alike
+            self._options = ("--dtype", event.machine.dtype)
         if isinstance(event, Ready | Refused):
             return [event]
         if (event.trial, event.attempt) != self._running:

@@ -1,0 +1,230 @@
+"""The real console in a real terminal, training for real: what a person does on the first day."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+
+import jsonschema
+import psutil
+import pytest
+
+from lcsearch.engine import search
+from lcsearch.engine.desk import Desk
+from lcsearch.sessions import exchange
+
+from .sessions_for_tests import filled_store
+from .terminal import Terminal
+from .test_service import wait_for
+
+
+@pytest.fixture
+def console(home, tmp_path):
+    """Opens consoles on the test's home; closes them, and ends their engines."""
+    opened = []
+
+    def start(*words, width=120, height=40):
+        command = shlex.join([sys.executable, "-P", "-m", "lcsearch.tui.cli", "tui", *words])
+        environment = (
+            f"LCSEARCH_HOME={shlex.quote(str(home))} LCSEARCH_IDLE_SECONDS=60 "
+            "TEXTUAL_ANIMATIONS=none"
+        )
+        script = f"cd {shlex.quote(str(tmp_path))} && {environment} {command}"
+        terminal = Terminal(script, width, height)
+        opened.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+    for lock in home.glob("sessions/*"):
+        desk = Desk(lock)
+        engine = desk.refresh().engine
+        if engine.alive and engine.pid:
+            os.kill(engine.pid, signal.SIGTERM)
+            wait_for(lambda desk=desk: not desk.refresh().engine.alive, 30, "the engine's end")
+        desk.close()
+
+
+def set_up(terminal):
+    """From the empty list of sessions to the workbench of a tiny search on digits."""
+    terminal.wait("No session yet")
+    terminal.keys("n")
+    terminal.wait("New session")
+    terminal.settle()
+    terminal.press("Tab", "digits ·")
+    terminal.press("Tab", "images for training")
+    terminal.type("300")
+    terminal.wait("take at most       300")
+    for words in ("share of them", "accuracy alone", "changes it", "of every trial"):
+        terminal.press("Tab", words)
+    terminal.type("1")
+    terminal.wait("epochs             1 ")
+    terminal.keys("Enter")
+    terminal.wait("Candidates")
+
+
+def carry_on(terminal, level):
+    """Go on to the next level with the trial that the dialog offers first."""
+    terminal.keys("]")
+    terminal.wait("Carry it forward")
+    terminal.keys("Enter")
+    terminal.wait_gone("Carry it forward")
+    terminal.wait(f"{'①②③④'[level - 1]} {search.LEVELS[level - 1].capitalize()}  0 / 12")
+    terminal.wait_gone("ranking ")
+
+
+def test_a_whole_search_by_hand(console, home, tmp_path):
+    terminal = console()
+    set_up(terminal)
+    desk = Desk(home / "sessions" / "digits")
+
+    def done(count):
+        wait_for(
+            lambda: sum(t.state == "done" for t in desk.refresh().trials) >= count,
+            120,
+            f"trial {count - 1}",
+        )
+
+    done(1)
+    terminal.wait(
+        *(f"f* {n}." for n in range(9))
+    )  # ranked anew with what the reference network taught
+    terminal.keys("a")
+    terminal.wait("Trial 1 is queued")
+    done(2)
+
+    terminal.wait_gone("ranking ")
+    terminal.keys("x")
+    terminal.wait("near copies")
+    terminal.type("too deep")
+    terminal.keys("Enter")
+    terminal.wait_gone("near copies")
+    wait_for(lambda: desk.refresh().decisions[-1].kind == "reject", what="the rejection")
+
+    carry_on(terminal, 2)
+    terminal.keys("e")
+    terminal.wait("Edit candidate")
+    terminal.wait("MACs")
+    before = desk.rank(desk.refresh(), count=1).proposals[0].config["kernel"][0]
+    terminal.keys("Down" if before > 1 else "Up")
+    terminal.settle()
+    terminal.keys("Enter")
+    terminal.wait_gone("Edit candidate")
+    done(3)
+    edited = desk.refresh().trials[2]
+    assert edited.source == "edited"
+    assert edited.config["kernel"][0] != before
+
+    carry_on(terminal, 3)
+    terminal.keys("a")
+    done(4)
+    terminal.wait_gone("ranking ")
+    carry_on(terminal, 4)
+    terminal.keys("a")
+    done(5)
+
+    terminal.keys("o")
+    terminal.wait("Export as JSON")
+    terminal.keys("Enter")
+    path = tmp_path / "digits.json"
+    wait_for(path.exists, what="the exported file")
+    terminal.wait_gone("Export as JSON")
+    terminal.keys("q")
+    terminal.wait("exit status 0")
+    assert terminal.flags() == "0 0 1"
+
+    data = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(data, exchange.schema())
+    assert [t["level"] for t in data["trials"]] == [0, 1, 2, 3, 4]
+    assert [t["source"] for t in data["trials"]] == [
+        "reference",
+        "advisor",
+        "edited",
+        "advisor",
+        "advisor",
+    ]
+    assert {t["state"] for t in data["trials"]} == {"done"}
+    kinds = [d["kind"] for d in data["decisions"]]
+    assert kinds == [
+        "accept",
+        "reject",
+        "advance",
+        "edit",
+        "advance",
+        "accept",
+        "advance",
+        "accept",
+    ]
+    assert data["decisions"][1]["reason"] == "too deep"
+    accepted = data["trials"][1]["prediction"]
+    assert accepted["ei"] == pytest.approx(accepted["exploit"] + accepted["explore"], abs=1e-12)
+    assert data["best"]["trial"] in range(5)
+
+
+def test_training_goes_on_while_the_console_is_closed(console, home):
+    terminal = console()
+    set_up(terminal)
+    desk = Desk(home / "sessions" / "digits")
+    wait_for(lambda: desk.refresh().trials[0].state in ("running", "done"), what="the reference")
+    slow = {"batch_size": 1, "channels": [8, 8, 8, 8]}
+    base = desk.refresh().trials[0].config
+    desk.submit(desk.space.completed(slow, base), None, kind="new")
+    wait_for(lambda: desk.refresh().trials[1].state == "running", what="the trial")
+    terminal.wait("engine ● 1 training")
+    terminal.keys("q")
+    terminal.wait("keep training in the background")
+    terminal.keys("b")
+    terminal.wait("exit status 0")
+    assert terminal.flags() == "0 0 1"
+    assert desk.refresh().engine.alive
+    again = console("digits")
+    again.wait("Candidates")
+    wait_for(lambda: desk.refresh().trials[1].state == "done", what="the trial's end")
+    again.wait("last: trial 1")
+
+
+def consoles_of(home):
+    """The console processes at work on this home."""
+    return [
+        p
+        for p in psutil.process_iter(["cmdline", "environ"])
+        if "lcsearch.tui.cli" in (p.info["cmdline"] or [])
+        and (p.info["environ"] or {}).get("LCSEARCH_HOME") == str(home)
+    ]
+
+
+def test_a_console_whose_terminal_is_gone_ends(console, home):
+    filled_store(home, 3).close()
+    terminal = console("demo")
+    terminal.wait("Candidates")
+    (process,) = consoles_of(home)
+    terminal.close()
+    process.wait(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(console, home, number):
+    filled_store(home, 3).close()
+    terminal = console("demo")
+    terminal.wait("Candidates")
+    (process,) = consoles_of(home)
+    process.send_signal(number)
+    terminal.wait("exit status")
+    assert terminal.flags() == "0 0 1"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])
+def test_a_small_terminal_reaches_every_action(console, home, width, height):
+    filled_store(home, 5).close()
+    terminal = console("demo", width=width, height=height)
+    terminal.wait("▸  1")
+    for key, words in [("e", "Edit"), ("x", "Reject"), ("]", "Go on"), ("w", "w_c"), ("p", "Auto")]:
+        terminal.wait_gone("ranking ")
+        terminal.keys(key)
+        terminal.wait(f"╭─ {words}")
+        terminal.keys("Escape")
+        terminal.wait_gone(f"╭─ {words}")
+    for line in terminal.screen().splitlines():
+        assert len(line) <= width
