@@ -410,7 +410,7 @@ async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
     async with console(desk) as pilot:
         await press(pilot, "j", "j", "j")
         table, key = table_of(pilot), table_of(pilot).cursor_key
-        rows = list(table._rows_shown)
+        rows = list(table.rows)
         table.show([rows[3], *rows[:3], *rows[4:]])
         await pilot.pause()
         assert table.cursor_key == key

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Button, DataTable, Static
+from textual.widgets import Button, Static
 
 from ...engine.search import objective
 from .. import format as words
@@ -108,7 +108,7 @@ class TrialDialog(Dialog[int]):
             # measured after this ranking was made
             return None
 
-    @on(DataTable.RowSelected)
+    @on(Table.Selected)
     @on(Button.Pressed, "#yes")
     def choose(self) -> None:
         """Answer with the trial under the cursor."""

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from ...engine.search import objective
 from .. import format as words
@@ -163,7 +163,7 @@ class HistoryScreen(TwoSides):
             dim=trial.state in ("cancelled", "stopped", "failed"),
         )
 
-    @on(DataTable.RowHighlighted, "#trials")
+    @on(Table.Highlighted, "#trials")
     def _moved(self) -> None:
         self._selected()
 

@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from .. import format as words
 from ..widgets.frame import Edge, SplitLine
@@ -154,7 +154,7 @@ class SessionsScreen(Screen[Any]):
             return None
         return action != "undo" or bool(self._deleted)
 
-    @on(DataTable.RowSelected, "#sessions")
+    @on(Table.Selected, "#sessions")
     def action_open(self) -> None:
         """Open the selected session."""
         summary = self._selected()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from ...engine.search import base_trial, level_trials, objective
 from .. import format as words
@@ -220,7 +220,7 @@ class WorkbenchScreen(TwoSides):
             return None
         return next((p for p in ranking.proposals if p.id == key), None)
 
-    @on(DataTable.RowHighlighted, "#candidates")
+    @on(Table.Highlighted, "#candidates")
     def _moved(self) -> None:
         self._selected()
 

@@ -1,4 +1,8 @@
-"""A table whose rows are keyed and diffed, so that the cursor stays with its row."""
+"""A table of lines under a cursor, which stays with its row when the rows change.
+
+Textual's DataTable renders every cell by itself, and all of them again whenever one changes: a
+tenth of a second on a slow machine.  Here a row is one line of text.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
 from textual.message import Message
-from textual.widgets import DataTable
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 MARKER = "▸"
 
@@ -36,169 +44,253 @@ class Row:
     dim: bool = False
 
 
-class Table(DataTable[Text], inherit_bindings=False):
+class Table(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under a cursor, which is marked with ▸ as well as with colour."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "cursor_down", "Down", show=False, id="table.down", tooltip="Next row"),
-        Binding("up,k", "cursor_up", "Up", show=False, id="table.up", tooltip="Row before"),
-        Binding("home,g", "scroll_top", "First", show=False, id="table.first", tooltip="First row"),
-        Binding("end,G", "scroll_bottom", "Last", show=False, id="table.last", tooltip="Last row"),
-        Binding("pageup", "page_up", "Page up", show=False, id="table.pageup", tooltip="Page up"),
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down", tooltip="Next row"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up", tooltip="Row before"),
+        Binding("home,g", "first", "First", show=False, id="table.first", tooltip="First row"),
+        Binding("end,G", "last", "Last", show=False, id="table.last", tooltip="Last row"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="table.pageup", tooltip="Page up"),
         Binding(
             "pagedown",
-            "page_down",
+            "page(1)",
             "Page down",
             show=False,
             id="table.pagedown",
             tooltip="Page down",
         ),
         Binding(
-            "enter",
-            "select_cursor",
-            "Select",
-            show=False,
-            id="table.select",
-            tooltip="Select the row",
+            "enter", "select", "Select", show=False, id="table.select", tooltip="Select the row"
         ),
     ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--header",
+        "table--cursor",
+        "table--dim",
+        "table--hover",
+    }
+    DEFAULT_CSS = """
+    Table {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        .table--header { color: $foreground 55%; }
+        .table--dim { color: $foreground 50%; }
+        .table--hover { background: $panel; }
+        .table--cursor {
+            background: $block-cursor-blurred-background;
+            color: $block-cursor-blurred-foreground;
+        }
+        &:focus .table--cursor {
+            background: $block-cursor-background;
+            color: $block-cursor-foreground;
+        }
+    }
+    """
+    cursor_row: reactive[int] = reactive(0, init=False)
+    hover_row: reactive[int] = reactive(-1, init=False)
+
+    class Highlighted(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, table: Table, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+        @property
+        def control(self) -> Table:
+            """The table."""
+            return self.table
+
+    class Selected(Highlighted):
+        """Enter was pressed on a row, or it was clicked twice."""
 
     class RoomChanged(Message):
         """The flexible column holds more or fewer characters."""
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
-        super().__init__(id=id, cursor_type="row", cell_padding=0, show_header=True)
-        self.layout_columns = tuple(columns)
-        self._rows_shown: list[Row] = []
-        self._laid: tuple[int, tuple[Column, ...]] | None = None
-        self._marked: str | None = None
+        super().__init__(id=id)
+        self.columns = tuple(columns)
+        self.rows: tuple[Row, ...] = ()
         self._room = 0
+
+    # -- what is shown --------------------------------------------------------------------------
 
     @property
     def cursor_key(self) -> str | None:
         """The key of the row under the cursor."""
-        if not self._rows_shown or self.cursor_row >= len(self._rows_shown):
-            return None
-        return self._rows_shown[self.cursor_row].key
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Give the flexible column its room."""
-        self._lay_out()
-
-    def set_columns(self, columns: Sequence[Column]) -> None:
-        """Show other columns."""
-        if tuple(columns) != self.layout_columns:
-            self.layout_columns = tuple(columns)
-            self._rows_shown = []
-            self._laid = None
-            self._lay_out()
+        return self.rows[self.cursor_row].key if self.cursor_row < len(self.rows) else None
 
     @property
     def room(self) -> int:
         """Characters that the flexible column holds; 0 before the first layout."""
         return self._room
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show other columns; rows made for the old ones go."""
+        if tuple(columns) != self.columns:
+            self.columns = tuple(columns)
+            self.rows = ()
+            self._measure()
+
     def show(self, rows: Sequence[Row]) -> None:
-        """Show these rows, changing no more than has changed; the cursor stays with its row."""
-        if self._laid is None:
-            self._lay_out()
-        if self._laid is None:
-            # not on screen yet: the rows are added with the columns
-            self._rows_shown = list(rows)
+        """Show these rows; the cursor stays with its row, or near where it was."""
+        if self.rows == tuple(rows):
             return
-        before = self._rows_shown
-        if [row.key for row in before] == [row.key for row in rows[: len(before)]]:
-            for old, new in zip(before, rows, strict=False):
-                if old != new:
-                    self._update(old, new)
-            for row in rows[len(before) :]:
-                self.add_row(*self._texts(row), key=row.key)
-            self._rows_shown = list(rows)
-        else:
-            self._replace(rows)
-        self._mark()
+        key, number = self.cursor_key, len(self.rows)
+        self.rows = tuple(rows)
+        if number != len(rows):
+            self.virtual_size = Size(self.size.width, len(rows) + 1)
+            if self.styles.height is not None and self.styles.height.is_auto:
+                self.refresh(layout=True)
+        at = next((i for i, row in enumerate(rows) if row.key == key), None)
+        wanted = min(self.cursor_row, max(len(rows) - 1, 0)) if at is None else at
+        if wanted == self.cursor_row:
+            self._follow()
+            if self.cursor_key is not None and self.cursor_key != key:
+                self.post_message(self.Highlighted(self, self.cursor_key))
+        self.cursor_row = wanted
+        self.refresh()
 
     def move_to(self, key: str) -> None:
         """Put the cursor on a row."""
-        for index, row in enumerate(self._rows_shown):
+        for index, row in enumerate(self.rows):
             if row.key == key:
-                self.move_cursor(row=index)
+                self.cursor_row = index
                 return
 
-    def _replace(self, rows: Sequence[Row]) -> None:
-        key, index = self.cursor_key, self.cursor_row
-        self._marked = None
-        self.clear()
-        for row in rows:
-            self.add_row(*self._texts(row), key=row.key)
-        self._rows_shown = list(rows)
-        at = next((i for i, row in enumerate(rows) if row.key == key), min(index, len(rows) - 1))
-        if rows:
-            self.move_cursor(row=max(at, 0))
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line a row, and one for the labels."""
+        return len(self.rows) + 1
 
-    def _texts(self, row: Row) -> list[Text]:
-        marker = MARKER if row.key == self._marked else " "
-        style = "dim" if row.dim else ""
-        return [Text(marker)] + [
-            _text(cell, column, style)
-            for cell, column in zip(row.cells, self.layout_columns, strict=True)
-        ]
+    # -- layout and lines -----------------------------------------------------------------------
 
-    def _update(self, old: Row, new: Row) -> None:
-        texts = self._texts(new)[1:]
-        for column, was, text in zip(self.layout_columns, old.cells, texts, strict=True):
-            if was != text.plain[column.gap :] or old.dim != new.dim:
-                self.update_cell(new.key, column.key, text)
+    def on_resize(self, event: events.Resize) -> None:
+        """Give the flexible column its room."""
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        self._measure()
+        self._follow()
 
-    def _lay_out(self) -> None:
-        width = self.size.width
-        if not width or self._laid == (width, self.layout_columns):
-            return
-        self._laid = (width, self.layout_columns)
-        rows, key = self._rows_shown, self.cursor_key
-        fixed = sum(column.width + column.gap for column in self.layout_columns)
-        flexible = sum(1 for column in self.layout_columns if not column.width)
-        # the marker's column, and room for the scrollbar
-        room = max(width - fixed - 2, 8 * flexible)
-        if self._room != room // max(flexible, 1):
-            self._room = room // max(flexible, 1)
+    def _measure(self) -> None:
+        fixed = sum(column.width + column.gap for column in self.columns)
+        # the marker, and room for the scrollbar whether it is there or not
+        whole = self.outer_size.width
+        room = max(whole - fixed - 3, 8) if whole else 0
+        if room != self._room:
+            self._room = room
             self.post_message(self.RoomChanged())
-        self._marked = None
-        self.clear(columns=True)
-        self.add_column("", width=1, key="marker")
-        for column in self.layout_columns:
-            own = column.width or room // flexible
-            self.add_column(_text(column.label, column), width=own + column.gap, key=column.key)
-        self._rows_shown = []
-        for row in rows:
-            self.add_row(*self._texts(row), key=row.key)
-        self._rows_shown = rows
-        if key is not None:
-            self.move_to(key)
-        self._mark()
+        self.refresh()
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Move the marker with the cursor."""
-        self._mark()
+    def render_line(self, y: int) -> Strip:
+        """The labels, or a row."""
+        width = self.size.width
+        index = y - 1 + self.scroll_offset.y
+        style = self.rich_style
+        marker = " "
+        if y == 0:
+            cells = tuple(column.label for column in self.columns)
+            style += self.get_component_rich_style("table--header", partial=True)
+        elif 0 <= index < len(self.rows):
+            row = self.rows[index]
+            cells = row.cells
+            if row.dim:
+                style += self.get_component_rich_style("table--dim", partial=True)
+            if index == self.cursor_row:
+                marker = MARKER
+                style += self.get_component_rich_style("table--cursor", partial=True)
+            elif index == self.hover_row:
+                style += self.get_component_rich_style("table--hover", partial=True)
+        else:
+            return Strip.blank(width, style)
+        return Strip([Segment(set_cell_size(marker + self._line(cells), width), style)], width)
 
-    def _mark(self) -> None:
+    def _line(self, cells: Sequence[str]) -> str:
+        parts = []
+        for column, cell in zip(self.columns, cells, strict=True):
+            width = column.width or self._room
+            length = cell_len(cell)
+            if length > width:
+                cell = set_cell_size(cell, max(width - 1, 0)) + "…"
+                length = width
+            space = " " * (width - length)
+            parts.append(" " * column.gap)
+            parts.append(space + cell if column.justify == "right" else cell + space)
+        return "".join(parts)
+
+    # -- the cursor -----------------------------------------------------------------------------
+
+    def validate_cursor_row(self, row: int) -> int:
+        """Within the rows."""
+        return min(max(row, 0), max(len(self.rows) - 1, 0))
+
+    def watch_cursor_row(self, before: int, row: int) -> None:
+        """Repaint two lines, keep the cursor in view, tell who listens."""
+        if not self._follow():
+            for index in (before, row):
+                self.refresh(Region(0, index + 1 - self.scroll_offset.y, self.size.width, 1))
         key = self.cursor_key
-        if key == self._marked:
-            return
-        keys = {row.key for row in self._rows_shown}
-        if self._marked in keys:
-            assert self._marked is not None
-            self.update_cell(self._marked, "marker", Text(" "))
         if key is not None:
-            self.update_cell(key, "marker", Text(MARKER))
-        self._marked = key
+            self.post_message(self.Highlighted(self, key))
 
+    def watch_hover_row(self, before: int, row: int) -> None:
+        """Repaint two lines."""
+        for index in (before, row):
+            self.refresh(Region(0, index + 1 - self.scroll_offset.y, self.size.width, 1))
 
-def _text(words: str, column: Column, style: str = "") -> Text:
-    return Text(
-        " " * column.gap + words,
-        justify=column.justify,
-        no_wrap=True,
-        overflow="ellipsis",
-        style=style,
-    )
+    def _follow(self) -> bool:
+        """Scroll until the cursor is in view; whether that moved anything."""
+        visible = self.size.height - 1
+        top = self.scroll_offset.y
+        if visible < 1:
+            return False
+        wanted = min(max(top, self.cursor_row - visible + 1), self.cursor_row)
+        if wanted == top:
+            return False
+        self.scroll_to(y=wanted, animate=False, immediate=True)
+        self.refresh()
+        return True
+
+    def action_move(self, step: int) -> None:
+        """A row on."""
+        self.cursor_row += step
+
+    def action_first(self) -> None:
+        """The first row."""
+        self.cursor_row = 0
+
+    def action_last(self) -> None:
+        """The last row."""
+        self.cursor_row = len(self.rows) - 1
+
+    def action_page(self, step: int) -> None:
+        """A page on."""
+        self.cursor_row += step * max(self.size.height - 2, 1)
+
+    def action_select(self) -> None:
+        """Tell who listens that this row it is."""
+        key = self.cursor_key
+        if key is not None:
+            self.post_message(self.Selected(self, key))
+
+    def _row_at(self, y: int) -> int:
+        return y - 1 + self.scroll_offset.y if y >= 1 else -1
+
+    def on_click(self, event: events.Click) -> None:
+        """A click moves the cursor, a second one selects."""
+        row = self._row_at(event.y)
+        if 0 <= row < len(self.rows):
+            self.cursor_row = row
+            if event.chain > 1:
+                self.action_select()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Show what a click would hit."""
+        self.hover_row = self._row_at(event.y)
+
+    def on_leave(self) -> None:
+        """Nothing would be hit."""
+        self.hover_row = -1

@@ -20,13 +20,13 @@ class WhyPanel(Static):
     """The reasons for one proposal, in words and figures."""
 
     DEFAULT_CSS = """
-    WhyPanel { padding: 0 1; height: auto; min-height: 4; }
+    WhyPanel { padding: 0 1; height: 6; }
     """
 
     def show(self, proposal: Proposal | None, ranking: Ranking | None, space: Space) -> None:
         """Explain a proposal; without one, say what is to come."""
         if proposal is None or ranking is None:
-            self.update("")
+            self.update("", layout=False)
             return
         lines: list[Content] = []
         belief = proposal.prediction
@@ -64,7 +64,8 @@ class WhyPanel(Static):
             lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
         if ranking.advice:
             lines.append(Content.styled(ranking.advice, "$foreground 60%"))
-        self.update(Content("\n").join(lines))
+        # the height is fixed: a cursor that moves lays nothing out anew
+        self.update(Content("\n").join(lines), layout=False)
 
 
 def made_of(proposal: Proposal) -> str:
