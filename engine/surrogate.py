@@ -134,6 +134,12 @@ class Process:
         return kernel
 
     @property
+    def evidence(self) -> float:
+        """Logarithm of the density of y under the fitted process, up to a constant."""
+        likelihood = self._regressor.log_marginal_likelihood(self._regressor.kernel_.theta)
+        return float(likelihood) - len(self.y) * math.log(self.scale)
+
+    @property
     def white(self) -> float:
         """The variance of the noise beyond what was known, in units of `scale` squared."""
         return float(self._regressor.kernel_.k2.noise_level)
@@ -402,6 +408,11 @@ class Surrogate:
         y, noise = self._transformed_error(errors, images)
         known = self.transform == "log" and self.images > 0
         self.error = self._process(y, noise, linear=False, spread=0.5 if known else None)
+        if self.transform == "log" and not known:
+            plain = self._process(errors, np.zeros(len(errors)), linear=False, spread=None)
+            # densities of the errors themselves: the logarithm's slope is 1 / (error - origin)
+            if plain.evidence > self.error.evidence - float(y.sum()):
+                self.transform, self.origin, self.error = "identity", 0.0, plain
         self.complexity: Process | None = None
         self.log_complexity = True
         if exact is None:
@@ -515,7 +526,8 @@ def _error_transform(errors: Array, images: Array) -> tuple[Transform, float]:
 
     The origin is a little below the smallest error, so that the logarithm spreads the good ones
     out and pulls the bad ones together, whatever their signs.  Chosen by measurement:
-    benchmarks/search.py on nb201-cifar10.
+    benchmarks/search.py on nb201-cifar10.  The surrogate keeps the plain errors if they are the
+    likelier under their own fit.
     """
     if (images > 0).any():
         return "log", 0.0

@@ -224,3 +224,15 @@ def test_hyperparameters_come_from_a_subset_of_many_observations():
     surrogate = Surrogate(LINE, on_line(x, np.sin(6 * x)), 1)
     belief = surrogate.belief(surrogate.points([{"x": 0.3333}]))
     assert belief.error.mean[0] == pytest.approx(math.sin(2.0), abs=0.01)
+
+
+def test_the_transform_follows_the_data():
+    x = np.linspace(0, 1, 20)
+    smooth = Surrogate(LINE, on_line(x, np.sin(6 * x) - 2), 1)
+    assert smooth.transform == "identity"
+    steep = Surrogate(LINE, on_line(x, np.exp(8 * x) - 5), 1)
+    assert steep.transform == "log"
+    belief = steep.belief(steep.points([{"x": 0.33}]))
+    assert belief.error.mean[0] == pytest.approx(math.exp(8 * 0.33) - 5, rel=0.1)
+    counted = Surrogate(LINE, on_line(x, 0.1 + 0.01 * np.sin(6 * x), images=500), 1)
+    assert (counted.transform, counted.origin) == ("log", 0.0)
