@@ -462,10 +462,7 @@ class Store:
     def serve(self, pid: int) -> None:
         """Say that an engine serves; what an engine before it left running goes back to wait."""
         with self._write() as (db, change):
-            db.execute(
-                "UPDATE trials SET state = 'interrupted', change = ? WHERE state = 'running'",
-                (change,),
-            )
+            _interrupt(db, change)
             db.execute(
                 "UPDATE engine SET state = 'serving', pid = ?, message = '', change = ?",
                 (pid, change),
@@ -480,6 +477,7 @@ class Store:
                 ).fetchone()
                 if waiting or _session(db).autopilot is not None:
                     return False
+            _interrupt(db, change)
             db.execute(
                 "UPDATE engine SET state = 'leaving', message = ?, change = ?", (message, change)
             )
@@ -531,6 +529,13 @@ def _connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     return db
+
+
+def _interrupt(db: sqlite3.Connection, change: int) -> None:
+    """What an engine left running goes back to wait."""
+    db.execute(
+        "UPDATE trials SET state = 'interrupted', change = ? WHERE state = 'running'", (change,)
+    )
 
 
 def _session(db: sqlite3.Connection) -> Session:
