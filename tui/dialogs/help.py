@@ -105,7 +105,8 @@ class HelpDialog(Dialog[None]):
             self.query_one("#help-keys", Static),
             self.query_one("#help-figures", Static),
         )
-        width = max(keys.content_size.width, 40)
+        # the scrollbar comes with the words
+        width = max(self.query_one(VerticalScroll).size.width - 3, 40)
         keys.update(self._keys(width))
         figures.update(_figures(width))
 

@@ -77,8 +77,8 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
-        .table--header { color: $foreground 55%; }
-        .table--dim { color: $foreground 50%; }
+        .table--header { text-style: dim; }
+        .table--dim { text-style: dim; }
         .table--hover { background: $panel; }
         .table--cursor {
             background: $block-cursor-blurred-background;

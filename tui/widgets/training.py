@@ -134,8 +134,8 @@ def _running(trial: Trial, epochs: int, now: datetime, room: int) -> Content:
             (words.spark(accuracies, min(12, max(room - 44, 5))), "$secondary"),
             f"  {words.seconds(epoch_seconds(trial))} s",
         ]
-    elif not done:
-        parts.append("  starting" if trial.started is None else "")
+    else:
+        parts.append("  starting")
     return Content.assemble(*parts)
 
 
