@@ -499,7 +499,9 @@ class _Advisor:
             configs = [self.points.configs[i] for i in best]
             around = [n for c in configs for n in self.space.neighbours(c, self.level)]
             around += [n for c in configs[:JITTERED] for n in self._jittered(c, step)]
-            fresh = self._apart(self._fresh((n for n in around if self._proposable(n)), known))
+            # looked at once only: whether it may be proposed takes longer than whether it is new
+            fresh = [entry for entry in self._fresh(around, known) if self._proposable(entry[1])]
+            fresh = self._apart(fresh)
             if fresh:
                 self._extend(fresh)
 
