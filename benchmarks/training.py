@@ -84,7 +84,7 @@ def worker(kind: str, case: str) -> None:
     laid = cnn.network(settings, shape, classes, features)
     placed = loop.place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
-    dtype = loop.choose_dtype(cnn.network(base, shape, classes), base, placed)
+    dtype = loop.choose_dtype(cnn.network(base, shape, classes), placed.device)
     images = placed.train_images.permute(0, 3, 1, 2).contiguous()
     plain = DataLoader(
         TensorDataset(images, placed.train_labels), batch_size=settings["batch_size"], shuffle=True
@@ -222,7 +222,7 @@ def steadiness(repeats: int, epochs: int) -> dict[str, Any]:
     placed = loop.place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
     laid = cnn.network(base, shape, classes)
-    dtype = loop.choose_dtype(laid, base, placed)
+    dtype = loop.choose_dtype(laid, placed.device)
     reference = loop.Reference(laid, base, placed, dtype)
     settings = config([32, 32, 64, 64], 128)
     tried = cnn.network(settings, shape, classes)

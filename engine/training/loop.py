@@ -27,8 +27,9 @@ WINDOW = 0.25
 """Seconds of training between two looks at how fast the reference network is now."""
 REFERENCE_SHARE = 0.1
 """Time given to the reference network, as a share of the time given to the trial."""
-BFLOAT16_GAIN = 1.15
-"""bfloat16 is used where it is at least this many times as fast as float32."""
+BFLOAT16_MACS = 1_000_000
+"""Multiply-accumulates of an image from which bfloat16 pays on a processor that has it: below,
+converting costs as much as it saves."""
 
 
 class Diverged(ArithmeticError):
@@ -253,20 +254,16 @@ class Reference:
         return time.perf_counter() - began
 
 
-def choose_dtype(network: Network, config: Config, data: Placed) -> torch.dtype:
-    """bfloat16 where the device has it and the reference network gains by it, else float32."""
-    kind = data.device.type
-    if kind == "cuda":
+def choose_dtype(network: Network, device: torch.device) -> torch.dtype:
+    """bfloat16 where the device has it and a network of this size gains by it, else float32.
+
+    By arithmetic, not by a stopwatch: on a busy machine a measurement takes now the one, now the
+    other, and trials of one session would not be alike.
+    """
+    if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
-    if kind != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.float32
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        timed = Reference(network, config, data, dtype)
-        timed.timed_steps(0.0)
-        seconds[dtype] = statistics.median(timed.timed_steps(0.1))
-    gain = seconds[torch.float32] / seconds[torch.bfloat16]
-    return torch.bfloat16 if gain >= BFLOAT16_GAIN else torch.float32
+    native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native and network.macs >= BFLOAT16_MACS else torch.float32
 
 
 def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:

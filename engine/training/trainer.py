@@ -185,7 +185,7 @@ class Trainer:
         if self._dtype_name == "auto":
             config = cnn.reference(summary.shape, summary.classes)
             network = cnn.network(config, summary.shape, summary.classes)
-            self._dtype = choose_dtype(network, config, self._placed)
+            self._dtype = choose_dtype(network, self._placed.device)
         else:
             self._dtype = getattr(torch, self._dtype_name)
 
