@@ -114,6 +114,7 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={**_THREADS, **os.environ},
         )
         threading.Thread(
             target=self._listen, args=(self._process, self._generation), daemon=True
