@@ -301,6 +301,13 @@ def test_own_networks_are_checked(home):
     assert "colour" in lcsearch("accept", "s", "--config", "-", given='{"colour": 1}', code=2)[1]
 
 
+def test_settings_are_shown_and_changed(home):
+    assert lcsearch("config", "path")[0].strip() == str(home / "settings.json")
+    lcsearch("config", "set", "theme", "textual-light")
+    assert json.loads(lcsearch("config", "show")[0])["theme"] == "textual-light"
+    assert "no setting" in lcsearch("config", "set", "colour", "red", code=2)[1]
+
+
 def test_doctor_finds_this_machine_sound(home):
     out, _ = lcsearch("doctor")
     assert "torch" in out

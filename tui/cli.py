@@ -624,5 +624,53 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+config = typer.Typer(help="The console's settings: theme, keys, layout.", no_args_is_help=True)
+app.add_typer(config, name="config")
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    from .settings import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        _fail(error, 2)
+
+
+@config.command(name="path")
+def config_path() -> None:
+    """Print where the settings are kept."""
+    from .settings import path
+
+    typer.echo(str(path()))
+
+
+@config.command(name="show")
+def config_show() -> None:
+    """Print the settings as JSON."""
+    from dataclasses import asdict
+
+    from .settings import load, path
+
+    with _settings():
+        _print_json(asdict(load(path())))
+
+
+@config.command(name="set")
+def config_set(
+    name: Annotated[str, typer.Argument(help="theme, layout, or keys.BINDING.")],
+    value: Annotated[
+        str, typer.Argument(help="The new value; nothing brings a key's default back.")
+    ],
+) -> None:
+    """Change a setting."""
+    from .settings import changed, load, path, save
+
+    with _settings():
+        save(path(), changed(load(path()), name, value))
+        _say(f"{name} = {value}.")
+
+
 if __name__ == "__main__":
     app()
