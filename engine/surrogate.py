@@ -73,7 +73,7 @@ def length_prior(dimensions: float) -> Prior:
 
 
 AMPLITUDE = Prior(1.0, 1.0)
-NOISE = Prior(1e-2, 2.0)
+NOISE = Prior(1e-3, 2.0)
 LINEAR = Prior(1.0, 1.5)
 
 
