@@ -45,6 +45,9 @@ FADING = 3.0
 """Trials after which a favourite region weighs as much as a factor e for each parameter outside."""
 FEASIBLE_LENGTH = 0.5
 """Length scale of the chance of failure: half a scale away in one parameter is another story."""
+NEAR_COPY = 0.15
+"""Networks closer than this in the embedding (1: one category changed) are near copies: one stands
+for all of them in a list of proposals, and rejecting one rejects them all."""
 FEASIBLE_PRIOR = 0.5
 """How many successes, right at a network, the belief that it trains at all is worth."""
 
@@ -629,7 +632,8 @@ class _Advisor:
             )
             order = [i for i in order if self.keys[i] not in ahead]
             assert self.points is not None
-            chosen = [self.points.configs[i] for i in order[: self.count - len(proposals)]]
+            order = self._spread(order, self.count - len(proposals))
+            chosen = [self.points.configs[i] for i in order]
             origin = "model"
         proposals += self.proposals(chosen, origin, wc)
         exhausted = not self.keys and not self.planned
@@ -652,6 +656,26 @@ class _Advisor:
             flat=flat and self.design <= 0,
             _advisor=self,
         )
+
+    def _spread(self, order: Sequence[int], count: int) -> list[int]:
+        """The first `count` that are no near copies of one before; those too where others lack."""
+        if count <= 1:
+            return list(order[:count])
+        from .kernel import squared_distances
+
+        assert self.points is not None
+        features = self.points.features[list(order)]
+        taken: list[int] = []
+        for place in range(len(order)):
+            if len(taken) == count:
+                break
+            apart = squared_distances(features[[place]], features[taken])
+            if not taken or apart.min() >= NEAR_COPY**2:
+                taken.append(place)
+        chosen = set(taken)
+        copies = (place for place in range(len(order)) if place not in chosen)
+        chosen.update(itertools.islice(copies, count - len(taken)))
+        return [order[place] for place in sorted(chosen)]
 
     def proposals(self, configs: Sequence[Config], origin: Origin, wc: float) -> list[Proposal]:
         """Configurations with all that is known and believed of them."""

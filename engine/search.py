@@ -24,7 +24,7 @@ from ..sessions.records import (
     now,
 )
 from ..sessions.store import Late, Plan, Snapshot, StoreError, TrialUpdate
-from .advisor import Observation, Ranking, rank
+from .advisor import NEAR_COPY, Observation, Ranking, rank
 from .cnn import LEVELS, exact_complexity, reference
 from .objective import objective as weigh
 from .space import Space
@@ -226,6 +226,7 @@ def ranking(
         session.wc if wc is None else wc,
         pending=pending(snapshot),
         excluded=excluded(snapshot),
+        radius=NEAR_COPY,
         count=count,
         seed=session.seed,
         exact=None if measure == "seconds" else exact,
