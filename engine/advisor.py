@@ -323,6 +323,7 @@ class _Advisor:
             self.embedding([o.config for o in observations]) if failures and observations else None
         )
         self.inside = self._slice_rows()
+        self.waiting_inside = [row for row, c in enumerate(pending) if self._in_slice(c)]
         self.evaluated = self.inside or list(range(len(observations)))
         """The rows that f* is looked for in: the slice's, or all where it has none."""
 
@@ -342,11 +343,10 @@ class _Advisor:
 
     def _slice_rows(self) -> list[int]:
         """The observations that lie in this level's slice."""
-        return [
-            row
-            for row, o in enumerate(self.observations)
-            if self._at_base(o.config) == self.space.resized(o.config)
-        ]
+        return [row for row, o in enumerate(self.observations) if self._in_slice(o.config)]
+
+    def _in_slice(self, config: Config) -> bool:
+        return self._at_base(config) == self.space.resized(config)
 
     def means(self, wc: float) -> tuple[Array, Array]:
         """f of the observed trials and its standard deviation: posterior, or as measured."""
@@ -365,13 +365,16 @@ class _Advisor:
         return float(mean[row]), row
 
     def _threshold(self, wc: float) -> float:
-        """What has to be beaten: f*, or what is believed of a pending network if that is less."""
+        """What has to be beaten: f*, or what is believed of a pending network if that is less.
+
+        Like f*, only networks of the level's slice count: another's cannot be reached here.
+        """
         found = self.incumbent(wc)
         assert found is not None
         if self.waiting is None:
             return found[0]
         mean, _, _ = self.waiting.objective(wc)
-        return min(found[0], float(mean.min()))
+        return min([found[0], *(float(mean[row]) for row in self.waiting_inside)])
 
     # -- candidates -----------------------------------------------------------------------------
 

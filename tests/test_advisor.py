@@ -181,6 +181,18 @@ def test_pending_networks_are_not_proposed_again_and_take_their_promise_with_the
     assert found.incumbent == pytest.approx(ranking.incumbent)
 
 
+def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking):
+    config = ranking.proposals[0].config
+    here = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[config], seed=3)
+    believed = here.evaluate([config])[0].prediction
+    assert believed.mean < here.incumbent
+    assert believed.incumbent < here.incumbent
+    other = {**config, "learning_rate": 0.0011, "batch_size": 130}
+    there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[other], seed=3)
+    assert there.evaluate([other])[0].prediction.mean < there.incumbent
+    assert all(p.prediction.incumbent == there.incumbent for p in there.proposals)
+
+
 def test_excluded_and_failed_networks_are_not_proposed(ranking):
     first, second, third = ranking.proposals[:3]
     found = rank(
