@@ -342,9 +342,17 @@ class Space:
     def completed(self, given: Mapping[str, Any], base: Config) -> Config:
         """What was given, the rest as in `base`; lists that were not given fit the new lengths.
 
-        Unknown names are kept, for `problems` to name.
+        What else is wrong with the given is kept, for `problems` to name.  Raises InvalidConfig
+        where a length is beyond what is possible: nothing can be fitted to it.
         """
-        whole = self.resized({**base, **{n: v for n, v in given.items() if n in self}})
+        lengths = [self[p.length] for p in self.parameters if p.length is not None]
+        wrong = {
+            p.name: self._outside(p.name, given[p.name], p) for p in lengths if p.name in given
+        }
+        found = [sentence for sentences in wrong.values() for sentence in sentences]
+        if found:
+            raise InvalidConfig(found)
+        whole = self.resized({**base, **{name: given[name] for name in wrong}})
         return {**whole, **given}
 
     def resized(self, config: Config) -> Config:

@@ -129,6 +129,24 @@ def test_lists_are_trimmed_and_padded_to_their_length():
     assert later["learning_rate"] == 1e-3
 
 
+@pytest.mark.parametrize("value", [[1, 2], "x", float("nan"), 1e9, -3, None, True, {}, 2.5])
+def test_a_length_that_is_not_possible_is_refused_before_anything_is_fitted_to_it(value):
+    given = {"conv_layers": value, "classifier_layers": value}
+    with pytest.raises(InvalidConfig) as raised:
+        FASHION.completed(given, FASHION.defaults())
+    assert list(raised.value.problems) == FASHION.problems({**FASHION.defaults(), **given})
+    assert len(raised.value.problems) == 2
+
+
+def test_what_was_given_is_completed_and_what_is_odd_kept_for_its_problem():
+    base = FASHION.defaults()
+    whole = FASHION.completed({"conv_layers": 2.0, "kernel": [5, 5]}, base)
+    assert FASHION.validate(whole)["channels"] == base["channels"][:2]
+    odd = {"learning_rate": [1, 2], "channels": 7, "lr_decay": None, "colour": 3}
+    words = "\n".join(FASHION.problems(FASHION.completed(odd, base)))
+    assert all(name in words for name in odd)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
