@@ -193,7 +193,8 @@ def rank(
     failures: Sequence[Config] = (),
     design: int = 0,
     initial: int = 0,
-    radius: float = 0.0,
+    rejected: Sequence[Config] = (),
+    radius: float = NEAR_COPY,
     favourite: Mapping[str, str] | None = None,
     strategy: Strategy = "gp",
 ) -> Ranking:
@@ -201,13 +202,13 @@ def rank(
 
     level: 1 the first, 0 all parameters at once.  base: the network whose other levels every
     candidate shares.  pending: waiting or running.  excluded: configurations or their keys that
-    are not to be proposed; with `radius`, nor is anything closer to such a configuration (1: one
-    parameter moved over its whole scale).  exact: complexity by arithmetic, None where it is
-    measured.  failures: configurations that failed.  design: points of the level's initial design
-    still to be proposed, of `initial`; they come first.  favourite: parameter -> domain as text, a
-    region that a person believes in; its weight fades as trials come in (Hvarfner et al. 2022).
-    strategy: `gp`, or a search without a model, whose proposals have no prediction and whose
-    incumbent is the best measured.
+    are not to be proposed.  rejected: configurations that are not to be proposed, nor anything
+    closer to one than `radius` (1: one parameter moved over its whole scale).  exact: complexity
+    by arithmetic, None where it is measured.  failures: configurations that failed.  design:
+    points of the level's initial design still to be proposed, of `initial`; they come first.
+    favourite: parameter -> domain as text, a region that a person believes in; its weight fades
+    as trials come in (Hvarfner et al. 2022).  strategy: `gp`, or a search without a model, whose
+    proposals have no prediction and whose incumbent is the best measured.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -230,6 +231,7 @@ def rank(
             failures=tuple(failures),
             design=design,
             initial=initial,
+            rejected=tuple(rejected),
             radius=radius,
             favourite=dict(favourite or {}),
             strategy=strategy,
@@ -278,6 +280,7 @@ class _Advisor:
         failures: tuple[Config, ...],
         design: int,
         initial: int,
+        rejected: tuple[Config, ...],
         radius: float,
         favourite: Mapping[str, str],
         strategy: Strategy,
@@ -298,9 +301,10 @@ class _Advisor:
         self.strategy = strategy
         self._rng = np.random.default_rng([abs(seed), len(observations)])
 
-        avoided = [entry for entry in excluded if not isinstance(entry, str)]
-        self.seen = {entry for entry in excluded if isinstance(entry, str)}
-        for config in itertools.chain(avoided, failures, pending, (o.config for o in observations)):
+        self.seen = {e if isinstance(e, str) else space.key(e) for e in excluded}
+        for config in itertools.chain(
+            rejected, failures, pending, (o.config for o in observations)
+        ):
             self.seen.add(space.key(config))
 
         self.surrogate: Surrogate | None = None
@@ -317,7 +321,7 @@ class _Advisor:
                 waiting = self.surrogate.points(pending)
                 self.waiting = self.surrogate.belief(waiting)
                 self.surrogate = self.surrogate.believing(waiting)
-        self.avoided = self.embedding(avoided) if avoided else None
+        self.rejected = self.embedding(rejected) if rejected else None
         self.failed = self.embedding(failures) if failures else None
         self.trained = (
             self.embedding([o.config for o in observations]) if failures and observations else None
@@ -402,7 +406,7 @@ class _Advisor:
             return []
         # not seeded by the number of observations: the points have to fit each other
         drawn = self._sobol(DESIGN_POINTS, [abs(self.seed), 0x5EED, self.level])
-        fresh = self._fresh(drawn, set())
+        fresh = self._apart(self._fresh(drawn, set()))
         return fresh[: self.design]
 
     def _fresh(self, configs: Iterable[Config], known: set[str]) -> list[tuple[str, Config]]:
@@ -419,7 +423,7 @@ class _Advisor:
         """The pool of candidates: a sample, neighbours of the best, and local search."""
         known: set[str] = set()
         if self.strategy != "gp":
-            self._extend(self._apart(self._streamed(wc, known)))
+            self._extend(self._streamed(wc, known))
             return
         fresh = self._fresh(self._sobol(SAMPLES, self._rng.integers(2**32, size=4)), known)
         fresh += self._fresh(self._around(wc), known)
@@ -437,11 +441,12 @@ class _Advisor:
         found: list[tuple[str, Config]] = []
         for config in itertools.islice(stream, SAMPLES):
             if self._proposable(config):
-                found += self._fresh([config], known)
+                found += self._apart(self._fresh([config], known))
             if len(found) >= self.count:
                 return found
         # the neighbourhood is used up: anything of the level that is left
-        return found or self._fresh(self._sobol(SAMPLES, self._rng.integers(2**32, size=4)), known)
+        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        return found or self._apart(self._fresh(drawn, known))
 
     def _around(self, wc: float) -> list[Config]:
         """The neighbours of the best networks, and the values of good networks of other slices."""
@@ -465,13 +470,13 @@ class _Advisor:
         return self.space.proposable is None or self.space.proposable(config)
 
     def _apart(self, fresh: list[tuple[str, Config]]) -> list[tuple[str, Config]]:
-        """Those that are not within the radius of an excluded configuration."""
-        if self.avoided is None or self.radius <= 0 or not fresh:
+        """Those that are not within the radius of a rejected configuration."""
+        if self.rejected is None or self.radius <= 0 or not fresh:
             return fresh
         from .kernel import squared_distances
 
         features = self.embedding([config for _, config in fresh])
-        near = squared_distances(features, self.avoided).min(axis=1) < self.radius**2
+        near = squared_distances(features, self.rejected).min(axis=1) < self.radius**2
         return [entry for entry, close in zip(fresh, near, strict=True) if not close]
 
     def _extend(self, fresh: list[tuple[str, Config]]) -> None:

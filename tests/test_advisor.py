@@ -209,9 +209,18 @@ def test_excluded_and_failed_networks_are_not_proposed(ranking):
     assert not {first.id, second.id, third.id} & {p.id for p in found.proposals}
 
 
-def test_the_radius_excludes_what_is_close(ranking):
+def test_excluding_a_network_leaves_its_near_copies(ranking):
     best = ranking.proposals[0]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, excluded=[best.config], radius=1.0, seed=3)
+    others = [p.id for p in ranking.proposals[1:]]
+    assert len(set(others) & {p.id for p in found.proposals}) >= 8
+
+
+@pytest.mark.parametrize("options", [{}, {"design": 6, "initial": 6}, {"strategy": "random"}])
+def test_what_is_close_to_a_rejected_network_is_not_proposed(ranking, options):
+    best = ranking.proposals[0]
+    found = rank(SPACE, TWENTY, 1, BASE, 0.1, rejected=[best.config], radius=1.0, seed=3, **options)
+    assert found.proposals
     from lcsearch.engine.kernel import Embedding
 
     embed = Embedding(SPACE)
