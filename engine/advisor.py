@@ -331,6 +331,8 @@ class _Advisor:
         self.evaluated = self.inside or list(range(len(observations)))
         """The rows that f* is looked for in: the slice's, or all where it has none."""
 
+        self.drawn = self.allowed = 0
+        """Sampled networks that can be built, and those of them that may be proposed."""
         self.planned = self._plan()
         self.keys: list[str] = []
         self.points: Points | None = None
@@ -398,7 +400,10 @@ class _Advisor:
         """Whether a decoded configuration can be built and may be proposed."""
         if self.space.broken(config):
             return False
-        return self.space.proposable is None or self.space.proposable(config)
+        allowed = self._proposable(config)
+        self.drawn += 1
+        self.allowed += allowed
+        return allowed
 
     def _plan(self) -> list[tuple[str, Config]]:
         """The next points of the level's initial design, the same until they are used up."""
@@ -818,6 +823,11 @@ class _Advisor:
     def _advice(self, exhausted: bool, remaining: float | None, noise: float | None) -> str:
         last = self.level in (0, len(self.space.levels))
         onward = "stop here" if last else "go to the next level"
+        if exhausted and self.drawn and not self.allowed:
+            return (
+                "Every network sampled for this level exceeds the cap on MACs: raise --macs-cap "
+                "or narrow channels."
+            )
         if exhausted:
             return f"Every network of this level has been tried or set aside: {onward}."
         if self.design > 0:

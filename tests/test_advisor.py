@@ -375,6 +375,16 @@ def test_the_last_networks_of_a_level_are_found_and_then_it_says_so():
     assert excluded.reweighted(1.0).exhausted
 
 
+@pytest.mark.parametrize("options", [{}, {"strategy": "random"}, {"design": 6, "initial": 6}])
+def test_a_cap_that_leaves_nothing_is_named(options):
+    tight = cnn.space((1, 28, 28), 10, macs_cap=1e-6)
+    for observations in ([], TWENTY[:3]):
+        found = rank(tight, observations, 1, BASE, 0.1, **options)
+        assert found.exhausted
+        assert "--macs-cap" in found.advice
+        assert "tried" not in found.advice
+
+
 def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise():
     line = Space(("one", "two"), (
         Parameter("x", 1, Real(0.0, 1.0), 0.5), Parameter("y", 2, Real(0.0, 1.0), 0.5),
