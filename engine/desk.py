@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationError
+
 from ..sessions import exchange
 from ..sessions import store as places
 from ..sessions.records import (
@@ -28,7 +30,7 @@ from ..sessions.records import (
     StopMode,
     now,
 )
-from ..sessions.store import Plan, Snapshot, Store, StoreError
+from ..sessions.store import Misuse, Plan, Snapshot, Store, StoreError
 from . import search
 from .cnn import session_space
 from .cnn import space as cnn_space
@@ -44,7 +46,14 @@ START_SECONDS = 20.0
 
 
 class SetupError(Exception):
-    """A session that cannot be set up as asked; the message is fit for its user."""
+    """A session that cannot be set up as asked; the message is fit for its user.
+
+    misuse: whether a value given cannot be used at all.
+    """
+
+    def __init__(self, words: str, *, misuse: bool = False) -> None:
+        super().__init__(words)
+        self.misuse = misuse
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def create(
         # any image will do to check the domains before the data are read
         cnn_space((1, 8, 8), 10, domains=domains)
         if not 0 <= wc < 1e6:
-            raise SetupError(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
+            raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
         data = data.model_copy(update={"spec": _absolute(data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
@@ -110,18 +119,28 @@ def create(
             domains=domains,
             trials_per_level=trials_per_level,
         )
-        store = Store.create(target, session)
-    except (StoreError, InvalidDomain) as error:
+        first = search.reference_trial(session, session_space(session))
+        Store.create(target, session, first).close()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise SetupError(
+            f"{name} = {fault['input']}: not usable. {fault['msg']}.", misuse=True
+        ) from error
+    except (Misuse, InvalidDomain) as error:
+        raise SetupError(str(error), misuse=True) from error
+    except StoreError as error:
         raise SetupError(str(error)) from error
-    store.add_trial(search.reference_trial(session, session_space(session)))
-    store.close()
     return target
 
 
 def _absolute(spec: str) -> str:
     """`KIND:PATH` with a path that holds wherever the engine runs."""
-    kind, colon, path = spec.partition(":")
-    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else spec
+    from .training.data import KNOWN
+
+    kind, _, path = spec.partition(":")
+    known = any(form.startswith(f"{kind}:") for form in KNOWN)
+    return f"{kind}:{Path(path).expanduser().absolute()}" if known and path else spec
 
 
 def summaries(home: Path) -> list[SessionSummary]:

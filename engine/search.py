@@ -23,8 +23,8 @@ from ..sessions.records import (
     Trial,
     now,
 )
-from ..sessions.store import Late, Plan, Snapshot, StoreError, TrialUpdate
-from .advisor import NEAR_COPY, Observation, Ranking, rank
+from ..sessions.store import Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
+from .advisor import Observation, Ranking, rank
 from .cnn import LEVELS, exact_complexity, reference
 from .objective import objective as weigh
 from .space import Space
@@ -32,6 +32,11 @@ from .space import Space
 INITIAL = {1: 6}
 INITIAL_LATER = 3
 """Trials of the initial design: of level 1, and of every later one."""
+
+_QUEUEING = ("accept", "edit", "new", "repeat")
+MOST_TRIALS = 100_000
+MOST_MINUTES = 525_600
+"""What an autopilot can be given: a year is enough."""
 
 By = Literal["person", "autopilot"]
 
@@ -78,7 +83,7 @@ def observations(snapshot: Snapshot) -> list[Observation]:
 
 
 def failures(snapshot: Snapshot) -> list[Config]:
-    """Networks that failed by themselves; a crash of the machine tells nothing about a network."""
+    """Networks that failed by themselves: the model learns where networks fail."""
     return [
         trial.config
         for trial in snapshot.trials
@@ -93,16 +98,19 @@ def pending(snapshot: Snapshot) -> list[Config]:
     return [t.config for t in snapshot.trials if t.state in ("queued", "running", "interrupted")]
 
 
-def excluded(snapshot: Snapshot) -> list[Config]:
-    """Networks that a person rejected, stopped or holds paused."""
+def rejected(snapshot: Snapshot) -> list[Config]:
+    """Networks that a person rejected; their near copies go with them."""
     undone = _undone(snapshot.decisions)
-    rejected = [
+    return [
         decision.config
         for decision in snapshot.decisions
         if decision.kind == "reject" and decision.config and decision.number not in undone
     ]
-    held = [t.config for t in snapshot.trials if t.state in ("stopped", "paused")]
-    return rejected + held
+
+
+def excluded(snapshot: Snapshot) -> list[Config]:
+    """Networks that are not proposed again: stopped, held paused, or failed for whatever reason."""
+    return [t.config for t in snapshot.trials if t.state in ("stopped", "paused", "failed")]
 
 
 def base_trial(snapshot: Snapshot, level: int | None = None) -> Trial:
@@ -132,6 +140,11 @@ def design_left(snapshot: Snapshot) -> int:
     return max(0, initial_design(session) - len(level_trials(snapshot, session.level)))
 
 
+def reached(session: Session) -> int:
+    """The highest level that was ever opened."""
+    return max([session.level, *session.bases])
+
+
 def standing(snapshot: Snapshot) -> dict[int, LevelStanding]:
     """Every level: its trials, its budget, and whether it is done, current or ahead."""
     current = snapshot.session.level
@@ -141,7 +154,11 @@ def standing(snapshot: Snapshot) -> dict[int, LevelStanding]:
             name=name,
             trials=sum(t.state == "done" for t in level_trials(snapshot, level)),
             limit=snapshot.session.trials_per_level,
-            state="current" if level == current else "done" if level < current else "ahead",
+            state="current"
+            if level == current
+            else "done"
+            if level < reached(snapshot.session)
+            else "ahead",
             base=snapshot.session.bases.get(level, 0 if level == 1 else None),
         )
         for level, name in enumerate(LEVELS, start=1)
@@ -184,22 +201,25 @@ def _undone(decisions: Sequence[Decision]) -> set[int]:
 def undoable(snapshot: Snapshot) -> Decision | None:
     """The last decision that can still be undone."""
     undone = _undone(snapshot.decisions)
-    for decision in reversed(snapshot.decisions):
-        if decision.number in undone or decision.kind in ("undo", "stop", "resume", "takeover"):
-            continue
-        return decision if _can_undo(snapshot, decision) else None
+    standing_still = [d for d in snapshot.decisions if d.number not in undone]
+    moved = False
+    for place in range(len(standing_still) - 1, -1, -1):
+        decision, later = standing_still[place], standing_still[place + 1 :]
+        if not moved and decision.kind in ("advance", "reopen"):
+            moved = True  # levels are gone back through one by one
+            if not any(d.kind in _QUEUEING for d in later):
+                return decision
+        elif _can_undo(snapshot, decision):
+            return decision
     return None
 
 
 def _can_undo(snapshot: Snapshot, decision: Decision) -> bool:
-    if decision.kind in ("accept", "edit", "new", "repeat"):
+    if decision.kind in _QUEUEING:
         assert decision.trial is not None
         return snapshot.trials[decision.trial].state == "queued"
     if decision.kind == "autopilot":
         return snapshot.session.autopilot is not None
-    if decision.kind in ("advance", "reopen"):
-        later = (d for d in snapshot.decisions if d.number > decision.number)
-        return not any(d.kind in ("accept", "edit", "new", "repeat") for d in later)
     return decision.kind in ("reject", "wc")
 
 
@@ -226,7 +246,7 @@ def ranking(
         session.wc if wc is None else wc,
         pending=pending(snapshot),
         excluded=excluded(snapshot),
-        radius=NEAR_COPY,
+        rejected=rejected(snapshot),
         count=count,
         seed=session.seed,
         exact=None if measure == "seconds" else exact,
@@ -286,7 +306,6 @@ def _draft(
 ) -> Trial:
     params, macs = _known(space, config)
     key = space.key(config)
-    repeats = sum(t.key == key for t in snapshot.trials) if repeat_of is not None else 0
     return Trial(
         number=0,
         level=snapshot.session.level if level is None else level,
@@ -294,13 +313,17 @@ def _draft(
         key=key,
         source=source,
         repeat_of=repeat_of,
-        # the same network in the same session is trained alike; a repeat has another seed
-        seed=snapshot.session.seed * 1000 + repeats,
+        # the same network in the same session is trained alike; the store counts repeats on
+        seed=_first_seed(snapshot.session),
         prediction=prediction,
         created=now(),
         params=params,
         macs=macs,
     )
+
+
+def _first_seed(session: Session) -> int:
+    return session.seed * 1000
 
 
 def reference_trial(session: Session, space: Space) -> Trial:
@@ -313,7 +336,7 @@ def reference_trial(session: Session, space: Space) -> Trial:
         config=config,
         key=space.key(config),
         source="reference",
-        seed=session.seed * 1000,
+        seed=_first_seed(session),
         created=now(),
         params=params,
         macs=macs,
@@ -436,7 +459,7 @@ def resume(snapshot: Snapshot, number: int) -> Plan:
 def set_wc(snapshot: Snapshot, wc: float) -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
     if not 0 <= wc < 1e6:
-        raise StoreError(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
+        raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
     return Plan(
         decision=_decide(snapshot, "wc", detail={"from": snapshot.session.wc, "to": wc}),
         session={"wc": float(wc)},
@@ -470,10 +493,10 @@ def advance(snapshot: Snapshot, number: int | None = None, *, by: By = "person")
 
 def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
     """Search an earlier level again, from the network of a trial (the best one if None)."""
-    current = snapshot.session.level
-    if not 1 <= level <= current:
+    highest = reached(snapshot.session)
+    if not 1 <= level <= highest:
         raise StoreError(
-            f"level {level}: not reached yet, or none. Levels 1 to {current} can be opened again."
+            f"level {level}: not reached yet, or none. Levels 1 to {highest} can be opened again."
         )
     return _move(snapshot, "reopen", level, number, "person")
 
@@ -497,6 +520,7 @@ def _move(
         ),
         session=changes,
         expect=expect,
+        last=len(snapshot.decisions),
     )
 
 
@@ -508,10 +532,10 @@ def autopilot(
     levels: Literal["this", "all"] = "this",
 ) -> Plan:
     """Let the engine accept the best candidate by itself, for so many trials or minutes."""
-    if trials is not None and trials < 0:
-        raise StoreError(f"trials = {trials}: not usable. Use 0 or more.")
-    if minutes is not None and minutes <= 0:
-        raise StoreError(f"minutes = {minutes}: not usable. Use more than 0.")
+    if trials is not None and not 0 <= trials <= MOST_TRIALS:
+        raise Misuse(f"trials = {trials}: not usable. Use 0 to {MOST_TRIALS:,}.")
+    if minutes is not None and not 0 < minutes <= MOST_MINUTES:
+        raise Misuse(f"minutes = {minutes}: not usable. Use more than 0, at most {MOST_MINUTES:,}.")
     if trials is None and (minutes is None or levels == "all"):
         trials = snapshot.session.trials_per_level
     pilot = Autopilot(
@@ -545,7 +569,7 @@ def undo(snapshot: Snapshot) -> Plan:
         )
     updates: tuple[TrialUpdate, ...] = ()
     session: dict[str, Any] = {}
-    if decision.kind in ("accept", "edit", "new", "repeat"):
+    if decision.kind in _QUEUEING:
         assert decision.trial is not None
         fields = {"state": "cancelled", "ended": now()}
         updates = (TrialUpdate(decision.trial, frozenset({"queued"}), fields),)
@@ -566,7 +590,7 @@ def undo(snapshot: Snapshot) -> Plan:
         ),
         updates=updates,
         session={**_wheel("person"), **session},
-        expect={"level": snapshot.session.level},
+        last=len(snapshot.decisions),
     )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from ..sessions.records import Failure, Trial, now
+from ..sessions.records import OPEN_STATES, Failure, Trial, now
 from ..sessions.store import Late, Snapshot, Store, StoreError
 from . import search
 from .cnn import LEVELS, exact_complexity, session_space
@@ -69,6 +69,7 @@ class Service:
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
         self.store.serve(os.getpid())
+        self._prune()
         log.info("engine %d serves", os.getpid())
         try:
             while not self.leaving:
@@ -129,6 +130,7 @@ class Service:
         checkpoints.mkdir(mode=0o700, exist_ok=True)
         session = snapshot.session
         self._trim_log()
+        self._prune()
         self._executor.train(
             Train(
                 trial=trial.number,
@@ -149,7 +151,7 @@ class Service:
         if step == "wait":
             return
         if step == "finish":
-            self.store.set_session(autopilot=None)
+            self._hand_back(snapshot)
             return
         if self._thought is None:
             self._thought = snapshot, self._thinker.submit(search.ranking, snapshot, self._space)
@@ -163,6 +165,18 @@ class Service:
         try:
             self._act(step, snapshot, future.result())
         except Late as late:  # a person decided in the same moment, and takes the wheel
+            log.info("autopilot: %s", late)
+        except StoreError as error:  # there is nothing that it could do
+            self._hand_back(snapshot, str(error))
+
+    def _hand_back(self, snapshot: Snapshot, reason: str = "") -> None:
+        """Switch the autopilot off, unless somebody has set it anew."""
+        if reason:
+            log.info("autopilot off: %s", reason)
+            self.store.say(f"autopilot off: {reason}")
+        try:
+            self.store.set_session({"autopilot": snapshot.session.autopilot}, autopilot=None)
+        except Late as late:
             log.info("autopilot: %s", late)
 
     def _act(self, step: str, snapshot: Snapshot, ranking: Ranking) -> None:
@@ -178,8 +192,7 @@ class Service:
         if pilot.levels == "all" and not last:
             self.store.apply(search.advance(snapshot, ranking.incumbent_number, by="autopilot"))
         else:
-            log.info("autopilot: level %d has nothing left to propose", snapshot.session.level)
-            self.store.set_session(autopilot=None)
+            self._hand_back(snapshot, ranking.advice if ranking.exhausted else "")
 
     # -- what the trainer said --------------------------------------------------------------------
 
@@ -226,27 +239,33 @@ class Service:
     def _end(self, number: int, **fields: object) -> None:
         self.store.update_trial(number, {"running"}, ended=now(), **fields)
         if fields["state"] != "paused":
-            for file in (self.store.folder / "checkpoints").glob(f"trial-{number}.*"):
-                file.unlink()
+            self._forget(number)
 
     def _trainer_gone(self, event: Gone) -> None:
         running = [t for t in self.store.refresh().trials if t.state == "running"]
         log.warning("the trainer is gone: %s", event.reason)
         for trial in running:
             faults = self._faults[trial.number] = self._faults.get(trial.number, 0) + 1
-            if trial.stop_request in ("now", "epoch"):
-                self._end(trial.number, state="stopped", stop_request=None)
-            elif faults < FAULTS:
-                self.store.update_trial(trial.number, {"running"}, state="interrupted")
+            if trial.stop_request is not None or faults < FAULTS:
+                self.store.put_back(trial.number)
             else:
-                kind = "memory" if "memory" in event.reason else "crash"
                 failure = Failure(
-                    kind=kind,
+                    kind=event.kind,
                     message=f"trial {trial.number}: the trainer died {faults} times without a new "
                     f"epoch; at last {event.reason}. See `lcsearch logs`; a smaller network or "
                     "batch_size needs less memory.",
                 )
                 self._end(trial.number, state="failed", failure=failure)
+
+    def _prune(self) -> None:
+        """Take away the checkpoints of trials that have ended since."""
+        for trial in self.store.refresh().trials:
+            if trial.state not in OPEN_STATES:
+                self._forget(trial.number)
+
+    def _forget(self, number: int) -> None:
+        for file in (self.store.folder / "checkpoints").glob(f"trial-{number}.*"):
+            file.unlink(missing_ok=True)
 
     def _trim_log(self) -> None:
         # the trainer appends to the same file, so it is emptied in place, never renamed

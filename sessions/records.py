@@ -34,6 +34,8 @@ DecisionKind = Literal[
     "undo",
 ]
 
+LARGEST_SEED = 2**31 - 1
+"""Of a session: every trial's own seed must fit into 64 bits."""
 OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interrupted"})
 """States of a trial that has not ended."""
 
@@ -61,7 +63,7 @@ class DataSource(Record):
     spec: str
     train_size: Annotated[int, Field(ge=2)] | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     download: bool = False
 
 
@@ -218,12 +220,12 @@ class Session(Record):
     summary: DataSummary
     wc: Annotated[float, Field(ge=0, alias="w_c")] = 0.1
     measure: Measure = "seconds"
-    epochs: Annotated[int, Field(ge=1)] = 10
-    seed: int = 0
-    features: Annotated[int, Field(ge=1)] = 4
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+    features: Annotated[int, Field(ge=1, le=1024)] = 4
     macs_cap: Annotated[float, Field(gt=0)] = 8.0
     domains: dict[str, str] = Field(default_factory=dict)
     level: Annotated[int, Field(ge=1)] = 1
     bases: dict[int, int] = Field(default_factory=dict)
-    trials_per_level: Annotated[int, Field(ge=1)] = 12
+    trials_per_level: Annotated[int, Field(ge=1, le=100_000)] = 12
     autopilot: Autopilot | None = None

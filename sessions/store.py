@@ -7,11 +7,13 @@ late is refused with `Late`.  Rows carry the number of the change that wrote the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,7 @@ import filelock
 import platformdirs
 from pydantic import ValidationError
 
-from .records import Decision, Epoch, Session, Trial
+from .records import Decision, Epoch, Session, Trial, now
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x6C635345
@@ -68,6 +70,10 @@ class StoreError(Exception):
     """A session that cannot be used as asked; the message is fit for its user."""
 
 
+class Misuse(StoreError):
+    """A value that cannot be used, whatever the session holds."""
+
+
 class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
 
@@ -108,7 +114,8 @@ class Plan:
     """What one decision writes and what it assumes; numbers of new rows are given on writing.
 
     unique: refuse if a trial with this key is open or done.  expect: values that fields of the
-    session must still have.
+    session must still have.  last: number of the last decision that was seen, where any later one
+    would change what this one means.
     """
 
     decision: Decision
@@ -117,6 +124,7 @@ class Plan:
     session: Mapping[str, Any] = field(default_factory=dict)
     expect: Mapping[str, Any] = field(default_factory=dict)
     unique: str | None = None
+    last: int | None = None
 
 
 # -- where sessions are ---------------------------------------------------------------------------
@@ -133,13 +141,17 @@ def names(root: Path) -> list[str]:
     folder_of_all = root / "sessions"
     if not folder_of_all.is_dir():
         return []
-    return sorted(p.name for p in folder_of_all.iterdir() if (p / "session.db").is_file())
+    return sorted(
+        p.name
+        for p in folder_of_all.iterdir()
+        if not p.name.startswith(".") and (p / "session.db").is_file()
+    )
 
 
 def check_name(name: str) -> str:
     """The name itself, or StoreError: it becomes a folder and must not lead out of the home."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) or ".." in name:
-        raise StoreError(
+        raise Misuse(
             f"session name {name!r}: not usable. Use 1 to 64 letters, digits, dots, dashes or "
             "underscores, a letter or digit first."
         )
@@ -210,6 +222,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open the session in folder `path`.  Raises StoreError if it is none or is damaged."""
         self.folder = path
+        _refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
         file = path / "session.db"
@@ -225,36 +238,28 @@ class Store:
         self._said: tuple[str, int | None] | None = None
 
     @classmethod
-    def create(cls, path: Path, session: Session) -> Store:
-        """Make a new session in folder `path`.  Raises StoreError if there is one."""
+    def create(cls, path: Path, session: Session, first: Trial) -> Store:
+        """Make a new session in folder `path`, with its first trial, whole or not at all.
+
+        Raises StoreError if there is one, or where it cannot be written.
+        """
         check_name(path.name)
-        network = network_file_system(path.parent if path.parent.exists() else Path.home())
-        if network:
+        _refuse_network(path)
+        if path.exists():
             raise StoreError(
-                f"{path}: on a network file system ({network}), where SQLite's locks cannot be "
-                "trusted. Set LCSEARCH_HOME to a local folder."
+                f"session {path.name!r}: exists already. Choose another name, or delete it first."
+                if (path / "session.db").is_file()
+                else f"{path}: a folder without a session is in the way. Remove it."
             )
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.mkdir(mode=0o700)
-        except FileExistsError as error:
-            raise StoreError(
-                f"session {path.name!r}: exists already. Choose another name, or delete it first."
-            ) from error
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be made ({error.strerror}).") from error
-        file = path / "session.db"
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        db = _connect(file, read_only=False)
-        db.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
-            f"PRAGMA user_version = {SCHEMA_VERSION};"
-            "INSERT INTO clock VALUES (1, 1); INSERT INTO engine VALUES (1, 'none', NULL, '', 1);"
-            "COMMIT;"
-        )
-        with db:
-            db.execute("INSERT INTO session VALUES (1, ?, 1)", (session.model_dump_json(),))
-        db.close()
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as place:
+                draft = Path(place) / path.name
+                draft.mkdir(mode=0o700)
+                _write_first(draft / "session.db", session, first)
+                draft.rename(path)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{path}: cannot be made ({error}).") from error
         return cls(path)
 
     def close(self) -> None:
@@ -357,14 +362,17 @@ class Store:
 
     def engine_alive(self) -> bool:
         """Whether an engine holds the lock; nothing else tells."""
-        if self.read_only or not self.folder.is_dir():
-            return False
-        lock = self.engine_lock()
+        # a shared lock: many may look at once, and none takes another for an engine
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
+            handle = os.open(self.folder / "engine.lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        lock.release()
+        finally:
+            os.close(handle)
         return False
 
     # -- writing --------------------------------------------------------------------------------
@@ -395,13 +403,8 @@ class Store:
         Raises Late if what it assumes holds no more, StoreError if it cannot be written.
         """
         with self._write() as (db, change):
-            session = _session(db)
-            for name, value in plan.expect.items():
-                if getattr(session, name) != value:
-                    raise Late(
-                        f"{name} of the session has changed meanwhile: it is "
-                        f"{getattr(session, name)}. Look again, then decide."
-                    )
+            session = _expected(db, plan.expect)
+            count = db.execute("SELECT coalesce(max(number), 0) + 1 FROM decisions").fetchone()[0]
             if plan.unique is not None:
                 same = db.execute(
                     "SELECT number, state FROM trials WHERE key = ? AND state NOT IN"
@@ -415,28 +418,29 @@ class Store:
                     )
             for update in plan.updates:
                 self._update(db, change, update)
+            if plan.last is not None and count != plan.last + 1:
+                raise Late("something else was decided meanwhile. Look again, then decide.")
             number = plan.decision.trial
             if plan.trial is not None:
                 number = db.execute("SELECT coalesce(max(number), -1) + 1 FROM trials").fetchone()[
                     0
                 ]
-                _insert(db, change, plan.trial.model_copy(update={"number": number}))
+                again = 0
+                if plan.trial.repeat_of is not None:
+                    # counted here, so that two repeats at once have a seed each
+                    again = db.execute(
+                        "SELECT count(*) FROM trials WHERE key = ?", (plan.trial.key,)
+                    ).fetchone()[0]
+                numbered = {"number": number, "seed": plan.trial.seed + again}
+                _insert(db, change, plan.trial.model_copy(update=numbered))
             if plan.session:
                 _store_session(db, change, session.model_copy(update=dict(plan.session)))
-            count = db.execute("SELECT coalesce(max(number), 0) + 1 FROM decisions").fetchone()[0]
             decision = plan.decision.model_copy(update={"number": count, "trial": number})
             db.execute(
                 "INSERT INTO decisions VALUES (?, ?, ?)",
                 (count, decision.model_dump_json(), change),
             )
             return decision
-
-    def add_trial(self, trial: Trial) -> None:
-        """Put a trial into the file as it is (the reference network of a new session)."""
-        with self._write() as (db, change):
-            _insert(db, change, trial)
-            for epoch in trial.epochs:
-                _insert_epoch(db, change, trial.number, epoch)
 
     def update_trial(self, number: int, states: set[str], **fields: Any) -> None:
         """Set fields of a trial that is in one of `states`.  Raises Late if it is not."""
@@ -454,10 +458,20 @@ class Store:
                 _insert_epoch(db, change, number, epoch)
             return row is not None
 
-    def set_session(self, **fields: Any) -> None:
-        """Set fields of the session."""
+    def set_session(self, expect: Mapping[str, Any], **fields: Any) -> None:
+        """Set fields of the session.  Raises Late unless it still has the values expected."""
         with self._write() as (db, change):
-            _store_session(db, change, _session(db).model_copy(update=fields))
+            _store_session(db, change, _expected(db, expect).model_copy(update=fields))
+
+    def say(self, message: str) -> None:
+        """Let the engine say something to whoever looks."""
+        with self._write() as (db, change):
+            db.execute("UPDATE engine SET message = ?, change = ?", (message, change))
+
+    def put_back(self, number: int) -> None:
+        """Let a trial whose trainer is gone wait, or end as it was asked to."""
+        with self._write() as (db, change):
+            _interrupt(db, change, number)
 
     def serve(self, pid: int) -> None:
         """Say that an engine serves; what an engine before it left running goes back to wait."""
@@ -531,11 +545,57 @@ def _connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
     return db
 
 
-def _interrupt(db: sqlite3.Connection, change: int) -> None:
-    """What an engine left running goes back to wait."""
+def _interrupt(db: sqlite3.Connection, change: int, number: int | None = None) -> None:
+    """What ran goes back to wait, or ends as somebody had asked: nobody is left to do it later."""
     db.execute(
-        "UPDATE trials SET state = 'interrupted', change = ? WHERE state = 'running'", (change,)
+        "UPDATE trials SET"
+        " state = CASE stop_request WHEN 'pause' THEN 'paused' WHEN 'epoch' THEN 'stopped'"
+        " WHEN 'now' THEN 'stopped' ELSE 'interrupted' END,"
+        " ended = CASE WHEN stop_request IS NULL THEN NULL ELSE ? END,"
+        " stop_request = NULL, change = ?"
+        " WHERE state = 'running' AND (? IS NULL OR number = ?)",
+        (now().isoformat(), change, number, number),
     )
+
+
+def _expected(db: sqlite3.Connection, expect: Mapping[str, Any]) -> Session:
+    """The session, if its fields have these values still.  Raises Late."""
+    session = _session(db)
+    for name, value in expect.items():
+        if getattr(session, name) != value:
+            raise Late(
+                f"{name} of the session has changed meanwhile: it is {getattr(session, name)}. "
+                "Look again, then decide."
+            )
+    return session
+
+
+def _refuse_network(path: Path) -> None:
+    kind = network_file_system(path)
+    if kind:
+        raise StoreError(
+            f"{path}: on a network file system ({kind}), where SQLite's locks cannot be trusted. "
+            "Set LCSEARCH_HOME to a local folder."
+        )
+
+
+def _write_first(file: Path, session: Session, first: Trial) -> None:
+    """A new file with a session and its first trial, in one transaction."""
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    db = _connect(file, read_only=False)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("INSERT INTO clock VALUES (1, 1)")
+        db.execute("INSERT INTO engine VALUES (1, 'none', NULL, '', 1)")
+        db.execute("INSERT INTO session VALUES (1, ?, 1)", (session.model_dump_json(),))
+        _insert(db, 1, first)
+        db.execute("COMMIT")
+    finally:
+        db.close()
 
 
 def _session(db: sqlite3.Connection) -> Session:

@@ -32,9 +32,8 @@ def make_session(name: str = "demo", **fields) -> Session:
 def make_store(home: Path, name: str = "demo", **fields) -> Store:
     """A session in its file, its reference network queued."""
     session = make_session(name, **fields)
-    store = Store.create(home / "sessions" / name, session)
-    store.add_trial(search.reference_trial(session, session_space(session)))
-    return store
+    first = search.reference_trial(session, session_space(session))
+    return Store.create(home / "sessions" / name, session, first)
 
 
 def finish(store: Store, number: int, error: float = 0.1, ratio: float = 1.0) -> None:

@@ -74,11 +74,11 @@ def test_undo_takes_back_one_decision_after_another(store, space):
     first = store.apply(search.accept(store.refresh(), space, config, None))
     store.apply(search.reject(store.refresh(), other, None, "ugly"))
     store.apply(search.set_wc(store.refresh(), 2.0))
-    assert search.excluded(store.refresh()) == [other]
+    assert search.rejected(store.refresh()) == [other]
     store.apply(search.undo(store.refresh()))
     assert store.refresh().session.wc == 0.1
     store.apply(search.undo(store.refresh()))
-    assert search.excluded(store.refresh()) == []
+    assert search.rejected(store.refresh()) == []
     store.apply(search.undo(store.refresh()))
     assert store.refresh().trials[first.trial].state == "cancelled"
     with pytest.raises(StoreError, match="Nothing to undo"):
@@ -222,3 +222,60 @@ def test_failures_teach_only_where_the_network_is_to_blame(store, space):
     assert search.failures(snapshot) == [config]
     assert snapshot.trials[number].failure == failure
     assert number not in [o.number for o in search.observations(snapshot)]
+
+
+def test_undo_reaches_past_what_cannot_be_undone(store, space):
+    store.apply(search.reject(store.refresh(), another(store, space, 1), None))
+    number = store.apply(
+        search.accept(store.refresh(), space, another(store, space, 2), None)
+    ).trial
+    store.update_trial(number, {"queued"}, state="running", attempt=1)
+    assert search.undoable(store.refresh()).kind == "reject"
+    store.apply(search.undo(store.refresh()))
+    assert search.rejected(store.refresh()) == []
+
+
+def test_a_level_with_trials_is_not_undone_but_an_empty_one_is(store, space):
+    store.apply(search.advance(store.refresh(), 1))
+    number = store.apply(search.accept(store.refresh(), space, another(store, space), None)).trial
+    finish(store, number)
+    assert search.undoable(store.refresh()) is None
+    store.apply(search.advance(store.refresh(), 1))
+    assert search.undoable(store.refresh()).kind == "advance"
+    store.apply(search.undo(store.refresh()))
+    assert store.refresh().session.level == 2
+
+
+def test_levels_once_reached_stay_reachable(store):
+    for number in (1, 2):
+        store.apply(search.advance(store.refresh(), number))
+    store.apply(search.reopen(store.refresh(), 1, 1))
+    assert [s.state for s in search.standing(store.refresh()).values()] == [
+        "current",
+        "done",
+        "ahead",
+        "ahead",
+    ]
+    store.apply(search.reopen(store.refresh(), 3, 1))
+    assert store.refresh().session.level == 3
+
+
+def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_back(store, space):
+    found = search.ranking(store.refresh(), space, count=40)
+    chosen = next(p for p in found.proposals if p.origin == "model")
+    near = [c for c in space.neighbours(chosen.config, 1) if space.proposable(c)]
+    store.apply(search.reject(store.refresh(), chosen.config, chosen.prediction))
+    after = search.ranking(store.refresh(), space, count=40)
+    assert chosen.id not in {p.id for p in after.proposals}
+    keys = set(after._advisor.keys)
+    copies = {space.key(c) for c in near} & set(found._advisor.keys)
+    assert copies - keys
+    store.apply(search.undo(store.refresh()))
+    again = search.ranking(store.refresh(), space, count=40)
+    assert [p.id for p in again.proposals] == [p.id for p in found.proposals]
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan"), 1e12])
+def test_minutes_that_are_none_are_refused(store, minutes):
+    with pytest.raises(StoreError, match="minutes"):
+        search.autopilot(store.refresh(), minutes=minutes)

@@ -256,16 +256,19 @@ def test_the_commands_do_a_whole_search(home):
     ("words", "code", "message"),
     [
         (["show", "nothing"], 1, "not found"),
-        (["show", "../up"], 1, "not usable"),
-        (["new", "a/b"], 1, "not usable"),
+        (["show", "../up"], 2, "not usable"),
+        (["new", "a/b"], 2, "not usable"),
         (["new", "s", "--data", "dogs"], 1, "dogs"),
         (["new", "s", "--data", "idx:/nowhere"], 1, "/nowhere"),
-        (["new", "s", "--set", "conv_layers=6..2"], 1, "reversed"),
+        (["new", "s", "--set", "conv_layers=6..2"], 2, "reversed"),
         (["new", "s", "--set", "conv_layers"], 2, "PARAM=DOMAIN"),
         (["new", "s", "--wc", "-1"], 2, "--wc"),
         (["new", "s", "--val-fraction", "2"], 2, "--val-fraction"),
         (["new", "s", "--measure", "joules"], 2, "joules"),
         (["new", "s", "--features", "wide"], 2, "--features"),
+        (["new", "s", "--features", "²"], 2, "--features"),
+        (["new", "s", "--seed", "99999999999999999999"], 2, "--seed"),
+        (["new", "s", "--data", "foo:bar"], 1, "'foo:bar'"),
         (["new", "s", "--preset", "poster"], 2, "CIFAR-10"),
         (["tui"], 2, "needs a terminal"),
         (["accept", "nothing", "--rank", "1", "--id", "x"], 2, "one of"),
@@ -305,6 +308,7 @@ def test_settings_are_shown_and_changed(home):
     assert lcsearch("config", "path")[0].strip() == str(home / "settings.json")
     lcsearch("config", "set", "theme", "textual-light")
     assert json.loads(lcsearch("config", "show")[0])["theme"] == "textual-light"
+    assert "not known" in lcsearch("config", "set", "theme", "nope", code=2)[1]
     assert "no setting" in lcsearch("config", "set", "colour", "red", code=2)[1]
 
 

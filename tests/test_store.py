@@ -157,7 +157,7 @@ def test_unknown_existing_and_deleted_sessions(home):
         places.folder(home, "nothing")
     store = make_store(home)
     with pytest.raises(StoreError, match="exists already"):
-        Store.create(store.folder, make_session())
+        Store.create(store.folder, make_session(), store.refresh().trials[0])
     store.close()
     place = places.delete(home, "demo")
     assert places.names(home) == []
@@ -210,3 +210,73 @@ def test_a_read_only_folder_opens_to_read(home):
             reader.apply(search.set_wc(reader.refresh(), 1.0))
     finally:
         store.folder.chmod(0o700)
+
+
+def test_what_somebody_asked_of_a_running_trial_outlives_its_engine(home):
+    for request, state in [("now", "stopped"), ("epoch", "stopped"), ("pause", "paused")]:
+        store = make_store(home, f"asked-{request}")
+        store.update_trial(0, {"queued"}, state="running", attempt=1, stop_request=request)
+        store.serve(1)
+        assert store.refresh().trials[0].state == state
+        assert store.refresh().trials[0].stop_request is None
+
+
+def test_many_who_look_take_each_other_for_no_engine(home):
+    store = make_store(home)
+    store.engine_lock().acquire()
+    store.engine_lock().release(force=True)
+    (store.folder / "engine.lock").touch()
+    wrong = []
+
+    def look():
+        mine = Store(store.folder)
+        wrong.extend(True for _ in range(500) if mine.engine_alive())
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_session_is_made_whole_or_not_at_all(home, monkeypatch):
+    store = make_store(home)
+    first, session = store.refresh().trials[0], make_session("other")
+    monkeypatch.setattr(places, "_insert", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(StoreError, match="disk full"):
+        Store.create(home / "sessions" / "other", session, first)
+    assert [p.name for p in (home / "sessions").iterdir()] == ["demo"]
+    monkeypatch.undo()
+    Store.create(home / "sessions" / "other", session, first).close()
+    assert places.names(home) == ["demo", "other"]
+
+
+def test_two_repeats_at_once_have_a_seed_each(home):
+    store = filled_store(home, 1)
+    seen = store.refresh()
+    space = session_space(seen.session)
+    for _ in range(2):
+        store.apply(search.repeat(seen, space, 1))
+    seeds = [t.seed for t in store.refresh().trials[1:]]
+    assert len(set(seeds)) == 3
+
+
+def test_the_autopilot_is_switched_off_only_if_nobody_set_it_anew(home):
+    store = filled_store(home, 1)
+    store.apply(search.autopilot(store.refresh(), trials=1))
+    old = store.refresh().session.autopilot
+    store.apply(search.autopilot(store.refresh(), trials=5))
+    with pytest.raises(Late):
+        store.set_session({"autopilot": old}, autopilot=None)
+    assert store.refresh().session.autopilot.trials == 5
+
+
+def test_an_undo_planned_before_another_decision_is_refused(home):
+    store = filled_store(home, 1)
+    store.apply(search.set_wc(store.refresh(), 0.5))
+    stale = search.undo(store.refresh())
+    store.apply(search.set_wc(store.refresh(), 0.9))
+    with pytest.raises(Late, match="something else was decided"):
+        store.apply(stale)
+    assert store.refresh().session.wc == 0.9

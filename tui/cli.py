@@ -77,14 +77,14 @@ def _words() -> Iterator[None]:
     """Turn what a user can cause into one message and exit code 1 (2 for a wrong value)."""
     from ..engine.desk import SetupError
     from ..engine.space import InvalidConfig
-    from ..sessions.store import StoreError
+    from ..sessions.store import Misuse, StoreError
 
     try:
         yield
     except InvalidConfig as error:
         _fail(error, 2)
     except (StoreError, SetupError) as error:
-        _fail(error)
+        _fail(error, 2 if isinstance(error, Misuse) or getattr(error, "misuse", False) else 1)
 
 
 @contextmanager
@@ -155,14 +155,14 @@ def new(
     ] = "digits",
     wc: Annotated[float, typer.Option(help="Weight of the complexity, w_c.")] = 0.1,
     measure: Annotated[Measure, typer.Option(help="What complexity is.")] = Measure.seconds,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of every trial.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
     train_size: Annotated[
         int | None, typer.Option(min=2, help="Take only this many training images.")
     ] = None,
     val_fraction: Annotated[
         float, typer.Option(help="Share of the training images held out for validation.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every draw of the session.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides every draw.")] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -175,7 +175,7 @@ def new(
     macs_cap: Annotated[
         float, typer.Option(help="Propose nothing above this many times the reference's MACs.")
     ] = 8.0,
-    trials: Annotated[int, typer.Option(min=1, help="Trials planned for a level.")] = 12,
+    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Planned for a level.")] = 12,
     preset: Annotated[
         str | None,
         typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
@@ -204,7 +204,7 @@ def new(
             epochs = 30
         if not 0 < val_fraction < 1:
             _fail(f"--val-fraction {val_fraction}: not usable. Use a share such as 0.2.", 2)
-        if features != "gap" and not (features.isdigit() and int(features) > 0):
+        if features != "gap" and not (features.isdecimal() and 0 < int(features) <= 1024):
             _fail(f"--features {features}: not usable. Use gap, or a number such as 4.", 2)
         if not 0 < macs_cap < float("inf"):
             _fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
@@ -668,6 +668,11 @@ def config_set(
     from .settings import changed, load, path, save
 
     with _settings():
+        if name == "theme":
+            from .themes import known
+
+            if value not in known():
+                _fail(f"theme {value}: not known. Use {', '.join(sorted(known()))}.", 2)
         save(path(), changed(load(path()), name, value))
         _say(f"{name} = {value}.")
 

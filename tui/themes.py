@@ -1,6 +1,6 @@
 """The console's own themes: blue for belief, amber for what was measured; quiet all around."""
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="lcsearch-dark",
@@ -47,3 +47,8 @@ LIGHT = Theme(
         "footer-background": "#ececea",
     },
 )
+
+
+def known() -> set[str]:
+    """The names of all themes: our own and Textual's."""
+    return {DARK.name, LIGHT.name, *BUILTIN_THEMES}

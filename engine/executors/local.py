@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Literal
 
 from pydantic import ValidationError
 
@@ -43,6 +43,7 @@ class Gone:
     """The trainer died by itself.  reason: its exit status or signal, in words."""
 
     reason: str
+    kind: Literal["crash", "signal"] = "crash"
 
 
 Event = Started | EpochDone | Finished | Ended | Failed | Ready | Refused | Gone
@@ -140,7 +141,8 @@ class LocalExecutor:
                 process.kill()
                 break
         status = process.wait()
-        self._events.put((generation, Gone(reason or _death(status))))
+        kind: Literal["crash", "signal"] = "signal" if status < 0 and not reason else "crash"
+        self._events.put((generation, Gone(reason or _death(status), kind)))
 
     def _take(self, generation: int, event: Event) -> list[Event]:
         if generation != self._generation:
