@@ -15,12 +15,17 @@ def home(tmp_path, monkeypatch) -> Path:
     return path
 
 
+def without(words: str) -> None:
+    """Skip a test that cannot run here, saying why; in CI, which installs all, it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{words}, and CI installs it")
+    pytest.skip(words)
+
+
 def need(tool: str) -> str:
-    """The path of a tool; without it the test is skipped, and in CI it fails."""
+    """The path of a tool that the test cannot do without."""
     found = shutil.which(tool)
     if found is None:
-        words = f"{tool} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(f"{words}, and CI installs it")
-        pytest.skip(words)
+        without(f"{tool} is not installed")
+    assert found is not None
     return found

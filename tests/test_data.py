@@ -14,6 +14,8 @@ from PIL import Image
 from lcsearch.engine.training.data import KNOWN, DataError, read, read_test
 from lcsearch.sessions.records import DataSource
 
+from .conftest import without
+
 RNG = np.random.default_rng(0)
 
 
@@ -200,8 +202,9 @@ def test_mnist(tmp_path, kind, folder):
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
-@pytest.mark.skipif(not FASHION.exists(), reason="needs the Debian package dataset-fashion-mnist")
 def test_the_real_fashion_mnist():
+    if not FASHION.exists():
+        without("the Debian package dataset-fashion-mnist is not installed")
     data = read(DataSource(spec=f"idx:{FASHION}", train_size=5000))
     assert summarised(data) == (1, 28, 28, 10, 4000, 1000, 10000)
     assert np.bincount(data.train.labels).tolist() == [400] * 10
