@@ -27,6 +27,9 @@ CHORD = 2 * math.sin(ARC / 2)
 KNOWN_SCALE = math.log(100)
 """A hundred times the parameters or MACs are one unit apart, as the two ends of a scale are."""
 
+BEYOND = 0.5
+"""How far beyond an end of its scale a value can stand."""
+
 COUNTS = -1
 """The width of a group that counts categories."""
 
@@ -192,7 +195,9 @@ def _block(kind: str, values: Array, choices: int) -> Array:
         count = np.maximum(present.sum(axis=1), 1)
         mean: Array = (filled.sum(axis=1) / count)[:, None]
         return mean
-    angle = ARC * np.clip(filled, -0.5, 1.5)
+    inside = np.clip(filled, 0.0, 1.0)
+    # what is beyond an end goes on to half a scale from it at most, and never stands still
+    angle = ARC * (inside + BEYOND * np.tanh((filled - inside) / BEYOND))
     arc: Array = np.stack([np.sin(angle), np.cos(angle)], axis=2) * present[:, :, None] / CHORD
     return arc.reshape(len(values), 2 * values.shape[1])
 

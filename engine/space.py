@@ -190,10 +190,16 @@ class Categorical:
         return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
 
     def unit(self, value: Scalar) -> float:
-        """The index of the value; one that is not among the choices counts as the nearest."""
+        """The index of the value.
+
+        A number that is not among the choices counts as the nearest; where they are ordered it
+        stands between them or beyond them.
+        """
         if value in self.choices:
             return float(self.choices.index(value))
         numbers = [c for c in self.choices if isinstance(c, int | float)]
+        if self.ordered and len(numbers) == len(self.choices) and isinstance(value, int | float):
+            return _between(float(value), [float(number) for number in numbers])
         if numbers and isinstance(value, int | float):
             return float(self.choices.index(min(numbers, key=lambda c: abs(c - value))))
         return 0.0
@@ -584,7 +590,10 @@ class Space:
         return tuple(found)
 
     def encode(self, config: Config) -> Array:
-        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent."""
+        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent.
+
+        What is beyond the frame is beyond those: a widened ordered category has no whole index.
+        """
         row = np.full(len(self.columns), np.nan)
         for position, column in enumerate(self.columns):
             value = config[column.parameter]
@@ -721,6 +730,21 @@ def _position(value: float, low: float, high: float, log: bool) -> float:
     if log:
         return (math.log(max(value, 1e-300)) - math.log(low)) / (math.log(high) - math.log(low))
     return (value - low) / (high - low)
+
+
+def _between(value: float, numbers: Sequence[float]) -> float:
+    """The index that `value` would have: by ratio where all are positive, else by difference."""
+    index = np.argsort(numbers, kind="stable")
+    places = np.array(numbers)[index]
+    if value > 0 and places[0] > 0:
+        value, places = math.log(value), np.log(places)
+    if len(places) == 1:
+        return float(index[0] + value - places[0])
+    # the two choices around it, or the last two at that end
+    right = min(max(int(np.searchsorted(places, value)), 1), len(places) - 1)
+    left = right - 1
+    share = (value - places[left]) / (places[right] - places[left])
+    return float(index[left] + share * (index[right] - index[left]))
 
 
 def _remembered(scale: Domain) -> Callable[[Scalar], float]:

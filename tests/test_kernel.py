@@ -136,3 +136,25 @@ def test_a_space_without_anything_known_needs_no_reference():
     assert embed.known_features == ()
     assert embed([{"n": 0}, {"n": 10}]).tolist() == [[0.0], [1.0]]
     assert embed([]).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "wider"),
+    [("kernel", [1, 3, 5, 7], [9, 11, 13, 15]), ("groups", [1, 2, 4, 8], [16, 32, 64, 128])],
+)
+def test_widened_ordered_categories_go_on_beyond_the_end(name, inside, wider):
+    base = SPACE.defaults() | {"channels": [128] * 4}
+    text = ",".join(map(str, inside + wider))
+    configs = [base | {name: [SPACE[name].default, value, 1, 1]} for value in inside + wider]
+    X = Embedding(SPACE.narrowed({name: text}))(configs)
+    assert np.isfinite(X).all()
+    assert (np.linalg.norm(X[1:] - X[:1], axis=1) > 0.01).all()
+    group = next(g for g in EMBEDDING.groups if g.label == name)
+    places = X[:, slice(*group.features)]
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    assert apart[~np.eye(8, dtype=bool)].min() > 1e-3
+    assert (np.diff(apart[0]) > 0).all()
+    # nothing that was there has moved
+    np.testing.assert_array_equal(X, EMBEDDING(configs))
+    narrow = Embedding(SPACE.narrowed({name: text.split(",")[1]}))
+    np.testing.assert_array_equal(narrow(configs), X)

@@ -108,6 +108,25 @@ def test_narrowing_a_domain_moves_no_point_of_the_encoding():
     assert all(16 <= n <= 32 for c in drawn for n in c["channels"])
 
 
+@pytest.mark.parametrize(
+    ("choices", "value", "place"),
+    [
+        ((1, 2, 4, 8), 4, 2),
+        ((1, 2, 4, 8), 16, 4),
+        ((1, 2, 4, 8), 32, 5),
+        ((2, 4), 1, -1),
+        ((8, 4, 2), 16, -1),
+        ((0, 10, 20), 5, 0.5),
+        ((0, 10, 20), -10, -1),
+        ((3,), 3, 0),
+    ],
+)
+def test_numbers_have_a_place_between_and_beyond_ordered_choices(choices, value, place):
+    assert Categorical(choices, ordered=True).unit(value) == pytest.approx(place)
+    # without an order there are only whole indices
+    assert Categorical(choices).unit(value) in range(len(choices))
+
+
 def test_sobol_points_decode_to_the_whole_level():
     base = FASHION.defaults()
     points = qmc.Sobol(FASHION.dimensions(1, base), seed=0).random(256)
