@@ -242,6 +242,14 @@ def test_a_checkpoint_that_cannot_be_written_says_so(placed, tmp_path):
         trained(task(epochs=1), placed, tmp_path / "file" / "c.pt")
 
 
+def test_a_folder_that_is_gone_is_not_brought_back(placed, tmp_path):
+    folder = tmp_path / "deleted" / "checkpoints"
+    with pytest.raises(CheckpointError, match="is gone") as caught:
+        trained(task(epochs=1), placed, folder / "c.pt")
+    assert str(folder) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_old_checkpoint_stays_where_a_new_one_fails(placed, tmp_path, monkeypatch):
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)

@@ -279,7 +279,7 @@ def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
 def save(run: Run, path: Path) -> None:
     """Write the checkpoint; the file holds the old one or the new one, never a part.
 
-    Raises CheckpointError.
+    Raises CheckpointError, also where its folder is gone: a deleted session stays deleted.
     """
     content = io.BytesIO()
     torch.save(
@@ -298,12 +298,16 @@ def save(run: Run, path: Path) -> None:
     )
     part = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be written: the folder {path.parent} is gone. If the "
+            "session was not meant to be deleted, bring the folder back, then repeat the trial."
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: {error}. Make room or give the right to "
