@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -315,6 +316,49 @@ def test_the_reference_costs_as_much_as_itself(placed, tmp_path):
     assert 0.5 < seconds / beside < 2
     after = dict(reference.model.named_parameters())
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.fixture(scope="module")
+def hundred(placed):
+    """The digits with 100 training images: one or two batches an epoch."""
+    return replace(
+        placed, train_images=placed.train_images[:100], train_labels=placed.train_labels[:100]
+    )
+
+
+@pytest.mark.parametrize("batch_size", [128, 64])
+def test_the_reference_costs_as_much_as_itself_in_one_or_two_batches(hundred, tmp_path, batch_size):
+    config = cnn.reference((1, 8, 8), 10) | {"batch_size": batch_size}
+    network = cnn.network(config, (1, 8, 8), 10)
+    reference = loop.Reference(network, config, hundred, FP32)
+    run = begin(Task(network, config, 0, 15), hundred, FP32)
+    seconds, beside = medians(list(train(run, reference, tmp_path / "c.pt", lambda: False)))
+    assert 0.5 < seconds / beside < 2
+
+
+def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
+    job = task(epochs=3)
+    warmed = []
+    real = loop.warm_up
+
+    def counted(run, index):
+        warmed.append(len(run.epochs))
+        before = {name: value.clone() for name, value in run.model.state_dict().items()}
+        numbers = torch.get_rng_state()
+        real(run, index)
+        after = run.model.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert all(p.grad is None for p in run.model.parameters())
+        assert torch.equal(numbers, torch.get_rng_state())
+
+    monkeypatch.setattr(loop, "warm_up", counted)
+    whole = trained(job, hundred, tmp_path / "whole.pt")
+    assert warmed == [0, 1, 2]
+    parts = trained(Task(job.network, job.config, job.seed, 1), hundred, tmp_path / "parts.pt")
+    run = restore(job, hundred, tmp_path / "parts.pt")
+    assert curve(parts + trained(job, hundred, tmp_path / "parts.pt", run=run)) == curve(whole)
+    monkeypatch.setattr(loop, "warm_up", lambda run, index: None)
+    assert curve(trained(job, hundred, tmp_path / "cold.pt")) == curve(whole)
 
 
 def test_the_data_type_depends_on_the_device_and_the_size_alone():

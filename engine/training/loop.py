@@ -25,6 +25,8 @@ CHECKPOINT_VERSION = 1
 VALIDATION_BATCH = 500
 WINDOW = 0.25
 """Seconds of training between two looks at how fast the reference network is now."""
+FEW_BATCHES = 8
+"""Batches an epoch up to which its first step is cold for too large a part of its time."""
 REFERENCE_SHARE = 0.1
 """Time given to the reference network, as a share of the time given to the trial."""
 BFLOAT16_MACS = 1_000_000
@@ -125,7 +127,8 @@ def train(
 
     An epoch is timed in windows, and after each the reference network is timed for a moment, so
     that both have met the same load and clock; the medians of both leave out what disturbed one
-    window.
+    window.  Where an epoch has few batches, a step that changes nothing goes before it untimed, as
+    one goes before the reference's.
     """
     task, data = run.task, run.data
     batches = batch_bounds(len(data.train_labels), task.config["batch_size"])
@@ -136,6 +139,11 @@ def train(
             group["lr"] = rate * decay ** (number - 1)
         order = torch.randperm(len(data.train_labels), generator=run.order).to(data.device)
         run.model.train()
+        # where a step fills a window, cold caches are nothing beside it
+        slow = bool(run.epochs) and run.epochs[-1].seconds >= WINDOW * len(batches)
+        if len(batches) <= FEW_BATCHES and not slow and not stopped():
+            start, end = batches[0]
+            warm_up(run, order[start:end])
         total = torch.zeros((), device=data.device)
         paces: list[float] = []  # seconds an image, of each window
         beside: list[float] = []  # seconds of each step of the reference network
@@ -170,6 +178,30 @@ def train(
         yield epoch
 
 
+def warm_up(run: Run, index: Tensor) -> None:
+    """Forward and backward on these images, and nothing of the run is changed by it.
+
+    The weights are not stepped, batch norm's statistics are put back, and no random number is
+    drawn; gradients are forgotten.
+    """
+    kept = [(buffer, buffer.clone()) for buffer in run.model.buffers()]
+    loss = _loss(run.model, run.data, index, run.dtype)
+    torch.autograd.backward(loss)
+    loss.item()  # the device may still be at work
+    run.optimiser.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for buffer, before in kept:
+            buffer.copy_(before)
+
+
+def _loss(model: nn.Module, data: Placed, index: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mean loss on the images of these numbers."""
+    images = data.train_images.index_select(0, index).permute(0, 3, 1, 2)
+    with torch.autocast(data.device.type, dtype, enabled=dtype != torch.float32):
+        logits = model(images)
+    return functional.cross_entropy(logits.float(), data.train_labels.index_select(0, index))
+
+
 def step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -178,10 +210,7 @@ def step(
     dtype: torch.dtype,
 ) -> Tensor:
     """One step of training on the images of these numbers; returns their mean loss, detached."""
-    images = data.train_images.index_select(0, index).permute(0, 3, 1, 2)
-    with torch.autocast(data.device.type, dtype, enabled=dtype != torch.float32):
-        logits = model(images)
-    loss = functional.cross_entropy(logits.float(), data.train_labels.index_select(0, index))
+    loss = _loss(model, data, index, dtype)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     optimiser.step()
