@@ -45,7 +45,7 @@ def follow(desk: Desk) -> int:
                 for trial in snapshot.trials:
                     if trial.ended is not None and trial.number not in told:
                         told.add(trial.number)
-                        console.print(_line(snapshot, trial), highlight=False, soft_wrap=True)
+                        _say(console, _line(snapshot, trial))
                 waiting = search.pending(snapshot)
                 if snapshot.session.autopilot is None and not waiting:
                     break
@@ -68,8 +68,13 @@ def follow(desk: Desk) -> int:
         return 1
     best = search.best_measured(desk.refresh())
     if best is not None:
-        console.print(f"best measured: {_line(desk.refresh(), best)}", highlight=False)
+        _say(console, f"best measured: {_line(desk.refresh(), best)}")
     return 0
+
+
+def _say(console: Console, line: str) -> None:
+    """One line as it is: brackets in a failure's message are no markup, and nothing is broken."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _state(snapshot: Snapshot) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""Following a search from the command line: what its lines say."""
+
+from dataclasses import replace
+
+from lcsearch.sessions.records import Failure
+from lcsearch.tui import progress
+
+from .fakes import FakeDesk, make_snapshot
+
+MESSAGE = "channels[2] = 33: [bold]not divisible[/bold] by groups[2]; " + "long " * 40 + "end [/]"
+
+
+class Ending(FakeDesk):
+    """Its last trial fails between the first look and the second."""
+
+    def refresh(self):
+        seen, self.snapshot = self.snapshot, self.after
+        return seen
+
+
+def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
+    after = make_snapshot(running=0, queued=0, failed=1)
+    failed = after.trials[-1]
+    assert failed.failure is not None
+    told = failed.model_copy(update={"failure": Failure(kind="exception", message=MESSAGE)})
+    desk = Ending(replace(after, trials=after.trials[:-1]))
+    desk.after = replace(after, trials=(*after.trials[:-1], told))
+    assert progress.follow(desk) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any(MESSAGE in line for line in lines)
+    best = next(line for line in lines if line.startswith("best measured: "))
+    assert best.endswith(" parameters")
+    assert len(best) > 80
