@@ -117,7 +117,7 @@ async def test_screens(picture, size):
 @pytest.mark.parametrize("size", SIZES)
 async def test_dialogs(picture, size, monkeypatch):
     # the dialog of the export proposes a file where one works
-    monkeypatch.setattr(Path, "cwd", lambda: Path("/work"))
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/user"))
     async with workbench(FakeDesk(make_snapshot()), SIZES[size]) as draw:
         for name, keys in DIALOGS.items():
             assert await draw(*keys) == picture(name=name)
