@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 from ..sessions.records import Config, Measure, Session
 from .space import Categorical, Domain, Integer, InvalidConfig, Parameter, Real, Space
@@ -238,6 +239,19 @@ def reference(shape: tuple[int, int, int], classes: int) -> Config:
     }
 
 
+_STRUCTURE = (
+    "conv_layers",
+    "channels",
+    "downsample",
+    "kernel",
+    "batch_norm",
+    "groups",
+    "hidden_units",
+    "density",
+)
+"""What shapes, parameters and MACs depend on."""
+
+
 def space(
     shape: tuple[int, int, int],
     classes: int,
@@ -255,8 +269,14 @@ def space(
     base = reference(shape, classes)
     limit = macs_cap * network(base, shape, classes, features).macs
 
+    @lru_cache(maxsize=4096)
+    def laid(*structure: Any) -> Network:
+        return network(dict(zip(_STRUCTURE, structure, strict=True)), shape, classes, features)
+
     def layout(config: Config) -> Network:
-        return network(config, shape, classes, features)
+        # a ranking asks three times for each of thousands of networks, many of them alike
+        values = (config[name] for name in _STRUCTURE)
+        return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def canonical(config: Config) -> object:
         # two densities that keep the same connections are one network

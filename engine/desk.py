@@ -193,7 +193,15 @@ class Desk:
         self._store.close()
 
     def refresh(self) -> Snapshot:
-        """What the session holds now; the same object as before if nothing changed."""
+        """What the session holds now; the same object as before if nothing changed.
+
+        Raises StoreError if it was deleted meanwhile: what is written then would go to the trash.
+        """
+        if not (self.folder / "session.db").exists():
+            name = self.folder.name
+            raise StoreError(
+                f"session {name!r}: was deleted. `lcsearch delete {name} --undo` brings it back."
+            )
         return self._store.refresh()
 
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:

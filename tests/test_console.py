@@ -417,6 +417,32 @@ async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
         assert table.cursor_row == 0
 
 
+async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "j", "j")
+        table = table_of(pilot)
+        table.show([row for row in table.rows if row.key != table.cursor_key], first=True)
+        await pilot.pause()
+        assert table.cursor_row == 0
+        assert table.cursor_key == pilot.app.ranking.proposals[0].id
+
+
+async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
+    desk = FakeDesk(make_snapshot())
+
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError("something odd")
+
+    async with console(desk) as pilot:
+        monkeypatch.setattr(desk, "rank", fail)
+        await press(pilot, "a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "ZeroDivisionError: something odd" in pilot.app.screen.text
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, WorkbenchScreen)
+
+
 async def test_a_finished_trial_is_ranked_again():
     desk = FakeDesk(make_snapshot(done=(14, 4)))
     async with console(desk) as pilot:

@@ -36,8 +36,7 @@ def desk(home, monkeypatch):
     )
     desk = Desk(folder)
     yield desk
-    engine = desk.refresh().engine
-    if engine.alive and engine.pid:
+    if (folder / "session.db").exists() and (engine := desk.refresh().engine).alive:
         os.kill(engine.pid, signal.SIGTERM)
         wait_for(lambda: not desk.refresh().engine.alive, 20, "the engine's end")
     desk.close()
@@ -193,6 +192,8 @@ def test_an_engine_whose_session_is_deleted_goes(desk, home):
     desk.start_engine()
     pid = desk.refresh().engine.pid
     desks.delete(home, "demo")
+    with pytest.raises(StoreError, match="was deleted"):
+        desk.refresh()
     import psutil
 
     wait_for(
@@ -218,7 +219,9 @@ def lcsearch(*words, code=0, given=None):
 
 def test_the_commands_do_a_whole_search(home):
     lcsearch("new", "s", "--epochs", "1", "--train-size", "200", "--measure", "params")
-    lcsearch("run", "s", "--trials", "1", "--levels", "all")
+    err = lcsearch("run", "s", "--trials", "1", "--levels", "all")[1]
+    assert "trial   4 trains" in err
+    assert "trial   4  L4" in err
     shown = json.loads(lcsearch("show", "s", "--json")[0])
     assert [t["level"] for t in shown["trials"]] == [0, 1, 2, 3, 4]
     assert {t["state"] for t in shown["trials"]} == {"done"}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -385,6 +386,11 @@ class Console(App[int]):
                 ranking = desk.rank(snapshot, count=CANDIDATES)
         except (StoreError, Exhausted) as error:
             self.post_message(Ranked(key, wc, None, str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - a thread's edge: the session stays open
+            self.log.error(traceback.format_exc())
+            reason = f"The ranking failed ({type(error).__name__}: {error}). What trains goes on."
+            self.post_message(Ranked(key, wc, None, reason))
             return
         self.post_message(Ranked(key, wc, ranking))
 

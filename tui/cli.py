@@ -124,7 +124,8 @@ def main(
 @app.command()
 def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] = None) -> None:
     """Open the console."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on standard error
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         _fail(
             "the console needs a terminal, and this is none. Use the commands instead: "
             "`lcsearch new`, `run`, `propose`, `accept`, `show` (see `lcsearch --help`).",

@@ -30,6 +30,7 @@ def follow(desk: Desk) -> int:
     """
     console = Console(stderr=True)
     told = {t.number for t in desk.refresh().trials if t.ended is not None}
+    begun: set[int] = set()
     dead = 0
     columns = (
         TextColumn("{task.description}"),
@@ -46,6 +47,13 @@ def follow(desk: Desk) -> int:
                     if trial.ended is not None and trial.number not in told:
                         told.add(trial.number)
                         _say(console, _line(snapshot, trial))
+                    if trial.state == "running" and not console.is_terminal:
+                        # a log shows no bar: it says at least what is at work
+                        if trial.number not in begun:
+                            left = _state(snapshot)["left"]
+                            line = f"trial {trial.number:>3} trains"
+                            _say(console, f"{line}, {left}" if left else line)
+                        begun.add(trial.number)
                 waiting = search.pending(snapshot)
                 if snapshot.session.autopilot is None and not waiting:
                     break

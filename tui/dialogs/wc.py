@@ -135,6 +135,7 @@ class WcDialog(Dialog[float]):
         value = self.snapshot.session.wc
         with Vertical(classes="dialog wide") as box:
             box.border_title = "w_c · how much complexity counts"
+            box.border_subtitle = "← → move · tab types a number · enter sets"
             yield Static("0 looks for accuracy alone; nothing is trained again.", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("w_c", classes="name")

@@ -162,7 +162,8 @@ class WorkbenchScreen(TwoSides):
                     dim=taken,
                 )
             )
-        table.show(rows)
+        # another list is another question: nobody should train its second row unasked
+        table.show(rows, first=True)
         self._headline(ranking)
         empty = self.query_one("#no-candidates", Static)
         empty.display = not rows

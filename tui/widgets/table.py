@@ -137,8 +137,11 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             self.rows = ()
             self._measure()
 
-    def show(self, rows: Sequence[Row]) -> None:
-        """Show these rows; the cursor stays with its row, or near where it was."""
+    def show(self, rows: Sequence[Row], *, first: bool = False) -> None:
+        """Show these rows; the cursor stays with its row, or near where it was.
+
+        first: where its row is gone, the cursor goes to the first one.
+        """
         if self.rows == tuple(rows):
             return
         key, number = self.cursor_key, len(self.rows)
@@ -148,7 +151,8 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             if self.styles.height is not None and self.styles.height.is_auto:
                 self.refresh(layout=True)
         at = next((i for i, row in enumerate(rows) if row.key == key), None)
-        wanted = min(self.cursor_row, max(len(rows) - 1, 0)) if at is None else at
+        near = 0 if first else min(self.cursor_row, max(len(rows) - 1, 0))
+        wanted = near if at is None else at
         if wanted == self.cursor_row:
             self._follow()
             if self.cursor_key is not None and self.cursor_key != key:

@@ -94,7 +94,15 @@ class TrainingPanel(Static):
             lines.append(Content("").join(parts[:4]).rstrip())
             if len(waiting) > 4:
                 lines[-1] = Content.assemble(lines[-1], f"  and {len(waiting) - 4} more")
-        if not running and not waiting:
+        if not running and not waiting and snapshot.session.autopilot is not None:
+            lines.append(
+                Content.assemble(
+                    "The autopilot chooses the next network.  ",
+                    ("p", "bold $primary"),
+                    " takes the wheel back.",
+                )
+            )
+        elif not running and not waiting:
             lines.append(
                 Content.assemble(
                     "Nothing trains.  ",
