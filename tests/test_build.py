@@ -10,6 +10,16 @@ from lcsearch.engine.training.build import build
 from lcsearch.engine.training.sparse import SparseLinear
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 13, 7), (2, 5, 1), (1, 1, 1)]
+WIDENED = {
+    "conv_layers": "1..12",
+    "channels": "4..1024",
+    "kernel": "1,5,9,11",
+    "groups": "1,2,4,16",
+    "classifier_layers": "1..5",
+    "hidden_units": "1..2000",
+    "density": "0.001..1",
+}
+"""What a person may ask for beyond the default domains."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,10 +66,11 @@ def check(laid, model, shape, classes, device):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("features", [1, 4])
-def test_a_thousand_random_networks(shape, features):
+@pytest.mark.parametrize("domains", [{}, WIDENED], ids=["default", "widened"])
+def test_thousands_of_random_networks(shape, features, domains):
     rng = np.random.default_rng(features)
-    space = cnn.space(shape, 7, features=features)
-    for _ in range(90):  # times 12 combinations
+    space = cnn.space(shape, 7, features=features, domains=domains)
+    for _ in range(90):  # times 24 combinations
         config = space.sample(rng)
         laid = cnn.network(config, shape, 7, features)
         with torch.device("meta"):  # shapes and counts by torch itself, without the arithmetic
