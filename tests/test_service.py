@@ -220,7 +220,7 @@ def lcsearch(*words, code=0, given=None):
 def test_the_commands_do_a_whole_search(home):
     lcsearch("new", "s", "--epochs", "1", "--train-size", "200", "--measure", "params")
     err = lcsearch("run", "s", "--trials", "1", "--levels", "all")[1]
-    assert "trial   4 trains" in err
+    assert "trial   0 trains" in err
     assert "trial   4  L4" in err
     shown = json.loads(lcsearch("show", "s", "--json")[0])
     assert [t["level"] for t in shown["trials"]] == [0, 1, 2, 3, 4]
