@@ -259,9 +259,14 @@ class Service:
 
     def _prune(self) -> None:
         """Take away the checkpoints of trials that have ended since."""
-        for trial in self.store.refresh().trials:
-            if trial.state not in OPEN_STATES:
-                self._forget(trial.number)
+        trials = self.store.refresh().trials
+        left = {
+            int(file.name.partition(".")[0].removeprefix("trial-"))
+            for file in (self.store.folder / "checkpoints").glob("trial-*.*")
+        }
+        for number in left:
+            if trials[number].state not in OPEN_STATES:
+                self._forget(number)
 
     def _forget(self, number: int) -> None:
         for file in (self.store.folder / "checkpoints").glob(f"trial-{number}.*"):
