@@ -16,25 +16,35 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import filelock
 import platformdirs
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from .records import Decision, Epoch, Session, Trial, now
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
+must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
 APPLICATION_ID = 0x6C635345
 BUSY_SECONDS = 10.0
 TRASH_DAYS = 7
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "9p", "ceph"}
+IMPORTED = "imported; nothing trains before you accept, resume, or hand over (`lcsearch run`)"
+"""What the engine of an imported session says until a person starts it."""
 LOCK_LOOK_SECONDS = 0.2
 """How long the answer to "does an engine live" is believed."""
+MIGRATE_SECONDS = 5.0
+"""How long a migration waits for the engine's lock."""
+NOTE_BYTES = 1024
+MOST_CHARACTERS = 10_000
+"""Of a reason: what a person writes, not a file."""
 
 _SCHEMA = """
 CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
@@ -61,9 +71,24 @@ CREATE TABLE engine (
     id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
     message TEXT NOT NULL, change INTEGER NOT NULL);
 """
-_JSON_COLUMNS = ("config", "prediction", "machine", "failure")
 _TRIAL_COLUMNS = tuple(name for name in Trial.model_fields if name != "epochs")
 _EPOCH_COLUMNS = tuple(Epoch.model_fields)
+
+
+def _is_json(annotation: Any) -> bool:
+    """Whether a field of this type is kept as JSON text: a record, a dict, a list."""
+    if get_origin(annotation) in (dict, list, tuple):
+        return True
+    if isinstance(annotation, type):
+        return issubclass(annotation, BaseModel)
+    return any(_is_json(part) for part in get_args(annotation))
+
+
+_JSON_COLUMNS = tuple(n for n in _TRIAL_COLUMNS if _is_json(Trial.model_fields[n].annotation))
+_COLUMNS: tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...] = (
+    ("trials", Trial, _TRIAL_COLUMNS),
+    ("epochs", Epoch, _EPOCH_COLUMNS),
+)
 
 
 class StoreError(Exception):
@@ -78,14 +103,28 @@ class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
 
 
+class NoRoom(StoreError):
+    """Nothing can be written: the disk is full, or this process may not write that much."""
+
+
 @dataclass(frozen=True)
 class EngineStatus:
-    """Whether an engine lives (its lock says so), what it said last, and its process."""
+    """Whether an engine lives (its lock says so), what it said last, and its process.
+
+    state: leaving in order; stopping, stopped: because somebody asked for it.  trouble: why an
+    engine that lives cannot work now, such as a full disk.
+    """
 
     alive: bool = False
-    state: Literal["none", "serving", "leaving"] = "none"
+    state: Literal["none", "serving", "stopping", "stopped", "leaving"] = "none"
     pid: int | None = None
     message: str = ""
+    trouble: str = ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it died at its work: nobody asked it to go, and it did not leave in order."""
+        return not self.alive and self.state in ("serving", "stopping")
 
 
 @dataclass(frozen=True)
@@ -107,6 +146,8 @@ class TrialUpdate:
     number: int
     states: frozenset[str]
     fields: Mapping[str, Any]
+    stop_request: str | None = None
+    """What must have been asked of it until now, where that is what changes."""
 
 
 @dataclass(frozen=True)
@@ -219,8 +260,12 @@ def network_file_system(path: Path) -> str | None:
 class Store:
     """One session's file.  Safe to share between threads; one object a process and session."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the session in folder `path`.  Raises StoreError if it is none or is damaged."""
+    def __init__(self, path: Path, *, migrate: bool = True) -> None:
+        """Open the session in folder `path`.  Raises StoreError if it is none or is damaged.
+
+        migrate: bring a file of an older version up to date, its old state kept beside it; else
+        it can only be read, as a read-only one is.
+        """
         self.folder = path
         _refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
@@ -231,7 +276,16 @@ class Store:
         try:
             self._db = _connect(file, read_only=self.read_only)
             self._check(file)
+            if self.read_only or not migrate:
+                self.read_only = self.read_only or _outdated(self._db)
+            elif _outdated(self._db):
+                self._migrate(file)
+            self._selected = {
+                table: _present(self._db, table, names) for table, _, names in _COLUMNS
+            }
             self._snapshot = self._read(None)
+        except sqlite3.OperationalError as error:
+            raise _refused(path, error) from error
         except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
             raise StoreError(_damaged(path, error)) from error
         self._looked = -1.0
@@ -243,6 +297,32 @@ class Store:
 
         Raises StoreError if there is one, or where it cannot be written.
         """
+        return cls._make(path, session, (first,))
+
+    @classmethod
+    def bring_back(
+        cls,
+        path: Path,
+        session: Session,
+        trials: Sequence[Trial],
+        decisions: Sequence[Decision],
+    ) -> Store:
+        """Make a session in folder `path` with a past of its own, whole or not at all.
+
+        What waits in it waits until a person wants an engine: it counts as stopped.  What ran is
+        nowhere at work, and waits too, or ended as it was asked to.  Raises StoreError as `create`.
+        """
+        return cls._make(path, session, trials, decisions, IMPORTED)
+
+    @classmethod
+    def _make(
+        cls,
+        path: Path,
+        session: Session,
+        trials: Sequence[Trial],
+        decisions: Sequence[Decision] = (),
+        stopped: str = "",
+    ) -> Store:
         check_name(path.name)
         _refuse_network(path)
         if path.exists():
@@ -256,7 +336,7 @@ class Store:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as place:
                 draft = Path(place) / path.name
                 draft.mkdir(mode=0o700)
-                _write_first(draft / "session.db", session, first)
+                _write_all(draft / "session.db", session, trials, decisions, stopped)
                 draft.rename(path)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{path}: cannot be made ({error}).") from error
@@ -280,6 +360,38 @@ class Store:
         if verdict != "ok":
             raise ValueError(verdict)
 
+    def _migrate(self, file: Path) -> None:
+        """Bring an older file up to date while no engine works on it; its copy stays beside it."""
+        name = self.folder.name
+        try:
+            # whoever opens it at the same moment waits here, and finds it done
+            with self.engine_lock().acquire(timeout=MIGRATE_SECONDS, poll_interval=0.05):
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if not _outdated(self._db):
+                    return
+                _back_up(self._db, file.with_name(f"session.v{version}.db"))
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    _complete(self._db)
+                    # the lock is held, and by no engine: who looks must not take us for one
+                    self._db.execute("UPDATE engine SET state = 'none' WHERE state != 'stopped'")
+                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+        except filelock.Timeout as error:
+            raise StoreError(
+                f"session {name!r}: an engine of an older lcsearch works on it. Let it finish, or "
+                f"end it with `lcsearch engine stop {name}`, then open the session again."
+            ) from error
+        except OSError as error:
+            raise NoRoom(
+                f"session {name!r}: cannot be brought up to date ({error}). Make room; it is as "
+                "it was."
+            ) from error
+
     # -- reading --------------------------------------------------------------------------------
 
     def refresh(self) -> Snapshot:
@@ -287,6 +399,8 @@ class Store:
         with self._guard:
             try:
                 self._snapshot = self._read(self._snapshot)
+            except sqlite3.OperationalError as error:
+                raise _refused(self.folder, error) from error
             except (sqlite3.DatabaseError, ValidationError) as error:
                 raise StoreError(_damaged(self.folder, error)) from error
             moment = time.monotonic()
@@ -294,7 +408,9 @@ class Store:
             if said != self._said or moment - self._looked > LOCK_LOOK_SECONDS:
                 self._said = said
                 self._looked = moment
-                engine = replace(self._snapshot.engine, alive=self.engine_alive())
+                alive = self.engine_alive()
+                trouble = self._note()[1] if alive else ""
+                engine = replace(self._snapshot.engine, alive=alive, trouble=trouble)
                 if engine != self._snapshot.engine:
                     self._snapshot = replace(self._snapshot, engine=engine)
             return self._snapshot
@@ -309,11 +425,12 @@ class Store:
             since = -1 if before is None else before.change
             body = db.execute("SELECT body FROM session WHERE change > ?", (since,)).fetchone()
             engine = db.execute("SELECT state, pid, message FROM engine").fetchone()
+            of_trials, of_epochs = self._selected["trials"], self._selected["epochs"]
             rows = db.execute(
-                f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trials WHERE change > ?", (since,)
+                f"SELECT {', '.join(of_trials)} FROM trials WHERE change > ?", (since,)
             ).fetchall()
             epochs = db.execute(
-                f"SELECT trial, {', '.join(_EPOCH_COLUMNS)} FROM epochs WHERE change > ?"
+                f"SELECT trial, {', '.join(of_epochs)} FROM epochs WHERE change > ?"
                 " ORDER BY trial, epoch",
                 (since,),
             ).fetchall()
@@ -331,11 +448,11 @@ class Store:
         trials = {} if before is None else {trial.number: trial for trial in before.trials}
         news: dict[int, list[Epoch]] = {}
         for number, *values in epochs:
-            record = Epoch.model_validate(dict(zip(_EPOCH_COLUMNS, values, strict=True)))
+            record = Epoch.model_validate(dict(zip(of_epochs, values, strict=True)))
             news.setdefault(number, []).append(record)
         for row in rows:
             known = trials.get(row[0])
-            trials[row[0]] = _trial(row, known.epochs if known else ())
+            trials[row[0]] = _trial(of_trials, row, known.epochs if known else ())
         for number, records in news.items():
             merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *records)}
             ordered = tuple(merged[key] for key in sorted(merged))
@@ -352,6 +469,7 @@ class Store:
                 state=engine[0],
                 pid=engine[1],
                 message=engine[2],
+                trouble="" if before is None else before.engine.trouble,
             ),
             read_only=self.read_only,
         )
@@ -375,6 +493,32 @@ class Store:
             os.close(handle)
         return False
 
+    def engine_pid(self) -> int | None:
+        """The process that holds the engine's lock, as it wrote beside it; None if none lives."""
+        return self._note()[0] if self.engine_alive() else None
+
+    def note(self, pid: int, trouble: str = "") -> None:
+        """Let the engine say what the session's file cannot take: that there is no room.
+
+        The file has one size for ever and is written in place, which a full disk allows.
+        """
+        text = json.dumps({"pid": pid, "trouble": trouble})
+        if len(text) > NOTE_BYTES:
+            text = json.dumps({"pid": pid, "trouble": trouble[: NOTE_BYTES // 12]})
+        handle = os.open(self.folder / "engine.note", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(handle, text.ljust(NOTE_BYTES).encode("ascii"), 0)
+        finally:
+            os.close(handle)
+
+    def _note(self) -> tuple[int | None, str]:
+        try:
+            given = json.loads((self.folder / "engine.note").read_bytes())
+            return int(given["pid"]), str(given["trouble"])
+        except (OSError, ValueError, KeyError, TypeError):
+            # none yet, or in the middle of being written: it is looked at again in a moment
+            return None, ""
+
     # -- writing --------------------------------------------------------------------------------
 
     @contextmanager
@@ -395,13 +539,18 @@ class Store:
                         self._db.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:
-                raise StoreError(_refused(self.folder, error)) from error
+                raise _refused(self.folder, error) from error
 
     def apply(self, plan: Plan) -> Decision:
         """Write a decision and all that follows from it, or nothing.
 
         Raises Late if what it assumes holds no more, StoreError if it cannot be written.
         """
+        if len(plan.decision.reason) > MOST_CHARACTERS:
+            raise Misuse(
+                f"a reason of {len(plan.decision.reason):,} characters: too long. Use at most "
+                f"{MOST_CHARACTERS:,}."
+            )
         with self._write() as (db, change):
             session = _expected(db, plan.expect)
             count = db.execute("SELECT coalesce(max(number), 0) + 1 FROM decisions").fetchone()[0]
@@ -482,6 +631,23 @@ class Store:
                 (pid, change),
             )
 
+    def call_engine(self) -> None:
+        """Say that an engine is wanted again, should somebody have stopped it."""
+        with self._write() as (db, change):
+            db.execute(
+                "UPDATE engine SET state = 'none', change = ? WHERE state = 'stopped'", (change,)
+            )
+
+    def stop_engine(self) -> bool:
+        """Ask the engine to go; whether one was there to be asked.  None comes back unasked."""
+        alive = self.engine_alive()
+        with self._write() as (db, change):
+            db.execute(
+                "UPDATE engine SET state = ?, change = ?",
+                ("stopping" if alive else "stopped", change),
+            )
+        return alive
+
     def leave(self, message: str = "", *, only_if_idle: bool) -> bool:
         """Say that the engine goes; with `only_if_idle` not while anything waits, in one look."""
         with self._write() as (db, change):
@@ -493,7 +659,9 @@ class Store:
                     return False
             _interrupt(db, change)
             db.execute(
-                "UPDATE engine SET state = 'leaving', message = ?, change = ?", (message, change)
+                "UPDATE engine SET state = CASE state WHEN 'stopping' THEN 'stopped'"
+                " ELSE 'leaving' END, message = ?, change = ?",
+                (message, change),
             )
             return True
 
@@ -501,17 +669,25 @@ class Store:
         fields = {name: _column(value) for name, value in update.fields.items()}
         names_of = ", ".join(f"{name} = ?" for name in fields)
         marks = ", ".join("?" for _ in update.states)
+        asked = ""
+        if "stop_request" in update.fields and update.fields["stop_request"] is not None:
+            asked = " AND stop_request IS ?"
+            marked: tuple[Any, ...] = (update.stop_request,)
+        else:
+            marked = ()
         cursor = db.execute(
-            f"UPDATE trials SET {names_of}, change = ? WHERE number = ? AND state IN ({marks})",
-            (*fields.values(), change, update.number, *sorted(update.states)),
+            f"UPDATE trials SET {names_of}, change = ? WHERE number = ?"
+            f" AND state IN ({marks}){asked}",
+            (*fields.values(), change, update.number, *sorted(update.states), *marked),
         )
         if cursor.rowcount == 0:
             row = db.execute(
-                "SELECT state FROM trials WHERE number = ?", (update.number,)
+                "SELECT state, stop_request FROM trials WHERE number = ?", (update.number,)
             ).fetchone()
             if row is None:
                 raise Late(f"trial {update.number}: there is no such trial in this session.")
-            raise Late(f"trial {update.number} {_SAID[row[0]]} already.")
+            said = _ASKED[row[1]] if row[0] in update.states else _SAID[row[0]]
+            raise Late(f"trial {update.number} {said} already.")
 
 
 _SAID = {
@@ -523,6 +699,12 @@ _SAID = {
     "failed": "has failed",
     "stopped": "has been stopped",
     "cancelled": "has been withdrawn",
+}
+_ASKED = {
+    None: "goes on",
+    "epoch": "is asked to stop after its epoch",
+    "now": "is asked to stop",
+    "pause": "is asked to pause",
 }
 
 
@@ -579,23 +761,88 @@ def _refuse_network(path: Path) -> None:
         )
 
 
-def _write_first(file: Path, session: Session, first: Trial) -> None:
-    """A new file with a session and its first trial, in one transaction."""
+def _write_all(
+    file: Path,
+    session: Session,
+    trials: Sequence[Trial],
+    decisions: Sequence[Decision],
+    stopped: str,
+) -> None:
+    """A new file with a session and its past, in one transaction.  stopped: why no engine starts."""
     os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     db = _connect(file, read_only=False)
     try:
         db.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
+        _complete(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("INSERT INTO clock VALUES (1, 1)")
-        db.execute("INSERT INTO engine VALUES (1, 'none', NULL, '', 1)")
+        db.execute(
+            "INSERT INTO engine VALUES (1, ?, NULL, ?, 1)",
+            ("stopped" if stopped else "none", stopped),
+        )
         db.execute("INSERT INTO session VALUES (1, ?, 1)", (session.model_dump_json(),))
-        _insert(db, 1, first)
+        for trial in trials:
+            _insert(db, 1, trial)
+            for epoch in trial.epochs:
+                _insert_epoch(db, 1, trial.number, epoch)
+        for decision in decisions:
+            body = decision.model_dump_json()
+            db.execute("INSERT INTO decisions VALUES (?, ?, 1)", (decision.number, body))
+        _interrupt(db, 1)
         db.execute("COMMIT")
     finally:
         db.close()
+
+
+def _present(db: sqlite3.Connection, table: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of these columns that the table has."""
+    there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    return tuple(name for name in names if name in there)
+
+
+def _outdated(db: sqlite3.Connection) -> bool:
+    """Whether the file is of an older version, or lacks a column."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return version < SCHEMA_VERSION or any(
+        _present(db, table, names) != names for table, _, names in _COLUMNS
+    )
+
+
+def _complete(db: sqlite3.Connection) -> None:
+    """Add the columns that a record has and its table lacks, filled with the field's default."""
+    for table, model, names in _COLUMNS:
+        there = _present(db, table, names)
+        for name in names:
+            if name not in there:
+                default = _column(model.model_fields[name].get_default(call_default_factory=True))
+                # a default cannot be a parameter of ALTER TABLE
+                quoted = db.execute("SELECT quote(?)", (default,)).fetchone()[0]
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} DEFAULT {quoted}")
+
+
+def _back_up(db: sqlite3.Connection, file: Path) -> None:
+    """A whole copy of the database, on the disk before this returns; an earlier one is kept."""
+    if file.exists():
+        return
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        copy = sqlite3.connect(part)
+        try:
+            db.backup(copy)
+        finally:
+            copy.close()
+        os.fsync(handle)
+        part.rename(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
 
 
 def _session(db: sqlite3.Connection) -> Session:
@@ -609,8 +856,8 @@ def _store_session(db: sqlite3.Connection, change: int, session: Session) -> Non
 def _column(value: Any) -> Any:
     if hasattr(value, "model_dump_json"):
         return value.model_dump_json()
-    if isinstance(value, dict | list):
-        return json.dumps(value, allow_nan=False)
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(to_jsonable_python(value), allow_nan=False)
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
@@ -633,15 +880,23 @@ def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch
     )
 
 
-def _trial(row: tuple[Any, ...], epochs: tuple[Epoch, ...]) -> Trial:
-    values = dict(zip(_TRIAL_COLUMNS, row, strict=True))
+def _trial(names: tuple[str, ...], row: tuple[Any, ...], epochs: tuple[Epoch, ...]) -> Trial:
+    values = dict(zip(names, row, strict=True))
     for name in _JSON_COLUMNS:
-        if values[name] is not None:
+        if values.get(name) is not None:
             values[name] = json.loads(values[name])
     return Trial.model_validate({**values, "epochs": epochs})
 
 
 def _damaged(path: Path, error: Exception) -> str:
+    if isinstance(error, ValidationError) and all(
+        fault["type"] in ("extra_forbidden", "literal_error") for fault in error.errors()
+    ):
+        fault = error.errors()[0]
+        return (
+            f"session {path.name!r}: written by a newer lcsearch (this one does not know "
+            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}). Upgrade lcsearch."
+        )
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
         f"session {path.name!r}: {path / 'session.db'} is damaged ({first}). "
@@ -649,10 +904,21 @@ def _damaged(path: Path, error: Exception) -> str:
     )
 
 
-def _refused(path: Path, error: sqlite3.OperationalError) -> str:
-    text = str(error)
-    if "full" in text:
-        return f"session {path.name!r}: the disk is full. Make room; nothing was lost."
-    if "locked" in text or "busy" in text:
-        return f"session {path.name!r}: its file is busy for over {BUSY_SECONDS:.0f} s. Try again."
-    return f"session {path.name!r}: cannot be written ({text})."
+def _refused(path: Path, error: sqlite3.OperationalError) -> StoreError:
+    """What SQLite could not do, in words.  It tells a limit on files from a full disk."""
+    code = error.sqlite_errorcode
+    if code == sqlite3.SQLITE_ERROR:  # a table or a column is missing
+        return StoreError(_damaged(path, error))
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return NoRoom(f"session {path.name!r}: the disk is full. Make room; nothing was lost.")
+    if code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
+        return NoRoom(
+            f"session {path.name!r}: the disk does not take more ({error}): it is full, or a "
+            "quota or a limit on the size of files is reached (`ulimit -f`). Make room; nothing "
+            "was lost."
+        )
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            f"session {path.name!r}: its file is busy for over {BUSY_SECONDS:.0f} s. Try again."
+        )
+    return StoreError(f"session {path.name!r}: cannot be read or written ({error}).")

@@ -1,0 +1,216 @@
+"""Files of other versions: older ones are brought up to date and kept, newer ones are refused."""
+
+import json
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import filelock
+import pytest
+
+from lcsearch.engine import search
+from lcsearch.engine.cnn import session_space
+from lcsearch.sessions import store as places
+from lcsearch.sessions.store import SCHEMA_VERSION, NoRoom, Store, StoreError
+
+FIXTURE = Path(__file__).parent / "fixtures" / "session-v1.db"
+
+
+@pytest.fixture
+def old(home) -> Path:
+    """The folder of a session as schema 1 wrote it."""
+    folder = home / "sessions" / "old"
+    folder.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(FIXTURE, folder / "session.db")
+    (folder / "session.db").chmod(0o600)
+    return folder
+
+
+def raw(file, query):
+    """Rows of a file, as SQLite alone reads them, by the names of their columns."""
+    db = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
+    db.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in db.execute(query)]
+    finally:
+        db.close()
+
+
+def version(file):
+    return raw(file, "PRAGMA user_version")[0]["user_version"]
+
+
+def test_every_version_but_the_present_one_has_a_file():
+    there = {int(f.stem.removeprefix("session-v")) for f in FIXTURE.parent.glob("session-v*.db")}
+    assert there == set(range(1, SCHEMA_VERSION))
+    assert version(FIXTURE) == 1
+
+
+def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old):
+    store = Store(old)
+    snapshot = store.refresh()
+    store.close()
+    assert version(old / "session.db") == SCHEMA_VERSION
+    trials = raw(FIXTURE, "SELECT * FROM trials ORDER BY number")
+    assert len(trials) == 13
+    for row, trial in zip(trials, snapshot.trials, strict=True):
+        kept = trial.model_dump(mode="json")
+        for name, value in row.items():
+            if name in ("config", "prediction", "machine", "failure") and value is not None:
+                value = json.loads(value)
+            if name in ("created", "started", "ended") and value is not None:
+                value = value.replace("+00:00", "Z")
+            if name != "change":
+                assert kept[name] == value, (trial.number, name)
+    epochs = raw(FIXTURE, "SELECT trial, epoch, val_accuracy FROM epochs ORDER BY trial, epoch")
+    assert [(e["trial"], e["epoch"], e["val_accuracy"]) for e in epochs] == [
+        (t.number, e.epoch, e.val_accuracy) for t in snapshot.trials for e in t.epochs
+    ]
+    bodies = [json.loads(r["body"]) for r in raw(FIXTURE, "SELECT body FROM decisions")]
+    for body, decision in zip(bodies, snapshot.decisions, strict=True):
+        kept = decision.model_dump(mode="json")
+        assert {name: kept[name] for name in body} == body
+    session = json.loads(raw(FIXTURE, "SELECT body FROM session")[0]["body"])
+    kept = snapshot.session.model_dump(mode="json")
+    assert kept["bases"] == session["bases"]
+    assert kept["autopilot"]["levels"] == session["autopilot"]["levels"] == "all"
+    assert not snapshot.engine.alive
+
+
+def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old):
+    store = Store(old)
+    store.serve(1)  # what an engine does first: the trial that ran is put back
+    seen = store.refresh()
+    assert seen.trials[10].state == "interrupted"
+    assert search.next_trial(seen).number == 10
+    assert len(search.observations(seen)) == 8
+    space = session_space(seen.session)
+    decision = store.apply(search.repeat(seen, space, 9))
+    assert store.refresh().trials[decision.trial].repeat_of == 9
+    store.update_trial(decision.trial, {"queued"}, state="running", attempt=1)
+    assert Store(old).refresh().trials == store.refresh().trials
+
+
+def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old):
+    Store(old).close()
+    copy = old / "session.v1.db"
+    assert raw(copy, "SELECT * FROM trials") == raw(FIXTURE, "SELECT * FROM trials")
+    assert raw(copy, "SELECT * FROM decisions") == raw(FIXTURE, "SELECT * FROM decisions")
+    assert version(copy) == 1
+    for file in old.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+    # opening it again neither copies nor changes anything
+    before = copy.stat().st_mtime_ns
+    Store(old).close()
+    assert copy.stat().st_mtime_ns == before
+
+
+def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(old, monkeypatch):
+    monkeypatch.setattr(places, "MIGRATE_SECONDS", 0.1)
+    with (
+        filelock.FileLock(old / "engine.lock"),
+        pytest.raises(StoreError, match="engine of an older lcsearch works on it"),
+    ):
+        Store(old)
+    assert version(old / "session.db") == 1
+    assert not (old / "session.v1.db").exists()
+    Store(old).close()
+    assert version(old / "session.db") == SCHEMA_VERSION
+
+
+def test_looking_changes_nothing(old):
+    store = Store(old, migrate=False)
+    assert len(store.refresh().trials) == 13
+    with pytest.raises(StoreError, match="read-only"):
+        store.apply(search.set_wc(store.refresh(), 1.0))
+    store.close()
+    assert version(old / "session.db") == 1
+    assert not (old / "session.v1.db").exists()
+
+
+def test_an_older_session_in_a_read_only_folder_opens_to_read(old, monkeypatch):
+    # root may write everywhere, whatever the mode says: the answer is what counts
+    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
+    assert len(Store(old).refresh().trials) == 13
+    assert version(old / "session.db") == 1
+
+
+def test_many_who_open_an_older_session_at_once_find_it_whole(old):
+    found, failures = [], []
+
+    def look():
+        try:
+            found.append(len(Store(old).refresh().trials))
+        except StoreError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert found == [13] * 6
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(places, "_complete", fails)
+    with pytest.raises(NoRoom, match="No space left"):
+        Store(old)
+    monkeypatch.undo()
+    assert version(old / "session.db") == 1
+    monkeypatch.setattr(places.os, "fsync", fails)
+    (old / "session.v1.db").unlink()
+    with pytest.raises(NoRoom, match="No space left"):
+        Store(old)
+    assert [f.name for f in old.iterdir() if f.name.startswith("session.v")] == []
+    monkeypatch.undo()
+    assert len(Store(old).refresh().trials) == 13
+
+
+def test_killed_in_the_middle_of_a_migration_it_is_done_again(old):
+    program = (
+        "import os, sys; from pathlib import Path; from lcsearch.sessions import store\n"
+        "full = store._complete\n"
+        "def dies(db): full(db); os.kill(os.getpid(), 9)\n"
+        "store._complete = dies; store.Store(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program, str(old)], check=False)
+    assert done.returncode == -9
+    assert version(old / "session.db") == 1
+    assert len(Store(old).refresh().trials) == 13
+    assert version(old / "session.db") == SCHEMA_VERSION
+
+
+def test_a_column_that_a_record_has_and_the_file_lacks_is_added(home):
+    from .sessions_for_tests import filled_store
+
+    store = filled_store(home, 1)
+    before = store.refresh().trials
+    store.close()
+    db = sqlite3.connect(store.folder / "session.db")
+    db.execute("ALTER TABLE trials DROP COLUMN machine")
+    db.commit()
+    db.close()
+    again = Store(store.folder).refresh().trials
+    assert again == tuple(t.model_copy(update={"machine": None}) for t in before)
+
+
+def test_what_a_newer_program_wrote_is_said_to_be_newer_not_damaged(home):
+    from .sessions_for_tests import make_store
+
+    store = make_store(home)
+    store.close()
+    db = sqlite3.connect(store.folder / "session.db")
+    db.execute("UPDATE session SET body = json_set(body, '$.weather', 'fair')")
+    db.commit()
+    db.close()
+    with pytest.raises(StoreError, match="written by a newer lcsearch.*weather.*Upgrade"):
+        Store(store.folder)
