@@ -6,6 +6,7 @@ The console and the commands stand on this, so that no other path changes a sess
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Never
 
 from pydantic import ValidationError
 
@@ -28,10 +29,11 @@ from ..sessions.records import (
     Prediction,
     Session,
     StopMode,
+    Strategy,
     now,
 )
-from ..sessions.store import Misuse, Plan, Snapshot, Store, StoreError
-from . import search
+from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
+from . import archive, search
 from .cnn import session_space
 from .cnn import space as cnn_space
 from .executors.local import probe
@@ -41,8 +43,10 @@ from .space import InvalidDomain
 if TYPE_CHECKING:
     from .advisor import Proposal, Ranking
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 """How long a new engine may take until it says that it serves."""
+STOP_SECONDS = 30.0
+"""How long an engine that was asked to go may take until it is gone."""
 
 
 class SetupError(Exception):
@@ -69,6 +73,13 @@ class SessionSummary:
     best: float | None = None
     best_trial: int | None = None
     state: str = "idle"
+    flat: bool = False
+
+
+FLAT_LEVELS = 4
+"""A flat level is given the trials of as many levels, so that both ways cost the same."""
+TRIALS = 12
+"""Trials planned for a level, unless said otherwise."""
 
 
 def create(
@@ -83,10 +94,13 @@ def create(
     features: int = 4,
     macs_cap: float = 8.0,
     domains: Mapping[str, str] | None = None,
-    trials_per_level: int = 12,
+    trials_per_level: int | None = None,
+    strategy: Strategy = "gp",
+    flat: bool = False,
 ) -> Path:
     """Check the data, make a session and queue its reference network; gives its folder.
 
+    trials_per_level: 12 if None, and 48 for the one level of a flat session.
     Takes seconds: the data are read by a process of their own.  Raises SetupError.
     """
     domains = dict(domains or {})
@@ -117,7 +131,11 @@ def create(
             features=features,
             macs_cap=macs_cap,
             domains=domains,
-            trials_per_level=trials_per_level,
+            trials_per_level=TRIALS * (FLAT_LEVELS if flat else 1)
+            if trials_per_level is None
+            else trials_per_level,
+            strategy=strategy,
+            flat=flat,
         )
         first = search.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
@@ -148,7 +166,7 @@ def summaries(home: Path) -> list[SessionSummary]:
     found: list[SessionSummary] = []
     for name in places.names(home):
         try:
-            store = Store(home / "sessions" / name)
+            store = Store(home / "sessions" / name, migrate=False)
         except StoreError as error:
             found.append(SessionSummary(name=name, state=f"corrupt: {error}"))
             continue
@@ -169,6 +187,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 best=None if best is None else search.objective(best, session.wc),
                 best_trial=None if best is None else best.number,
                 state="training" if running else "waiting" if waiting else "idle",
+                flat=session.flat,
             )
         )
     return found
@@ -176,15 +195,20 @@ def summaries(home: Path) -> list[SessionSummary]:
 
 delete = places.delete
 restore = places.restore
+bring_back = archive.bring_back
+
+
+def _engine(folder: Path) -> list[str]:
+    return [sys.executable, "-P", "-m", "lcsearch.engine.service", str(folder)]
 
 
 class Desk:
     """One session at work; every method may be called from any thread."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the session in `folder`.  Raises StoreError."""
+    def __init__(self, folder: Path, *, migrate: bool = True) -> None:
+        """Open the session in `folder`; migrate: see `Store`.  Raises StoreError."""
         self.folder = folder
-        self._store = Store(folder)
+        self._store = Store(folder, migrate=migrate)
         self.space = session_space(self._store.refresh().session)
         self._start = threading.Lock()
 
@@ -195,6 +219,8 @@ class Desk:
     def refresh(self) -> Snapshot:
         """What the session holds now; the same object as before if nothing changed.
 
+        `space` follows it: domains may be changed by whoever else has the session open.
+
         Raises StoreError if it was deleted meanwhile: what is written then would go to the trash.
         """
         if not (self.folder / "session.db").exists():
@@ -202,11 +228,13 @@ class Desk:
             raise StoreError(
                 f"session {name!r}: was deleted. `lcsearch delete {name} --undo` brings it back."
             )
-        return self._store.refresh()
+        snapshot = self._store.refresh()
+        self.space = session_space(snapshot.session)
+        return snapshot
 
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         """Rank what could be trained next (up to a second)."""
-        return search.ranking(snapshot, self.space, wc=wc, count=count)
+        return search.ranking(snapshot, session_space(snapshot.session), wc=wc, count=count)
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -278,16 +306,35 @@ class Desk:
         """Change the trade-off; nothing is trained again."""
         return self._decide(search.set_wc(self.refresh(), wc))
 
+    def set_strategy(self, strategy: str, reason: str = "") -> Decision:
+        """Let something else propose from now on."""
+        return self._decide(search.set_strategy(self.refresh(), strategy, reason))
+
+    def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision:
+        """Search these parameters in these domains from now on; `default` is one's own."""
+        return self._decide(search.set_domains(self.refresh(), domains, reason))
+
+    def favour(self, region: Mapping[str, str], reason: str = "") -> Decision:
+        """Mark the region that the search should favour; an empty one clears it."""
+        return self._decide(search.favour(self.refresh(), region, reason))
+
     def autopilot(
         self,
         *,
         trials: int | None = None,
         minutes: float | None = None,
         levels: Literal["this", "all"] = "this",
+        until_flat: bool = False,
     ) -> Decision:
         """Let the engine accept the best candidate by itself."""
         return self._decide(
-            search.autopilot(self.refresh(), trials=trials, minutes=minutes, levels=levels)
+            search.autopilot(
+                self.refresh(),
+                trials=trials,
+                minutes=minutes,
+                levels=levels,
+                until_flat=until_flat,
+            )
         )
 
     def takeover(self) -> Decision:
@@ -302,9 +349,13 @@ class Desk:
         Raises StoreError with the last lines of its log if it cannot start.
         """
         with self._start:
+            if self._store.refresh().engine.state == "stopped":
+                self._store.call_engine()
             process: subprocess.Popen[bytes] | None = None
             deadline = time.monotonic() + START_SECONDS
             while not self._serving():
+                if self._store.refresh().engine.state == "stopped":
+                    raise Late("the engine was stopped meanwhile.")
                 status = None if process is None else process.poll()
                 if status not in (None, 0):
                     raise StoreError(f"the engine cannot start. {self._log_end()}")
@@ -317,11 +368,51 @@ class Desk:
                     process = self._launch()
                 time.sleep(0.02)
 
+    def become_engine(self) -> Never:
+        """Go on as the engine itself, in this very process: a service manager looks after it."""
+        if self._store.refresh().engine.state == "stopped":
+            self._store.call_engine()
+        self.close()
+        sys.stdout.flush()
+        os.execv(sys.executable, _engine(self.folder))
+
+    def stop_engine(self) -> int | None:
+        """Let the engine put back what it trains, and go; its process, None if there was none.
+
+        Nothing starts one again but who queues a trial, or asks for an engine.  Raises StoreError
+        if it does not go.
+        """
+        deadline = time.monotonic() + STOP_SECONDS
+        pid: int | None = None
+        told = False
+        while True:
+            state, alive = self.refresh().engine.state, self._store.engine_alive()
+            if alive:
+                pid = self._store.engine_pid() or self.refresh().engine.pid
+            elif told or state == "stopped":
+                return pid
+            if state not in ("stopping", "stopped") or (state == "stopping" and not alive):
+                try:
+                    self._store.stop_engine()
+                except StoreError:
+                    # nothing can be written: a full disk, or a file of an older version
+                    if not alive:
+                        return pid
+                    if pid is not None and not told:
+                        os.kill(pid, signal.SIGTERM)
+                        told = True
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"the engine (process {pid}) does not go within {STOP_SECONDS:.0f} s. "
+                    f"`kill -9 {pid}` ends it: what was acknowledged is kept. {self._log_end()}"
+                )
+            time.sleep(0.02)
+
     def _launch(self) -> subprocess.Popen[bytes]:
         log = self.folder / "engine.log"
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "lcsearch.engine.service", str(self.folder)],
+                _engine(self.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -352,18 +443,8 @@ class Desk:
     def document(self) -> exchange.Document:
         """The session as its export holds it."""
         snapshot = self.refresh()
-        wc = snapshot.session.wc
         best: int | None = None
         belief: tuple[float, float] | None = None
         if search.observations(snapshot):
             best, belief = search.best_by_belief(snapshot, self.rank(snapshot, count=1))
-        measured = search.best_measured(snapshot)
-        return exchange.document(
-            snapshot,
-            domains={p.name: p.domain.text() for p in self.space.parameters},
-            level_names=[standing.name for standing in search.standing(snapshot).values()],
-            objectives={t.number: search.objective(t, wc) for t in snapshot.trials},
-            best=best,
-            belief=belief,
-            best_measured=None if measured is None else measured.number,
-        )
+        return archive.document(snapshot, self.space, best, belief)

@@ -5,8 +5,8 @@ Pure: every function takes a `Snapshot` and gives figures or a `Plan`; `sessions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -20,25 +20,39 @@ from ..sessions.records import (
     Session,
     Source,
     StopMode,
+    Strategy,
     Trial,
     now,
 )
 from ..sessions.store import Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
-from .advisor import Observation, Ranking, rank
-from .cnn import LEVELS, exact_complexity, reference
+from .advisor import FADING, Observation, Ranking, rank
+from .cnn import FLAT, LEVELS, exact_complexity, reference, session_space
 from .objective import objective as weigh
-from .space import Space
+from .space import InvalidDomain, Space
+from .strategies import STRATEGIES
 
 INITIAL = {1: 6}
 INITIAL_LATER = 3
 """Trials of the initial design: of level 1, and of every later one."""
 
-_QUEUEING = ("accept", "edit", "new", "repeat")
+QUEUEING = ("accept", "edit", "new", "repeat")
+SETTING = {"wc": "wc", "strategy": "strategy", "domains": "domains", "favour": "favourite"}
+"""Decisions that set one field of the session; `detail` keeps it from before and after."""
+DEFAULT = "default"
+"""Given as a domain, it brings a parameter's own one back."""
 MOST_TRIALS = 100_000
 MOST_MINUTES = 525_600
 """What an autopilot can be given: a year is enough."""
 
 By = Literal["person", "autopilot"]
+
+
+@dataclass(frozen=True)
+class PilotStep:
+    """What the autopilot does next, and why.  think: it takes a ranking to say more."""
+
+    do: Literal["wait", "think", "propose", "advance", "finish"]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,21 @@ class LevelStanding:
 
 
 # -- what a session stands at ---------------------------------------------------------------------
+
+
+def level_names(session: Session) -> tuple[str, ...]:
+    """The session's levels in order; a flat one has a single level."""
+    return FLAT if session.flat else LEVELS
+
+
+def searched_level(session: Session) -> int:
+    """The level whose parameters are searched, as the space counts: 0 is all of them at once."""
+    return 0 if session.flat else session.level
+
+
+def shown_level(session: Session, level: int) -> int | None:
+    """The level whose parameters tell a trial of this one apart; None: all of them do."""
+    return None if session.flat or level == 0 else level
 
 
 def objective(trial: Trial, wc: float) -> float | None:
@@ -161,7 +190,7 @@ def standing(snapshot: Snapshot) -> dict[int, LevelStanding]:
             else "ahead",
             base=snapshot.session.bases.get(level, 0 if level == 1 else None),
         )
-        for level, name in enumerate(LEVELS, start=1)
+        for level, name in enumerate(level_names(snapshot.session), start=1)
     }
 
 
@@ -175,7 +204,13 @@ def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:
 def best_by_belief(
     snapshot: Snapshot, ranked: Ranking
 ) -> tuple[int | None, tuple[float, float] | None]:
-    """The trial of all levels whose posterior mean of f is smallest, with mean and σ there."""
+    """The trial of all levels whose posterior mean of f is smallest, with mean and σ there.
+
+    The best measured one, and no belief, where the session's strategy has no model.
+    """
+    if snapshot.session.strategy != "gp":
+        best = best_measured(snapshot)
+        return None if best is None else best.number, None
     beliefs = [(*ranked.posterior(o.number), o.number) for o in observations(snapshot)]
     if not beliefs:
         return None, None
@@ -207,7 +242,7 @@ def undoable(snapshot: Snapshot) -> Decision | None:
         decision, later = standing_still[place], standing_still[place + 1 :]
         if not moved and decision.kind in ("advance", "reopen"):
             moved = True  # levels are gone back through one by one
-            if not any(d.kind in _QUEUEING for d in later):
+            if not any(d.kind in QUEUEING for d in later):
                 return decision
         elif _can_undo(snapshot, decision):
             return decision
@@ -215,16 +250,30 @@ def undoable(snapshot: Snapshot) -> Decision | None:
 
 
 def _can_undo(snapshot: Snapshot, decision: Decision) -> bool:
-    if decision.kind in _QUEUEING:
+    if decision.kind in QUEUEING:
         assert decision.trial is not None
         return snapshot.trials[decision.trial].state == "queued"
     if decision.kind == "autopilot":
         return snapshot.session.autopilot is not None
-    return decision.kind in ("reject", "wc")
+    return decision.kind == "reject" or decision.kind in SETTING
+
+
+def favour_strength(snapshot: Snapshot) -> float | None:
+    """Minus the logarithm of what EI counts for each parameter outside a favourite region.
+
+    None where the strategy does not weigh.
+    """
+    if snapshot.session.strategy != "gp":
+        return None
+    return FADING / max(len(observations(snapshot)), 1)
 
 
 def ranking(
-    snapshot: Snapshot, space: Space, *, wc: float | None = None, count: int = 10
+    snapshot: Snapshot,
+    space: Space,
+    *,
+    wc: float | None = None,
+    count: int = 10,
 ) -> Ranking:
     """Rank what could be trained next: the same session gives the same ranking everywhere.
 
@@ -241,7 +290,7 @@ def ranking(
     return rank(
         space,
         observations(snapshot),
-        session.level,
+        searched_level(session),
         base_trial(snapshot).config,
         session.wc if wc is None else wc,
         pending=pending(snapshot),
@@ -253,7 +302,49 @@ def ranking(
         failures=failures(snapshot),
         design=design_left(snapshot),
         initial=initial_design(session),
+        favourite=session.favourite,
+        strategy=session.strategy,
     )
+
+
+def look(
+    snapshot: Snapshot,
+    *,
+    strategy: Strategy | None = None,
+    domains: Mapping[str, str] | None = None,
+) -> Snapshot:
+    """The session as it would be with another strategy, or other domains of some parameters.
+
+    Nothing is decided by it: it is there to be ranked.  Raises Misuse for a domain that cannot be
+    searched.
+    """
+    session = snapshot.session
+    merged = _merged(session, domains or {})
+    _searchable(session, merged)
+    update = {"strategy": strategy or session.strategy, "domains": merged}
+    return replace(snapshot, session=session.model_copy(update=update))
+
+
+def _merged(session: Session, domains: Mapping[str, str]) -> dict[str, str]:
+    """The session's domains with these in the place of its own; `default` takes one out."""
+    stripped = {name: text.strip() for name, text in domains.items()}
+    known = session_space(session)
+    merged = {**session.domains, **stripped}
+    # a name that is none stays, for the space to refuse it
+    return {n: text for n, text in merged.items() if text != DEFAULT or n not in known}
+
+
+def _searchable(session: Session, domains: Mapping[str, str]) -> Space:
+    """The session's space with these domains.  Raises Misuse, also for the favourite region."""
+    try:
+        space = session_space(session.model_copy(update={"domains": dict(domains)}))
+    except InvalidDomain as error:
+        raise Misuse(str(error)) from error
+    try:
+        space.narrowed(session.favourite)
+    except InvalidDomain as error:
+        raise Misuse(f"the favourite region does not fit: {error} Clear it first.") from error
+    return space
 
 
 # -- decisions ------------------------------------------------------------------------------------
@@ -431,6 +522,8 @@ def repeat(snapshot: Snapshot, space: Space, number: int, reason: str = "") -> P
 def stop(snapshot: Snapshot, number: int, mode: StopMode, reason: str = "") -> Plan:
     """End a running trial (after its epoch, now, or to be resumed); withdraw one that waits."""
     trial = _trial_of(snapshot, number)
+    if trial.state == "paused" and mode == "pause":
+        raise Late(f"trial {number} is paused already.")
     if trial.state in ("queued", "interrupted", "paused"):
         # an interrupted trial may have epochs: stopped, not withdrawn
         state = "cancelled" if trial.state == "queued" else "stopped"
@@ -438,7 +531,11 @@ def stop(snapshot: Snapshot, number: int, mode: StopMode, reason: str = "") -> P
             state = "paused"
         update = TrialUpdate(number, frozenset({trial.state}), {"state": state, "ended": now()})
     else:
-        update = TrialUpdate(number, frozenset({"running"}), {"stop_request": mode})
+        if trial.stop_request == mode:
+            raise Late(f"trial {number}: this has been asked of it already.")
+        update = TrialUpdate(
+            number, frozenset({"running"}), {"stop_request": mode}, stop_request=trial.stop_request
+        )
     return Plan(
         decision=_decide(snapshot, "stop", reason=reason, trial=number, detail={"mode": mode}),
         updates=(update,),
@@ -456,14 +553,64 @@ def resume(snapshot: Snapshot, number: int) -> Plan:
     )
 
 
+def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, reason: str = "") -> Plan:
+    """Another value of what this decision sets."""
+    name = SETTING[kind]
+    before = getattr(snapshot.session, name)
+    return Plan(
+        decision=_decide(snapshot, kind, reason=reason, detail={"from": before, "to": value}),
+        session={name: value},
+    )
+
+
 def set_wc(snapshot: Snapshot, wc: float) -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
     if not 0 <= wc < 1e6:
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
-    return Plan(
-        decision=_decide(snapshot, "wc", detail={"from": snapshot.session.wc, "to": wc}),
-        session={"wc": float(wc)},
-    )
+    return _set(snapshot, "wc", float(wc))
+
+
+def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:
+    """Let something else propose from now on.  Raises Misuse for what there is not."""
+    if strategy not in STRATEGIES:
+        raise Misuse(f"strategy {strategy}: unknown. Use {', '.join(STRATEGIES)}.")
+    return _set(snapshot, "strategy", strategy, reason)
+
+
+def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = "") -> Plan:
+    """Search these parameters in these domains from now on, the others as before.
+
+    `default` as a domain brings a parameter's own one back.  What was trained outside stays an
+    observation.  Raises Misuse for a domain that cannot be searched.
+    """
+    session = snapshot.session
+    merged = _merged(session, domains)
+    _searchable(session, merged)
+    plan = _set(snapshot, "domains", merged, reason)
+    return replace(plan, expect={"domains": session.domains})
+
+
+def favour(snapshot: Snapshot, region: Mapping[str, str], reason: str = "") -> Plan:
+    """Mark the region that the search should favour, instead of any before; empty clears it.
+
+    Raises Misuse for a region that is none, or if there is nothing to clear.
+    """
+    session = snapshot.session
+    if not region and not session.favourite:
+        raise Misuse("No region is marked: there is nothing to clear.")
+    marked = {name: text.strip() for name, text in region.items()}
+    try:
+        session_space(session).narrowed(marked)
+    except InvalidDomain as error:
+        raise Misuse(str(error)) from error
+    return _set(snapshot, "favour", marked, reason)
+
+
+def idle_parameters(session: Session, names: Iterable[str]) -> list[str]:
+    """Those of these parameters that the present level does not search: nothing moves them now."""
+    level = searched_level(session)
+    searched = {parameter.name for parameter in session_space(session).at_level(level)}
+    return [name for name in names if name not in searched]
 
 
 def _carried(snapshot: Snapshot, number: int | None) -> Trial:
@@ -481,18 +628,24 @@ def _carried(snapshot: Snapshot, number: int | None) -> Trial:
     return trial
 
 
-def advance(snapshot: Snapshot, number: int | None = None, *, by: By = "person") -> Plan:
+def advance(
+    snapshot: Snapshot, number: int | None = None, *, by: By = "person", reason: str = ""
+) -> Plan:
     """Go on to the next level from the network of a trial (the best one if None)."""
     session = snapshot.session
+    if session.flat:
+        raise StoreError(_FLAT_WORDS)
     if session.level >= len(LEVELS):
         raise StoreError(
             f"level {session.level} is the last one. Reopen an earlier level, or export."
         )
-    return _move(snapshot, "advance", session.level + 1, number, by)
+    return _move(snapshot, "advance", session.level + 1, number, by, reason)
 
 
 def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
     """Search an earlier level again, from the network of a trial (the best one if None)."""
+    if snapshot.session.flat:
+        raise StoreError(_FLAT_WORDS)
     highest = reached(snapshot.session)
     if not 1 <= level <= highest:
         raise StoreError(
@@ -501,8 +654,19 @@ def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
     return _move(snapshot, "reopen", level, number, "person")
 
 
+_FLAT_WORDS = (
+    "this session searches all parameters at once: it has one level only. `lcsearch new` without "
+    "--flat makes one of four levels."
+)
+
+
 def _move(
-    snapshot: Snapshot, kind: Literal["advance", "reopen"], to: int, number: int | None, by: By
+    snapshot: Snapshot,
+    kind: Literal["advance", "reopen"],
+    to: int,
+    number: int | None,
+    by: By,
+    reason: str = "",
 ) -> Plan:
     session = snapshot.session
     trial = _carried(snapshot, number)
@@ -516,7 +680,13 @@ def _move(
     before = {"level": session.level, "bases": dict(session.bases)}
     return Plan(
         decision=_decide(
-            snapshot, kind, by=by, trial=trial.number, config=trial.config, detail={"from": before}
+            snapshot,
+            kind,
+            by=by,
+            reason=reason,
+            trial=trial.number,
+            config=trial.config,
+            detail={"from": before},
         ),
         session=changes,
         expect=expect,
@@ -530,22 +700,40 @@ def autopilot(
     trials: int | None = None,
     minutes: float | None = None,
     levels: Literal["this", "all"] = "this",
+    until_flat: bool = False,
 ) -> Plan:
-    """Let the engine accept the best candidate by itself, for so many trials or minutes."""
+    """Let the engine accept the best candidate by itself, for so many trials or minutes.
+
+    until_flat: leave a level earlier, as soon as what can still be gained there is below the noise.
+    """
     if trials is not None and not 0 <= trials <= MOST_TRIALS:
         raise Misuse(f"trials = {trials}: not usable. Use 0 to {MOST_TRIALS:,}.")
     if minutes is not None and not 0 < minutes <= MOST_MINUTES:
         raise Misuse(f"minutes = {minutes}: not usable. Use more than 0, at most {MOST_MINUTES:,}.")
+    strategy = snapshot.session.strategy
+    if until_flat and strategy != "gp":
+        raise Misuse(
+            f"--until-flat: {strategy} has no model that could say when a level is flat. "
+            "Set the strategy to gp, or give trials or minutes."
+        )
     if trials is None and (minutes is None or levels == "all"):
         trials = snapshot.session.trials_per_level
     pilot = Autopilot(
         trials=trials,
         until=None if minutes is None else now() + timedelta(minutes=minutes),
         levels=levels,
+        until_flat=until_flat,
     )
     return Plan(
         decision=_decide(
-            snapshot, "autopilot", detail={"trials": trials, "minutes": minutes, "levels": levels}
+            snapshot,
+            "autopilot",
+            detail={
+                "trials": trials,
+                "minutes": minutes,
+                "levels": levels,
+                "until_flat": until_flat,
+            },
         ),
         session={"autopilot": pilot},
     )
@@ -556,6 +744,16 @@ def takeover(snapshot: Snapshot) -> Plan:
     if snapshot.session.autopilot is None:
         raise Late("the autopilot is off already.")
     return Plan(decision=_decide(snapshot, "takeover"), session={"autopilot": None})
+
+
+def hand_back(snapshot: Snapshot, reason: str) -> Plan:
+    """The autopilot gives the wheel back by itself, and says why."""
+    pilot = snapshot.session.autopilot
+    return Plan(
+        decision=_decide(snapshot, "takeover", by="autopilot", reason=reason),
+        session={"autopilot": None},
+        expect={"autopilot": pilot},
+    )
 
 
 def undo(snapshot: Snapshot) -> Plan:
@@ -569,12 +767,12 @@ def undo(snapshot: Snapshot) -> Plan:
         )
     updates: tuple[TrialUpdate, ...] = ()
     session: dict[str, Any] = {}
-    if decision.kind in _QUEUEING:
+    if decision.kind in QUEUEING:
         assert decision.trial is not None
         fields = {"state": "cancelled", "ended": now()}
         updates = (TrialUpdate(decision.trial, frozenset({"queued"}), fields),)
-    elif decision.kind == "wc":
-        session = {"wc": decision.detail["from"]}
+    elif decision.kind in SETTING:
+        session = {SETTING[decision.kind]: decision.detail["from"]}
     elif decision.kind == "autopilot":
         session = {"autopilot": None}
     elif decision.kind in ("advance", "reopen"):
@@ -597,19 +795,38 @@ def undo(snapshot: Snapshot) -> Plan:
 # -- what the engine does by itself ---------------------------------------------------------------
 
 
-def pilot_step(snapshot: Snapshot) -> Literal["wait", "propose", "advance", "finish"]:
-    """What the autopilot does next: one trial at a time, level by level."""
-    pilot = snapshot.session.autopilot
+def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
+    """What the autopilot does next: one trial at a time, level by level.
+
+    ranked: the ranking of this very snapshot, where one was made.
+    """
+    session, pilot = snapshot.session, snapshot.session.autopilot
     assert pilot is not None
     if pilot.until is not None and now() >= pilot.until:
-        return "finish"
+        return PilotStep("finish")
     if pending(snapshot):
-        return "wait"
-    if pilot.trials is None or pilot.accepted < pilot.trials:
-        return "propose"
-    if pilot.levels == "all" and snapshot.session.level < len(LEVELS):
-        return "advance"
-    return "finish"
+        return PilotStep("wait")
+    more = pilot.trials is None or pilot.accepted < pilot.trials
+    onward = pilot.levels == "all" and session.level < len(level_names(session))
+    if not more and not onward:
+        return PilotStep("finish")
+    if ranked is None:
+        return PilotStep("think")
+    reason = ""
+    if pilot.until_flat and ranked.flat:
+        assert ranked.remaining is not None
+        assert ranked.noise is not None
+        reason = (
+            f"at most {ranked.remaining:.2g} can be gained here, and the noise is "
+            f"{ranked.noise:.2g}"
+        )
+    elif more and ranked.proposals:
+        return PilotStep("propose")
+    elif more:
+        reason = ranked.advice
+    else:
+        reason = f"the budget of {pilot.trials} for this level is used up"
+    return PilotStep("advance" if onward else "finish", reason)
 
 
 def next_trial(snapshot: Snapshot) -> Trial | None:
@@ -632,7 +849,7 @@ def seconds_left(snapshot: Snapshot) -> float | None:
     )
     pilot = session.autopilot
     if pilot is not None and pilot.trials is not None:
-        levels = len(LEVELS) - session.level if pilot.levels == "all" else 0
+        levels = len(level_names(session)) - session.level if pilot.levels == "all" else 0
         more = max(pilot.trials - pilot.accepted, 0) + levels * pilot.trials
         epochs += more * session.epochs
     seconds = epochs * an_epoch

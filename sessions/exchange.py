@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationError
 
 from .records import (
     Config,
@@ -21,6 +24,17 @@ from .records import (
     now,
 )
 from .store import Snapshot, StoreError
+
+FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
+VERSION: Literal[1] = 1
+LARGEST_BYTES = 64 * 2**20
+"""Of a file to read: some 20,000 trials of ten epochs."""
+DEEPEST = 24
+"""Lists and objects within each other, far more than a session has."""
+LONGEST_NUMBER = 400
+"""Digits of a number: the largest float has 309."""
+_STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters other than tabs and ends of lines, and halves of characters."""
 
 
 class ExportedTrial(Trial):
@@ -82,8 +96,8 @@ class BestDocument(Record):
 class Document(Record):
     """A whole session."""
 
-    format: Literal["lcsearch-session"] = "lcsearch-session"
-    version: Literal[1] = 1
+    format: Literal["lcsearch-session"] = FORMAT
+    version: Literal[1] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument
@@ -206,3 +220,123 @@ def write(path: Path, whole: Document) -> None:
 def schema() -> dict[str, Any]:
     """The JSON Schema of the document, made from the records."""
     return Document.model_json_schema(by_alias=True, mode="serialization")
+
+
+# -- back in --------------------------------------------------------------------------------------
+
+
+class _Unfit(ValueError):
+    """JSON that no session is written with."""
+
+
+def read(path: Path) -> Document:
+    """Read an exported session: its form only, whether it agrees with itself is asked elsewhere.
+
+    Raises StoreError for what is no such file, is too big, was cut off or is of a newer version.
+    """
+    data = _bytes(path)
+    try:
+        plain = json.loads(
+            data,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_once,
+        )
+        _measure(plain)
+    except _Unfit as error:
+        raise StoreError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise StoreError(f"{path}: {_TOO_DEEP}") from error
+    except ValueError as error:
+        raise StoreError(
+            f"{path}: not JSON, or cut off ({error}). `lcsearch export NAME -o FILE` writes one."
+        ) from error
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        raise StoreError(
+            f"{path}: not an exported session. `lcsearch export NAME -o FILE` writes one."
+        )
+    version = plain.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise StoreError(
+            f"{path}: written by a newer lcsearch (version {version}, this one reads {VERSION}). "
+            "Upgrade lcsearch."
+        )
+    try:
+        return Document.model_validate(plain)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
+        ).lstrip(".")
+        raise StoreError(
+            f"{path}: {where or 'the document'}: {fault['msg']}. The file was changed or damaged; "
+            "export the session again."
+        ) from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        # a pipe that nobody writes to must not keep us waiting
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise StoreError(f"{path}: not a file. Give one that `lcsearch export` wrote.")
+            if status.st_size > LARGEST_BYTES:
+                raise StoreError(
+                    f"{path}: {status.st_size / 2**20:,.0f} MiB, and an import is at most "
+                    f"{LARGEST_BYTES / 2**20:.0f} MiB. No session that can be searched is so big."
+                )
+            return file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+_TOO_DEEP = "lists and objects nested too deeply for a session. The file was changed or damaged."
+
+
+def _no_constant(word: str) -> Never:
+    raise _Unfit(f"{word} is no number. The file was changed or damaged.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _Unfit(f"{text[:40]} is too large a number. The file was changed or damaged.")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise _Unfit("a number of too many digits. The file was changed or damaged.")
+    return int(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Unfit(f"{twice!r} is given twice in one object. The file was changed or damaged.")
+    return made
+
+
+def _measure(plain: object) -> None:
+    """Refuse what is nested too deeply, and characters that would steer a terminal."""
+    level: list[object] = [plain]
+    for _ in range(DEEPEST):
+        for item in level:
+            if isinstance(item, str) and _STEERING.search(item):
+                raise _Unfit(f"{item[:60]!a} holds control characters. The file was changed.")
+        level = [inner for item in level for inner in _inside(item)]
+        if not level:
+            return
+    raise _Unfit(_TOO_DEEP)
+
+
+def _inside(item: object) -> Iterator[object]:
+    if isinstance(item, dict):
+        yield from item
+        yield from item.values()
+    elif isinstance(item, list):
+        yield from item

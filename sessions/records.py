@@ -13,11 +13,14 @@ Config = dict[str, Any]
 them with one entry a layer.  `Space.validate` checks what comes from outside."""
 
 Measure = Literal["seconds", "params", "macs"]
+Strategy = Literal["gp", "evolution", "annealing", "random"]
 Source = Literal["reference", "advisor", "edited", "manual", "autopilot"]
 TrialState = Literal[
     "queued", "running", "paused", "interrupted", "done", "failed", "stopped", "cancelled"
 ]
 StopMode = Literal["epoch", "now", "pause"]
+Augment = Literal["none", "flip", "crop", "crop+flip"]
+"""How training images are varied: mirrored or not at random, shifted at random, or both."""
 DecisionKind = Literal[
     "accept",
     "edit",
@@ -29,11 +32,16 @@ DecisionKind = Literal[
     "autopilot",
     "takeover",
     "wc",
+    "strategy",
+    "domains",
+    "favour",
     "advance",
     "reopen",
     "undo",
 ]
 
+MOST_PARALLEL = 256
+"""Trials at once: each has a thread of the engine that listens to it."""
 LARGEST_SEED = 2**31 - 1
 """Of a session: every trial's own seed must fit into 64 bits."""
 OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interrupted"})
@@ -96,6 +104,8 @@ class Machine(Record):
     threads: int
     dtype: str
     torch: str
+    node: str | None = None
+    """On a cluster: the node's host name, and the first letters of what Ray calls it."""
 
 
 class Prediction(Record):
@@ -196,13 +206,31 @@ class Autopilot(Record):
     """The engine accepts the best candidate by itself until one of these is used up.
 
     trials: how many more to accept (in each level with levels="all").  until: a moment in time.
+    until_flat: leave a level earlier, as soon as what can still be gained there is below the noise.
     """
 
     trials: int | None = None
     until: AwareDatetime | None = None
     levels: Literal["this", "all"] = "this"
+    until_flat: bool = False
     accepted: int = 0
     """Trials accepted in the present level since it took the wheel."""
+
+
+class Execution(Record):
+    """Where trials run, and how many at once.
+
+    address: of the Ray cluster, HOST:PORT, or auto for the one that this machine belongs to.
+    per_trial: what a trial asks of its node: cpus (1 unless said), gpus, and the cluster's own
+    resources.  data_on_nodes: every node reads the data from their path itself, instead of from
+    Ray's object store.
+    """
+
+    executor: Literal["local", "ray"] = "local"
+    address: Annotated[str, Field(min_length=1, max_length=256)] = "auto"
+    per_trial: dict[str, float] = Field(default_factory=dict)
+    parallel: Annotated[int, Field(ge=1, le=MOST_PARALLEL)] = 1
+    data_on_nodes: bool = False
 
 
 class Session(Record):
@@ -212,6 +240,9 @@ class Session(Record):
     that the classifier sees, at most (1 is global average pooling).  macs_cap: candidates above
     this many times the reference's MACs are not proposed.  domains: narrowed or widened domains,
     as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
+    strategy: what proposes; only gp has a belief.  flat: one level, all parameters at once.
+    favourite: parameter -> domain as text, a region that a person believes in.
+    execution: where trials run.
     """
 
     name: str
@@ -229,3 +260,10 @@ class Session(Record):
     bases: dict[int, int] = Field(default_factory=dict)
     trials_per_level: Annotated[int, Field(ge=1, le=100_000)] = 12
     autopilot: Autopilot | None = None
+    augment: Augment = "none"
+    stop_behind: bool = False
+    """Whether a trial that falls behind is stopped, or only marked."""
+    strategy: Strategy = "gp"
+    flat: bool = False
+    favourite: dict[str, str] = Field(default_factory=dict)
+    execution: Execution = Field(default_factory=Execution)

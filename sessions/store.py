@@ -505,11 +505,14 @@ class Store:
         text = json.dumps({"pid": pid, "trouble": trouble})
         if len(text) > NOTE_BYTES:
             text = json.dumps({"pid": pid, "trouble": trouble[: NOTE_BYTES // 12]})
-        handle = os.open(self.folder / "engine.note", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.pwrite(handle, text.ljust(NOTE_BYTES).encode("ascii"), 0)
-        finally:
-            os.close(handle)
+            handle = os.open(self.folder / "engine.note", os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.pwrite(handle, text.ljust(NOTE_BYTES).encode("ascii"), 0)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise NoRoom(f"{self.folder}: cannot be written ({error}). Make room.") from error
 
     def _note(self) -> tuple[int | None, str]:
         try:
@@ -622,13 +625,19 @@ class Store:
         with self._write() as (db, change):
             _interrupt(db, change, number)
 
-    def serve(self, pid: int) -> None:
-        """Say that an engine serves; what an engine before it left running goes back to wait."""
+    def serve(self, pid: int) -> bool:
+        """Say that an engine serves; what an engine before it left running goes back to wait.
+
+        False where somebody has stopped the engine meanwhile.
+        """
         with self._write() as (db, change):
             _interrupt(db, change)
-            db.execute(
-                "UPDATE engine SET state = 'serving', pid = ?, message = '', change = ?",
-                (pid, change),
+            return bool(
+                db.execute(
+                    "UPDATE engine SET state = 'serving', pid = ?, message = '', change = ?"
+                    " WHERE state != 'stopped'",
+                    (pid, change),
+                ).rowcount
             )
 
     def call_engine(self) -> None:
@@ -768,7 +777,10 @@ def _write_all(
     decisions: Sequence[Decision],
     stopped: str,
 ) -> None:
-    """A new file with a session and its past, in one transaction.  stopped: why no engine starts."""
+    """A new file with a session and its past, in one transaction.
+
+    stopped: why no engine is wanted.
+    """
     os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     db = _connect(file, read_only=False)
     try:

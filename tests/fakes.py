@@ -69,6 +69,7 @@ class FakeRanking(Ranking):
     space: Space | None = None
     configs: tuple[Config, ...] = ()
     trials: tuple[Trial, ...] = ()
+    strategy: str = "gp"
 
     def proposal(self, config: Config, note: str = "") -> Proposal:
         assert self.space is not None
@@ -96,8 +97,10 @@ class FakeRanking(Ranking):
             error_std=std * 0.9, complexity=complexity, complexity_std=0.02,
         )  # fmt: skip
         return Proposal(
-            id=self.space.key(config), config=config, prediction=belief if observed else None,
-            origin="model", feasible=0.99, known=self.space.known(config), nearest=nearest,
+            id=self.space.key(config), config=config,
+            prediction=belief if observed and self.strategy == "gp" else None,
+            origin="model", feasible=0.99, known=self.space.known(config),
+            nearest=nearest if self.strategy == "gp" else None,
             note=note,
         )  # fmt: skip
 
@@ -112,7 +115,9 @@ class FakeRanking(Ranking):
         )
 
     def reweighted(self, wc: float) -> Ranking:
-        return make_ranking(self.space, self.trials, self.level, wc, self.configs)
+        return make_ranking(
+            self.space, self.trials, self.level, wc, self.configs, strategy=self.strategy
+        )
 
     def slice(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64
@@ -143,6 +148,7 @@ def make_ranking(
     wc: float,
     configs: Sequence[Config],
     count: int = 24,
+    strategy: str = "gp",
 ) -> FakeRanking:
     """A ranking of these configurations, best first."""
     values = [(value, t.number) for t in trials if (value := search.objective(t, wc)) is not None]
@@ -151,7 +157,7 @@ def make_ranking(
         (), 2410, 0.3, incumbent, number, level, wc, not configs,
         "Stay: 6 of 12 trials, and 4.7e-3 may still be gained.",
         (("kernel", 0.5), ("batch_norm", 0.3), ("channels", 0.2)),
-        space=space, configs=tuple(configs), trials=tuple(trials),
+        space=space, configs=tuple(configs), trials=tuple(trials), strategy=strategy,
     )  # fmt: skip
     proposals = [empty.proposal(config) for config in configs]
     proposals.sort(key=lambda p: -(p.prediction.ei if p.prediction else 0.0))
@@ -318,6 +324,8 @@ class FakeDesk:
     late: str = ""
     ranked: int = 0
     closed: bool = False
+    looks: list[dict[str, str]] = field(default_factory=list)
+    """The domains of every ranking."""
     slow: threading.Event | None = None
     """Where there is one, a ranking is not ready before it is set."""
 
@@ -325,6 +333,7 @@ class FakeDesk:
         self.space = session_space(self.snapshot.session)
 
     def refresh(self) -> Snapshot:
+        self.space = session_space(self.snapshot.session)
         return self.snapshot
 
     def change(self, **fields: Any) -> None:
@@ -336,18 +345,20 @@ class FakeDesk:
         if self.slow is not None:
             self.slow.wait(10)
         session = snapshot.session
+        self.looks.append(dict(session.domains))
+        space, level = session_space(session), search.searched_level(session)
         base = search.base_trial(snapshot).config
         rng = np.random.default_rng(len(snapshot.trials))
         taken = {t.key for t in snapshot.trials}
         configs: list[Config] = []
         while len(configs) < self.candidates:
-            config = self.space.sample(rng, session.level, base)
-            if self.space.key(config) not in taken:
-                taken.add(self.space.key(config))
+            config = space.sample(rng, level, base)
+            if space.key(config) not in taken:
+                taken.add(space.key(config))
                 configs.append(config)
         return make_ranking(
-            self.space, snapshot.trials, session.level, session.wc if wc is None else wc,
-            configs, count,
+            space, snapshot.trials, level, session.wc if wc is None else wc, configs, count,
+            session.strategy,
         )  # fmt: skip
 
     def _decision(self, kind: Any, trial: int | None = None, **fields: Any) -> Decision:
@@ -418,11 +429,27 @@ class FakeDesk:
         self._session(wc=wc)
         return self._decision("wc")
 
+    def set_strategy(self, strategy: str, reason: str = "") -> Decision:
+        self.calls.append(("set_strategy", strategy))
+        self._session(strategy=strategy)
+        return self._decision("strategy")
+
+    def set_domains(self, domains: Any, reason: str = "") -> Decision:
+        self.calls.append(("set_domains", dict(domains)))
+        self._session(**search.set_domains(self.snapshot, domains).session)
+        return self._decision("domains")
+
+    def favour(self, region: Any, reason: str = "") -> Decision:
+        self.calls.append(("favour", dict(region)))
+        self._session(favourite=dict(region))
+        return self._decision("favour")
+
     def autopilot(
-        self, *, trials: int | None = None, minutes: float | None = None, levels: Any = "this"
-    ) -> Decision:
-        self.calls.append(("autopilot", trials, minutes, levels))
-        self._session(autopilot=Autopilot(trials=trials, levels=levels))
+        self, *, trials: int | None = None, minutes: float | None = None, levels: Any = "this",
+        until_flat: bool = False,
+    ) -> Decision:  # fmt: skip
+        self.calls.append(("autopilot", trials, minutes, levels, until_flat))
+        self._session(autopilot=Autopilot(trials=trials, levels=levels, until_flat=until_flat))
         return self._decision("autopilot")
 
     def takeover(self) -> Decision:
@@ -497,6 +524,13 @@ class FakeHouse:
 
     def restore(self, token: Any) -> None:
         self.desks[token] = self.trash.pop(token)
+
+    def bring_back(self, file: Path, name: str | None = None) -> str:
+        if self.refuse:
+            raise StoreError(self.refuse)
+        found = name or file.stem
+        self.desks[found] = FakeDesk(empty_snapshot())
+        return found
 
     def open(self, name: str) -> FakeDesk:
         if name not in self.desks:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lcsearch.engine import cnn
+from lcsearch.engine.objective import medians
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.data import read
 from lcsearch.engine.training.loop import (
@@ -16,7 +17,6 @@ from lcsearch.engine.training.loop import (
     Task,
     batch_bounds,
     begin,
-    medians,
     place,
     restore,
     train,
@@ -204,7 +204,7 @@ def test_damaged_checkpoints_are_refused(placed, tmp_path, damage, said):
     with pytest.raises(CheckpointError, match=said) as caught:
         restore(task(epochs=1), placed, path)
     assert str(path) in str(caught.value)
-    assert "Delete it" in str(caught.value)
+    assert "It is taken away; repeat the trial" in str(caught.value)
 
 
 def test_foreign_checkpoints_are_refused(placed, tmp_path):
@@ -310,11 +310,11 @@ def test_the_reference_costs_as_much_as_itself(placed, tmp_path):
     config = cnn.reference((1, 8, 8), 10)
     network = cnn.network(config, (1, 8, 8), 10)
     reference = loop.Reference(network, config, placed, FP32)
-    before = {name: value.clone() for name, value in reference.model.named_parameters()}
+    before = {name: value.clone() for name, value in reference.run.model.named_parameters()}
     run = begin(Task(network, config, 0, 8), placed, FP32)
     seconds, beside = medians(list(train(run, reference, tmp_path / "c.pt", lambda: False)))
     assert 0.5 < seconds / beside < 2
-    after = dict(reference.model.named_parameters())
+    after = dict(reference.run.model.named_parameters())
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -341,11 +341,11 @@ def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
     warmed = []
     real = loop.warm_up
 
-    def counted(run, index):
+    def counted(run, *images):
         warmed.append(len(run.epochs))
         before = {name: value.clone() for name, value in run.model.state_dict().items()}
         numbers = torch.get_rng_state()
-        real(run, index)
+        real(run, *images)
         after = run.model.state_dict()
         assert all(torch.equal(before[name], after[name]) for name in before)
         assert all(p.grad is None for p in run.model.parameters())
@@ -357,7 +357,7 @@ def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
     parts = trained(Task(job.network, job.config, job.seed, 1), hundred, tmp_path / "parts.pt")
     run = restore(job, hundred, tmp_path / "parts.pt")
     assert curve(parts + trained(job, hundred, tmp_path / "parts.pt", run=run)) == curve(whole)
-    monkeypatch.setattr(loop, "warm_up", lambda run, index: None)
+    monkeypatch.setattr(loop, "warm_up", lambda run, *images: None)
     assert curve(trained(job, hundred, tmp_path / "cold.pt")) == curve(whole)
 
 

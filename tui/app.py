@@ -120,6 +120,9 @@ def ranking_key(snapshot: Snapshot) -> Key:
         tuple(session.bases.items()),
         trials,
         verdicts,
+        session.strategy,
+        tuple(session.domains.items()),
+        tuple(session.favourite.items()),
     )
 
 
@@ -210,6 +213,8 @@ class Console(App[int]):
         self._wake = threading.Event()
         self._wanted: tuple[Key, float] | None = None
         self._ranked: tuple[Key, float] | None = None
+        self.look: dict[str, str] = {}
+        """Domains that are looked at alone, by this console only."""
         self.opening = name
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -283,7 +288,9 @@ class Console(App[int]):
             self.call_later(self._not_opened, name, str(error))
             return
         self.call_later(self._opened, desk, snapshot)
-        if any(trial.state in ("queued", "running", "interrupted") for trial in snapshot.trials):
+        waiting = any(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
+        # where somebody stopped the engine, or brought the session from elsewhere, looking is safe
+        if waiting and snapshot.engine.state != "stopped":
             try:
                 desk.start_engine()
             except StoreError as error:
@@ -316,6 +323,7 @@ class Console(App[int]):
         desk, self.desk = self.desk, None
         self._wake.set()
         self._wanted = self._ranked = None
+        self.look = {}
         if desk is not None:
             desk.close()
             self.set_reactive(Console.ranking, None)
@@ -347,8 +355,18 @@ class Console(App[int]):
         """Show what is new."""
         if self.desk is None:
             return
+        if (
+            self.snapshot is not None
+            and self.snapshot.session.level != message.snapshot.session.level
+        ):
+            self.look = {}
         with self.batch_update():
             self.snapshot = message.snapshot  # watchers repaint what changed
+        self._want_ranking()
+
+    def look_at(self, domains: dict[str, str]) -> None:
+        """Rank these domains alone; the session stays as it is.  Nothing: its own ones again."""
+        self.look = domains
         self._want_ranking()
 
     @on(ReadFailed)
@@ -364,14 +382,16 @@ class Console(App[int]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        self._wanted = (ranking_key(snapshot), snapshot.session.wc)
+        look = dict(self.look)
+        self._wanted = ((*ranking_key(snapshot), tuple(look.items())), snapshot.session.wc)
         if self._wanted != self._ranked and not self.ranking_running:
             self.ranking_running = True
-            self.rank(snapshot, *self._wanted)
+            self.rank(snapshot, *self._wanted, look)
 
     @work(thread=True, group="rank")
-    def rank(self, snapshot: Snapshot, key: Key, wc: float) -> None:
+    def rank(self, snapshot: Snapshot, key: Key, wc: float, look: dict[str, str]) -> None:
         """Rank anew, or only weigh anew where nothing but w_c has changed."""
+        from ..engine import search
         from ..engine.space import Exhausted
         from ..sessions.store import StoreError
 
@@ -383,7 +403,8 @@ class Console(App[int]):
             if before is not None and self._ranked is not None and self._ranked[0] == key:
                 ranking = before.reweighted(wc)
             else:
-                ranking = desk.rank(snapshot, count=CANDIDATES)
+                shown = search.look(snapshot, domains=look) if look else snapshot
+                ranking = desk.rank(shown, count=CANDIDATES)
         except (StoreError, Exhausted) as error:
             self.post_message(Ranked(key, wc, None, str(error)))
             return

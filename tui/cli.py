@@ -44,6 +44,26 @@ class Measure(StrEnum):
     macs = "macs"
 
 
+class Strategy(StrEnum):
+    """What proposes."""
+
+    gp = "gp"
+    evolution = "evolution"
+    annealing = "annealing"
+    random = "random"
+
+
+LookStrategy = Annotated[
+    Strategy | None, typer.Option(help="As if this proposed; the session stays as it is.")
+]
+LookDomains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain", metavar="PARAM=DOMAIN", help="Only these values; the session stays as it is."
+    ),
+]
+
+
 class Levels(StrEnum):
     """Which levels the autopilot searches."""
 
@@ -88,17 +108,28 @@ def _words() -> Iterator[None]:
 
 
 @contextmanager
-def _desk(name: str) -> Iterator[Desk]:
+def _desk(name: str, *, migrate: bool = True) -> Iterator[Desk]:
     """The session of this name, closed at the end; its errors said in words."""
     with _words():
         from ..engine.desk import Desk
         from ..sessions import store
 
-        desk = Desk(store.folder(store.home(), name))
+        desk = Desk(store.folder(store.home(), name), migrate=migrate)
         try:
             yield desk
         finally:
             desk.close()
+
+
+def _domains(words: list[str] | None, option: str) -> dict[str, str]:
+    """`PARAM=DOMAIN` words as a mapping."""
+    domains: dict[str, str] = {}
+    for word in words or []:
+        parameter, equals, domain = word.partition("=")
+        if not equals or not parameter.strip():
+            _fail(f"{option}{word}: not PARAM=DOMAIN. Use for example {option}conv_layers=2..6.", 2)
+        domains[parameter.strip()] = domain.strip()
+    return domains
 
 
 def _version(wanted: bool) -> None:
@@ -176,7 +207,18 @@ def new(
     macs_cap: Annotated[
         float, typer.Option(help="Propose nothing above this many times the reference's MACs.")
     ] = 8.0,
-    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Planned for a level.")] = 12,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Planned for a level.", show_default="12, with --flat 48"
+        ),
+    ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="What proposes; only gp has a belief.")
+    ] = Strategy.gp,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
@@ -191,12 +233,7 @@ def new(
         from ..sessions import store
         from ..sessions.records import DataSource
 
-        domains: dict[str, str] = {}
-        for word in set_ or []:
-            parameter, equals, domain = word.partition("=")
-            if not equals:
-                _fail(f"--set {word}: not PARAM=DOMAIN. Use for example --set conv_layers=2..6.", 2)
-            domains[parameter.strip()] = domain
+        domains = _domains(set_, "--set ")
         if preset not in (None, "poster"):
             _fail(f"--preset {preset}: unknown. The only one is poster.", 2)
         if preset == "poster":
@@ -229,6 +266,8 @@ def new(
             macs_cap=macs_cap,
             domains=domains,
             trials_per_level=trials,
+            strategy=strategy.value,
+            flat=flat,
         )
         summary = store.Store(folder).refresh().session.summary
         _say(
@@ -257,7 +296,8 @@ def list_(json_: AsJson = False) -> None:
         for s in found:
             best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
             typer.echo(
-                f"{s.name:<20} level {s.level}  {s.trials:>4} trials  w_c {s.wc:<5g} "
+                f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
+                f"{s.trials:>4} trials  w_c {s.wc:<5g} "
                 f"{s.data:<24} {s.state:<9} {best}".rstrip()
             )
 
@@ -283,11 +323,14 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
     yield (
         f"{session.name} · {session.data.spec} · w_c {session.wc:g} · {session.measure} · "
         f"{session.epochs} epochs · seed {session.seed}"
+        + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
     )
+    yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standing(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
         base = "" if level.base is None else f", from trial {level.base}"
-        yield f"{mark} {level.level} {level.name:<11} {level.trials} of {level.limit} trials{base}"
+        name = words.level_title(level.name).lower() if session.flat else level.name
+        yield f"{mark} {level.level} {name:<11} {level.trials} of {level.limit} trials{base}"
     for trial in snapshot.trials:
         value = search.objective(trial, session.wc)
         figures = (
@@ -324,6 +367,28 @@ def export(
         else:
             desk.export(output)
             _say(f"session {name}: written to {output}.")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `lcsearch export` wrote.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Import it under another name.")
+    ] = None,
+) -> None:
+    """Bring an exported session back whole; what waits in it does not start by itself."""
+    with _words():
+        from ..engine.desk import bring_back
+        from ..sessions.store import Store, home
+
+        folder = bring_back(home(), file, name)
+        store = Store(folder)
+        trials = store.refresh().trials
+        store.close()
+        waiting = sum(t.state in ("queued", "interrupted", "paused") for t in trials)
+        rest = f", {waiting} of them waiting: `lcsearch run {folder.name}` trains" if waiting else ""
+        _say(f"session {folder.name}: imported, {len(trials)} trials{rest}.")
+        typer.echo(str(folder))
 
 
 @app.command()
@@ -366,6 +431,16 @@ def run(
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop adding after this.")] = None,
     levels: Annotated[Levels, typer.Option(help="this level, or all to the last.")] = Levels.this,
+    until_flat: Annotated[
+        bool,
+        typer.Option(
+            "--until-flat",
+            help="Leave a level earlier: as soon as no more can be gained there than the noise.",
+        ),
+    ] = False,
+    strategy: Annotated[
+        Strategy | None, typer.Option(help="Set the session's strategy first (undo brings it back)")
+    ] = None,
 ) -> None:
     """Search by autopilot and wait for it: what is queued first, then more trials.
 
@@ -374,7 +449,9 @@ def run(
     with _desk(name) as desk:
         from .progress import follow
 
-        desk.autopilot(trials=trials, minutes=minutes, levels=levels.value)
+        if strategy is not None and strategy.value != desk.refresh().session.strategy:
+            desk.set_strategy(strategy.value)
+        desk.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
         raise typer.Exit(follow(desk))
 
 
@@ -382,21 +459,36 @@ def run(
 def propose(
     name: Name,
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=200)] = 10,
+    strategy: LookStrategy = None,
+    domain: LookDomains = None,
     json_: AsJson = False,
 ) -> None:
     """Rank what to train next in the present level."""
+    domains = _domains(domain, "--domain ")
     with _desk(name) as desk:
+        from ..engine import search
         from . import format as words
 
-        ranking = desk.rank(desk.refresh(), count=count)
+        snapshot = _look(desk, strategy, domains)
+        session = snapshot.session
+        ranking = desk.rank(snapshot, count=count)
+        idle = search.idle_parameters(session, domains)
+        if idle:
+            _say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
         if json_:
             _print_json(
                 {
-                    "level": ranking.level,
+                    "level": session.level,
+                    "strategy": session.strategy,
+                    "domains": session.domains,
+                    "favourite": session.favourite,
                     "wc": ranking.wc,
                     "incumbent": ranking.incumbent,
                     "incumbent_trial": ranking.incumbent_number,
                     "candidates": ranking.candidates,
+                    "remaining": ranking.remaining,
+                    "noise": ranking.noise,
+                    "flat": ranking.flat,
                     "advice": ranking.advice,
                     "proposals": [
                         _proposal(p, rank) for rank, p in enumerate(ranking.proposals, start=1)
@@ -414,7 +506,18 @@ def propose(
             )
             note = f"  ({p.note})" if p.note else ""
             typer.echo(f"{rank:>3}  {p.id}  {words.network_line(p.config)}{figures}{note}")
+        for line in words.restrictions(session, search.favour_strength(snapshot)):
+            _say(line)
         _say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
+
+
+def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
+    """The session, or what it would be with another strategy or other domains."""
+    from ..engine.search import look
+
+    return look(
+        desk.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
+    )
 
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
@@ -436,11 +539,17 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
     }
 
 
-def _chosen(desk: Desk, id_: str | None, rank: int | None) -> Proposal:
-    """The proposal of this id or rank in the ranking as it is now."""
+def _chosen(
+    desk: Desk,
+    id_: str | None,
+    rank: int | None,
+    strategy: Strategy | None = None,
+    domains: dict[str, str] | None = None,
+) -> Proposal:
+    """The proposal of this id or rank in the ranking as it is now, or as it was looked at."""
     if rank is not None and rank < 1:
         _fail(f"--rank {rank}: not usable. The best candidate is --rank 1.", 2)
-    ranking = desk.rank(desk.refresh(), count=max(200, rank or 1))
+    ranking = desk.rank(_look(desk, strategy, domains or {}), count=max(200, rank or 1))
     if id_ is not None:
         for proposal in ranking.proposals:
             if proposal.id == id_:
@@ -464,14 +573,20 @@ def accept(
         str | None,
         typer.Option("--config", help="JSON file with your own network; - is stdin."),
     ] = None,
+    strategy: LookStrategy = None,
+    domain: LookDomains = None,
     reason: Reason = "",
 ) -> None:
-    """Queue a candidate, or a network of your own."""
+    """Queue a candidate, or a network of your own.
+
+    --strategy and --domain: of the ranking that `propose` gives with the same.
+    """
     if sum(choice is not None for choice in (id_, rank, config)) > 1:
         _fail("give one of --id, --rank and --config.", 2)
     with _desk(name) as desk:
         if config is None:
-            decision = desk.accept(_chosen(desk, id_, rank), reason)
+            domains = _domains(domain, "--domain ")
+            decision = desk.accept(_chosen(desk, id_, rank, strategy, domains), reason)
         else:
             own = desk.space.validate(_read_config(config, desk))
             ranking = desk.rank(desk.refresh(), count=1)
@@ -591,12 +706,123 @@ def reopen(
 
 @app.command(name="set")
 def set_(
-    name: Name, wc: Annotated[float, typer.Option(help="The new w_c; nothing is trained again.")]
+    name: Name,
+    wc: Annotated[float | None, typer.Option(help="The new w_c; nothing is trained again.")] = None,
+    strategy: Annotated[Strategy | None, typer.Option(help="What proposes from now on.")] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--domain",
+            metavar="PARAM=DOMAIN",
+            help="Search only these values from now on; PARAM=default: all of its own again.",
+        ),
+    ] = None,
+    reason: Reason = "",
 ) -> None:
-    """Change the trade-off between error and complexity."""
+    """Change the trade-off, the strategy or the domains; each is a decision of its own."""
+    domains = _domains(domain, "--domain ")
+    if wc is None and strategy is None and not domains:
+        _fail("give --wc, --strategy or --domain.", 2)
     with _desk(name) as desk:
-        desk.set_wc(wc)
-        _say(f"w_c is {wc:g}.")
+        from ..engine import search
+
+        snapshot = desk.refresh()
+        if wc is not None:
+            search.set_wc(snapshot, wc)  # refused before anything is changed
+        if domains:
+            desk.set_domains(domains, reason)
+            desk.refresh()
+            for parameter in domains:
+                _say(f"{parameter} is searched in {desk.space[parameter].domain.text()}.")
+        if strategy is not None:
+            desk.set_strategy(strategy.value, reason)
+            _say(f"{strategy.value} proposes.")
+        if wc is not None:
+            desk.set_wc(wc)
+            _say(f"w_c is {wc:g}.")
+
+
+@app.command()
+def favour(
+    name: Name,
+    region: Annotated[
+        list[str] | None, typer.Argument(metavar="[PARAM=DOMAIN]...", help="kernel=1,3 …")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Favour nothing any more.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Mark a region that the search should favour; it counts for less with every trial.
+
+    It takes the place of the one marked before. Without a region: say which one is marked.
+    """
+    marked = _domains(region, "")
+    if clear and marked:
+        _fail("give a region or --clear, not both.", 2)
+    with _desk(name) as desk:
+        from ..engine import search
+        from . import format as words
+
+        if clear or marked:
+            desk.favour(marked, reason)
+        if clear:
+            _say(f"no region is favoured. `lcsearch undo {name}` brings it back.")
+            return
+        snapshot = desk.refresh()
+        session = snapshot.session
+        if not session.favourite:
+            _say("no region is favoured. `lcsearch favour NAME kernel=1,3` marks one.")
+            return
+        typer.echo(words.favoured(session, search.favour_strength(snapshot)))
+        idle = search.idle_parameters(session, session.favourite)
+        if idle:
+            _say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
+
+
+@app.command()
+def train(
+    name: Name,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write; it must not exist yet.")
+    ],
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", "-t", help="The trial; the best by the model's belief if none."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of training.")] = 30,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write ONNX too (pip install 'lcsearch[onnx]').")
+    ] = False,
+    json_: AsJson = False,
+) -> None:
+    """Train the network found to the end: on all images but the test set, tested once, written.
+
+    The folder holds weights.safetensors, network.py (needs only torch), result.json and, with
+    --onnx, network.onnx.
+    """
+    with _desk(name) as desk:
+        from ..engine import search
+        from ..engine.executors import final
+        from .progress import follow_final
+
+        snapshot = desk.refresh()
+        if trial is None:
+            several = len(search.observations(snapshot)) > 1
+            trial, why = final.chosen(snapshot, desk.rank(snapshot, count=1) if several else None)
+            _say(f"trial {trial}: {why}.")
+        done = follow_final(
+            final.FinalTraining(final.order(snapshot, trial, epochs, output, onnx))
+        )
+        if done is None:
+            _fail("cancelled: nothing was written.")
+        result = done.result
+        if json_:
+            _print_json({"folder": done.folder, **result.model_dump(mode="json")})
+            return
+        _say(
+            f"trial {result.trial}: {result.test_accuracy:.2%} of {result.test_images:,} test "
+            f"images told right, after {result.epochs} epochs on {result.train_images:,} images."
+        )
+        typer.echo(done.folder)
 
 
 @app.command()
@@ -623,6 +849,57 @@ def doctor() -> None:
         typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.found}")
     if not good:
         raise typer.Exit(1)
+
+
+engine = typer.Typer(help="The process that trains: whether it lives, start, stop.",
+                     no_args_is_help=True)
+app.add_typer(engine, name="engine")
+
+
+@engine.command(name="status")
+def engine_status(name: Name, json_: AsJson = False) -> None:
+    """Say whether the engine lives, and what it does.  Looking starts nothing."""
+    with _desk(name, migrate=False) as desk:
+        from .progress import engine_state
+
+        state = engine_state(desk)
+        if json_:
+            _print_json(state)
+            return
+        typer.echo(state["words"])
+
+
+@engine.command(name="start")
+def engine_start(
+    name: Name,
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Be the engine, for a service manager such as systemd."),
+    ] = False,
+) -> None:
+    """Start the engine; what waits is trained.  One that serves already stays."""
+    with _desk(name) as desk:
+        if foreground:
+            desk.become_engine()
+        before = desk.refresh().engine
+        desk.start_engine()
+        after = desk.refresh().engine
+        words = "serves already" if before.alive and before.pid == after.pid else "serves"
+        _say(f"session {name}: engine {after.pid} {words}.")
+
+
+@engine.command(name="stop")
+def engine_stop(name: Name) -> None:
+    """Stop the engine in order: what it trains goes back to wait, with its checkpoint.
+
+    It comes back for `engine start`, `run` and whoever queues a trial, not for one who looks.
+    """
+    with _desk(name, migrate=False) as desk:
+        from .progress import engine_state
+
+        pid = desk.stop_engine()
+        done = "no engine was at work" if pid is None else f"engine {pid} has left"
+        _say(f"session {name}: {done}. {engine_state(desk)['waits']}".rstrip())
 
 
 config = typer.Typer(help="The console's settings: theme, keys, layout.", no_args_is_help=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Prediction,
         Session,
         StopMode,
+        Strategy,
     )
     from ..sessions.store import Snapshot
 
@@ -48,12 +49,16 @@ class DeskLike(Protocol):
     def advance(self, number: int | None = None) -> Decision: ...
     def reopen(self, level: int, number: int | None = None) -> Decision: ...
     def set_wc(self, wc: float) -> Decision: ...
+    def set_strategy(self, strategy: str, reason: str = "") -> Decision: ...
+    def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision: ...
+    def favour(self, region: Mapping[str, str], reason: str = "") -> Decision: ...
     def autopilot(
         self,
         *,
         trials: int | None = None,
         minutes: float | None = None,
         levels: Literal["this", "all"] = "this",
+        until_flat: bool = False,
     ) -> Decision: ...
     def takeover(self) -> Decision: ...
     def start_engine(self) -> None: ...
@@ -76,6 +81,8 @@ class Setup:
     macs_cap: float
     domains: Mapping[str, str]
     trials_per_level: int
+    strategy: Strategy = "gp"
+    flat: bool = False
 
 
 class House(Protocol):
@@ -87,6 +94,7 @@ class House(Protocol):
     def create(self, setup: Setup) -> None: ...
     def delete(self, name: str) -> object: ...
     def restore(self, token: Any) -> None: ...
+    def bring_back(self, file: Path, name: str | None = None) -> str: ...
     def open(self, name: str) -> DeskLike: ...
     def session(self, name: str) -> Session: ...
 
@@ -119,6 +127,8 @@ class Sessions:
             macs_cap=setup.macs_cap,
             domains=dict(setup.domains),
             trials_per_level=setup.trials_per_level,
+            strategy=setup.strategy,
+            flat=setup.flat,
         )
 
     def delete(self, name: str) -> object:
@@ -132,6 +142,12 @@ class Sessions:
         from ..engine import desk
 
         desk.restore(self.home, token)
+
+    def bring_back(self, file: Path, name: str | None = None) -> str:
+        """Make the session of an exported file; gives its name.  Raises StoreError."""
+        from ..engine import desk
+
+        return desk.bring_back(self.home, file, name).name
 
     def open(self, name: str) -> DeskLike:
         """Open a session.  Raises StoreError."""

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import pickle
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...sessions.records import Config, Epoch
+from ...sessions.records import Augment, Config, Epoch
 from ..cnn import Network
 from .build import build
-from .data import Data, Split
+from .data import PART, Data, Images, Split
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 VALIDATION_BATCH = 500
 WINDOW = 0.25
 """Seconds of training between two looks at how fast the reference network is now."""
@@ -32,6 +35,15 @@ REFERENCE_SHARE = 0.1
 BFLOAT16_MACS = 1_000_000
 """Multiply-accumulates of an image from which bfloat16 pays on a processor that has it: below,
 converting costs as much as it saves."""
+TENSOR_CORES = (7, 0)
+"""Compute capability from which a GPU is fast in float16."""
+SHIFT = 8
+"""A random crop moves an image by at most this part of its side, and by one pixel at least."""
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class Diverged(ArithmeticError):
@@ -44,17 +56,52 @@ class CheckpointError(RuntimeError):
 
 @dataclass(frozen=True)
 class Placed:
-    """Data on the device, normalised.  Images have shape (n, height, width, channels)."""
+    """Data ready to train on.
+
+    Where they fit (`stored` is None) images are normalised, on the device, of shape (n, height,
+    width, channels).  Else they stay as they were read, of shape (n, channels, height, width), in
+    memory or on the disk, and each batch is normalised when it is taken: the same numbers.
+    """
 
     train_images: Tensor
     train_labels: Tensor
     val_images: Tensor
     val_labels: Tensor
     fingerprint: str
+    stored: Stored | None = None
 
     @property
     def device(self) -> torch.device:
-        return self.train_images.device
+        return self.train_labels.device
+
+    def train_batch(self, index: Tensor) -> Tensor:
+        """The training images of these numbers, shape (n, channels, height, width), normalised."""
+        if self.stored is not None:
+            return self.stored.batch(self.train_images, index)
+        return self.train_images.index_select(0, index).permute(0, 3, 1, 2)
+
+    def val_batch(self, start: int, end: int) -> Tensor:
+        """Validation images, shape (n, channels, height, width), normalised."""
+        if self.stored is not None:
+            index = torch.arange(start, min(end, len(self.val_labels)))
+            return self.stored.batch(self.val_images, index)
+        return self.val_images[start:end].permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Images as they were read, shape (n, channels, height, width), and how to normalise them."""
+
+    images: Images
+    mean: Tensor
+    std: Tensor
+    device: torch.device
+
+    def batch(self, numbers: Tensor, index: Tensor) -> Tensor:
+        """images[numbers[index]], normalised, shape (n, channels, height, width), on the device."""
+        wanted = numbers[index.cpu()].numpy()
+        part = torch.from_numpy(self.images[wanted]).to(self.device)
+        return _normalised(part, self.mean, self.std).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -65,6 +112,7 @@ class Task:
     config: Config
     seed: int
     epochs: int
+    augment: Augment = "none"
 
 
 @dataclass
@@ -76,33 +124,102 @@ class Run:
     dtype: torch.dtype
     model: nn.Sequential
     optimiser: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    """Keeps the gradients of float16 from vanishing; does nothing for other types."""
     order: torch.Generator
     """Draws the order of the images."""
     epochs: list[Epoch]
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What chance decides of one epoch: the order of the images, and how each is varied.
+
+    order: shape (n,).  moves: shape (n, 2), pixels down and right; flips: shape (n,), bool; both
+    in that order, None where images stay as they are.
+    """
+
+    order: Tensor
+    moves: Tensor | None = None
+    flips: Tensor | None = None
+
+
+def memory_budget(device: torch.device) -> float:
+    """Bytes that normalised images may take on the device: half of what it has.
+
+    LCSEARCH_MEMORY_BUDGET (bytes, or 500MB, 4GB) says otherwise.  Raises ValueError.
+    """
+    words = os.environ.get("LCSEARCH_MEMORY_BUDGET", "").strip()
+    if words:
+        units = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
+        unit = units.get(words[-2:].upper(), 1.0)
+        try:
+            budget = float(words if unit == 1.0 else words[:-2]) * unit
+        except ValueError:
+            budget = math.nan
+        if not budget >= 0:
+            raise ValueError(
+                f"LCSEARCH_MEMORY_BUDGET = {words}: not usable. Write bytes, or for example 500MB "
+                "or 4GB."
+            )
+        return budget
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] / 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+
+
 def place(data: Data, device: torch.device) -> Placed:
-    """Normalise the images once, and put them on the device."""
+    """Normalise the images once and put them on the device, or leave them where they are.
 
-    def images(split: Split) -> Tensor:
-        count, channels, height, width = split.images.shape
-        placed = torch.empty(count, height, width, channels, device=device)
-        mean, std = torch.from_numpy(data.mean), torch.from_numpy(data.std)
-        for start in range(0, count, 4096):  # in parts, so that no second copy of all is made
-            part = torch.from_numpy(split.images[start : start + 4096]).permute(0, 2, 3, 1)
-            placed[start : start + 4096] = (part - mean) / std
-        return placed
+    What is above `memory_budget` is left, and normalised a batch at a time.
+    """
+    every = len(data.train_numbers) + len(data.val_numbers)
+    size = 4.0 * every * data.pool.images[0].size
+    labels = [
+        torch.from_numpy(data.pool.labels[numbers]).to(device)
+        for numbers in (data.train_numbers, data.val_numbers)
+    ]
+    fingerprint = data.summary.fingerprint
+    if size > memory_budget(device):
+        mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
+        stored = Stored(data.pool.images, mean, std, device)
+        train, val = (torch.from_numpy(of) for of in (data.train_numbers, data.val_numbers))
+        return Placed(train, labels[0], val, labels[1], fingerprint, stored)
+    images = [
+        normalised(data, data.pool.images, numbers, device)
+        for numbers in (data.train_numbers, data.val_numbers)
+    ]
+    return Placed(images[0], labels[0], images[1], labels[1], fingerprint)
 
-    def labels(split: Split) -> Tensor:
-        return torch.from_numpy(split.labels).to(device)
 
-    return Placed(
-        images(data.train),
-        labels(data.train),
-        images(data.val),
-        labels(data.val),
-        data.summary.fingerprint,
-    )
+def normalised(
+    data: Data, images: Images, numbers: NDArray[np.int64], device: torch.device
+) -> Tensor:
+    """These images by the data's mean and std, shape (n, height, width, channels)."""
+    _, channels, height, width = images.shape
+    placed = torch.empty(len(numbers), height, width, channels, device=device)
+    mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
+    for start in range(0, len(numbers), PART):  # in parts, so that no second copy of all is made
+        part = torch.from_numpy(images[numbers[start : start + PART]]).to(device)
+        placed[start : start + PART] = _normalised(part, mean, std)
+    return placed
+
+
+def testing(
+    data: Data, test: Split, device: torch.device
+) -> tuple[Callable[[int, int], Tensor], Tensor]:
+    """The test images by the data's mean and std, for `accuracy`, and their labels."""
+
+    def batch(start: int, end: int) -> Tensor:
+        numbers = np.arange(start, min(end, len(test)))
+        return normalised(data, test.images, numbers, device).permute(0, 3, 1, 2)
+
+    return batch, torch.from_numpy(test.labels).to(device)
+
+
+def _normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(n, channels, height, width) as stored to (n, height, width, channels), contiguous."""
+    return (images.permute(0, 2, 3, 1).contiguous() - mean) / std
 
 
 def begin(task: Task, data: Placed, dtype: torch.dtype) -> Run:
@@ -114,7 +231,67 @@ def begin(task: Task, data: Placed, dtype: torch.dtype) -> Run:
         weight_decay=task.config["weight_decay"],
         fused=data.device.type in ("cpu", "cuda"),
     )
-    return Run(task, data, dtype, model, optimiser, torch.Generator().manual_seed(task.seed), [])
+    scaler = torch.amp.GradScaler(data.device.type, enabled=dtype == torch.float16)
+    order = torch.Generator().manual_seed(task.seed)
+    return Run(task, data, dtype, model, optimiser, scaler, order, [])
+
+
+def set_rate(run: Run, number: int) -> None:
+    """The learning rate of this epoch, the first being 1."""
+    config = run.task.config
+    for group in run.optimiser.param_groups:
+        group["lr"] = config["learning_rate"] * config["lr_decay"] ** (number - 1)
+
+
+def draw(run: Run, number: int) -> Draw:
+    """What chance decides of this epoch: the same for the same seed, however often it is paused."""
+    count, augment = len(run.data.train_labels), run.task.augment
+    device = run.data.device
+    order = torch.randperm(count, generator=run.order).to(device)
+    if augment == "none":
+        return Draw(order)
+    # a stream of its own for each epoch: nothing of it must be kept, and the order stays the same
+    generator = torch.Generator().manual_seed(run.task.seed * 100_003 + number)
+    first = run.task.network.convolutions[0]
+    moves = flips = None
+    if "crop" in augment:
+        most = torch.tensor([_shift(first.height_in), _shift(first.width_in)])
+        wide = torch.rand(count, 2, generator=generator) * (2 * most + 1)
+        moves = (wide.floor().long() - most).to(device)
+    if "flip" in augment:
+        flips = (torch.rand(count, generator=generator) < 0.5).to(device)
+    return Draw(order, moves, flips)
+
+
+def _shift(side: int) -> int:
+    return max(1, round(side / SHIFT))
+
+
+def vary(images: Tensor, moves: Tensor | None, flips: Tensor | None) -> Tensor:
+    """Images shifted and mirrored, each its own way; what comes in from outside is 0, the mean.
+
+    images: shape (n, channels, height, width), channels-last in memory, and so is what is
+    returned.  moves: shape (n, 2), pixels down and right.  flips: shape (n,), bool.
+    """
+    count, _, height, width = images.shape
+    rows = torch.arange(height, device=images.device).expand(count, height)
+    columns = torch.arange(width, device=images.device).expand(count, width)
+    if flips is not None:
+        columns = torch.where(flips[:, None], width - 1 - columns, columns)
+    if moves is not None:
+        # one line of zeros beyond the last stands for all that is outside
+        images = functional.pad(images, (0, 1, 0, 1))
+        rows, columns = (
+            torch.where((at >= 0) & (at < side), at, side)
+            for at, side in (
+                (rows - moves[:, :1], height),
+                (columns - torch.where(flips, -1, 1)[:, None] * moves[:, 1:], width)
+                if flips is not None
+                else (columns - moves[:, 1:], width),
+            )
+        )
+    which = torch.arange(count, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
 def train(
@@ -131,19 +308,17 @@ def train(
     one goes before the reference's.
     """
     task, data = run.task, run.data
-    batches = batch_bounds(len(data.train_labels), task.config["batch_size"])
-    rate, decay = task.config["learning_rate"], task.config["lr_decay"]
+    count = len(data.train_labels)
+    batches = batch_bounds(count, task.config["batch_size"])
     resumed = bool(run.epochs)
     for number in range(len(run.epochs) + 1, task.epochs + 1):
-        for group in run.optimiser.param_groups:
-            group["lr"] = rate * decay ** (number - 1)
-        order = torch.randperm(len(data.train_labels), generator=run.order).to(data.device)
+        set_rate(run, number)
+        drawn = draw(run, number)
         run.model.train()
         # where a step fills a window, cold caches are nothing beside it
         slow = bool(run.epochs) and run.epochs[-1].seconds >= WINDOW * len(batches)
         if len(batches) <= FEW_BATCHES and not slow and not stopped():
-            start, end = batches[0]
-            warm_up(run, order[start:end])
+            warm_up(run, drawn, *batches[0])
         total = torch.zeros((), device=data.device)
         paces: list[float] = []  # seconds an image, of each window
         beside: list[float] = []  # seconds of each step of the reference network
@@ -151,12 +326,12 @@ def train(
         for start, end in batches:
             if stopped():
                 return
-            loss = step(run.model, run.optimiser, data, order[start:end], run.dtype)
+            loss = step(run, drawn, start, end)
             total += loss * (end - start)
             images += end - start
-            if time.perf_counter() - began >= WINDOW or end == len(order):
+            if time.perf_counter() - began >= WINDOW or end == count:
                 # the device may still be at work: waiting for a number ends the window
-                mean_loss = total.item() / len(order)
+                mean_loss = total.item() / count
                 if not math.isfinite(mean_loss):
                     raise Diverged(f"the training loss of epoch {number} is {mean_loss}")
                 spent = time.perf_counter() - began
@@ -168,7 +343,7 @@ def train(
             epoch=number,
             train_loss=mean_loss,
             val_accuracy=accuracy,
-            seconds=statistics.median(paces) * len(order),
+            seconds=statistics.median(paces) * count,
             reference_seconds=statistics.median(beside) * reference.steps_per_epoch,
             resumed=resumed,
         )
@@ -178,14 +353,14 @@ def train(
         yield epoch
 
 
-def warm_up(run: Run, index: Tensor) -> None:
+def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
     """Forward and backward on these images, and nothing of the run is changed by it.
 
     The weights are not stepped, batch norm's statistics are put back, and no random number is
     drawn; gradients are forgotten.
     """
     kept = [(buffer, buffer.clone()) for buffer in run.model.buffers()]
-    loss = _loss(run.model, run.data, index, run.dtype)
+    loss = _loss(run, drawn, start, end)
     torch.autograd.backward(loss)
     loss.item()  # the device may still be at work
     run.optimiser.zero_grad(set_to_none=True)
@@ -194,44 +369,57 @@ def warm_up(run: Run, index: Tensor) -> None:
             buffer.copy_(before)
 
 
-def _loss(model: nn.Module, data: Placed, index: Tensor, dtype: torch.dtype) -> Tensor:
-    """The mean loss on the images of these numbers."""
-    images = data.train_images.index_select(0, index).permute(0, 3, 1, 2)
-    with torch.autocast(data.device.type, dtype, enabled=dtype != torch.float32):
-        logits = model(images)
+def _loss(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
+    """The mean loss on these images of the epoch."""
+    data, index = run.data, drawn.order[start:end]
+    images = data.train_batch(index)
+    if drawn.moves is not None or drawn.flips is not None:
+        moves, flips = (None if of is None else of[start:end] for of in (drawn.moves, drawn.flips))
+        images = vary(images, moves, flips)
+    with torch.autocast(data.device.type, run.dtype, enabled=run.dtype != torch.float32):
+        logits = run.model(images)
     return functional.cross_entropy(logits.float(), data.train_labels.index_select(0, index))
 
 
-def step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    data: Placed,
-    index: Tensor,
-    dtype: torch.dtype,
-) -> Tensor:
-    """One step of training on the images of these numbers; returns their mean loss, detached."""
-    loss = _loss(model, data, index, dtype)
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimiser.step()
+def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
+    """One step of training on these images of the epoch; returns their mean loss, detached."""
+    loss = _loss(run, drawn, start, end)
+    run.optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(run.scaler.scale(loss))
+    run.scaler.step(run.optimiser)
+    run.scaler.update()
     return loss.detach()
 
 
-@torch.inference_mode()
 def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> float:
     """The share of validation images that are told right.  Raises Diverged."""
+    return accuracy(model, data.val_batch, data.val_labels, dtype)
+
+
+@torch.inference_mode()
+def accuracy(
+    model: nn.Module,
+    batch: Callable[[int, int], Tensor],
+    labels: Tensor,
+    dtype: torch.dtype,
+) -> float:
+    """The share of images that are told right.  Raises Diverged.
+
+    batch: the images from one number to another, shape (n, channels, height, width).
+    """
     model.eval()
-    right = torch.zeros((), dtype=torch.int64, device=data.device)
-    finite = torch.ones((), dtype=torch.bool, device=data.device)
-    for start in range(0, len(data.val_labels), VALIDATION_BATCH):
-        images = data.val_images[start : start + VALIDATION_BATCH].permute(0, 3, 1, 2)
-        with torch.autocast(data.device.type, dtype, enabled=dtype != torch.float32):
-            logits = model(images)
-        right += (logits.argmax(1) == data.val_labels[start : start + VALIDATION_BATCH]).sum()
+    device = labels.device
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    finite = torch.ones((), dtype=torch.bool, device=device)
+    for start in range(0, len(labels), VALIDATION_BATCH):
+        end = start + VALIDATION_BATCH
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits = model(batch(start, end))
+        right += (logits.argmax(1) == labels[start:end]).sum()
         finite &= logits.isfinite().all()
     if not finite:
-        raise Diverged("the network's outputs on the validation images are not finite")
-    return int(right) / len(data.val_labels)
+        raise Diverged("the network's outputs on images it was not trained on are not finite")
+    return int(right) / len(labels)
 
 
 def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
@@ -249,17 +437,13 @@ class Reference:
     """The session's reference network, kept warm to be timed beside every trial."""
 
     def __init__(self, network: Network, config: Config, data: Placed, dtype: torch.dtype) -> None:
-        self.data, self.dtype = data, dtype
-        self.model = build(network, 0).to(data.device).train()
         # a learning rate of nothing costs the same and keeps the network as it is
-        self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=0.0, fused=data.device.type in ("cpu", "cuda")
-        )
+        self.run = begin(Task(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
+        self.run.model.train()
         count = len(data.train_labels)
         self.batch: int = min(config["batch_size"], count)
         self.steps_per_epoch = count / self.batch
-        self.order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-        self.order = self.order.to(data.device)
+        self.drawn = draw(self.run, 1)
         self.at = 0
 
     def timed_steps(self, budget: float) -> list[float]:
@@ -274,35 +458,28 @@ class Reference:
         return times
 
     def _timed_step(self) -> float:
-        if self.at + self.batch > len(self.order):
+        if self.at + self.batch > len(self.drawn.order):
             self.at = 0
-        index = self.order[self.at : self.at + self.batch]
-        self.at += self.batch
+        start, self.at = self.at, self.at + self.batch
         began = time.perf_counter()
-        step(self.model, self.optimiser, self.data, index, self.dtype).item()
+        step(self.run, self.drawn, start, self.at).item()
         return time.perf_counter() - began
 
 
 def choose_dtype(network: Network, device: torch.device) -> torch.dtype:
-    """bfloat16 where the device has it and a network of this size gains by it, else float32.
+    """The fastest type that the device has natively and a network of this size gains by.
 
-    By arithmetic, not by a stopwatch: on a busy machine a measurement takes now the one, now the
-    other, and trials of one session would not be alike.
+    A GPU: bfloat16, or float16 (with its gradients scaled) where it has only that; a processor:
+    bfloat16; else float32.  By arithmetic, not by a stopwatch: on a busy machine a measurement
+    takes now the one, now the other, and trials of one session would not be alike.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        fast = torch.cuda.get_device_capability(device) >= TENSOR_CORES
+        return torch.float16 if fast else torch.float32
     native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native and network.macs >= BFLOAT16_MACS else torch.float32
-
-
-def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
-    """Seconds an epoch of the trial and of the reference beside it, each a median.
-
-    The first epoch, and the first after a resume, is cold: left out where there is another.
-    """
-    warm = [epoch for epoch in epochs if epoch.epoch > 1 and not epoch.resumed] or epochs
-    beside = [e.reference_seconds for e in warm if e.reference_seconds is not None]
-    return statistics.median(e.seconds for e in warm), statistics.median(beside)
 
 
 def save(run: Run, path: Path) -> None:
@@ -317,10 +494,12 @@ def save(run: Run, path: Path) -> None:
             "data": run.data.fingerprint,
             "config": run.task.config,
             "seed": run.task.seed,
+            "augment": run.task.augment,
             "dtype": str(run.dtype).removeprefix("torch."),
             "epochs": [epoch.model_dump() for epoch in run.epochs],
             "model": run.model.state_dict(),
             "optimiser": run.optimiser.state_dict(),
+            "scaler": run.scaler.state_dict(),
             "order": run.order.get_state(),
         },
         content,
@@ -338,6 +517,8 @@ def save(run: Run, path: Path) -> None:
             "session was not meant to be deleted, bring the folder back, then repeat the trial."
         ) from error
     except OSError as error:
+        with contextlib.suppress(OSError):  # on a full disk its part is in the way
+            part.unlink()
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: {error}. Make room or give the right to "
             "write there, then repeat the trial."
@@ -349,7 +530,8 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
 
     Raises CheckpointError where the file is damaged or belongs to another trial.
     """
-    remedy = "Delete it to train from the beginning, then repeat the trial."
+    # the engine takes away what belongs to a trial that has ended
+    remedy = "It is taken away; repeat the trial to train it from the beginning."
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
@@ -366,13 +548,14 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
         ("data", data.fingerprint),
         ("config", task.config),
         ("seed", task.seed),
+        ("augment", task.augment),
     ):
         if kept.get(name) != mine:
             raise CheckpointError(
                 f"the checkpoint {path} is another trial's: its {name} is {kept.get(name)}, not "
                 f"{mine}. {remedy}"
             )
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(str(kept.get("dtype")))
+    dtype = DTYPES.get(str(kept.get("dtype")))
     if dtype is None:
         raise CheckpointError(
             f"the checkpoint {path} was trained in {kept.get('dtype')}, which is not known here. "
@@ -382,6 +565,7 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
     try:
         run.model.load_state_dict(kept["model"])
         run.optimiser.load_state_dict(kept["optimiser"])
+        run.scaler.load_state_dict(kept["scaler"])
         run.order.set_state(kept["order"])
         run.epochs = [Epoch.model_validate(epoch) for epoch in kept["epochs"]]
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import gc
 import os
 import platform
 import queue
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -23,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from .. import cnn
+from ..objective import best_error, medians
 from ..protocol import (
     Ended,
     EpochDone,
@@ -35,6 +39,7 @@ from ..protocol import (
     Started,
     Stop,
     Train,
+    Working,
     commands,
 )
 from ..space import InvalidConfig
@@ -50,6 +55,10 @@ FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Settings of mallopt(3) in glibc; other C libraries know none of these numbers."""
+WORKING_SECONDS = 5.0
+"""How often a trial that is between two epochs gives a sign of life, at most."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full; a quota is used up; a file may not grow that far."""
 LOCK_PATIENCE = 30.0
 """Seconds that a trial waits for an earlier attempt's process to be gone."""
 
@@ -63,11 +72,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="trainer", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--threads", type=int, default=None, help="of the CPU; default: all")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto"
+    )
     parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
     options = parser.parse_args()
     keep_memory()
-    trainer = Trainer(protocol, options.device, options.threads, options.dtype, options.probe)
+
+    def say(reply: Reply) -> None:
+        try:
+            protocol.write(reply.model_dump_json() + "\n")
+            protocol.flush()
+        except BrokenPipeError:  # the engine is gone
+            os._exit(0)
+
+    trainer = Trainer(say, options.device, options.threads, options.dtype, options.probe)
     if options.probe:
         command = commands.validate_json(sys.stdin.readline())
         assert isinstance(command, Load), "a probe answers a Load"
@@ -96,9 +115,17 @@ class Trainer:
     """One device's trainer: the data and the reference network stay loaded between trials."""
 
     def __init__(
-        self, output: TextIO, device: str, threads: int | None, dtype: str, probing: bool
+        self,
+        say: Callable[[Reply], None],
+        device: str,
+        threads: int | None,
+        dtype: str,
+        probing: bool,
+        node: str | None = None,
     ) -> None:
-        self._output = output
+        """say: takes every reply.  node: the cluster's node that it runs on, if any."""
+        self._reply = say
+        self._node = node
         self._probing = probing
         self._device_name, self._threads, self._dtype_name = device, threads, dtype
         self._work: queue.SimpleQueue[Load | Train] = queue.SimpleQueue()
@@ -113,15 +140,18 @@ class Trainer:
         """Take commands as they come; where they end, the engine is gone: end at once."""
         try:
             for line in lines:
-                command = commands.validate_json(line)
-                if isinstance(command, Stop):
-                    self._stops[command.trial, command.attempt] = command.mode
-                else:
-                    self._work.put(command)
+                self.take(commands.validate_json(line))
         except ValueError:
             traceback.print_exc()
             os._exit(2)
         os._exit(0)
+
+    def take(self, command: Load | Train | Stop) -> None:
+        """Take one command, from any thread; a stop is heard at once, the rest in turn."""
+        if isinstance(command, Stop):
+            self._stops[command.trial, command.attempt] = command.mode
+        else:
+            self._work.put(command)
 
     def serve(self) -> None:
         """Do what is asked, one thing after another."""
@@ -132,10 +162,13 @@ class Trainer:
             else:
                 self.train(command)
 
-    def load(self, command: Load) -> None:
-        """Read the data and put them on the device; answers Ready or Refused."""
+    def load(self, command: Load, data: Data | None = None) -> None:
+        """Read the data and put them on the device; answers Ready or Refused.
+
+        data: as another process has read them.
+        """
         try:
-            data = read(command.data)
+            data = read(command.data) if data is None else data
         except DataError as error:
             self._reply(Refused(message=str(error)))
             return
@@ -162,10 +195,13 @@ class Trainer:
             return
         try:
             self._place(data)
+        except ValueError as error:
+            self._reply(Refused(message=str(error)))
+            return
         except (RuntimeError, AssertionError) as error:
             self._reply(
                 Refused(
-                    message=f"device {self._device_name}: cannot be used ({_first_line(error)}). "
+                    message=f"device {self._device_name}: cannot be used ({first_line(error)}). "
                     "Take another --device, or fewer images (train_size)."
                 )
             )
@@ -180,7 +216,7 @@ class Trainer:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         self._reference, self._reference_of = None, None
-        self._placed = place(data, torch.device(_device(self._device_name)))
+        self._placed = place(data, torch.device(chosen_device(self._device_name)))
         self._summary = summary = data.summary
         if self._dtype_name == "auto":
             config = cnn.reference(summary.shape, summary.classes)
@@ -204,8 +240,10 @@ class Trainer:
                 "End that process, then repeat the trial.",
             )
         except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
-            traceback.print_exc()
-            self._fail(command, *_reason(error, command.trial))
+            no_room = _no_room(error)
+            if not no_room:  # where there is no room, the log finds none either
+                traceback.print_exc()
+            self._fail(command, *_reason(error, command.trial), no_room)
         else:
             return
         finally:
@@ -214,14 +252,14 @@ class Trainer:
         gc.collect()
 
     def _train(self, command: Train) -> None:
-        from .loop import Task, begin, medians, restore, train
+        from .loop import Task, begin, restore, train
 
         if self._summary is None or self._placed is None or self._dtype is None:
             raise RuntimeError("no data have been loaded")
         who = command.trial, command.attempt
         summary = self._summary
         network = cnn.network(command.config, summary.shape, summary.classes, command.features)
-        task = Task(network, command.config, command.seed, command.epochs)
+        task = Task(network, command.config, command.seed, command.epochs, command.augment)
         checkpoint = Path(command.checkpoint)
         if checkpoint.exists():
             run = restore(task, self._placed, checkpoint)
@@ -230,7 +268,16 @@ class Trainer:
         self._reply(Started(trial=who[0], attempt=who[1], epochs=tuple(run.epochs)))
         reference = self._warm_reference(command, run.dtype)
         stops = self._stops
-        for epoch in train(run, reference, checkpoint, lambda: stops.get(who) == "now"):
+        said = time.monotonic()
+
+        def stopped() -> bool:
+            nonlocal said
+            if time.monotonic() - said >= WORKING_SECONDS:
+                said = time.monotonic()
+                self._reply(Working(trial=who[0], attempt=who[1]))
+            return stops.get(who) == "now"
+
+        for epoch in train(run, reference, checkpoint, stopped):
             self._reply(EpochDone(trial=who[0], attempt=who[1], epoch=epoch))
             if who in stops:
                 break
@@ -242,7 +289,7 @@ class Trainer:
             Finished(
                 trial=who[0],
                 attempt=who[1],
-                error=1 - max(epoch.val_accuracy for epoch in run.epochs),
+                error=best_error(run.epochs),
                 seconds_per_epoch=seconds,
                 reference_seconds=beside,
                 params=network.params,
@@ -268,34 +315,22 @@ class Trainer:
         return self._reference
 
     def _machine(self, dtype: torch.dtype | None = None) -> Machine:
-        import torch
-
         assert self._placed is not None
-        device = self._placed.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-        return Machine(
-            processor=_processor(),
-            device=f"{device} ({name})" if name else str(device),
-            threads=torch.get_num_threads(),
-            dtype=str(dtype or self._dtype).removeprefix("torch."),
-            torch=torch.__version__,
-        )
+        assert self._dtype is not None
+        here = machine(self._placed.device, dtype or self._dtype)
+        return here.model_copy(update={"node": self._node})
 
-    def _fail(self, command: Train, kind: FailureKind, message: str) -> None:
+    def _fail(
+        self, command: Train, kind: FailureKind, message: str, no_room: bool = False
+    ) -> None:
         self._reply(
             Failed(
                 trial=command.trial,
                 attempt=command.attempt,
                 failure=Failure(kind=kind, message=message),
+                no_room=no_room,
             )
         )
-
-    def _reply(self, reply: Reply) -> None:
-        try:
-            self._output.write(reply.model_dump_json() + "\n")
-            self._output.flush()
-        except BrokenPipeError:  # the engine is gone
-            os._exit(0)
 
 
 def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:
@@ -313,20 +348,40 @@ def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:
     # a CPU that runs out of memory raises a bare RuntimeError
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return "memory", (
-            f"trial {trial} ran out of memory ({_first_line(error)}). Lower its batch_size or its "
+            f"trial {trial} ran out of memory ({first_line(error)}). Lower its batch_size or its "
             "channels, downsample earlier, or close other programs, then try again."
         )
     return "exception", (
-        f"trial {trial} failed: {type(error).__name__}: {_first_line(error)}. "
+        f"trial {trial} failed: {type(error).__name__}: {first_line(error)}. "
         "The log has the details (lcsearch logs)."
     )
 
 
-def _first_line(error: Exception) -> str:
+def _no_room(error: Exception) -> bool:
+    """Whether it is the disk that would not take more."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in NO_ROOM
+
+
+def machine(device: torch.device, dtype: torch.dtype) -> Machine:
+    """This machine, as a trial's record holds it."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return Machine(
+        processor=_processor(),
+        device=f"{device} ({name})" if name else str(device),
+        threads=torch.get_num_threads(),
+        dtype=str(dtype).removeprefix("torch."),
+        torch=torch.__version__,
+    )
+
+
+def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _device(name: str) -> str:
+def chosen_device(name: str) -> str:
     """The device of this name; auto is the best there is."""
     import torch
 

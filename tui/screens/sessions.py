@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on, work
@@ -58,6 +59,13 @@ class SessionsScreen(Screen[Any]):
             "Copy set-up",
             id="sessions.copy",
             tooltip="Set up a new session like the selected one",
+        ),
+        Binding(
+            "i",
+            "bring_back",
+            "Import",
+            id="sessions.import",
+            tooltip="Import a session from an exported file",
         ),
         Binding("d", "delete", "Delete", id="sessions.delete", tooltip="Delete the session"),
         Binding("u", "undo", "Undo", id="sessions.undo", tooltip="Bring the deleted session back"),
@@ -227,6 +235,28 @@ class SessionsScreen(Screen[Any]):
         self.call_later(self.notify, f"{name} is back.")
         self.load()
 
+    def action_bring_back(self) -> None:
+        """Import a session from a file."""
+        from ..dialogs.bring_back import Exported, ImportDialog
+
+        def chosen(answer: Exported | None) -> None:
+            if answer is not None:
+                self._bring_back(answer.file, answer.name)
+
+        self.app.push_screen(ImportDialog(Path.cwd()), chosen)
+
+    @work(thread=True, group="import", exclusive=True)
+    def _bring_back(self, file: Path, name: str | None) -> None:
+        from ...sessions.store import StoreError
+
+        try:
+            found = self.console.house.bring_back(file, name)
+        except StoreError as error:
+            self.call_later(self.console.fail, "Not imported", str(error))
+            return
+        self.call_later(self.notify, f"{found} is imported. enter opens it.")
+        self.load()
+
     def action_yank(self) -> None:
         """Copy the selected line as JSON."""
         summary = self._selected()
@@ -237,7 +267,7 @@ class SessionsScreen(Screen[Any]):
 
 def _row(summary: SessionSummary, narrow: bool) -> Row:
     corrupt = summary.state.startswith("corrupt")
-    level = "" if corrupt else f"{words.LEVEL_MARKS[summary.level]} {_level(summary.level)}"
+    level = "" if corrupt else _level(summary)
     marks = {"training": "▶ ", "waiting": "◌ ", "idle": "  "}
     state = "✗ damaged" if corrupt else marks.get(summary.state, "") + summary.state
     best = words.f_value(summary.best) if summary.best is not None else words.DASH
@@ -248,6 +278,8 @@ def _row(summary: SessionSummary, narrow: bool) -> Row:
     return Row(summary.name, (summary.name, summary.data, level, trials, wc, best, state))
 
 
-def _level(level: int) -> str:
-    names = list(words.LEVEL_TITLES.values())
-    return names[level - 1] if 1 <= level <= len(names) else ""
+def _level(summary: SessionSummary) -> str:
+    from ...engine.cnn import FLAT, LEVELS
+
+    names = FLAT if summary.flat else LEVELS
+    return words.level_label(summary.level, names) if summary.level <= len(names) else ""

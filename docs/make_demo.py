@@ -1,0 +1,210 @@
+"""Record the session that `lcsearch demo` opens: a real search on Fashion-MNIST, some ten minutes.
+
+python docs/make_demo.py /usr/share/datasets/fashion-mnist
+
+Every network is trained, every figure measured.  The decisions are a script's, of the kind that
+people take: candidates accepted, changed and rejected with a reason, networks of one's own, a
+repeat, one far too bold, an undo, a stop, another w_c, the autopilot in between.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lcsearch.engine import desk as sessions
+from lcsearch.engine import search
+from lcsearch.engine.desk import Desk
+from lcsearch.sessions.records import Config, DataSource
+from lcsearch.sessions.store import StoreError
+
+OUT = Path(__file__).resolve().parent.parent / "tui" / "demo.json"
+LOOK_SECONDS = 0.1
+
+Change = Callable[[Config], Config]
+
+
+class Person:
+    """Takes decisions at a desk, and waits for what they lead to."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def wait(self) -> None:
+        """Until nothing waits, nothing runs and nobody else has the wheel."""
+        while True:
+            snapshot = self.desk.refresh()
+            if not search.pending(snapshot) and snapshot.session.autopilot is None:
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def accept(self, rank: int = 1, reason: str = "") -> None:
+        """Train a candidate."""
+        ranking = self.desk.rank(self.desk.refresh(), count=24)
+        self.desk.accept(ranking.proposals[rank - 1], reason)
+        self.wait()
+
+    def change_mind(self) -> None:
+        """Train the first candidate; queue the third, and take that back while it waits."""
+        ranking = self.desk.rank(self.desk.refresh(), count=24)
+        self.desk.accept(ranking.proposals[0])
+        self.desk.accept(ranking.proposals[2])
+        self.desk.undo()
+        self.wait()
+
+    def reject(self, rank: int, reason: str) -> None:
+        """Take a candidate out."""
+        ranking = self.desk.rank(self.desk.refresh(), count=24)
+        self.desk.reject(ranking.proposals[rank - 1], reason)
+
+    def edit(self, change: Change, reason: str) -> None:
+        """Train the best candidate, changed."""
+        ranking = self.desk.rank(self.desk.refresh(), count=24)
+        config = self.desk.space.validate(change(dict(ranking.proposals[0].config)))
+        self.desk.submit(
+            config, ranking.evaluate([config])[0].prediction, kind="edit", reason=reason
+        )
+        self.wait()
+
+    def new(self, given: Config, reason: str) -> None:
+        """Train a network of one's own; what is not given stands as in the level's base."""
+        snapshot = self.desk.refresh()
+        base = search.base_trial(snapshot).config
+        config = self.desk.space.validate(self.desk.space.completed(given, base))
+        prediction = self.desk.rank(snapshot, count=1).evaluate([config])[0].prediction
+        self.desk.submit(config, prediction, kind="new", reason=reason)
+        self.wait()
+
+    def stop_next(self, reason: str) -> None:
+        """Train a candidate, and stop it after its first epoch."""
+        ranking = self.desk.rank(self.desk.refresh(), count=24)
+        number = self.desk.accept(ranking.proposals[1]).trial
+        assert number is not None
+        while not self.desk.refresh().trials[number].epochs:
+            time.sleep(LOOK_SECONDS)
+        self.desk.stop(number, "now", reason)
+        self.wait()
+
+    def repeat_best(self, reason: str) -> None:
+        """Train the best network again with another seed."""
+        best = search.best_measured(self.desk.refresh())
+        assert best is not None
+        self.desk.repeat(best.number, reason)
+        self.wait()
+
+    def fly(self, trials: int) -> None:
+        """Let the autopilot add some trials."""
+        self.desk.autopilot(trials=trials)
+        self.wait()
+
+
+def narrower(config: Config) -> Config:
+    """Half the channels, in whole groups of eight."""
+    return {**config, "channels": [max(8, c // 16 * 8) for c in config["channels"]]}
+
+
+def wide_eyes(config: Config) -> Config:
+    """A first layer that sees 5x5."""
+    return {**config, "kernel": [5, *config["kernel"][1:]]}
+
+
+def heavier(config: Config) -> Config:
+    """With some weight decay."""
+    return {**config, "weight_decay": 1e-4}
+
+
+def gentler(config: Config) -> Config:
+    """Half the learning rate, in smaller batches."""
+    return {**config, "learning_rate": config["learning_rate"] / 2, "batch_size": 64}
+
+
+def search_it(person: Person) -> None:
+    """All four levels."""
+    desk = person.desk
+    person.wait()
+
+    depth = 16
+    person.new(
+        {
+            "conv_layers": depth,
+            "channels": [16] * depth,
+            "downsample": ["pool", *["none"] * (depth - 2), "pool"],
+            "kernel": [3] * depth,
+            "batch_norm": [False] * depth,
+            "groups": [1] * depth,
+            "learning_rate": 10.0,
+            "batch_size": 16,
+        },
+        "on purpose far too bold: sixteen layers, no batch norm, learning rate 10",
+    )
+    if desk.refresh().trials[1].state != "failed":
+        raise StoreError("trial 1 was to diverge, and has not. Make it bolder.")
+    person.accept()
+    person.reject(1, "this deep, 28x28 pixels have nothing left to pool")
+    person.accept(2, "two poolings early: cheap, and the first layers see most")
+    person.new(
+        {
+            "conv_layers": 2,
+            "channels": [16, 32],
+            "downsample": ["pool", "pool"],
+            "kernel": [5, 5],
+            "batch_norm": [False, False],
+            "groups": [1, 1],
+        },
+        "two layers of 5x5 as in LeNet, as a yardstick",
+    )
+    person.accept()
+    person.edit(narrower, "half as wide: is the width needed?")
+    person.fly(3)
+    person.repeat_best("how much of it is luck?")
+    desk.advance()
+
+    person.accept()
+    person.edit(wide_eyes, "the first layer should see whole edges")
+    person.change_mind()
+    person.fly(2)
+    desk.set_wc(0.2)
+    person.accept(1, "with w_c 0.2 small ones come first; this is the smallest so far")
+    desk.advance()
+
+    person.accept()
+    person.edit(heavier, "the training loss runs ahead of the validation")
+    person.stop_next("slower than I want to wait for")
+    person.fly(2)
+    desk.advance()
+
+    person.accept()
+    person.edit(gentler, "the first epochs jump about")
+    person.reject(2, "too close to what has just been tried")
+    person.fly(3)
+
+
+def main(images: str) -> int:
+    """Search, and write what was found where `lcsearch demo` looks for it."""
+    with tempfile.TemporaryDirectory(prefix="lcsearch-demo-") as place:
+        try:
+            folder = sessions.create(
+                Path(place),
+                "demo",
+                DataSource(spec=f"idx:{images}", train_size=4000),
+                epochs=4,
+                trials_per_level=8,
+            )
+            desk = Desk(folder)
+            desk.start_engine()
+            search_it(Person(desk))
+            desk.export(OUT)
+        except (StoreError, sessions.SetupError) as error:
+            print(f"make_demo: {error}", file=sys.stderr)
+            return 1
+    print(OUT)
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    sys.exit(main(sys.argv[1]))
