@@ -11,6 +11,8 @@ from ..sessions.records import Config, Measure, Session
 from .space import Categorical, Domain, Integer, InvalidConfig, Parameter, Real, Space
 
 LEVELS = ("structure", "parameters", "classifier", "training")
+FLAT = ("all",)
+"""The one level of a session that searches all parameters at once."""
 NONE, STRIDE, POOL = "none", "stride", "pool"
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
@@ -360,15 +362,25 @@ def space(
 
 
 def session_space(session: Session) -> Space:
-    """The space of a session: its images, its feature map, its cap and its domains."""
+    """The space of a session: its images, its feature map, its cap and its domains.
+
+    The same object for the same settings, so that whoever asks again pays nothing and always has
+    the domains as they are.  Raises InvalidDomain.
+    """
     summary = session.summary
-    return space(
-        summary.shape,
-        summary.classes,
-        features=session.features,
-        macs_cap=session.macs_cap,
-        domains=session.domains,
-    )
+    domains = tuple(sorted(session.domains.items()))
+    return _kept_space(summary.shape, summary.classes, session.features, session.macs_cap, domains)
+
+
+@lru_cache(maxsize=16)
+def _kept_space(
+    shape: tuple[int, int, int],
+    classes: int,
+    features: int,
+    macs_cap: float,
+    domains: tuple[tuple[str, str], ...],
+) -> Space:
+    return space(shape, classes, features=features, macs_cap=macs_cap, domains=dict(domains))
 
 
 def exact_complexity(whole: Space, config: Config, measure: Measure) -> float | None:

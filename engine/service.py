@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING
 import filelock
 
 from ..sessions.records import OPEN_STATES, Failure, Trial, now
-from ..sessions.store import Late, Snapshot, Store, StoreError
+from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
 from . import search
-from .cnn import LEVELS, exact_complexity, session_space
+from .cnn import exact_complexity, session_space
 from .executors.local import Event, Gone, LocalExecutor
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
@@ -38,6 +39,10 @@ LOCK_SECONDS = 60.0
 FAULTS = 3
 """Trainer faults in a row without a new epoch after which a trial has failed."""
 LOG_BYTES = 2_000_000
+ROOM_SECONDS = 2.0
+"""How often an engine that found the disk full looks whether there is room again, at first."""
+ROOM_BYTES = 1_000_000
+"""Room that the session's file needs, besides twice the largest checkpoint."""
 
 log = logging.getLogger("lcsearch.engine")
 
@@ -46,13 +51,16 @@ class DataRefused(Exception):
     """The session's data cannot be used any more."""
 
 
+class TrainerBroken(Exception):
+    """No trainer comes as far as having read the data: it is not the trials' fault."""
+
+
 class Service:
     """One engine at work."""
 
     def __init__(self, store: Store, idle_seconds: float) -> None:
         self.store = store
         self._idle_seconds = idle_seconds
-        self._space = session_space(store.refresh().session)
         session = store.refresh().session
         self._log = (store.folder / "engine.log").open("ab")
         # what suits the machine is measured once: one session's trials are trained alike
@@ -60,6 +68,10 @@ class Service:
         dtype = next((machine.dtype for machine in machines), None)
         self._executor = LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype)
         self._faults: dict[int, int] = {}
+        self._unborn = 0
+        """Trainers in a row that died before they had read the data."""
+        self._full = 0
+        """Times in a row that the disk was full, no epoch between them."""
         self._asked: set[tuple[int, int]] = set()
         self._thinker = ThreadPoolExecutor(1, "advisor")
         self._thought: tuple[Snapshot, Future[Ranking]] | None = None
@@ -68,31 +80,85 @@ class Service:
 
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
-        self.store.serve(os.getpid())
-        self._prune()
+        self.store.note(os.getpid())
+        if not self.store.serve(os.getpid()):
+            log.info("it was stopped before it began")
+            return
         log.info("engine %d serves", os.getpid())
         try:
+            self._prune()
             while not self.leaving:
-                for event in self._executor.wait(TICK):
-                    self._hear(event)
-                if not (self.store.folder / "session.db").exists():
-                    log.info("the session's folder is gone")
-                    return
-                if self._step(self.store.refresh()):
-                    self._busy_until = time.monotonic()
-                elif time.monotonic() - self._busy_until > self._idle_seconds and self.store.leave(
-                    only_if_idle=True
-                ):
-                    log.info("nothing to do: the engine leaves")
-                    return
-            self.store.leave("stopped", only_if_idle=False)
-        except DataRefused as error:
-            self.store.leave(str(error), only_if_idle=False)
+                try:
+                    if not self._turn():
+                        return
+                except NoRoom as error:
+                    self._wait_for_room(error)
+            log.info("the engine leaves, as it was asked to")
+            self._leave("")
+        except (DataRefused, TrainerBroken) as error:
+            self._leave(str(error))
             raise
         finally:
             self._executor.close()
             self._thinker.shutdown(cancel_futures=True)
             self._log.close()
+
+    def _turn(self) -> bool:
+        """Hear what there is, do what there is to do; False where the engine has left."""
+        for event in self._executor.wait(TICK):
+            self._hear(event)
+        if not (self.store.folder / "session.db").exists():
+            log.info("the session's folder is gone")
+            return False
+        snapshot = self.store.refresh()
+        if snapshot.engine.state == "stopping":
+            self.leaving = True
+        elif self._step(snapshot):
+            self._busy_until = time.monotonic()
+        elif time.monotonic() - self._busy_until > self._idle_seconds and self.store.leave(
+            only_if_idle=True
+        ):
+            log.info("nothing to do: the engine leaves")
+            return False
+        return True
+
+    def _leave(self, message: str) -> None:
+        """End the trainer, then put back what it trained: it goes on from its checkpoint."""
+        self._executor.close()
+        try:
+            self.store.leave(message, only_if_idle=False)
+        except NoRoom as error:  # the next engine finds it running, and puts it back then
+            log.error("%s", error)
+
+    def _wait_for_room(self, error: NoRoom) -> None:
+        """Stop in order, say why, and look now and then until there is room again."""
+        log.error("%s", error)
+        self._executor.close()
+        self._thought = None
+        self.store.note(os.getpid(), str(error))
+        # where the room that there is does not suffice after all, it is tried less and less often
+        pause = ROOM_SECONDS * 2 ** min(self._full, 5)
+        self._full += 1
+        due = time.monotonic() + pause
+        while not self.leaving and (self.store.folder / "session.db").exists():
+            time.sleep(TICK)
+            if self.store.refresh().engine.state == "stopping":
+                self.leaving = True
+            elif time.monotonic() >= due:
+                due = time.monotonic() + pause
+                if shutil.disk_usage(self.store.folder).free < self._room_needed():
+                    continue
+                try:
+                    self.leaving = not self.store.serve(os.getpid())
+                except NoRoom:
+                    continue
+                log.info("there is room again: the engine goes on")
+                break
+        self.store.note(os.getpid())
+
+    def _room_needed(self) -> int:
+        checkpoints = (self.store.folder / "checkpoints").glob("trial-*.pt")
+        return ROOM_BYTES + 2 * max((file.stat().st_size for file in checkpoints), default=0)
 
     # -- what is to be done ---------------------------------------------------------------------
 
@@ -127,9 +193,12 @@ class Service:
         except Late:  # withdrawn or stopped since we looked: there is nothing to begin
             return
         checkpoints = self.store.folder / "checkpoints"
-        checkpoints.mkdir(mode=0o700, exist_ok=True)
+        try:
+            checkpoints.mkdir(mode=0o700, exist_ok=True)
+            self._trim_log()
+        except OSError as error:
+            raise NoRoom(f"{self.store.folder}: cannot be written ({error}).") from error
         session = snapshot.session
-        self._trim_log()
         self._prune()
         self._executor.train(
             Train(
@@ -142,19 +211,21 @@ class Service:
                 features=session.features,
                 checkpoint=str(checkpoints / f"trial-{trial.number}.pt"),
                 lock=str(checkpoints / f"trial-{trial.number}.lock"),
+                augment=session.augment,
             )
         )
 
     def _steer(self, snapshot: Snapshot) -> None:
         """Follow the autopilot.  Ranking runs in a thread: trials are served meanwhile."""
         step = search.pilot_step(snapshot)
-        if step == "wait":
+        if step.do == "wait":
             return
-        if step == "finish":
+        if step.do == "finish":
             self._hand_back(snapshot)
             return
         if self._thought is None:
-            self._thought = snapshot, self._thinker.submit(search.ranking, snapshot, self._space)
+            space = session_space(snapshot.session)
+            self._thought = snapshot, self._thinker.submit(search.ranking, snapshot, space)
             return
         basis, future = self._thought
         if not future.done():
@@ -163,9 +234,11 @@ class Service:
         if basis.change != snapshot.change:  # something was decided meanwhile: think again
             return
         try:
-            self._act(step, snapshot, future.result())
+            self._act(snapshot, future.result())
         except Late as late:  # a person decided in the same moment, and takes the wheel
             log.info("autopilot: %s", late)
+        except NoRoom:
+            raise
         except StoreError as error:  # there is nothing that it could do
             self._hand_back(snapshot, str(error))
 
@@ -175,24 +248,26 @@ class Service:
             log.info("autopilot off: %s", reason)
             self.store.say(f"autopilot off: {reason}")
         try:
+            if reason:
+                self.store.apply(search.hand_back(snapshot, reason))
+                return
             self.store.set_session({"autopilot": snapshot.session.autopilot}, autopilot=None)
         except Late as late:
             log.info("autopilot: %s", late)
 
-    def _act(self, step: str, snapshot: Snapshot, ranking: Ranking) -> None:
-        if step == "propose" and ranking.proposals:
-            best = ranking.proposals[0]
+    def _act(self, snapshot: Snapshot, ranking: Ranking) -> None:
+        step = search.pilot_step(snapshot, ranking)
+        if step.do == "propose":
+            best, space = ranking.proposals[0], session_space(snapshot.session)
             self.store.apply(
-                search.accept(snapshot, self._space, best.config, best.prediction, by="autopilot")
+                search.accept(snapshot, space, best.config, best.prediction, by="autopilot")
             )
-            return
-        pilot = snapshot.session.autopilot
-        assert pilot is not None
-        last = snapshot.session.level == len(LEVELS)
-        if pilot.levels == "all" and not last:
-            self.store.apply(search.advance(snapshot, ranking.incumbent_number, by="autopilot"))
-        else:
-            self._hand_back(snapshot, ranking.advice if ranking.exhausted else "")
+        elif step.do == "advance":
+            log.info("autopilot: next level: %s", step.reason)
+            number = ranking.incumbent_number
+            self.store.apply(search.advance(snapshot, number, by="autopilot", reason=step.reason))
+        elif step.do == "finish":
+            self._hand_back(snapshot, step.reason)
 
     # -- what the trainer said --------------------------------------------------------------------
 
@@ -201,6 +276,7 @@ class Service:
             raise DataRefused(event.message)
         if isinstance(event, Ready):
             assert event.machine is not None
+            self._unborn = 0
             log.info("trainer ready on %s, %s", event.machine.device, event.machine.dtype)
         elif isinstance(event, Gone):
             self._trainer_gone(event)
@@ -209,12 +285,16 @@ class Service:
                 self.store.add_epoch(event.trial, event.attempt, epoch)
         elif isinstance(event, EpochDone):
             self._faults.pop(event.trial, None)
+            self._full = 0
             self.store.add_epoch(event.trial, event.attempt, event.epoch)
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Ended):
             state = "paused" if event.paused else "stopped"
             self._end(event.trial, state=state, stop_request=None)
+        elif isinstance(event, Failed) and event.no_room:
+            self.store.put_back(event.trial)
+            raise NoRoom(f"trial {event.trial} waits: {event.failure.message}")
         elif isinstance(event, Failed):
             log.warning("trial %d failed: %s", event.trial, event.failure.message)
             self._end(event.trial, state="failed", failure=event.failure)
@@ -222,7 +302,7 @@ class Service:
     def _finish(self, event: Finished) -> None:
         session = self.store.refresh().session
         trial = self.store.refresh().trials[event.trial]
-        exact = exact_complexity(self._space, trial.config, session.measure)
+        exact = exact_complexity(session_space(session), trial.config, session.measure)
         self._end(
             event.trial,
             state="done",
@@ -244,18 +324,34 @@ class Service:
     def _trainer_gone(self, event: Gone) -> None:
         running = [t for t in self.store.refresh().trials if t.state == "running"]
         log.warning("the trainer is gone: %s", event.reason)
+        if not event.ready:
+            for trial in running:
+                self.store.put_back(trial.number)
+            self._unborn += 1
+            if self._unborn >= FAULTS:
+                raise TrainerBroken(
+                    f"no trainer starts: {self._unborn} died before they had read the data; at "
+                    f"last {event.reason}. Every trial waits. See `lcsearch logs` and "
+                    "`lcsearch doctor`, then start the engine again."
+                )
+            return
         for trial in running:
             faults = self._faults[trial.number] = self._faults.get(trial.number, 0) + 1
-            if trial.stop_request is not None or faults < FAULTS:
+            if trial.stop_request is not None or (faults < FAULTS and event.kind != "stalled"):
                 self.store.put_back(trial.number)
-            else:
-                failure = Failure(
-                    kind=event.kind,
-                    message=f"trial {trial.number}: the trainer died {faults} times without a new "
-                    f"epoch; at last {event.reason}. See `lcsearch logs`; a smaller network or "
-                    "batch_size needs less memory.",
+                continue
+            if event.kind == "stalled":
+                words = (
+                    f"its trainer was ended: {event.reason}. If it was only slow, repeat it with a "
+                    "longer LCSEARCH_STALL_SECONDS."
                 )
-                self._end(trial.number, state="failed", failure=failure)
+            else:
+                words = (
+                    f"the trainer died {faults} times without a new epoch; at last {event.reason}. "
+                    "See `lcsearch logs`; a smaller network or batch_size needs less memory."
+                )
+            failure = Failure(kind=event.kind, message=f"trial {trial.number}: {words}")
+            self._end(trial.number, state="failed", failure=failure)
 
     def _prune(self) -> None:
         """Take away the checkpoints of trials that have ended since."""
@@ -302,7 +398,7 @@ def main() -> int:
         signal.signal(signal.SIGINT, go)
         service.serve()
         lock.release()
-    except (StoreError, DataRefused) as error:
+    except (StoreError, DataRefused, TrainerBroken) as error:
         log.error("%s", error)
         return 1
     except Exception:

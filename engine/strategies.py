@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from ..sessions.records import Config
+from ..sessions.records import Strategy as Strategy
 from .space import Exhausted, Space
 
-Strategy = Literal["gp", "evolution", "annealing", "random"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 POPULATION = 20

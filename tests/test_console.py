@@ -246,7 +246,7 @@ async def test_autopilot_and_the_wheel_back():
         assert "minutes = -3" in str(pilot.app.screen.query_one("#problem").render())
         pilot.app.screen.query_one("#minutes", Input).value = "30"
         await press(pilot, "enter")
-        assert desk.made("autopilot") == [(5, 30.0, "this")]
+        assert desk.made("autopilot") == [(5, 30.0, "this", False)]
         await until(pilot, lambda: pilot.app.snapshot.session.autopilot is not None)
         await press(pilot, "p")
         assert desk.made("takeover") == [()]

@@ -158,17 +158,22 @@ def test_what_was_interrupted_goes_first(store, space):
 
 def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
     store.apply(search.autopilot(store.refresh(), trials=1, levels="all"))
-    assert search.pilot_step(store.refresh()) == "propose"
+    assert search.pilot_step(store.refresh()).do == "think"
+    ranked = search.ranking(store.refresh(), space, count=1)
+    assert search.pilot_step(store.refresh(), ranked).do == "propose"
     config = another(store, space)
     plan = search.accept(store.refresh(), space, config, None, by="autopilot")
     number = store.apply(plan).trial
     assert store.refresh().trials[number].source == "autopilot"
-    assert search.pilot_step(store.refresh()) == "wait"
+    assert search.pilot_step(store.refresh(), ranked).do == "wait"
     finish(store, number)
-    assert search.pilot_step(store.refresh()) == "advance"
-    store.apply(search.advance(store.refresh(), number, by="autopilot"))
+    step = search.pilot_step(store.refresh(), ranked)
+    assert step.do == "advance"
+    assert step.reason == "the budget of 1 for this level is used up"
+    store.apply(search.advance(store.refresh(), number, by="autopilot", reason=step.reason))
     assert store.refresh().session.autopilot.accepted == 0
-    assert search.pilot_step(store.refresh()) == "propose"
+    assert store.refresh().decisions[-1].reason == step.reason
+    assert search.pilot_step(store.refresh(), ranked).do == "propose"
     store.apply(search.takeover(store.refresh()))
     with pytest.raises(Late, match="off already"):
         search.takeover(store.refresh())

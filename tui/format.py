@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..sessions.records import Config, Prediction, Trial
+    from ..sessions.records import Config, Prediction, Session, Trial
 
 DASH = "–"
 """Stands for a number that is not known (yet)."""
 
 LEVEL_MARKS = "0①②③④⑤⑥⑦⑧⑨"
+FLAT_MARK = "◉"
+"""Of the one level that searches all parameters."""
 LEVEL_TITLES = {
     "structure": "Structure",
     "parameters": "Parameters",
     "classifier": "Classifier",
     "training": "Training",
+    "all": "All parameters",
 }
 DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
 MEASURE_WORDS = {"seconds": "s/ep", "params": "params", "macs": "MACs"}
@@ -275,7 +278,35 @@ def level_label(level: int, names: Sequence[str]) -> str:
     """`② Parameters`; level 0 is the reference."""
     if level == 0:
         return "reference"
+    if len(names) == 1:
+        return f"{FLAT_MARK} {level_title(names[0])}"
     return f"{LEVEL_MARKS[level]} {level_title(names[level - 1])}"
+
+
+# -- what a person asked the search to keep to ----------------------------------------------------
+
+
+def region(domains: Mapping[str, str]) -> str:
+    """`conv_layers 2..4, kernel 1,3`."""
+    return ", ".join(f"{name} {text.replace(' ', '')}" for name, text in domains.items())
+
+
+def favoured(session: Session, strength: float | None) -> str:
+    """The favourite region and what it still counts for.
+
+    strength: minus the logarithm of what EI counts for each parameter outside; None where the
+    strategy does not weigh.
+    """
+    told = f"favoured: {region(session.favourite)}"
+    if strength is None:
+        return f"{told} · no effect on {session.strategy}"
+    return f"{told} · a parameter outside weighs e^-{strength:.2g} now, and it fades"
+
+
+def restrictions(session: Session, strength: float | None) -> list[str]:
+    """One line each for the domains that are not the default ones, and for the favourite region."""
+    lines = [f"searched: {region(session.domains)}"] if session.domains else []
+    return lines + ([favoured(session, strength)] if session.favourite else [])
 
 
 # -- predictions --------------------------------------------------------------------------------

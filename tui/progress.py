@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from . import format as words
 
 if TYPE_CHECKING:
     from ..engine.desk import Desk
-    from ..sessions.records import Trial
+    from ..engine.executors.final import FinalTraining
+    from ..engine.protocol import FinalDone
+    from ..sessions.records import Decision, Trial
     from ..sessions.store import Snapshot
 
 LOOK_SECONDS = 0.2
@@ -30,6 +33,7 @@ def follow(desk: Desk) -> int:
     """
     console = Console(stderr=True)
     told = {t.number for t in desk.refresh().trials if t.ended is not None}
+    decided = len(desk.refresh().decisions)
     begun: set[int] = set()
     dead = 0
     columns = (
@@ -54,6 +58,10 @@ def follow(desk: Desk) -> int:
                             line = f"trial {trial.number:>3} trains"
                             _say(console, f"{line}, {left}" if left else line)
                         begun.add(trial.number)
+                for decision in snapshot.decisions[decided:]:
+                    if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
+                        _say(console, _turn(decision))
+                decided = len(snapshot.decisions)
                 waiting = search.pending(snapshot)
                 if snapshot.session.autopilot is None and not waiting:
                     break
@@ -80,6 +88,39 @@ def follow(desk: Desk) -> int:
     return 0
 
 
+def follow_final(training: FinalTraining) -> FinalDone | None:
+    """Show how far a final training is, on stderr; None where Ctrl-C or SIGTERM ended it.
+
+    Raises FinalError.
+    """
+    console = Console(stderr=True)
+
+    def terminated(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    epoch = 0
+    try:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("reading the images", total=None, left="")
+            for said in training:
+                loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
+                line = f"epoch {said.epoch}/{said.epochs}{loss}"
+                left = f"about {words.duration(said.seconds_left or 0.0)} left"
+                progress.update(
+                    task, description=line, completed=said.done, total=1.0, left=left
+                )
+                if not console.is_terminal and said.epoch != epoch:
+                    _say(console, f"{line}, {left}")
+                epoch = said.epoch
+    except KeyboardInterrupt:
+        training.cancel()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return training.result
+
+
 def _say(console: Console, line: str) -> None:
     """One line as it is: brackets in a failure's message are no markup, and nothing is broken."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -99,6 +140,13 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _turn(decision: Decision) -> str:
+    """What the autopilot decided about a level, and why."""
+    done = "left" if decision.kind == "advance" else "ended"
+    carried = "" if decision.trial is None else f", trial {decision.trial} carried forward"
+    return f"level {decision.level} is {done}{carried}: {decision.reason}"
+
+
 def _line(snapshot: Snapshot, trial: Trial) -> str:
     head = f"trial {trial.number:>3}  L{trial.level}  {words.network_line(trial.config)}"
     value = search.objective(trial, snapshot.session.wc)
@@ -108,6 +156,63 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
         f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
         f"{trial.seconds_per_epoch:.3g} s/ep  {trial.params:,} parameters"
     )
+
+
+def engine_state(desk: Desk) -> dict[str, Any]:
+    """Whether the engine lives, what it does and what waits for it: figures, and two sentences.
+
+    state: serving, stopping, leaving; else stopped (somebody asked for it), gone (it died), none.
+    """
+    snapshot = desk.refresh()
+    engine, session = snapshot.engine, snapshot.session
+    running = [
+        {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}
+        for t in snapshot.trials
+        if t.state == "running"
+    ]
+    counts = {
+        state: sum(t.state == state for t in snapshot.trials)
+        for state in ("queued", "interrupted", "paused")
+    }
+    state: str = engine.state
+    if not engine.alive:
+        state = "gone" if engine.gone else "stopped" if state == "stopped" else "none"
+    told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
+    waits = [
+        f"{count} {word}"
+        for count, word in (
+            (counts["interrupted"], "to go on from its checkpoint"),
+            (counts["queued"], "queued"),
+        )
+        if count
+    ]
+    if session.autopilot is not None:
+        waits.append("the autopilot is on")
+    waiting = f"Waiting: {', '.join(waits)}." if waits else ""
+    trains = f" trains {', '.join(told)}" if told else ""
+    words = {
+        "serving": f"engine {engine.pid} serves{',' if trains else ''}{trains}.",
+        "stopping": f"engine {engine.pid} is stopping.",
+        "leaving": f"engine {engine.pid} is leaving.",
+        "stopped": "the engine was stopped. `lcsearch engine start` starts it.",
+        "gone": f"engine {engine.pid} is gone: it was killed or it failed (`lcsearch logs`). "
+        "`lcsearch engine start` starts it again.",
+        "none": "no engine is at work. It starts when a trial is queued.",
+    }[state]
+    return {
+        "session": desk.folder.name,
+        "alive": engine.alive,
+        "state": state,
+        "pid": engine.pid if engine.alive else None,
+        "message": engine.message,
+        "trouble": engine.trouble,
+        "running": running,
+        **counts,
+        "autopilot": session.autopilot is not None,
+        "log": str(desk.folder / "engine.log"),
+        "waits": waiting,
+        "words": " ".join(w for w in (words, engine.trouble, engine.message, waiting) if w),
+    }
 
 
 def tail(desk: Desk, lines: int, more: bool) -> None:

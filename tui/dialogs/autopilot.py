@@ -21,17 +21,20 @@ class Flight:
     trials: int | None
     minutes: float | None
     levels: Literal["this", "all"]
+    until_flat: bool
 
 
 class AutopilotDialog(Dialog[Flight]):
     """Trials, or minutes, or whichever is used up first."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self, trials: int, *, model: bool = True) -> None:
+        """trials: left of the level's budget.  model: whether there is one to call it flat."""
         super().__init__()
         self.trials = trials
+        self.model = model
 
     def compose(self) -> ComposeResult:
-        """Two numbers and a box."""
+        """Two numbers and two choices."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Autopilot"
             yield Static(
@@ -56,6 +59,14 @@ class AutopilotDialog(Dialog[Flight]):
                     id="levels",
                 )
                 yield Label("space changes it", classes="hint")
+            if self.model:
+                with Horizontal(classes="line"):
+                    yield Label("until flat", classes="name")
+                    yield Cycle((False, True), False, id="until-flat")
+                    yield Label("leave a level when no more", classes="hint")
+                with Horizontal(classes="line"):
+                    yield Label("", classes="name")
+                    yield Label("can be gained there than the noise", classes="hint")
             yield Label("", id="problem", classes="problem")
             yield buttons(("yes", "Hand over"), ("no", "Cancel"))
 
@@ -87,7 +98,8 @@ class AutopilotDialog(Dialog[Flight]):
             self.query_one("#problem", Label).update(problem)
             return
         levels = self.query_one("#levels", Cycle).value
-        self.dismiss(Flight(trials, minutes, levels))
+        until_flat = bool(self.query_one("#until-flat", Cycle).value) if self.model else False
+        self.dismiss(Flight(trials, minutes, levels, until_flat))
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

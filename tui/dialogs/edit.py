@@ -205,7 +205,7 @@ class EditDialog(Dialog[Edited]):
             value = self.config[parameter.name]
             name = WORDS.get(parameter.name, parameter.name.replace("_", " "))
             if not isinstance(value, list):
-                own = parameter.level == self.level
+                own = self._own(parameter)
                 entry = _field(parameter, None, value) if own else Label(words.number(value))
                 domain = parameter.domain.text()
                 rows.append(
@@ -224,14 +224,18 @@ class EditDialog(Dialog[Edited]):
                 rows.append(Horizontal(Label("", classes="name"), *heads, classes="form-row"))
             cells: list[Widget] = []
             for index, item in enumerate(value):
-                if parameter.level == self.level:
+                if self._own(parameter):
                     cells.append(_field(parameter, index, item))
                 else:
                     cells.append(Label(words.number(item), classes="cell fixed"))
-            if parameter.level != self.level:
+            if not self._own(parameter):
                 cells.append(Label(f"(level {parameter.level})", classes="hint"))
             rows.append(Horizontal(Label(name, classes="name"), *cells, classes="form-row"))
         return rows
+
+    def _own(self, parameter: Parameter) -> bool:
+        """Whether the form changes it: those of the level, all of them at level 0."""
+        return self.level in (0, parameter.level)
 
     def _fixed(self) -> list[Parameter]:
         """What an earlier level fixed and this one's lists belong to: their channels."""

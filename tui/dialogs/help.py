@@ -28,6 +28,18 @@ FIGURES = (
     ("acc", "predicted validation accuracy in percent", "100 · (1 − μ of f_p)"),
     ("s/ep", "predicted seconds of an epoch on this machine", "μ of f_c · seconds of trial 0"),
     (
+        "at most … can be gained",
+        "the gap between f* and the best that the level may hold still; below the noise of a "
+        "measurement the level is flat, and until flat leaves it",
+        "min (μ + 1.28 σ) of the trials − min (μ − 1.28 σ) of all",
+    ),
+    (
+        "favoured",
+        "a region that you marked: a candidate outside counts less, ever less so with n trials",
+        "EI · exp(−3 / n) for each parameter outside",
+    ),
+    ("by evolution", "also annealing, random: searches without a model: no μ, σ, EI, f*", ""),
+    (
         "within 2σ",
         "measurements within the prediction ± 2 predictive σ; 95 % if well calibrated",
         "",
@@ -49,6 +61,8 @@ ORDER = (
     "decide.stop",
     "decide.autopilot",
     "decide.wc",
+    "decide.region",
+    "decide.strategy",
     "decide.advance",
     "decide.reopen",
     "decide.undo",

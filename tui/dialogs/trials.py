@@ -102,6 +102,9 @@ class TrialDialog(Dialog[int]):
     def _belief(self, number: int) -> tuple[float, float] | None:
         if self.ranking is None or self.ranking.incumbent is None:
             return None
+        if self.snapshot.session.strategy != "gp":
+            # measured, not believed
+            return None
         try:
             return self.ranking.posterior(number)
         except KeyError:

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.search import best_measured, objective
+from ...engine.search import best_measured, objective, shown_level
 from .. import format as words
 from ..latest import Latest
 from .base import Dialog, buttons
@@ -216,7 +216,7 @@ class WcDialog(Dialog[float]):
         lines = [Content.styled(head, "$foreground 60%")]
         for rank, proposal in enumerate(ranking.proposals[:SHOWN], start=1):
             belief = proposal.prediction
-            network = words.network_line(proposal.config, session.level, room)
+            network = words.network_line(proposal.config, shown_level(session, session.level), room)
             network = network if len(network) <= room else network[: room - 1] + "…"
             cost = words.complexity_figure(belief, proposal.known, session.measure, reference)
             lines.append(

@@ -219,7 +219,7 @@ class SessionScreen(Screen[Any]):
             EditDialog(
                 title=title,
                 space=self.space,
-                level=snapshot.session.level,
+                level=search.searched_level(snapshot.session),
                 config=config,
                 before=proposal,
             ),
@@ -299,14 +299,22 @@ class SessionScreen(Screen[Any]):
             if flight is not None:
                 self.console.decide(
                     lambda desk: desk.autopilot(
-                        trials=flight.trials, minutes=flight.minutes, levels=flight.levels
+                        trials=flight.trials,
+                        minutes=flight.minutes,
+                        levels=flight.levels,
+                        until_flat=flight.until_flat,
                     ),
                     "Autopilot. p takes the wheel back.",
                 )
 
         session = snapshot.session
         done = search.standing(snapshot)[session.level].trials
-        self.app.push_screen(AutopilotDialog(max(session.trials_per_level - done, 1)), fly)
+        self.app.push_screen(
+            AutopilotDialog(
+                max(session.trials_per_level - done, 1), model=session.strategy == "gp"
+            ),
+            fly,
+        )
 
     def action_wc(self) -> None:
         """Move w_c, with live re-ranking."""
@@ -328,7 +336,10 @@ class SessionScreen(Screen[Any]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        session, names = snapshot.session, self.space.levels
+        session, names = snapshot.session, search.level_names(snapshot.session)
+        if session.flat:
+            self.notify("All parameters are searched at once: there is no other level.")
+            return
         if session.level >= len(names):
             self.notify(
                 "This is the last level. 6 shows the best network; [ opens an earlier level."
@@ -382,7 +393,10 @@ class SessionScreen(Screen[Any]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        names, current = self.space.levels, snapshot.session.level
+        names, current = search.level_names(snapshot.session), snapshot.session.level
+        if snapshot.session.flat:
+            self.notify("All parameters are searched at once: there is no other level.")
+            return
         if current == 1:
             self.notify("This is the first level.")
             return
@@ -499,6 +513,9 @@ def _told(decision: Decision) -> str:
         "repeat": "the repeat",
         "reject": "the rejection",
         "wc": "the change of w_c",
+        "strategy": "the change of strategy",
+        "domains": "the change of the domains",
+        "favour": "the favourite region",
         "advance": "the step to the next level",
         "reopen": "the opening of the earlier level",
         "autopilot": "the autopilot",

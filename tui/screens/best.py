@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from ...engine.cnn import Network, network
-from ...engine.search import best_measured, objective
+from ...engine.search import best_measured, level_names, objective
 from .. import format as words
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
@@ -73,7 +73,7 @@ class BestScreen(TwoSides):
             return
         title.title_text = f"Best network · trial {trial.number}"
         layers.update(_layers(trial, snapshot, ranking))
-        self.query_one("#gains", Static).update(_gains(snapshot, self.space.levels))
+        self.query_one("#gains", Static).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Static).update(
             Content.assemble(
                 ("o", "bold $primary"),
@@ -103,7 +103,8 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
     built = laid_out(trial, session)
     value = objective(trial, session.wc)
     head = [f"f {words.f_measured(value)} measured"]
-    if ranking is not None and ranking.incumbent_number == trial.number:
+    modelled = session.strategy == "gp" and ranking is not None
+    if modelled and ranking is not None and ranking.incumbent_number == trial.number:
         head.append(f"{words.f_value(ranking.incumbent)} by the model (f*)")
     if trial.error is not None:
         head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")

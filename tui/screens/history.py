@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from ...engine.search import objective
+from ...engine.search import level_names, objective, shown_level
 from .. import format as words
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
@@ -153,8 +153,8 @@ class HistoryScreen(TwoSides):
             (
                 f"{mark}{trial.number}",
                 words.STATE_MARKS[trial.state],
-                words.LEVEL_MARKS[trial.level],
-                words.network_line(trial.config, trial.level or None, room or None),
+                words.FLAT_MARK if session.flat and trial.level else words.LEVEL_MARKS[trial.level],
+                words.network_line(trial.config, shown_level(session, trial.level), room or None),
                 words.f_measured(objective(trial, session.wc)),
                 words.f_value(belief.mean if belief else None),
                 words.percent(None if trial.error is None else 1 - trial.error),
@@ -183,7 +183,7 @@ class HistoryScreen(TwoSides):
             self.query_one("#curves", Chart).plot = None
             return
         self.query_one("#trial-title", Edge).title_text = f"Trial {trial.number} · {trial.state}"
-        panel.update(_story(trial, snapshot, self.space.levels))
+        panel.update(_story(trial, snapshot, level_names(snapshot.session)))
         shown = [trial] + [
             snapshot.trials[number] for number in self._marked if number != trial.number
         ]

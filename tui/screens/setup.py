@@ -17,7 +17,7 @@ from textual.widgets import Input, Label, Static
 
 from ...engine.cnn import space as cnn_space
 from ...engine.space import InvalidDomain, Space
-from ...sessions.records import DataSource, Measure, Session
+from ...sessions.records import DataSource, Measure, Session, Strategy
 from .. import format as words
 from ..house import Setup
 from ..widgets.fields import Cycle
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MEASURES: tuple[Measure, ...] = ("seconds", "params", "macs")
+STRATEGIES: tuple[Strategy, ...] = ("gp", "evolution", "annealing", "random")
+TRIALS = {False: "12", True: "48"}
+"""Trials proposed for a level, of four levels and of the one that searches all at once."""
 DATA_HINT = (
     "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · cifar10:DIR …"
 )
@@ -175,6 +178,8 @@ class SetupScreen(Screen[None]):
             Field("seed", "seed", str(like.seed if like else 0), "", _whole(0)),
         )
         self.measure: Measure = like.measure if like is not None else "seconds"
+        self.strategy: Strategy = like.strategy if like is not None else "gp"
+        self.flat = like.flat if like is not None else False
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
@@ -206,6 +211,20 @@ class SetupScreen(Screen[None]):
                                 id="measure",
                             )
                             yield Label("space changes it", classes="hint note")
+                    if field.name == "epochs":
+                        with Horizontal(classes="line"):
+                            yield Label("levels", classes="name")
+                            yield Cycle(
+                                (False, True),
+                                self.flat,
+                                names=("four, one after another", "one, all at once"),
+                                id="flat",
+                            )
+                            yield Label("how the space is searched", classes="hint note")
+                        with Horizontal(classes="line"):
+                            yield Label("strategy", classes="name")
+                            yield Cycle(STRATEGIES, self.strategy, id="strategy")
+                            yield Label("only gp has a belief", classes="hint note")
                 yield Static("Domains of the levels", classes="heading")
                 for parameter in self.space.parameters:
                     if parameter is self.space.at_level(parameter.level)[0]:
@@ -232,6 +251,13 @@ class SetupScreen(Screen[None]):
         self._timer = self.set_interval(0.1, self._spin, pause=True)
         self.query_one("#probing", Static).display = False
         self.query_one("#field-name", Input).focus()
+
+    @on(Cycle.Changed, "#flat")
+    def budget(self, message: Cycle.Changed) -> None:
+        """One level is given the trials of four, unless a person said how many."""
+        field = self.query_one("#field-trials", Input)
+        if field.value == TRIALS[not message.value]:
+            field.value = TRIALS[message.value]
 
     # -- checking -------------------------------------------------------------------------------
 
@@ -320,6 +346,8 @@ class SetupScreen(Screen[None]):
             macs_cap=self.like.macs_cap if self.like else 8.0,
             domains=domains,
             trials_per_level=values["trials"],
+            strategy=self.query_one("#strategy", Cycle).value,
+            flat=self.query_one("#flat", Cycle).value,
         )
         self._set_busy(True)
         self._create(setup)

@@ -145,9 +145,8 @@ class TradeoffScreen(SessionScreen):
                 if belief
                 else ""
             )
-            lines.append(
-                Content(f"first candidate: {words.network_line(top.config, ranking.level)}{told}")
-            )
+            network = words.network_line(top.config, ranking.level or None)
+            lines.append(Content(f"first candidate: {network}{told}"))
         self.query_one("#point", Static).update(Content("\n").join(lines))
 
     # -- w_c ------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from ...engine import search
 from ...engine.search import base_trial, level_trials, objective
 from .. import format as words
 from ..latest import Latest
-from ..widgets.belief import axes_of, belief_plot
+from ..widgets.belief import axes_of, belief_plot, entry
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
@@ -57,6 +58,30 @@ class WorkbenchScreen(TwoSides):
             tooltip="Take the selected candidate and its near copies out of the ranking",
         ),
         Binding(
+            "f",
+            "region",
+            "Region",
+            show=False,
+            id="decide.region",
+            tooltip="Favour a part of the domains, look at it alone, or search it alone",
+        ),
+        Binding(
+            "m",
+            "strategy",
+            "Strategy",
+            show=False,
+            id="decide.strategy",
+            tooltip="Choose what proposes: the model, evolution, annealing or random",
+        ),
+        Binding(
+            "escape",
+            "look_away",
+            "All again",
+            show=False,
+            id="look.away",
+            tooltip="End looking at a part of the domains alone",
+        ),
+        Binding(
             "left,h",
             "axis(-1)",
             "Chart before",
@@ -95,6 +120,7 @@ class WorkbenchScreen(TwoSides):
                 with Vertical(classes="panel grows"):
                     yield Table((), id="candidates")
                     yield Static(id="no-candidates")
+                    yield Static(id="kept-to", markup=False)
                 yield Edge("middle", "Why this one")
                 with Vertical(classes="panel"):
                     yield WhyPanel(id="why")
@@ -152,7 +178,11 @@ class WorkbenchScreen(TwoSides):
                     proposal.id,
                     (
                         words.STATE_MARKS["queued"] if taken else str(rank),
-                        words.network_line(proposal.config, session.level, table.room),
+                        words.network_line(
+                            proposal.config,
+                            search.shown_level(session, session.level),
+                            table.room,
+                        ),
                         words.f_value(belief.mean if belief else None),
                         words.f_value(belief.std if belief else None),
                         words.improvement(belief.ei if belief else None),
@@ -165,6 +195,7 @@ class WorkbenchScreen(TwoSides):
         # another list is another question: nobody should train its second row unasked
         table.show(rows, first=True)
         self._headline(ranking)
+        self._kept_to(snapshot)
         empty = self.query_one("#no-candidates", Static)
         empty.display = not rows
         if table.display != bool(rows):
@@ -181,6 +212,18 @@ class WorkbenchScreen(TwoSides):
                 if self.console.ranking_running
                 else "Candidates come with the first ranking."
             )
+        if self.console.look:
+            return Content.assemble(
+                f"Nothing is left in {words.region(self.console.look)}.  ",
+                ("esc", "bold $primary"),
+                " ranks the whole level again.",
+            )
+        if ranking.exhausted and snapshot.session.flat:
+            return Content.assemble(
+                "Nothing is left that was not tried or rejected.  ",
+                ("n", "bold $primary"),
+                " enters a network of your own.",
+            )
         if ranking.exhausted:
             return Content.assemble(
                 "This level has nothing left that was not tried or rejected.  ",
@@ -191,10 +234,25 @@ class WorkbenchScreen(TwoSides):
             )
         return Content("No candidate.")
 
+    def _kept_to(self, snapshot: Snapshot) -> None:
+        """What a person asked the ranking to keep to, under the candidates."""
+        session, look = snapshot.session, self.console.look
+        lines = []
+        if look:
+            lines.append(f"looking at {words.region(look)} alone · esc ends it")
+        if session.favourite:
+            lines.append(words.favoured(session, search.favour_strength(snapshot)))
+        line = self.query_one("#kept-to", Static)
+        if line.display != bool(lines):
+            line.display = bool(lines)
+        line.update("\n".join(lines))
+
     def _headline(self, ranking: Ranking | None) -> None:
         title = "Candidates"
         if ranking is not None:
-            title += f" · {words.count(ranking.candidates)} ranked in {ranking.seconds:.1f} s"
+            strategy = "gp" if self.snapshot is None else self.snapshot.session.strategy
+            done = "ranked" if strategy == "gp" else f"by {strategy}"
+            title += f" · {words.count(ranking.candidates)} {done} in {ranking.seconds:.1f} s"
         running = self.console.ranking_running
         if running:
             title += f" · ranking {SPINNER[self._beat % len(SPINNER)]}"
@@ -229,11 +287,11 @@ class WorkbenchScreen(TwoSides):
         snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal
         if snapshot is None or self.console.desk is None:
             return
-        self.query_one(WhyPanel).show(proposal, ranking, self.space)
+        self.query_one(WhyPanel).show(proposal, ranking, snapshot.session.strategy)
         self._chart(snapshot, ranking, proposal)
 
     def _axes(self, snapshot: Snapshot, proposal: Proposal) -> list[tuple[str, int | None]]:
-        return axes_of(self.space, snapshot.session.level, proposal.config)
+        return axes_of(self.space, search.searched_level(snapshot.session), proposal.config)
 
     def _chart(
         self, snapshot: Snapshot, ranking: Ranking | None, proposal: Proposal | None
@@ -242,7 +300,12 @@ class WorkbenchScreen(TwoSides):
         title = self.query_one("#belief-title", Edge)
         if ranking is None or proposal is None or proposal.prediction is None:
             title.title_text = "Belief"
-            chart.empty = "The belief is drawn once a trial has been measured."
+            strategy = snapshot.session.strategy
+            chart.empty = (
+                "The belief is drawn once a trial has been measured."
+                if strategy == "gp"
+                else f"{strategy} has no belief to draw. m chooses gp, which has."
+            )
             chart.plot = None
             self._charted = None
             return
@@ -321,7 +384,7 @@ class WorkbenchScreen(TwoSides):
         assert ranking is not None
         assert snapshot is not None
         rank = ranking.proposals.index(proposal) + 1
-        level = words.level_label(snapshot.session.level, self.space.levels)
+        level = words.level_label(snapshot.session.level, search.level_names(snapshot.session))
         self.edit(proposal.config, "edit", f"Edit candidate {rank} · {level}", proposal)
 
     def action_reject(self) -> None:
@@ -340,6 +403,73 @@ class WorkbenchScreen(TwoSides):
             )
 
         self.app.push_screen(RejectDialog(words.network_line(proposal.config)), reject)
+
+    def action_region(self) -> None:
+        """Favour a part of the domains, look at it alone, or search it alone."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        from ..dialogs.region import Region, RegionDialog
+
+        def mark(region: Region | None) -> None:
+            if region is None:
+                return
+            domains = region.domains
+            if region.purpose == "look":
+                self.console.look_at(domains)
+                self.repaint(snapshot, self.ranking)
+            elif region.purpose == "search":
+                self.console.decide(
+                    lambda desk: desk.set_domains(domains), "The domains are set. u undoes it."
+                )
+            else:
+                said = "The region is favoured." if domains else "No region is favoured any more."
+                self.console.decide(lambda desk: desk.favour(domains), f"{said} u undoes it.")
+
+        self.app.push_screen(
+            RegionDialog(snapshot, self.console.look, self._around_the_charted()), mark
+        )
+
+    def _around_the_charted(self) -> dict[str, str]:
+        """The parameter that a person went to in the chart, around the selected candidate."""
+        proposal = self.proposal
+        if proposal is None or self._axis is None or self._charted is None:
+            return {}
+        from ..dialogs.region import around
+
+        parameter, index = self._charted[2]
+        value = entry(proposal.config, parameter, index)
+        if self._axis != (parameter, index) or value is None:
+            return {}
+        return {parameter: around(self.space[parameter].domain, value)}
+
+    def action_look_away(self) -> None:
+        """Rank the whole level again."""
+        if self.console.look:
+            self.console.look_at({})
+            if self.snapshot is not None:
+                self.repaint(self.snapshot, self.ranking)
+
+    def action_strategy(self) -> None:
+        """Choose what proposes."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return
+        from ..dialogs.strategy import StrategyDialog
+
+        present = snapshot.session.strategy
+
+        def choose(strategy: str | None) -> None:
+            if strategy is not None and strategy != present:
+                self.console.decide(
+                    lambda desk: desk.set_strategy(strategy), f"{strategy} proposes. u undoes it."
+                )
+
+        self.app.push_screen(StrategyDialog(present), choose)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Looking away is offered only to who looks."""
+        return action != "look_away" or bool(self.console.look)
 
     def _decidable(self) -> Proposal | None:
         proposal = self.proposal

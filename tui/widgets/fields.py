@@ -51,6 +51,11 @@ class Cycle(Widget, can_focus=True):
             self.cycle = cycle
             self.value = value
 
+        @property
+        def control(self) -> Cycle:
+            """The field."""
+            return self.cycle
+
     class Submitted(Message):
         """Enter was pressed on it."""
 
@@ -65,12 +70,13 @@ class Cycle(Widget, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.choices = [*choices] if value in choices else [*choices, value]
+        self.named = names is not None
         self.names = names or [words.number(choice) for choice in self.choices]
         self.set_reactive(Cycle.value, value)
 
     def render(self) -> Content:
         """`(x)` for yes, `( )` for no, else the word."""
-        if isinstance(self.value, bool):
+        if isinstance(self.value, bool) and not self.named:
             return Content("(x)" if self.value else "( )")
         return Content(self.names[self.choices.index(self.value)])
 

@@ -61,7 +61,10 @@ class SessionLine(SplitLine):
             return
         session = snapshot.session
         figures = [session.name, f"w_c {words.weight(session.wc)}"]
-        figures.append(f"f* {words.f_value(ranking.incumbent if ranking else None)}")
+        if session.strategy == "gp":
+            figures.append(f"f* {words.f_value(ranking.incumbent if ranking else None)}")
+        else:
+            figures.append(f"by {session.strategy}")
         if best is not None:
             trial, value = best
             figures.append(f"best measured {words.f_measured(value)} (trial {trial.number})")
@@ -84,6 +87,8 @@ class LevelsBar(Widget):
             for level in self.standings:
                 mark = words.LEVEL_MARKS[level.level]
                 title = words.level_title(level.name)
+                if len(self.standings) == 1:
+                    mark = words.FLAT_MARK
                 if level.state == "current":
                     text = f"{mark} {title}  {level.trials} / {level.limit}"
                     parts.append(Content.styled(text, "bold $foreground"))

@@ -11,7 +11,7 @@ from .. import format as words
 
 if TYPE_CHECKING:
     from ...engine.advisor import Proposal, Ranking
-    from ...engine.space import Space
+    from ...sessions.records import Strategy
 
 BAR = 6
 
@@ -23,8 +23,10 @@ class WhyPanel(Static):
     WhyPanel { padding: 0 1; height: 6; }
     """
 
-    def show(self, proposal: Proposal | None, ranking: Ranking | None, space: Space) -> None:
-        """Explain a proposal; without one, say what is to come."""
+    def show(
+        self, proposal: Proposal | None, ranking: Ranking | None, strategy: Strategy = "gp"
+    ) -> None:
+        """Explain a proposal of this strategy; without one, say nothing."""
         if proposal is None or ranking is None:
             self.update("", layout=False)
             return
@@ -44,6 +46,8 @@ class WhyPanel(Static):
                     (words.length_bar(belief.explore, scale, BAR), "$primary"),
                 )
             )
+        elif strategy != "gp":
+            lines.append(Content(f"proposed by {strategy}: no model, so no μ, σ or EI"))
         if proposal.note:
             lines.append(Content.styled(proposal.note, "$secondary"))
         near = proposal.nearest
