@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from ..sessions.records import (
+    Augment,
     Config,
     DataSource,
     DataSummary,
@@ -39,6 +40,7 @@ class Train(Record):
     features: int
     checkpoint: str
     lock: str
+    augment: Augment = "none"
 
 
 class Stop(Record):
@@ -83,6 +85,14 @@ class EpochDone(Record):
     epoch: Epoch
 
 
+class Working(Record):
+    """A sign of life between two epochs: some batches further."""
+
+    kind: Literal["working"] = "working"
+    trial: int
+    attempt: int
+
+
 class Finished(Record):
     """Trained to the end.
 
@@ -111,19 +121,101 @@ class Ended(Record):
 
 
 class Failed(Record):
-    """The trial failed; the trainer lives on."""
+    """The trial failed; the trainer lives on.
+
+    no_room: only because its checkpoint found no room on the disk; the trial itself is sound.
+    """
 
     kind: Literal["failed"] = "failed"
     trial: int
     attempt: int
     failure: Failure
+    no_room: bool = False
+
+
+class FinalOrder(Record):
+    """Train a network afresh on all images but the test set, test it once, and write it.
+
+    session, trial: what it is said to be.  folder: of the files, must not exist or be empty.
+    onnx: whether to write an ONNX file as well.
+    """
+
+    session: str
+    trial: int
+    data: DataSource
+    fingerprint: str
+    config: Config
+    features: int
+    seed: int
+    epochs: int
+    augment: Augment
+    folder: str
+    onnx: bool = False
+
+
+class FinalProgress(Record):
+    """How far it has come.  done: share of all the training.  train_loss: of the last epoch."""
+
+    kind: Literal["progress"] = "progress"
+    epoch: int
+    epochs: int
+    done: float
+    train_loss: float | None = None
+    seconds_left: float | None = None
+
+
+class FinalResult(Record):
+    """What `result.json` holds: the network, what it is worth, and how that was found.
+
+    test_accuracy: of the written weights, in float32.  seconds: of training.  data_fingerprint:
+    as the session's.
+    """
+
+    session: str
+    trial: int
+    config: Config
+    features: int
+    seed: int
+    epochs: int
+    augment: Augment
+    data: DataSource
+    data_fingerprint: str
+    train_images: int
+    test_images: int
+    test_accuracy: float
+    train_loss: float
+    params: int
+    macs: int
+    seconds: float
+    machine: Machine
+    lcsearch: str
+    files: tuple[str, ...]
+
+
+class FinalDone(Record):
+    """Everything is written."""
+
+    kind: Literal["result"] = "result"
+    folder: str
+    result: FinalResult
+
+
+class FinalFailed(Record):
+    """Nothing is written; the message says what to do about it."""
+
+    kind: Literal["refused"] = "refused"
+    message: str
 
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]
 Reply = Annotated[
-    Ready | Refused | Started | EpochDone | Finished | Ended | Failed, Field(discriminator="kind")
+    Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed,
+    Field(discriminator="kind"),
 ]
 commands: TypeAdapter[Load | Train | Stop] = TypeAdapter(Command)
-replies: TypeAdapter[Ready | Refused | Started | EpochDone | Finished | Ended | Failed] = (
-    TypeAdapter(Reply)
-)
+replies: TypeAdapter[
+    Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed
+] = TypeAdapter(Reply)
+
+FinalReply = Annotated[FinalProgress | FinalDone | FinalFailed, Field(discriminator="kind")]
+final_replies: TypeAdapter[FinalProgress | FinalDone | FinalFailed] = TypeAdapter(FinalReply)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lcsearch.engine.training.data import KNOWN, DataError, read, read_test
+from lcsearch.engine.training.data import KNOWN, DataError, read, read_final
 from lcsearch.sessions.records import DataSource
 
 from .conftest import without
@@ -130,7 +130,7 @@ def test_digits():
     data = read(DataSource(spec="digits"))
     assert summarised(data) == (1, 8, 8, 10, 1150, 288, 359)
     assert data.train.images.max() == 16
-    assert len(read_test(DataSource(spec="digits"))) == 359
+    assert len(read_final(DataSource(spec="digits"))[1]) == 359
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -142,7 +142,7 @@ def test_idx(tmp_path, zipped):
     every = np.concatenate([data.train.images, data.val.images])
     found = {image.tobytes() for image in every}
     assert found == {image.tobytes() for image in arrays["train-images-idx3-ubyte"]}
-    assert (read_test(source).images[:, 0] == arrays["t10k-images-idx3-ubyte"]).all()
+    assert (read_final(source)[1].images[:, 0] == arrays["t10k-images-idx3-ubyte"]).all()
 
 
 def test_npz_keeps_each_label_with_its_image(tmp_path):
@@ -170,7 +170,7 @@ def test_cifar10(cifar10):
     root, arrays = cifar10
     source = DataSource(spec=f"cifar10:{root}")
     assert summarised(read(source)) == (3, 32, 32, 3, 24, 6, 6)
-    assert (read_test(source).images.reshape(6, -1) == arrays[-1]).all()
+    assert (read_final(source)[1].images.reshape(6, -1) == arrays[-1]).all()
 
 
 def test_cifar10_that_was_changed_is_not_unpickled(cifar10):
@@ -276,7 +276,7 @@ def test_the_fingerprint_tells_every_change(tmp_path):
 
 def test_test_images_of_digits_are_in_no_other_split():
     source = DataSource(spec="digits", seed=3)
-    data, test = read(source), read_test(source)
+    data, test = read(source), read_final(source)[1]
     assert data.summary.train + data.summary.val + len(test) == 1797
     from sklearn.datasets import load_digits
 

@@ -108,9 +108,7 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
                 loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
                 line = f"epoch {said.epoch}/{said.epochs}{loss}"
                 left = f"about {words.duration(said.seconds_left or 0.0)} left"
-                progress.update(
-                    task, description=line, completed=said.done, total=1.0, left=left
-                )
+                progress.update(task, description=line, completed=said.done, total=1.0, left=left)
                 if not console.is_terminal and said.epoch != epoch:
                     _say(console, f"{line}, {left}")
                 epoch = said.epoch

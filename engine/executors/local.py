@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Literal
 
 from pydantic import ValidationError
@@ -27,26 +30,112 @@ from ..protocol import (
     Started,
     Stop,
     Train,
+    Working,
     replies,
 )
 
 TRAINER = "lcsearch.engine.training.trainer"
-_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads of the trainer sleep while they wait for each other: on a machine where anything else
 works too, threads that spin made a step of the reference network 3 to 4 times slower."""
 PROBE_SECONDS = 600.0
 """A probe reads the whole data set once."""
+STALL_SECONDS = 600.0
+"""How long a trainer may give no sign of life while it trains: $LCSEARCH_STALL_SECONDS, or this."""
+STALL_FACTOR = 20
+"""It may be silent for this many times the longest silence it came back from, if that is more."""
+AWAKE_SECONDS = 1.0
+"""At most this much of the time between two looks counts: the rest, nobody was awake."""
+OOM_SECONDS = 10.0
+"""How often the kernel's count of processes killed for want of memory is looked at."""
 
 
 @dataclass(frozen=True)
 class Gone:
-    """The trainer died by itself.  reason: its exit status or signal, in words."""
+    """The trainer died by itself, or was killed because it did not go on.
+
+    reason: its exit status or signal, in words.  ready: whether it had read the data.  who: trial
+    and attempt that it trained, if any.
+    """
 
     reason: str
-    kind: Literal["crash", "signal"] = "crash"
+    kind: Literal["crash", "signal", "memory", "stalled"] = "crash"
+    ready: bool = True
+    who: tuple[int, int] | None = None
 
 
-Event = Started | EpochDone | Finished | Ended | Failed | Ready | Refused | Gone
+@dataclass(frozen=True)
+class Notice:
+    """What whoever looks should know; empty when it holds no more."""
+
+    message: str
+
+
+Event = Started | EpochDone | Finished | Ended | Failed | Ready | Refused | Gone | Notice
+
+
+class Watchdog:
+    """Whether a trainer goes on.  Only time in which the engine itself was awake counts: a machine
+    that slept, or an engine that was stopped for a while, takes no trainer for dead.
+    """
+
+    def __init__(self, patience: float | None = None) -> None:
+        self.patience = patience or float(os.environ.get("LCSEARCH_STALL_SECONDS", STALL_SECONDS))
+        self._silence = 0.0
+        self._longest = 0.0
+        self._looked = time.monotonic()
+
+    @property
+    def limit(self) -> float:
+        """Seconds of silence that are allowed now."""
+        return max(self.patience, STALL_FACTOR * self._longest)
+
+    def begin(self) -> None:
+        """Something was handed to the trainer: it begins now."""
+        self._silence = 0.0
+        self._looked = time.monotonic()
+
+    def heard(self) -> None:
+        """The trainer said something."""
+        self._longest = max(self._longest, self._silence)
+        self._silence = 0.0
+
+    def stalled(self, at_least: float = 0.0) -> float | None:
+        """Look: the seconds of silence, if they are too many (and more than `at_least`)."""
+        moment = time.monotonic()
+        self._silence += min(moment - self._looked, AWAKE_SECONDS)
+        self._looked = moment
+        return self._silence if self._silence > max(self.limit, at_least) else None
+
+
+class MemoryKills:
+    """Whether the kernel has killed a process for want of memory in the last moments."""
+
+    def __init__(self, file: Path = Path("/proc/vmstat")) -> None:
+        self._file = file
+        self._counts: deque[int | None] = deque([self._read()] * 2, maxlen=2)
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Remember the count, now and then."""
+        if time.monotonic() - self._looked >= OOM_SECONDS:
+            self._looked = time.monotonic()
+            self._counts.append(self._read())
+
+    def lately(self) -> bool:
+        """Whether it killed one since the look before the last."""
+        before, count = self._counts[0], self._read()
+        return before is not None and count is not None and count > before
+
+    def _read(self) -> int | None:
+        # counted for the whole machine: only with a SIGKILL of our own does it tell anything
+        if not self._file.is_file():
+            return None
+        for line in self._file.read_text(encoding="ascii").splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+        return None
 
 
 def _command(*options: str) -> list[str]:
@@ -63,15 +152,23 @@ class LocalExecutor:
         self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
-        self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[int, Event | Working]] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = 0
         self._running: tuple[int, int] | None = None
+        self._ready = False
+        self._watchdog = Watchdog()
+        self._memory_kills = MemoryKills()
+        self._stalled = ""
 
     @property
-    def running(self) -> tuple[int, int] | None:
+    def running(self) -> tuple[tuple[int, int], ...]:
         """(trial, attempt) that it trains, if any."""
-        return self._running
+        return () if self._running is None else (self._running,)
+
+    def room(self, wanted: int) -> int:
+        """How many of `wanted` trials can begin now."""
+        return min(wanted, 1) if self._running is None else 0
 
     def train(self, task: Train) -> None:
         """Hand a trial to the trainer; one at a time."""
@@ -79,6 +176,7 @@ class LocalExecutor:
         if self._process is None:
             self._start()
         self._running = task.trial, task.attempt
+        self._watchdog.begin()
         self._send(task)
 
     def stop(self, order: Stop) -> None:
@@ -92,11 +190,19 @@ class LocalExecutor:
             found += self._take(*self._events.get(timeout=seconds))
             while True:
                 found += self._take(*self._events.get_nowait())
+        self._memory_kills.look()
+        if self._process is not None and self._running is not None and not self._stalled:
+            # reading the data comes without a sign of life
+            silence = self._watchdog.stalled(0.0 if self._ready else 2 * PROBE_SECONDS)
+            if silence is not None:
+                self._stalled = f"it gave no sign of progress for {silence:.0f} s"
+                self._process.kill()
         return found
 
     def close(self) -> None:
         """End the trainer: its input ends, and so it does; what it had saved is saved."""
         process, self._process = self._process, None
+        self._running = None
         if process is None:
             return
         assert process.stdin is not None
@@ -110,12 +216,13 @@ class LocalExecutor:
 
     def _start(self) -> None:
         self._generation += 1
+        self._ready, self._stalled = False, ""
         self._process = subprocess.Popen(
             _command(*self._options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**_THREADS, **os.environ},
+            env={**PASSIVE, **os.environ},
         )
         threading.Thread(
             target=self._listen, args=(self._process, self._generation), daemon=True
@@ -142,21 +249,32 @@ class LocalExecutor:
                 break
         status = process.wait()
         kind: Literal["crash", "signal"] = "signal" if status < 0 and not reason else "crash"
-        self._events.put((generation, Gone(reason or _death(status), kind)))
+        self._events.put((generation, Gone(reason or death(status), kind)))
 
-    def _take(self, generation: int, event: Event) -> list[Event]:
+    def _take(self, generation: int, event: Event | Working) -> list[Event]:
         if generation != self._generation:
             return []
         if isinstance(event, Gone):
             if self._process is None:  # closed by ourselves
                 return []
-            self._process, self._running = None, None
-            return [event]
+            who, self._process, self._running = self._running, None, None
+            if self._stalled:
+                event = Gone(self._stalled, "stalled")
+            elif event.reason == death(-signal.SIGKILL) and self._memory_kills.lately():
+                event = Gone("the kernel killed it, for memory ran out (SIGKILL)", "memory")
+            return [replace(event, ready=self._ready, who=who)]
+        if isinstance(event, Ready):
+            self._ready = True
+            self._watchdog.begin()
+        else:
+            self._watchdog.heard()
         if isinstance(event, Ready) and event.machine is not None:
             # the next trainer, should this one die, trains alike
             self._options = ("--dtype", event.machine.dtype)
         if isinstance(event, Ready | Refused):
             return [event]
+        if isinstance(event, Working | Notice):
+            return []
         if (event.trial, event.attempt) != self._running:
             return []
         if isinstance(event, Finished | Ended | Failed):
@@ -164,7 +282,8 @@ class LocalExecutor:
         return [event]
 
 
-def _death(status: int) -> str:
+def death(status: int) -> str:
+    """How a process ended, in words."""
     if status >= 0:
         return f"it ended with exit status {status}"
     name = signal.Signals(-status).name
@@ -189,7 +308,7 @@ def probe(data: DataSource) -> Ready | Refused:
     if done.returncode != 0 or not lines:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         return Refused(
-            message=f"{data.spec}: could not be read: {_death(done.returncode)}. "
+            message=f"{data.spec}: could not be read: {death(done.returncode)}. "
             f"{words[-1] if words else ''}"
         )
     answer: Reply = replies.validate_json(lines[0])

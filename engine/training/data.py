@@ -33,6 +33,8 @@ KNOWN = (
     "fashion-mnist:ROOT",
     "svhn:ROOT",
 )
+PART = 4096
+"""Images taken at a time, where a copy of all would be too much."""
 TEST_FRACTION = 0.2
 """Share that data without a test set of their own give up for it."""
 
@@ -58,13 +60,63 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """What a search trains on.  mean, std: shape (channels,), of the training split alone."""
+    """What a search trains on.  mean, std: shape (channels,), of the training split alone.
+
+    pool: all images but the test set, as they were stored; the splits are numbers of them, so that
+    nothing is held twice.  train_numbers, val_numbers: shape (n,), rising.
+    """
 
     summary: DataSummary
-    train: Split
-    val: Split
+    pool: Split
+    train_numbers: NDArray[np.int64]
+    val_numbers: NDArray[np.int64]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+
+    @property
+    def train(self) -> Split:
+        """The training split: a copy."""
+        return self.pool.take(self.train_numbers)
+
+    @property
+    def val(self) -> Split:
+        """The validation split: a copy."""
+        return self.pool.take(self.val_numbers)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a source holds, checked.  kept, held_out: numbers of the images, training, validation."""
+
+    pool: Split
+    test: Split
+    kept: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    classes: int
+
+    def summary(self) -> DataSummary:
+        """Counts, shape and fingerprint."""
+        _, channels, height, width = self.pool.images.shape
+        digest = hashlib.sha256()
+        arrays: tuple[NDArray[Any], ...] = (
+            self.pool.images,
+            self.pool.labels,
+            self.kept,
+            self.held_out,
+        )
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return DataSummary(
+            channels=channels,
+            height=height,
+            width=width,
+            classes=self.classes,
+            train=len(self.kept),
+            val=len(self.held_out),
+            test=len(self.test),
+            fingerprint=digest.hexdigest(),
+        )
 
 
 def read(source: DataSource) -> Data:
@@ -72,48 +124,37 @@ def read(source: DataSource) -> Data:
 
     Raises DataError.
     """
-    pool, test = _read(source)
-    classes = _check(pool, test, source.spec)
-    pool = _subset(pool, source)
-    held_out = _stratified(pool.labels, round(source.val_fraction * len(pool)), source.seed)
-    kept = _rest(held_out, len(pool))
-    train, val = pool.take(kept), pool.take(held_out)
-    for name, part in (("training", train), ("validation", val)):
-        counts = np.bincount(part.labels, minlength=classes)
+    found = _found(source)
+    for name, part in (("training", found.kept), ("validation", found.held_out)):
+        counts = np.bincount(found.pool.labels[part], minlength=found.classes)
         if not counts.all():
             raise DataError(
                 f"{source.spec}: the {name} split of {len(part)} images has none of class "
                 f"{int(counts.argmin())}. Take more images (a larger train_size) or another "
                 f"val_fraction (now {source.val_fraction:g})."
             )
-    mean, std = _moments(train.images)
-    _, channels, height, width = pool.images.shape
-    digest = hashlib.sha256()
-    arrays: tuple[NDArray[Any], ...] = (pool.images, pool.labels, kept, held_out)
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    summary = DataSummary(
-        channels=channels,
-        height=height,
-        width=width,
-        classes=classes,
-        train=len(train),
-        val=len(val),
-        test=len(test),
-        fingerprint=digest.hexdigest(),
-    )
-    return Data(summary, train, val, mean, std)
+    moments = _moments(found.pool.images, found.kept)
+    return Data(found.summary(), found.pool, found.kept, found.held_out, *moments)
 
 
-def read_test(source: DataSource) -> Split:
-    """The test set, for the one evaluation after a search; nothing else may call this.
+def read_final(source: DataSource) -> tuple[Data, Split]:
+    """What the end of a search trains on, and the test set; nothing else may call this.
 
-    Raises DataError.
+    `train` holds the training and the validation images together, `val` none.  The fingerprint
+    is that of `read`, so that it tells whether the data are the search's.  Raises DataError.
     """
+    found = _found(source)
+    every, none = np.arange(len(found.pool)), np.empty(0, np.int64)
+    moments = _moments(found.pool.images, every)
+    return Data(found.summary(), found.pool, every, none, *moments), found.test
+
+
+def _found(source: DataSource) -> _Found:
     pool, test = _read(source)
-    _check(pool, test, source.spec)
-    return test
+    classes = _check(pool, test, source.spec)
+    pool = _subset(pool, source)
+    held_out = _stratified(pool.labels, round(source.val_fraction * len(pool)), source.seed)
+    return _Found(pool, test, _rest(held_out, len(pool)), held_out, classes)
 
 
 def _read(source: DataSource) -> tuple[Split, Split]:
@@ -156,18 +197,24 @@ def _idx_array(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
     if path is None:
         raise DataError(f"idx:{folder}: {names[0]} (or {names[1]}) is missing.")
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        # a plain file is read where it is wanted: what does not fit into memory can be trained on
+        content: bytes | NDArray[np.uint8] = (
+            gzip.decompress(path.read_bytes())
+            if path.suffix == ".gz"
+            else np.memmap(path, np.uint8, "r")
+            if path.stat().st_size
+            else b""
+        )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}). Fetch the file again.") from error
     header = 4 + 4 * dimensions
-    if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):
+    begin = bytes(content[:4])
+    if len(content) < header or begin != bytes((0, 0, 8, dimensions)):
         raise DataError(
             f"{path}: is no IDX file of {dimensions}-dimensional unsigned bytes "
-            f"(it begins with {content[:4].hex() or 'nothing'}). Fetch the file again."
+            f"(it begins with {begin.hex() or 'nothing'}). Fetch the file again."
         )
-    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, 4))
+    shape = tuple(int(n) for n in np.frombuffer(bytes(content[4:header]), ">u4"))
     expected = header + int(np.prod(shape))
     if len(content) != expected:
         word = "truncated" if len(content) < expected else "longer than its header says"
@@ -432,19 +479,30 @@ def _rest(taken: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.setdiff1d(np.arange(count), taken, assume_unique=True)
 
 
-def _moments(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each channel, shape (channels,); a constant one has 1."""
+def _moments(
+    images: Images, numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel, shape (channels,); a constant one has 1.
+
+    Of the images of these numbers, some at a time: no second copy of all is made.
+    """
+    parts = [numbers[start : start + PART] for start in range(0, len(numbers), PART)]
     mean, std = [], []
     for channel in range(images.shape[1]):
-        values = images[:, channel]
-        if values.dtype == np.uint8:
-            counts = np.bincount(values.ravel(), minlength=256)
+        size = len(numbers) * images[0, channel].size
+        if images.dtype == np.uint8:
+            counts = np.zeros(256, np.int64)
+            for part in parts:
+                counts += np.bincount(images[part, channel].ravel(), minlength=256)
             levels = np.arange(256.0)
-            centre = float(counts @ levels) / values.size
-            spread = float(np.sqrt(counts @ (levels - centre) ** 2 / values.size))
+            centre = float(counts @ levels) / size
+            spread = float(np.sqrt(counts @ (levels - centre) ** 2 / size))
         else:
-            centre = float(values.mean(dtype=np.float64))
-            spread = float(values.std(dtype=np.float64))
+            centre = sum(float(images[p, channel].sum(dtype=np.float64)) for p in parts) / size
+            squares = sum(
+                float(np.square(images[p, channel] - centre, dtype=np.float64).sum()) for p in parts
+            )
+            spread = float(np.sqrt(squares / size))
         mean.append(centre)
         std.append(spread or 1.0)
     return np.array(mean, np.float32), np.array(std, np.float32)

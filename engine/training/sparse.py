@@ -135,6 +135,15 @@ class SparseLinear(nn.Module):
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
+    def connected(self) -> Tensor:
+        """The inputs that each output is connected to, shape (outputs, in_degree)."""
+        if self.blocks is None:
+            return self.connections
+        read = self.gathered.view(self.blocks.groups, self.blocks.width)
+        first = self.blocks.offsets.to(read.device)[:, None]
+        within = torch.arange(self.in_degree, device=read.device)
+        return read[self.slots[:, None] // self.blocks.rows, first + within]
+
     def forward(self, features: Tensor) -> Tensor:
         """features: shape (batch, inputs).  Returns shape (batch, outputs)."""
         if self.blocks is None:

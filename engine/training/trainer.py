@@ -320,9 +320,7 @@ class Trainer:
         here = machine(self._placed.device, dtype or self._dtype)
         return here.model_copy(update={"node": self._node})
 
-    def _fail(
-        self, command: Train, kind: FailureKind, message: str, no_room: bool = False
-    ) -> None:
+    def _fail(self, command: Train, kind: FailureKind, message: str, no_room: bool = False) -> None:
         self._reply(
             Failed(
                 trial=command.trial,

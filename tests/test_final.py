@@ -1,0 +1,269 @@
+"""The end of a search: what is written works without lcsearch, and nothing is written by halves."""
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lcsearch.engine import cnn, search
+from lcsearch.engine.executors import final
+from lcsearch.engine.executors.final import FinalError, FinalTraining, chosen, order, usable
+from lcsearch.engine.protocol import FinalResult
+from lcsearch.engine.training import portable
+from lcsearch.engine.training.build import build
+from lcsearch.engine.training.data import read_final
+from lcsearch.engine.training.final import ONNX_PACKAGES, train_final, write
+from lcsearch.engine.training.final import FinalError as CannotFinish
+from lcsearch.engine.training.trainer import machine
+from lcsearch.sessions.records import DataSource
+
+from .sessions_for_tests import filled_store, make_store
+
+RICH = {
+    "conv_layers": 3,
+    "channels": [8, 16, 64],
+    "downsample": ["stride", "pool", "none"],
+    "kernel": [3, 5, 1],
+    "batch_norm": [True, False, True],
+    "groups": [1, 2, 4],
+    "classifier_layers": 3,
+    "hidden_units": [1024, 24],
+    "density": [0.05, 0.3, 1.0],
+}
+"""Every kind of layer: pooled from an odd map to 3 x 3; sparse in blocks, and small."""
+ALONE = """
+import importlib.abc, sys, numpy, torch
+class Wall(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("lcsearch", "safetensors", "onnx", "sklearn", "pydantic"):
+            raise ImportError(f"{name}: behind the wall")
+sys.meta_path.insert(0, Wall())
+sys.path.insert(0, sys.argv[1])
+from network import load
+network = load()
+assert not network.training
+images = torch.from_numpy(numpy.load(sys.argv[2]))
+with torch.inference_mode():
+    numpy.save(sys.argv[3], network(images).numpy())
+assert not any(name.startswith("lcsearch") for name in sys.modules)
+"""
+
+
+def alone(folder, images, tmp_path):
+    """What network.py says of these images in a process that has torch and no lcsearch."""
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run(
+        [sys.executable, "-P", "-c", ALONE, folder, tmp_path / "images.npy", tmp_path / "out.npy"],
+        check=True,
+        cwd=tmp_path,
+    )
+    return np.load(tmp_path / "out.npy")
+
+
+@pytest.fixture(scope="module")
+def rich():
+    """The network of every kind of layer, its batch norm trained a little, and images for it."""
+    torch.manual_seed(0)
+    laid = cnn.network(RICH, (3, 21, 27), 5, features=3)
+    assert laid.convolutions[-1].width_out % 3
+    model = build(laid, seed=4)
+    assert model[-5].blocks is not None
+    assert model[-3].blocks is None
+    for _ in range(3):
+        model(torch.randn(16, 3, 21, 27))
+    mean, std = np.array([100, 120, 90], np.float32), np.array([50, 60, 70], np.float32)
+    images = np.random.default_rng(0).uniform(0, 255, (7, 3, 21, 27)).astype(np.float32)
+    network = portable.Portable(model, mean, std).eval()
+    with torch.inference_mode():
+        given = (torch.from_numpy(images) - network.mean) / network.std
+        expected = model.eval()(given.to(memory_format=torch.channels_last)).numpy()
+    return network, images, expected
+
+
+def test_the_source_and_the_weights_need_torch_alone(rich, tmp_path):
+    network, images, expected = rich
+    portable.write_weights(network, tmp_path / portable.WEIGHTS)
+    text = portable.source(network, (3, 21, 27), "a title", "0 to 255")
+    (tmp_path / portable.SOURCE).write_text(text)
+    np.testing.assert_allclose(alone(tmp_path, images, tmp_path), expected, atol=2e-5)
+    assert text.count("SparseLinear(") == 3  # its class, and two layers
+    assert "groups=4" in text
+    # the numbers that exist, and no dense matrix of zeros
+    assert (tmp_path / portable.WEIGHTS).stat().st_size < 4 * network.layers[-5].weight.numel() * 4
+
+
+def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network, images, expected = rich
+    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX)
+    session = onnxruntime.InferenceSession(
+        tmp_path / portable.ONNX, providers=["CPUExecutionProvider"]
+    )
+    for count in (1, 7):
+        (logits,) = session.run(["logits"], {"images": images[:count]})
+        np.testing.assert_allclose(logits, expected[:count], atol=2e-5)
+
+
+@pytest.fixture
+def done(home):
+    """A session on the digits whose reference network is done."""
+    data = DataSource(spec="digits", train_size=200)
+    found, _ = read_final(data)
+    return make_store(home, data=data, summary=found.summary).refresh()
+
+
+def test_a_command_trains_tests_once_and_writes_everything(home, done, tmp_path):
+    folder = tmp_path / "out"
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "--trial", "0"]
+    ran = subprocess.run(
+        [*command, "--epochs", "3", "-o", folder, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert "epoch 3/3" in ran.stderr
+    result = FinalResult.model_validate_json((folder / "result.json").read_text())
+    assert said == {"folder": str(folder), **result.model_dump(mode="json")}
+    assert sorted(p.name for p in folder.iterdir()) == sorted(result.files)
+    assert [p for p in tmp_path.iterdir() if "part" in p.name] == []
+    assert (result.trial, result.epochs, result.train_images) == (0, 3, 200)
+    assert result.data_fingerprint == done.session.summary.fingerprint
+    _, test = read_final(done.session.data)
+    logits = alone(folder, test.images.astype(np.float32), tmp_path)
+    assert result.test_accuracy == pytest.approx((logits.argmax(1) == test.labels).mean())
+    assert result.test_accuracy > 0.3  # it has learnt something
+    again = subprocess.run([*command, "-o", folder], capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
+
+
+def test_an_interrupt_leaves_nothing(home, done, tmp_path):
+    folder = tmp_path / "somewhere" / "out"
+    folder.parent.mkdir()
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "-t", "0"]
+    ran = subprocess.Popen(
+        [*command, "--epochs", "100000", "-o", folder], stderr=subprocess.PIPE, text=True
+    )
+    assert ran.stderr is not None
+    assert "epoch" in ran.stderr.readline()
+    ran.send_signal(signal.SIGINT)
+    assert "nothing was written" in ran.communicate(timeout=60)[1]
+    assert ran.returncode == 1
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_it_ends_with_whoever_wanted_it(done, tmp_path):
+    training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
+    next(iter(training))
+    training._process.stdin.close()  # as its owner's death does
+    assert training._process.wait(60) == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_kills_it_is_told(done, tmp_path):
+    training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
+    said = iter(training)
+    next(said)
+    training._process.kill()
+    with pytest.raises(FinalError, match="SIGKILL"):
+        for _ in said:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fingerprint": "0" * 64}, "have changed"),
+        ({"data": DataSource(spec="nothing")}, "'nothing'"),
+        ({"config": {**RICH, "groups": [1, 3, 1]}}, r"groups\[1\]"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words(done, tmp_path, change, said):
+    what = order(done, 0, 2, tmp_path / "out").model_copy(update=change)
+    with pytest.raises(FinalError, match=said):
+        list(FinalTraining(what))
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_without_its_packages_is_told_before_anything_is_trained(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    what = order(done, 0, 2, tmp_path / "out", onnx=True)
+    with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
+        train_final(what, "cpu", lambda reply: None, lambda: False)
+    assert all(name in str(caught.value) for name in ONNX_PACKAGES)
+
+
+def result_of(what):
+    return FinalResult(
+        **what.model_dump(include={"session", "trial", "config", "features", "seed", "epochs"}),
+        augment="none", data=what.data, data_fingerprint="f", train_images=1, test_images=1,
+        test_accuracy=0.5, train_loss=1.0, params=1, macs=1, seconds=1.0,
+        machine=machine(torch.device("cpu"), torch.float32), lcsearch="0", files=(),
+    )  # fmt: skip
+
+
+def test_a_full_disk_and_a_late_cancel_leave_nothing(done, tmp_path, monkeypatch):
+    what = order(done, 0, 2, tmp_path / "out")
+    data, _ = read_final(what.data)
+    model = build(cnn.network(what.config, data.summary.shape, 10), 0)
+    folder, result = tmp_path / "out", result_of(what)
+    assert write(folder, model, data, result, False, lambda: True) is None
+    assert list(tmp_path.glob("*out*")) == []
+
+    def full(network, path):
+        path.write_bytes(b"a part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(portable, "write_weights", full)
+    with pytest.raises(CannotFinish, match="No space left"):
+        write(folder, model, data, result, False, lambda: False)
+    assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
+
+
+def test_folders_that_cannot_be_written_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert usable(tmp_path / "empty") == tmp_path / "empty"
+    assert usable(tmp_path / "new") == tmp_path / "new"
+    for path, said in (
+        (tmp_path, "not empty"),
+        (tmp_path / "file", "is no folder"),
+        (tmp_path / "link", "is no folder"),
+        (tmp_path / "no" / "out", "no such folder"),
+        (tmp_path / "file" / "out", "no such folder"),
+        # where not even root may write
+        (final.Path("/proc/out"), "cannot be written"),
+    ):
+        with pytest.raises(FinalError, match=said):
+            usable(path)
+
+
+def test_the_network_chosen_is_the_best_by_belief_else_as_measured(home):
+    class Ranked:
+        incumbent_number = 3
+
+    snapshot = filled_store(home, 4).refresh()
+    best = search.best_measured(snapshot)
+    assert chosen(snapshot, None) == (best.number, "the best measured")
+    assert chosen(snapshot, Ranked()) == (3, "the best by the model's belief")
+    with pytest.raises(FinalError, match="no such trial"):
+        order(snapshot, 99, 3, home)
+    nothing = make_store(home, "other").refresh()
+    with pytest.raises(FinalError, match="No trial is done yet"):
+        chosen(nothing, None)
+
+
+def test_the_command_line_does_not_import_torch(tmp_path):
+    code = (
+        "import sys\nfrom lcsearch.engine.executors import final\n"
+        "import lcsearch.tui.progress\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path)
