@@ -25,6 +25,7 @@ from ..sessions.records import (
     Config,
     DataSource,
     Decision,
+    Execution,
     Measure,
     Prediction,
     Session,
@@ -36,12 +37,14 @@ from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
 from . import archive, search
 from .cnn import session_space
 from .cnn import space as cnn_space
+from .executors import cluster
 from .executors.local import probe
 from .protocol import Refused
 from .space import InvalidDomain
 
 if TYPE_CHECKING:
     from .advisor import Proposal, Ranking
+    from .executors.final import FinalTraining
 
 START_SECONDS = 60.0
 """How long a new engine may take until it says that it serves."""
@@ -97,6 +100,7 @@ def create(
     trials_per_level: int | None = None,
     strategy: Strategy = "gp",
     flat: bool = False,
+    execution: Execution | None = None,
 ) -> Path:
     """Check the data, make a session and queue its reference network; gives its folder.
 
@@ -115,6 +119,7 @@ def create(
         cnn_space((1, 8, 8), 10, domains=domains)
         if not 0 <= wc < 1e6:
             raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
+        execution = cluster.checked(execution or Execution())
         data = data.model_copy(update={"spec": _absolute(data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
@@ -136,6 +141,7 @@ def create(
             else trials_per_level,
             strategy=strategy,
             flat=flat,
+            execution=execution,
         )
         first = search.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
@@ -314,6 +320,18 @@ class Desk:
         """Search these parameters in these domains from now on; `default` is one's own."""
         return self._decide(search.set_domains(self.refresh(), domains, reason))
 
+    def set_execution(self, **fields: object) -> Execution:
+        """Change where trials run and how many at once; what runs ends where it began.
+
+        Raises Misuse for a value that cannot be used, StoreError where Ray is not installed.
+        """
+        before = self.refresh().session.execution
+        if fields.get("executor") == "local":  # which knows no more than one at a time
+            fields = {"parallel": 1, **fields}
+        execution = cluster.checked(before.model_validate({**before.model_dump(), **fields}))
+        self._store.set_session({"execution": before}, execution=execution)
+        return execution
+
     def favour(self, region: Mapping[str, str], reason: str = "") -> Decision:
         """Mark the region that the search should favour; an empty one clears it."""
         return self._decide(search.favour(self.refresh(), region, reason))
@@ -433,6 +451,14 @@ class Desk:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 400 * lines))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+    def train_final(
+        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
+    ) -> FinalTraining:
+        """Begin to train a trial's network to the end.  Raises FinalError (a StoreError)."""
+        from .executors.final import FinalTraining, order
+
+        return FinalTraining(order(self.refresh(), number, epochs, folder, onnx))
 
     # -- out ------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from lcsearch.engine import search
 from lcsearch.engine.advisor import Nearest, Proposal, Ranking, Slice
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.desk import SessionSummary, SetupError
+from lcsearch.engine.protocol import FinalDone, FinalProgress
 from lcsearch.engine.space import Categorical, Space
 from lcsearch.sessions.records import (
     Autopilot,
@@ -314,6 +315,27 @@ def empty_snapshot() -> Snapshot:
 
 
 @dataclass
+class FakeFinal:
+    """A final training that says what it is given, and waits for its end."""
+
+    said: Sequence[FinalProgress] = ()
+    outcome: FinalDone | Exception | None = None
+    result: FinalDone | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __iter__(self) -> Iterator[FinalProgress]:
+        yield from self.said
+        self.ended.wait(10)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        self.result = self.outcome
+
+    def cancel(self) -> None:
+        self.outcome = None
+        self.ended.set()
+
+
+@dataclass
 class FakeDesk:
     """Remembers every call; queues, stops and weighs in its snapshot as a real desk would."""
 
@@ -326,6 +348,7 @@ class FakeDesk:
     closed: bool = False
     looks: list[dict[str, str]] = field(default_factory=list)
     """The domains of every ranking."""
+    final: FakeFinal = field(default_factory=FakeFinal)
     slow: threading.Event | None = None
     """Where there is one, a ranking is not ready before it is set."""
 
@@ -459,6 +482,12 @@ class FakeDesk:
 
     def start_engine(self) -> None:
         self.calls.append(("start_engine",))
+
+    def train_final(
+        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
+    ) -> FakeFinal:
+        self.calls.append(("train_final", number, epochs, folder, onnx))
+        return self.final
 
     def log_tail(self, lines: int = 20) -> str:
         return "the engine's last words"

@@ -18,6 +18,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from lcsearch.engine import search
+from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
+from lcsearch.sessions.store import StoreError
 from lcsearch.tui.app import Console
 from lcsearch.tui.dialogs.edit import EditDialog
 from lcsearch.tui.dialogs.failure import FailureDialog
@@ -29,7 +31,7 @@ from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.table import Table
 
-from .fakes import NOW, FakeDesk, FakeHouse, empty_snapshot, make_snapshot
+from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
 
 WAITED = ("decide", "list", "latest", "create", "delete")
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
@@ -677,3 +679,80 @@ async def test_the_best_measured_is_labelled_with_its_trial():
         line = str(pilot.app.screen.query_one("SessionLine").render())
         assert f"(trial {best.number})" in line
         assert "1 training, 2 queued" in line
+
+
+# -- the end of a search ------------------------------------------------------------------------
+
+
+def final_done(number: int, folder: Path) -> FinalDone:
+    result = FinalResult.model_construct(trial=number, test_accuracy=0.9123)
+    return FinalDone.model_construct(folder=str(folder), result=result)
+
+
+def finishing(pilot: Pilot[int]) -> bool:
+    return bool(pilot.app.finishing is not None and pilot.app.finishing.at_work)
+
+
+@pytest.fixture
+def at_the_end(monkeypatch, tmp_path):
+    """Where folders are proposed, and how far a final training is."""
+    monkeypatch.chdir(tmp_path)
+    said = FinalProgress(epoch=3, epochs=5, done=0.6, train_loss=0.2, seconds_left=80)
+    return FakeFinal((said,))
+
+
+async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
+    desk = FakeDesk(make_snapshot(), final=at_the_end)
+    async with console(desk) as pilot:
+        number = pilot.app.ranking.incumbent_number
+        await press(pilot, "6", "t")
+        pilot.app.screen.query_one("#epochs", Input).value = "0"
+        await press(pilot, "enter")
+        assert "epochs = 0" in text_of(pilot, "#problem")
+        (tmp_path / "file").touch()
+        pilot.app.screen.query_one("#epochs", Input).value = "5"
+        pilot.app.screen.query_one("#folder", Input).value = str(tmp_path / "file")
+        await press(pilot, "enter")
+        assert "exists and is no folder" in text_of(pilot, "#problem")
+        folder = tmp_path / "out"
+        pilot.app.screen.query_one("#folder", Input).value = str(folder)
+        await press(pilot, "enter")
+        await until(pilot, lambda: "epoch 3/5, about 1 min" in text_of(pilot, "#next"))
+        assert desk.made("train_final") == [(number, 5, folder, False)]
+        at_the_end.outcome = final_done(number, folder)
+        at_the_end.ended.set()
+        await until(pilot, lambda: not finishing(pilot))
+        assert "91.23" in text_of(pilot, "#next")
+        assert str(folder) in toasts(pilot)
+
+
+async def test_what_is_trained_to_the_end_can_be_cancelled(at_the_end):
+    async with console(FakeDesk(make_snapshot(), final=at_the_end)) as pilot:
+        await press(pilot, "6", "t", "enter")
+        await until(pilot, lambda: finishing(pilot))
+        await press(pilot, "t")
+        await until(pilot, lambda: not finishing(pilot))
+        assert "cancelled, nothing was written" in toasts(pilot)
+        assert "train it to the end" in text_of(pilot, "#next")
+
+
+async def test_a_final_training_that_fails_is_told(at_the_end):
+    at_the_end.outcome = StoreError("out of memory")
+    at_the_end.ended.set()
+    async with console(FakeDesk(make_snapshot(), final=at_the_end)) as pilot:
+        await press(pilot, "6", "t", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "out of memory" in pilot.app.screen.query_one(TextArea).text
+
+
+async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
+    desk = FakeDesk(make_snapshot(running=0, queued=0), final=at_the_end)
+    async with console(desk) as pilot:
+        await press(pilot, "6", "t", "enter")
+        await until(pilot, lambda: finishing(pilot))
+        await press(pilot, "q")
+        assert isinstance(pilot.app.screen, QuitDialog)
+        await press(pilot, "escape")
+        assert finishing(pilot)
+        await press(pilot, "q", "l")
+    assert at_the_end.ended.is_set()

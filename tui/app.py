@@ -8,6 +8,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from . import settings as preferences
-from .house import DeskLike, House, Sessions
+from .house import DeskLike, FinalLike, House, Sessions
 from .themes import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
 
     from ..engine.advisor import Ranking
+    from ..engine.protocol import FinalDone, FinalProgress
     from ..sessions.records import Decision
     from ..sessions.store import Snapshot
 
@@ -40,6 +42,24 @@ CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
 Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """A network that is trained to the end, or was.  problem: why it did not come to that."""
+
+    session: str
+    trial: int
+    training: FinalLike
+    progress: FinalProgress | None = None
+    done: FinalDone | None = None
+    problem: str = ""
+    cancelled: bool = False
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it goes on."""
+        return self.done is None and not self.problem and not self.cancelled
 
 
 class SnapshotRead(Message):
@@ -190,6 +210,7 @@ class Console(App[int]):
     snapshot: reactive[Snapshot | None] = reactive(None, always_update=False)
     ranking: reactive[Ranking | None] = reactive(None)
     ranking_running: reactive[bool] = reactive(False)
+    finishing: reactive[Finishing | None] = reactive(None)
 
     def __init__(
         self,
@@ -271,7 +292,9 @@ class Console(App[int]):
             self.fail("Settings", str(error))
 
     def on_unmount(self) -> None:
-        """Let go of the session."""
+        """Let go of the session; what is trained to the end ends with the console."""
+        if self.finishing is not None and self.finishing.at_work:
+            self.finishing.training.cancel()
         self.close_session()
 
     # -- one session ----------------------------------------------------------------------------
@@ -459,6 +482,49 @@ class Console(App[int]):
         if then is not None:
             self.call_later(then)
 
+    # -- the end of a search ----------------------------------------------------------------------
+
+    @work(thread=True, group="final")
+    def finish(self, number: int, epochs: int, folder: Path, onnx: bool) -> None:
+        """Train a trial's network to the end, off the UI loop, and tell how far it is."""
+        from ..sessions.store import StoreError
+
+        desk = self.desk
+        if desk is None:
+            return
+        try:
+            training = desk.train_final(number, epochs, folder, onnx=onnx)
+        except StoreError as error:
+            self.call_later(self.fail, "Not done", str(error))
+            return
+        now = Finishing(desk.folder.name, number, training)
+        self.call_later(self._finishing_is, now)
+        try:
+            for said in training:
+                now = replace(now, progress=said)
+                self.call_later(self._finishing_is, now)
+        except StoreError as error:
+            self.call_later(self._finishing_is, replace(now, problem=str(error)))
+            return
+        now = replace(now, done=training.result, cancelled=training.result is None)
+        self.call_later(self._finishing_is, now)
+
+    def _finishing_is(self, now: Finishing) -> None:
+        self.finishing = now
+        if now.problem:
+            self.fail(f"Trial {now.trial} was not trained to the end", now.problem)
+        elif now.done is not None:
+            share = now.done.result.test_accuracy
+            self.notify(f"Trial {now.trial}: {share:.2%} on the test set. {now.done.folder}")
+        elif now.cancelled:
+            self.notify(f"Trial {now.trial}: cancelled, nothing was written.")
+
+    @work(thread=True, group="cancel")
+    def cancel_finishing(self) -> None:
+        """End what is trained to the end; nothing is written."""
+        if self.finishing is not None:
+            self.finishing.training.cancel()
+
     def fail(self, title: str, text: str) -> None:
         """Show what went wrong, in a dialog whose text can be copied."""
         from .dialogs.failure import FailureDialog
@@ -490,13 +556,15 @@ class Console(App[int]):
             for trial in (snapshot.trials if snapshot is not None else ())
             if trial.state in ("queued", "running", "interrupted")
         ]
-        if not open_trials or self.desk is None:
+        finishing = self.finishing if self.finishing and self.finishing.at_work else None
+        if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
-            self.push_screen(QuitDialog(open_trials), self._quit)
+            final = None if finishing is None else finishing.trial
+            self.push_screen(QuitDialog(open_trials, final), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":

@@ -64,6 +64,35 @@ LookDomains = Annotated[
 ]
 
 
+class Executor(StrEnum):
+    """Where trials run."""
+
+    local = "local"
+    ray = "ray"
+
+
+PerTrial = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RESOURCE=N", help="What a trial asks of its node: gpus=1, cpus=4 (cpus=1)."
+    ),
+]
+Parallel = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Trials at once, with --executor ray.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The Ray cluster: HOST:PORT, local, or auto for this machine's (auto)."),
+]
+DataOnNodes = Annotated[
+    bool | None,
+    typer.Option(
+        "--data-on-nodes/--data-by-ray",
+        help="Every node reads the path of --data itself, or gets the images from Ray (so).",
+    ),
+]
+
+
 class Levels(StrEnum):
     """Which levels the autopilot searches."""
 
@@ -226,12 +255,19 @@ def new(
     download: Annotated[
         bool, typer.Option("--download", help="Let torchvision download the data set.")
     ] = False,
+    executor: Annotated[
+        Executor, typer.Option(help="Where trials run: this machine, or a Ray cluster.")
+    ] = Executor.local,
+    address: Address = None,
+    per_trial: PerTrial = None,
+    parallel: Parallel = None,
+    data_on_nodes: DataOnNodes = None,
 ) -> None:
     """Make a session: check its data, and queue the reference network."""
     with _words():
         from ..engine import desk
         from ..sessions import store
-        from ..sessions.records import DataSource
+        from ..sessions.records import DataSource, Execution
 
         domains = _domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -268,6 +304,9 @@ def new(
             trials_per_level=trials,
             strategy=strategy.value,
             flat=flat,
+            execution=Execution.model_validate(
+                _execution(executor, address, per_trial, parallel, data_on_nodes)
+            ),
         )
         summary = store.Store(folder).refresh().session.summary
         _say(
@@ -276,6 +315,28 @@ def new(
             f"Next: lcsearch tui {name}, or lcsearch run {name} --levels all."
         )
         typer.echo(str(folder))
+
+
+def _execution(
+    executor: Executor | None,
+    address: str | None,
+    per_trial: list[str] | None,
+    parallel: int | None,
+    data_on_nodes: bool | None,
+) -> dict[str, Any]:
+    """What was said of where trials run, as fields of an `Execution`."""
+    from ..engine.executors.cluster import resources
+
+    if address is not None and not 0 < len(address) <= 256:
+        _fail("--address: not usable. Use HOST:PORT, auto or local.", 2)
+    given = {
+        "executor": None if executor is None else executor.value,
+        "address": address,
+        "per_trial": None if per_trial is None else resources(per_trial),
+        "parallel": parallel,
+        "data_on_nodes": data_on_nodes,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @app.command(name="list")
@@ -325,6 +386,8 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
     )
+    if session.execution.executor != "local":
+        yield words.execution_line(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standing(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
@@ -717,15 +780,28 @@ def set_(
             help="Search only these values from now on; PARAM=default: all of its own again.",
         ),
     ] = None,
+    executor: Annotated[Executor | None, typer.Option(help="Where trials run from now on.")] = None,
+    address: Address = None,
+    per_trial: PerTrial = None,
+    parallel: Parallel = None,
+    data_on_nodes: DataOnNodes = None,
     reason: Reason = "",
 ) -> None:
-    """Change the trade-off, the strategy or the domains; each is a decision of its own."""
+    """Change the trade-off, the strategy or the domains, or where trials run.
+
+    Each of the first three is a decision of its own; what runs ends where it began.
+    """
     domains = _domains(domain, "--domain ")
-    if wc is None and strategy is None and not domains:
-        _fail("give --wc, --strategy or --domain.", 2)
+    places = (executor, address, per_trial, parallel, data_on_nodes)
+    moved = any(option is not None for option in places)
+    if wc is None and strategy is None and not domains and not moved:
+        _fail("give --wc, --strategy, --domain, --executor, --per-trial or --parallel.", 2)
     with _desk(name) as desk:
         from ..engine import search
+        from . import format as words
 
+        if moved:
+            _say(words.execution_line(desk.set_execution(**_execution(*places))))
         snapshot = desk.refresh()
         if wc is not None:
             search.set_wc(snapshot, wc)  # refused before anything is changed
@@ -809,9 +885,7 @@ def train(
             several = len(search.observations(snapshot)) > 1
             trial, why = final.chosen(snapshot, desk.rank(snapshot, count=1) if several else None)
             _say(f"trial {trial}: {why}.")
-        done = follow_final(
-            final.FinalTraining(final.order(snapshot, trial, epochs, output, onnx))
-        )
+        done = follow_final(desk.train_final(trial, epochs, output, onnx=onnx))
         if done is None:
             _fail("cancelled: nothing was written.")
         result = done.result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from ..engine.advisor import Proposal, Ranking
     from ..engine.desk import SessionSummary
+    from ..engine.protocol import FinalDone, FinalProgress
     from ..engine.space import Space
     from ..sessions.records import (
         Config,
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
         Strategy,
     )
     from ..sessions.store import Snapshot
+
+
+class FinalLike(Protocol):
+    """A final training at work, as `engine.executors.final` offers it."""
+
+    result: FinalDone | None
+
+    def __iter__(self) -> Iterator[FinalProgress]: ...
+    def cancel(self) -> None: ...
 
 
 class DeskLike(Protocol):
@@ -62,6 +72,9 @@ class DeskLike(Protocol):
     ) -> Decision: ...
     def takeover(self) -> Decision: ...
     def start_engine(self) -> None: ...
+    def train_final(
+        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
+    ) -> FinalLike: ...
     def log_tail(self, lines: int = 20) -> str: ...
     def export(self, path: Path) -> None: ...
     def close(self) -> None: ...

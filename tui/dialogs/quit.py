@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 class QuitDialog(Dialog[str]):
     """`keep`, `stop`, or nothing."""
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
+    def __init__(self, trials: Sequence[Trial], final: int | None = None) -> None:
+        """final: the trial that is trained to the end, if any."""
         super().__init__()
         self.trials = trials
+        self.final = final
 
     def compose(self) -> ComposeResult:
         """What is at work, and the three answers."""
@@ -34,15 +36,17 @@ class QuitDialog(Dialog[str]):
             parts.append(f"{words.plural(waiting, 'trial')} queued")
         with Vertical(classes="dialog") as box:
             box.border_title = "Quit"
-            yield Static(", ".join(parts).capitalize() + ".")
-            yield Choices(
-                [
-                    Choice("keep", "b", "Keep training in the background", "found again later"),
-                    Choice("stop", "s", "Stop after this epoch", "what is queued is withdrawn"),
-                    Choice("cancel", "c", "Cancel"),
-                ],
-                id="choices",
-            )
+            if parts:
+                yield Static(", ".join(parts).capitalize() + ".")
+            if self.final is not None:
+                yield Static(f"Trial {self.final} is trained to the end: leaving cancels that.")
+            leave = [
+                Choice("keep", "b", "Keep training in the background", "found again later"),
+                Choice("stop", "s", "Stop after this epoch", "what is queued is withdrawn"),
+            ]
+            if not parts:
+                leave = [Choice("keep", "l", "Leave", "nothing is written")]
+            yield Choices([*leave, Choice("cancel", "c", "Cancel")], id="choices")
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
     from ...engine.advisor import Ranking
     from ...sessions.records import Session, Trial
     from ...sessions.store import Snapshot
+    from ..app import Finishing
 
 
 class BestScreen(TwoSides):
     """The network at the left; gains and next steps at the right."""
 
     SIDES = ("Network", "Gains")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "t",
+            "finish",
+            "Train it to the end",
+            show=False,
+            id="best.finish",
+            tooltip="Train the best network to the end and write it; again to cancel",
+        ),
+    ]
+
+    def on_mount(self) -> None:
+        """Follow what is trained to the end, too."""
+        super().on_mount()
+        self.watch(self.app, "finishing", self._news, init=False)
 
     def compose(self) -> ComposeResult:
         """Header, two sides, keys."""
@@ -76,6 +94,8 @@ class BestScreen(TwoSides):
         self.query_one("#gains", Static).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Static).update(
             Content.assemble(
+                ("t", "bold $primary"),
+                f"  {_finishing(self.console.finishing, snapshot.session.name)}\n",
                 ("o", "bold $primary"),
                 "  export the session as JSON\n",
                 ("y", "bold $primary"),
@@ -87,10 +107,44 @@ class BestScreen(TwoSides):
             )
         )
 
+    def action_finish(self) -> None:
+        """Train the best network to the end; again: cancel that."""
+        snapshot, trial, now = self.snapshot, self.chosen_trial(), self.console.finishing
+        if now is not None and now.at_work:
+            self.console.cancel_finishing()
+            return
+        if snapshot is None or trial is None:
+            self.notify("No network has been measured yet.")
+            return
+        from ..dialogs.final import Final, FinalDialog
+
+        def finish(final: Final | None) -> None:
+            if final is not None:
+                self.console.finish(trial.number, final.epochs, final.folder, final.onnx)
+
+        folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
+        self.app.push_screen(FinalDialog(trial.number, folder), finish)
+
     def yank_text(self) -> str | None:
         """The network as JSON."""
         trial = self.chosen_trial()
         return None if trial is None else json.dumps(trial.config)
+
+
+def _finishing(now: Finishing | None, session: str) -> str:
+    """How far the training to the end is, or what it would be."""
+    if now is None or (now.session != session and not now.at_work):
+        return "train it to the end, and write it"
+    if now.done is not None:
+        share = words.percent(now.done.result.test_accuracy, 2)
+        return f"train it to the end (trial {now.trial}: {share} % on the test set)"
+    if not now.at_work:
+        return "train it to the end, and write it"
+    if now.progress is None:
+        return f"cancel the end of trial {now.trial} (reading the images)"
+    left = words.duration(now.progress.seconds_left or 0.0)
+    epoch = f"epoch {now.progress.epoch}/{now.progress.epochs}"
+    return f"cancel the end of trial {now.trial} ({epoch}, about {left} left)"
 
 
 def laid_out(trial: Trial, session: Session) -> Network:
