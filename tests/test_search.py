@@ -3,9 +3,10 @@
 import pytest
 
 from lcsearch.engine import search
+from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
-from lcsearch.sessions.store import Late, StoreError
+from lcsearch.sessions.store import Late, Misuse, StoreError
 
 from .sessions_for_tests import filled_store, finish, make_store
 
@@ -143,7 +144,7 @@ def test_stopping_depends_on_what_the_trial_does(store, space):
     assert search.pending(store.refresh()) == []
     assert snapshot.trials[1].config not in search.excluded(store.refresh())
     store.apply(search.resume(store.refresh(), number))
-    assert search.next_trial(store.refresh()).number == number
+    assert search.waiting(store.refresh())[0].number == number
     with pytest.raises(Late, match="trial 1 is done already"):
         store.apply(search.stop(store.refresh(), 1, "now"))
 
@@ -151,15 +152,15 @@ def test_stopping_depends_on_what_the_trial_does(store, space):
 def test_what_was_interrupted_goes_first(store, space):
     first = store.apply(search.accept(store.refresh(), space, another(store, space, 1), None))
     second = store.apply(search.accept(store.refresh(), space, another(store, space, 2), None))
-    assert search.next_trial(store.refresh()).number == first.trial
+    assert search.waiting(store.refresh())[0].number == first.trial
     store.update_trial(second.trial, {"queued"}, state="interrupted")
-    assert search.next_trial(store.refresh()).number == second.trial
+    assert search.waiting(store.refresh())[0].number == second.trial
 
 
 def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
     store.apply(search.autopilot(store.refresh(), trials=1, levels="all"))
     assert search.pilot_step(store.refresh()).do == "think"
-    ranked = search.ranking(store.refresh(), space, count=1)
+    ranked = made(flat=False)
     assert search.pilot_step(store.refresh(), ranked).do == "propose"
     config = another(store, space)
     plan = search.accept(store.refresh(), space, config, None, by="autopilot")
@@ -284,3 +285,234 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
 def test_minutes_that_are_none_are_refused(store, minutes):
     with pytest.raises(StoreError, match="minutes"):
         search.autopilot(store.refresh(), minutes=minutes)
+
+
+# -- strategies, domains, favourite regions, one level ----------------------------------------
+
+
+def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
+    store.apply(search.set_strategy(store.refresh(), "evolution", "let us see"))
+    snapshot = store.refresh()
+    decision = snapshot.decisions[-1]
+    assert snapshot.session.strategy == "evolution"
+    assert (decision.kind, decision.reason) == ("strategy", "let us see")
+    assert decision.detail == {"from": "gp", "to": "evolution"}
+    ranked = search.ranking(snapshot, space, count=3)
+    assert ranked.proposals
+    assert all(p.prediction is None for p in ranked.proposals)
+    assert (ranked.remaining, ranked.noise, ranked.flat) == (None, None, False)
+    # nobody believes anything: the best is the best measured, and nothing stands beside it
+    best = search.best_measured(snapshot)
+    assert search.best_by_belief(snapshot, ranked) == (best.number, None)
+    # and what is proposed can be trained all the same
+    config, prediction = ranked.proposals[0].config, ranked.proposals[0].prediction
+    number = store.apply(search.accept(snapshot, space, config, prediction)).trial
+    store.apply(search.undo(store.refresh()))
+    assert store.refresh().trials[number].state == "cancelled"
+    store.apply(search.undo(store.refresh()))
+    assert store.refresh().session.strategy == "gp"
+    with pytest.raises(Misuse, match="strategy luck: unknown"):
+        search.set_strategy(store.refresh(), "luck")
+
+
+def test_looking_at_another_strategy_is_what_setting_it_would_give(store, space):
+    seen = store.refresh()
+    looked = search.ranking(search.look(seen, strategy="random"), space, count=5)
+    assert store.refresh() is seen
+    store.apply(search.set_strategy(seen, "random"))
+    set_ = search.ranking(store.refresh(), space, count=5)
+    assert [p.id for p in looked.proposals] == [p.id for p in set_.proposals]
+
+
+def test_narrower_domains_are_looked_at_then_set_then_undone(home):
+    store = filled_store(home, 4, measure="macs", strategy="random", trials_per_level=2)
+    seen = store.refresh()
+    outside = [t for t in seen.trials if t.config["conv_layers"] > 3]
+    assert outside
+    looked = search.look(seen, domains={"conv_layers": "2..3", "channels": " 8..32 "})
+    space = session_space(looked.session)
+    found = search.ranking(looked, space, count=6)
+    assert {p.config["conv_layers"] for p in found.proposals} <= {2, 3}
+    assert max(c for p in found.proposals for c in p.config["channels"]) <= 32
+    assert store.refresh() is seen
+
+    store.apply(search.set_domains(seen, {"conv_layers": "2..3", "channels": " 8..32 "}))
+    snapshot = store.refresh()
+    assert snapshot.session.domains == {"conv_layers": "2..3", "channels": "8..32"}
+    again = search.ranking(snapshot, session_space(snapshot.session), count=6)
+    assert [p.id for p in again.proposals] == [p.id for p in found.proposals]
+    # what was trained outside still teaches
+    assert {t.number for t in outside} <= {o.number for o in search.observations(snapshot)}
+
+    store.apply(search.set_domains(snapshot, {"channels": "default"}))
+    assert store.refresh().session.domains == {"conv_layers": "2..3"}
+    for domains in ({"conv_layers": "2..3", "channels": "8..32"}, {}):
+        store.apply(search.undo(store.refresh()))
+        assert store.refresh().session.domains == domains
+
+
+def test_the_model_learns_from_observations_outside_the_domains(home):
+    store = filled_store(home, 4, measure="macs", trials_per_level=2)
+    seen = store.refresh()
+    looked = search.look(seen, domains={"conv_layers": "2..3", "kernel": "5"})
+    found = search.ranking(looked, session_space(looked.session), count=3)
+    assert {p.config["conv_layers"] for p in found.proposals} <= {2, 3}
+    for trial in seen.trials:
+        mean, std = found.posterior(trial.number)
+        assert 0 < mean < 2
+        assert std > 0
+
+
+@pytest.mark.parametrize(
+    ("domains", "message"),
+    [
+        ({"conv_layers": "6..2"}, "reversed"),
+        ({"conv": "2"}, "no parameter"),
+        ({"conv": "default"}, "no parameter"),
+        ({"kernel": "4"}, "not possible"),
+        ({"kernel": ""}, "empty"),
+    ],
+)
+def test_domains_that_cannot_be_searched_are_refused(store, domains, message):
+    for refuse in (
+        lambda: search.set_domains(store.refresh(), domains),
+        lambda: search.look(store.refresh(), domains=domains),
+    ):
+        with pytest.raises(Misuse, match=message):
+            refuse()
+
+
+def test_two_who_set_domains_at_once_do_not_lose_each_others(store):
+    seen = store.refresh()
+    store.apply(search.set_domains(seen, {"conv_layers": "2..4"}))
+    with pytest.raises(Late, match="domains of the session has changed"):
+        store.apply(search.set_domains(seen, {"kernel": "3"}))
+
+
+def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store):
+    with pytest.raises(Misuse, match="nothing to clear"):
+        search.favour(store.refresh(), {})
+    with pytest.raises(Misuse, match="not possible"):
+        search.favour(store.refresh(), {"kernel": "4"})
+    store.apply(search.favour(store.refresh(), {"conv_layers": "2..3"}, "small is beautiful"))
+    store.apply(search.favour(store.refresh(), {"kernel": " 1,3 "}))
+    assert store.refresh().session.favourite == {"kernel": "1,3"}
+    store.apply(search.favour(store.refresh(), {}))
+    assert store.refresh().session.favourite == {}
+    for region in ({"kernel": "1,3"}, {"conv_layers": "2..3"}, {}):
+        store.apply(search.undo(store.refresh()))
+        assert store.refresh().session.favourite == region
+
+
+def test_a_domain_that_the_favourite_region_does_not_fit_is_refused(store):
+    store.apply(search.favour(store.refresh(), {"weight_decay": "0,1e-5..1e-4"}))
+    with pytest.raises(Misuse, match="favourite region does not fit"):
+        search.set_domains(store.refresh(), {"weight_decay": "1e-5..1e-2"})
+
+
+def test_the_favourite_region_weighs_on_the_ranking_and_fades(home):
+    store = filled_store(home, 1, measure="macs", trials_per_level=2)
+
+    def inside():
+        snapshot = store.refresh()
+        ranked = search.ranking(snapshot, session_space(snapshot.session), count=10)
+        return sum(p.config["conv_layers"] == 5 for p in ranked.proposals)
+
+    before = inside()
+    assert before < 10
+    store.apply(search.favour(store.refresh(), {"conv_layers": "5"}))
+    assert inside() > before
+    # the weight of three in the exponent is shared out over the trials
+    assert search.favour_strength(store.refresh()) == pytest.approx(3 / 2)
+    snapshot = search.look(store.refresh(), strategy="annealing")
+    assert search.favour_strength(snapshot) is None
+
+
+def test_what_the_level_does_not_search_is_told(store):
+    session = store.refresh().session
+    assert search.idle_parameters(session, ["kernel", "conv_layers"]) == ["kernel"]
+    flat = session.model_copy(update={"flat": True})
+    assert search.idle_parameters(flat, ["kernel", "conv_layers"]) == []
+
+
+def test_a_flat_session_searches_all_parameters_in_one_level(home):
+    store = make_store(home, "whole", flat=True, strategy="random")
+    finish(store, 0)
+    snapshot = store.refresh()
+    space = session_space(snapshot.session)
+    (level,) = search.standing(snapshot).values()
+    assert (level.level, level.name, level.state) == (1, "all", "current")
+    assert search.design_left(snapshot) == 6
+    ranked = search.ranking(snapshot, space, count=12)
+    for name in ("conv_layers", "batch_norm", "classifier_layers", "learning_rate"):
+        assert len({str(p.config[name]) for p in ranked.proposals}) > 1
+    with pytest.raises(StoreError, match="all parameters at once"):
+        search.advance(snapshot, 0)
+    with pytest.raises(StoreError, match="all parameters at once"):
+        search.reopen(snapshot, 1, 0)
+    # an autopilot over all levels ends with the only one
+    store.apply(search.autopilot(snapshot, trials=1, levels="all"))
+    assert search.pilot_step(store.refresh(), ranked).do == "propose"
+    best = ranked.proposals[0]
+    number = store.apply(
+        search.accept(store.refresh(), space, best.config, None, by="autopilot")
+    ).trial
+    assert search.seconds_left(store.refresh()) == pytest.approx(3 * 0.5)
+    finish(store, number)
+    assert store.refresh().trials[number].level == 1
+    assert search.pilot_step(store.refresh()).do == "finish"
+
+
+def made(**fields):
+    """A ranking made of figures alone."""
+    values = {
+        "proposals": ("a candidate",), "candidates": 1, "seconds": 0.0, "incumbent": 0.1,
+        "incumbent_number": 1, "level": 1, "wc": 0.1, "exhausted": False, "advice": "stay",
+        "relevance": (), "remaining": 0.002, "noise": 0.003, "flat": True,
+    }  # fmt: skip
+    return Ranking(**{**values, **fields})
+
+
+def test_until_flat_leaves_a_level_as_soon_as_the_ranking_says_so(store):
+    store.apply(search.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
+    assert search.pilot_step(store.refresh(), made(flat=False)).do == "propose"
+    step = search.pilot_step(store.refresh(), made())
+    assert step.do == "advance"
+    assert step.reason == "at most 0.002 can be gained here, and the noise is 0.003"
+    store.apply(search.takeover(store.refresh()))
+    store.apply(search.autopilot(store.refresh(), trials=9, until_flat=True))
+    assert search.pilot_step(store.refresh(), made()).do == "finish"
+
+
+def test_without_until_flat_the_trials_decide(store):
+    store.apply(search.autopilot(store.refresh(), trials=9, levels="all"))
+    assert search.pilot_step(store.refresh(), made()).do == "propose"
+    step = search.pilot_step(store.refresh(), made(proposals=(), advice="nothing is left"))
+    assert (step.do, step.reason) == ("advance", "nothing is left")
+
+
+def test_the_initial_design_is_never_flat(home):
+    store = filled_store(home, 2, measure="macs")
+    store.apply(search.autopilot(store.refresh(), levels="all", until_flat=True))
+    snapshot = store.refresh()
+    assert search.design_left(snapshot) > 0
+    ranked = search.ranking(snapshot, session_space(snapshot.session), count=1)
+    assert not ranked.flat
+    assert search.pilot_step(snapshot, ranked).do == "propose"
+
+
+def test_until_flat_is_refused_where_nothing_could_say_so(store):
+    store.apply(search.set_strategy(store.refresh(), "annealing"))
+    with pytest.raises(Misuse, match="annealing has no model"):
+        search.autopilot(store.refresh(), until_flat=True)
+
+
+def test_the_autopilot_says_why_it_gives_the_wheel_back(store):
+    store.apply(search.autopilot(store.refresh(), trials=9))
+    seen = store.refresh()
+    store.apply(search.hand_back(seen, "enough"))
+    decision = store.refresh().decisions[-1]
+    assert (decision.kind, decision.by, decision.reason) == ("takeover", "autopilot", "enough")
+    assert store.refresh().session.autopilot is None
+    with pytest.raises(Late):
+        store.apply(search.hand_back(seen, "too late"))

@@ -21,6 +21,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from . import settings as preferences
+from .format import turn
 from .house import DeskLike, FinalLike, House, Sessions
 from .themes import DARK, LIGHT
 
@@ -383,6 +384,10 @@ class Console(App[int]):
             and self.snapshot.session.level != message.snapshot.session.level
         ):
             self.look = {}
+        seen = 0 if self.snapshot is None else len(self.snapshot.decisions)
+        for decision in message.snapshot.decisions[seen:]:
+            if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
+                self.notify(turn(decision).capitalize())
         with self.batch_update():
             self.snapshot = message.snapshot  # watchers repaint what changed
         self._want_ranking()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..sessions.records import Config, Prediction, Session, Trial
+    from ..sessions.records import Config, Decision, Execution, Prediction, Session, Trial
 
 DASH = "–"
 """Stands for a number that is not known (yet)."""
@@ -300,7 +300,14 @@ def favoured(session: Session, strength: float | None) -> str:
     told = f"favoured: {region(session.favourite)}"
     if strength is None:
         return f"{told} · no effect on {session.strategy}"
-    return f"{told} · a parameter outside weighs e^-{strength:.2g} now, and it fades"
+    return f"{told} · weighs e^-{strength:.2g} outside, fading"
+
+
+def turn(decision: Decision) -> str:
+    """What the autopilot decided about a level, and why."""
+    done = "left" if decision.kind == "advance" else "ended"
+    carried = "" if decision.trial is None else f", trial {decision.trial} carried forward"
+    return f"level {decision.level} is {done}{carried}: {decision.reason}"
 
 
 def restrictions(session: Session, strength: float | None) -> list[str]:
@@ -310,6 +317,18 @@ def restrictions(session: Session, strength: float | None) -> list[str]:
 
 
 # -- predictions --------------------------------------------------------------------------------
+
+
+def execution_line(execution: Execution) -> str:
+    """Where trials run: `trials run on the Ray cluster auto, 4 at once, gpus=1 each`."""
+    if execution.executor == "local":
+        return "trials run on this machine"
+    asked = ", ".join(f"{name}={number:g}" for name, number in execution.per_trial.items())
+    data = ", every node reads the data itself" if execution.data_on_nodes else ""
+    return (
+        f"trials run on the Ray cluster {execution.address}, {execution.parallel} at once, "
+        f"{asked or 'cpus=1'} each{data}"
+    )
 
 
 def complexity_figure(

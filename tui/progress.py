@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine.desk import Desk
     from ..engine.executors.final import FinalTraining
     from ..engine.protocol import FinalDone
-    from ..sessions.records import Decision, Trial
+    from ..sessions.records import Trial
     from ..sessions.store import Snapshot
 
 LOOK_SECONDS = 0.2
@@ -60,7 +60,7 @@ def follow(desk: Desk) -> int:
                         begun.add(trial.number)
                 for decision in snapshot.decisions[decided:]:
                     if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
-                        _say(console, _turn(decision))
+                        _say(console, words.turn(decision))
                 decided = len(snapshot.decisions)
                 waiting = search.pending(snapshot)
                 if snapshot.session.autopilot is None and not waiting:
@@ -136,13 +136,6 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
         "total": session.epochs,
         "left": "" if left is None else f"about {words.duration(left)} left",
     }
-
-
-def _turn(decision: Decision) -> str:
-    """What the autopilot decided about a level, and why."""
-    done = "left" if decision.kind == "advance" else "ended"
-    carried = "" if decision.trial is None else f", trial {decision.trial} carried forward"
-    return f"level {decision.level} is {done}{carried}: {decision.reason}"
 
 
 def _line(snapshot: Snapshot, trial: Trial) -> str:

@@ -62,11 +62,13 @@ class AutopilotDialog(Dialog[Flight]):
             if self.model:
                 with Horizontal(classes="line"):
                     yield Label("until flat", classes="name")
-                    yield Cycle((False, True), False, id="until-flat")
-                    yield Label("leave a level when no more", classes="hint")
-                with Horizontal(classes="line"):
-                    yield Label("", classes="name")
-                    yield Label("can be gained there than the noise", classes="hint")
+                    yield Cycle(
+                        (False, True), False, names=("no", "yes, if not before"), id="until-flat"
+                    )
+                yield Static(
+                    "Flat: no more can be gained in a level than the noise of a measurement.",
+                    classes="hint",
+                )
             yield Label("", id="problem", classes="problem")
             yield buttons(("yes", "Hand over"), ("no", "Cancel"))
 

@@ -16,7 +16,7 @@ from ...engine import search
 from ...engine.search import base_trial, level_trials, objective
 from .. import format as words
 from ..latest import Latest
-from ..widgets.belief import axes_of, belief_plot, entry
+from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from ...engine.advisor import Proposal, Ranking, Slice
+    from ...sessions.plots import Figure
     from ...sessions.store import Snapshot
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -304,7 +305,7 @@ class WorkbenchScreen(TwoSides):
             chart.empty = (
                 "The belief is drawn once a trial has been measured."
                 if strategy == "gp"
-                else f"{strategy} has no belief to draw. m chooses gp, which has."
+                else f"{strategy} has no belief. m chooses gp, which has."
             )
             chart.plot = None
             self._charted = None
@@ -312,7 +313,7 @@ class WorkbenchScreen(TwoSides):
         axes = self._axes(snapshot, proposal)
         at = self._axis
         if at not in axes:
-            at = self._start_axis(ranking, axes)
+            at = most_relevant(ranking, axes)
         parameter, index = at
         label = words.parameter_label(parameter, index)
         legend = f"Belief · f along {label} · trials ● · selected ◆"
@@ -325,16 +326,6 @@ class WorkbenchScreen(TwoSides):
         self._slices.ask(
             lambda: (wanted, proposal, ranking.slice(proposal.config, parameter, index))
         )
-
-    def _start_axis(
-        self, ranking: Ranking, axes: list[tuple[str, int | None]]
-    ) -> tuple[str, int | None]:
-        """The parameter that matters most, as far as the model can tell."""
-        names = [name for name, _ in axes]
-        for name, _ in sorted(ranking.relevance, key=lambda pair: -pair[1]):
-            if name in names:
-                return axes[names.index(name)]
-        return axes[0]
 
     def _sliced(self, result: tuple[Any, ...]) -> None:
         wanted, proposal, belief = result
@@ -361,7 +352,7 @@ class WorkbenchScreen(TwoSides):
         if snapshot is None or ranking is None or proposal is None:
             return
         axes = self._axes(snapshot, proposal)
-        at = self._axis if self._axis in axes else self._start_axis(ranking, axes)
+        at = self._axis if self._axis in axes else most_relevant(ranking, axes)
         self._axis = axes[(axes.index(at) + step) % len(axes)]
         self._chart(snapshot, ranking, proposal)
 
@@ -480,6 +471,17 @@ class WorkbenchScreen(TwoSides):
             self.notify("This one is decided already. The next ranking is on its way.")
             return None
         return proposal
+
+    def figure(self) -> Figure | None:
+        """The belief that is charted."""
+        from .. import figures
+
+        snapshot, charted, proposal = self.snapshot, self._charted, self.proposal
+        ranking = self.ranking
+        if snapshot is None or charted is None or proposal is None or ranking is None:
+            return None
+        found = ranking.slice(proposal.config, *charted[2])
+        return figures.belief(snapshot, self.space, found, proposal)
 
     def yank_text(self) -> str | None:
         """The selected candidate as JSON."""
