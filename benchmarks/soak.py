@@ -145,7 +145,9 @@ def _engine(folder: str) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, handle in ((0, nothing), (1, log), (2, log)):
         os.dup2(handle, number)
-    local._command = lambda *options: [sys.executable, "-I", "-S", str(TRAINER)]
+    # a test may bring a trainer of its own
+    program = ["-c", os.environ["SOAK_TRAINER"]] if "SOAK_TRAINER" in os.environ else [str(TRAINER)]
+    local._command = lambda *options: [sys.executable, "-I", "-S", *program]
     sys.argv = ["service", folder]
     return service.main()
 

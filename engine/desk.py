@@ -22,6 +22,7 @@ from ..sessions import exchange
 from ..sessions import store as places
 from ..sessions.records import (
     OPEN_STATES,
+    Augment,
     Config,
     DataSource,
     Decision,
@@ -40,7 +41,7 @@ from .cnn import space as cnn_space
 from .executors import cluster
 from .executors.local import probe
 from .protocol import Refused
-from .space import InvalidDomain
+from .space import InvalidDomain, Space
 
 if TYPE_CHECKING:
     from .advisor import Proposal, Ranking
@@ -100,6 +101,8 @@ def create(
     trials_per_level: int | None = None,
     strategy: Strategy = "gp",
     flat: bool = False,
+    augment: Augment = "none",
+    stop_behind: bool = False,
     execution: Execution | None = None,
 ) -> Path:
     """Check the data, make a session and queue its reference network; gives its folder.
@@ -141,6 +144,8 @@ def create(
             else trials_per_level,
             strategy=strategy,
             flat=flat,
+            augment=augment,
+            stop_behind=stop_behind,
             execution=execution,
         )
         first = search.reference_trial(session, session_space(session))
@@ -308,6 +313,10 @@ class Desk:
             return number
         return self.rank(snapshot, count=1).incumbent_number
 
+    def set_stop_behind(self, wanted: bool) -> None:
+        """Whether the engine stops trials that fall behind from now on, or they are only marked."""
+        self._store.set_session({}, stop_behind=wanted)
+
     def set_wc(self, wc: float) -> Decision:
         """Change the trade-off; nothing is trained again."""
         return self._decide(search.set_wc(self.refresh(), wc))
@@ -468,9 +477,13 @@ class Desk:
 
     def document(self) -> exchange.Document:
         """The session as its export holds it."""
+        return archive.document(*self.recommended())
+
+    def recommended(self) -> tuple[Snapshot, Space, int | None, tuple[float, float] | None]:
+        """The session, its space, the trial to recommend, mean and σ of f there (ranks once)."""
         snapshot = self.refresh()
         best: int | None = None
         belief: tuple[float, float] | None = None
         if search.observations(snapshot):
             best, belief = search.best_by_belief(snapshot, self.rank(snapshot, count=1))
-        return archive.document(snapshot, self.space, best, belief)
+        return snapshot, session_space(snapshot.session), best, belief

@@ -5,6 +5,7 @@ Pure: every function takes a `Snapshot` and gives figures or a `Plan`; `sessions
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -27,6 +28,7 @@ from ..sessions.records import (
 from ..sessions.store import Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
 from .advisor import FADING, Observation, Ranking, rank
 from .cnn import FLAT, LEVELS, exact_complexity, reference, session_space
+from .objective import best_error, medians
 from .objective import objective as weigh
 from .space import InvalidDomain, Space
 from .strategies import STRATEGIES
@@ -34,6 +36,12 @@ from .strategies import STRATEGIES
 INITIAL = {1: 6}
 INITIAL_LATER = 3
 """Trials of the initial design: of level 1, and of every later one."""
+
+BEHIND_OTHERS = 3
+"""Trials that must have come as far before one is said to fall behind them."""
+BEHIND_EPOCH = 2
+BEHIND_SHARE = 1 / 3
+"""The first epoch, and the first part of the epochs, in which no trial is judged."""
 
 QUEUEING = ("accept", "edit", "new", "repeat")
 SETTING = {"wc": "wc", "strategy": "strategy", "domains": "domains", "favour": "favourite"}
@@ -140,6 +148,55 @@ def rejected(snapshot: Snapshot) -> list[Config]:
 def excluded(snapshot: Snapshot) -> list[Config]:
     """Networks that are not proposed again: stopped, held paused, or failed for whatever reason."""
     return [t.config for t in snapshot.trials if t.state in ("stopped", "paused", "failed")]
+
+
+def objective_so_far(snapshot: Snapshot, trial: Trial, epochs: int) -> float | None:
+    """f of a trial as it stood after so many epochs: its best accuracy and its cost until then.
+
+    None where it did not come so far, or where its cost is not known.
+    """
+    seen = [epoch for epoch in trial.epochs if epoch.epoch <= epochs]
+    if epochs < 1 or len(seen) < epochs:
+        return None
+    session = snapshot.session
+    if session.measure == "seconds":
+        if any(epoch.reference_seconds is None for epoch in seen):
+            return None
+        seconds, beside = medians(seen)
+        complexity = seconds / beside
+    elif session.measure == "params":
+        complexity = trial.params / snapshot.trials[0].params
+    else:
+        complexity = trial.macs / snapshot.trials[0].macs
+    return weigh(best_error(seen), complexity, session.wc)
+
+
+def falling_behind(snapshot: Snapshot) -> frozenset[int]:
+    """Running trials whose f so far is worse than the median of the others' at the same epoch.
+
+    The median rule of Golovin et al. 2017 (Google Vizier), of f and not of the accuracy, which
+    would end the cheap networks that a large w_c seeks.  The others are all that came as far and
+    did not fail, at least BEHIND_OTHERS; never judged are the reference network, and a trial
+    before its epoch BEHIND_EPOCH or the first third of its epochs, or after its last.
+    """
+    total = snapshot.session.epochs
+    behind: set[int] = set()
+    for trial in snapshot.trials:
+        reached_epoch = len(trial.epochs)
+        early = reached_epoch < max(BEHIND_EPOCH, BEHIND_SHARE * total)
+        if trial.state != "running" or trial.level == 0 or early or reached_epoch >= total:
+            continue
+        mine = objective_so_far(snapshot, trial, reached_epoch)
+        others = [
+            value
+            for other in snapshot.trials
+            if other.number != trial.number
+            and other.state not in ("failed", "cancelled")
+            and (value := objective_so_far(snapshot, other, reached_epoch)) is not None
+        ]
+        if mine is not None and len(others) >= BEHIND_OTHERS and mine > statistics.median(others):
+            behind.add(trial.number)
+    return frozenset(behind)
 
 
 def base_trial(snapshot: Snapshot, level: int | None = None) -> Trial:
@@ -519,7 +576,9 @@ def repeat(snapshot: Snapshot, space: Space, number: int, reason: str = "") -> P
     )
 
 
-def stop(snapshot: Snapshot, number: int, mode: StopMode, reason: str = "") -> Plan:
+def stop(
+    snapshot: Snapshot, number: int, mode: StopMode, reason: str = "", *, by: By = "person"
+) -> Plan:
     """End a running trial (after its epoch, now, or to be resumed); withdraw one that waits."""
     trial = _trial_of(snapshot, number)
     if trial.state == "paused" and mode == "pause":
@@ -537,9 +596,11 @@ def stop(snapshot: Snapshot, number: int, mode: StopMode, reason: str = "") -> P
             number, frozenset({"running"}), {"stop_request": mode}, stop_request=trial.stop_request
         )
     return Plan(
-        decision=_decide(snapshot, "stop", reason=reason, trial=number, detail={"mode": mode}),
+        decision=_decide(
+            snapshot, "stop", by=by, reason=reason, trial=number, detail={"mode": mode}
+        ),
         updates=(update,),
-        session=_wheel("person"),
+        session=_wheel(by),
     )
 
 
@@ -796,7 +857,7 @@ def undo(snapshot: Snapshot) -> Plan:
 
 
 def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
-    """What the autopilot does next: one trial at a time, level by level.
+    """What the autopilot does next: as many trials at once as the session says, level by level.
 
     ranked: the ranking of this very snapshot, where one was made.
     """
@@ -804,9 +865,10 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
     assert pilot is not None
     if pilot.until is not None and now() >= pilot.until:
         return PilotStep("finish")
-    if pending(snapshot):
-        return PilotStep("wait")
+    waits = pending(snapshot)
     more = pilot.trials is None or pilot.accepted < pilot.trials
+    if waits and (not more or len(waits) >= session.execution.parallel):
+        return PilotStep("wait")
     onward = pilot.levels == "all" and session.level < len(level_names(session))
     if not more and not onward:
         return PilotStep("finish")
@@ -826,13 +888,15 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
         reason = ranked.advice
     else:
         reason = f"the budget of {pilot.trials} for this level is used up"
+    if waits:  # what still trains may say otherwise
+        return PilotStep("wait")
     return PilotStep("advance" if onward else "finish", reason)
 
 
-def next_trial(snapshot: Snapshot) -> Trial | None:
-    """The trial to train next: what was interrupted first, then in the order of the queue."""
-    waiting = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
-    return min(waiting, key=lambda t: (t.state != "interrupted", t.number), default=None)
+def waiting(snapshot: Snapshot) -> list[Trial]:
+    """What to train next: what was interrupted first, then in the order of the queue."""
+    found = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
+    return sorted(found, key=lambda t: (t.state != "interrupted", t.number))
 
 
 def seconds_left(snapshot: Snapshot) -> float | None:
@@ -842,17 +906,19 @@ def seconds_left(snapshot: Snapshot) -> float | None:
     if not done:
         return None
     an_epoch = sorted(done[-20:])[len(done[-20:]) // 2]
-    epochs = sum(
+    each = [
         session.epochs - len(t.epochs)
         for t in snapshot.trials
         if t.state in ("queued", "running", "interrupted")
-    )
+    ]
+    epochs = sum(each)
     pilot = session.autopilot
     if pilot is not None and pilot.trials is not None:
         levels = len(level_names(session)) - session.level if pilot.levels == "all" else 0
         more = max(pilot.trials - pilot.accepted, 0) + levels * pilot.trials
         epochs += more * session.epochs
-    seconds = epochs * an_epoch
+    # side by side, but each of them one epoch after another
+    seconds = max([epochs / session.execution.parallel, *each]) * an_epoch
     if pilot is not None and pilot.until is not None:
         seconds = min(seconds or float("inf"), max((pilot.until - now()).total_seconds(), 0.0))
     return seconds

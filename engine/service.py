@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from ..sessions.records import OPEN_STATES, Failure, Trial, now
+from ..sessions.records import OPEN_STATES, Failure, Session, Trial, now
 from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
-from .executors.local import Event, Gone, LocalExecutor
+from .executors.local import Event, Gone, LocalExecutor, Notice
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
 if TYPE_CHECKING:
     from .advisor import Ranking
+    from .executors.cluster import ClusterExecutor
 
 IDLE_SECONDS = 600.0
 TICK = 0.1
@@ -63,10 +64,8 @@ class Service:
         self._idle_seconds = idle_seconds
         session = store.refresh().session
         self._log = (store.folder / "engine.log").open("ab")
-        # what suits the machine is measured once: one session's trials are trained alike
-        machines = (t.machine for t in store.refresh().trials if t.machine is not None)
-        dtype = next((machine.dtype for machine in machines), None)
-        self._executor = LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype)
+        self._execution = session.execution
+        self._executor = self._new_executor(session)
         self._faults: dict[int, int] = {}
         self._unborn = 0
         """Trainers in a row that died before they had read the data."""
@@ -75,8 +74,20 @@ class Service:
         self._asked: set[tuple[int, int]] = set()
         self._thinker = ThreadPoolExecutor(1, "advisor")
         self._thought: tuple[Snapshot, Future[Ranking]] | None = None
+        self._settled: object = None
+        """What the last ranking said nothing could be done about before it changes."""
         self._busy_until = time.monotonic()
         self.leaving = False
+
+    def _new_executor(self, session: Session) -> LocalExecutor | ClusterExecutor:
+        # what suits the machine is measured once: one session's trials are trained alike
+        machines = (t.machine for t in self.store.refresh().trials if t.machine is not None)
+        dtype = next((machine.dtype for machine in machines), None)
+        if session.execution.executor == "local":
+            return LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype)
+        from .executors.cluster import ClusterExecutor
+
+        return ClusterExecutor(session, dtype)
 
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
@@ -164,20 +175,34 @@ class Service:
 
     def _step(self, snapshot: Snapshot) -> bool:
         """One look at the session; whether there was or is anything to do."""
+        session = snapshot.session
         running = self._executor.running
-        if running is not None:
-            trial = snapshot.trials[running[0]]
-            if trial.stop_request is not None and running not in self._asked:
-                self._asked.add(running)
-                order = Stop(trial=running[0], attempt=running[1], mode=trial.stop_request)
-                self._executor.stop(order)
-        elif (trial_next := search.next_trial(snapshot)) is not None:
-            self._begin(trial_next, snapshot)
-            return True
-        if snapshot.session.autopilot is not None:
+        for who in running:
+            trial = snapshot.trials[who[0]]
+            if trial.stop_request is not None and who not in self._asked:
+                self._asked.add(who)
+                self._executor.stop(Stop(trial=who[0], attempt=who[1], mode=trial.stop_request))
+        waiting = search.waiting(snapshot)
+        if self._may_begin(session):
+            room = self._executor.room(min(len(waiting), session.execution.parallel - len(running)))
+            for trial in waiting[: max(room, 0)]:
+                self._begin(trial, snapshot)
+        if session.autopilot is not None:
             self._steer(snapshot)
             return True
-        return running is not None
+        return bool(running or waiting)
+
+    def _may_begin(self, session: Session) -> bool:
+        """Whether the executor is the one that the session wants; else it is replaced when free."""
+        apart = {"parallel": 1}
+        wanted = session.execution.model_copy(update=apart)
+        if wanted != self._execution.model_copy(update=apart):
+            if self._executor.running:
+                return False
+            self._executor.close()
+            self._execution = session.execution
+            self._executor = self._new_executor(session)
+        return True
 
     def _begin(self, trial: Trial, snapshot: Snapshot) -> None:
         attempt = trial.attempt + 1
@@ -214,6 +239,7 @@ class Service:
                 augment=session.augment,
             )
         )
+        log.info("trial %d, attempt %d begins", trial.number, attempt)
 
     def _steer(self, snapshot: Snapshot) -> None:
         """Follow the autopilot.  Ranking runs in a thread: trials are served meanwhile."""
@@ -223,6 +249,8 @@ class Service:
         if step.do == "finish":
             self._hand_back(snapshot)
             return
+        if self._settled == _ground(snapshot):
+            return
         if self._thought is None:
             space = session_space(snapshot.session)
             self._thought = snapshot, self._thinker.submit(search.ranking, snapshot, space)
@@ -231,7 +259,8 @@ class Service:
         if not future.done():
             return
         self._thought = None
-        if basis.change != snapshot.change:  # something was decided meanwhile: think again
+        # epochs of other trials change nothing, and one that ended was believed in
+        if _decided(basis) != _decided(snapshot):  # meanwhile: think again
             return
         try:
             self._act(snapshot, future.result())
@@ -268,18 +297,29 @@ class Service:
             self.store.apply(search.advance(snapshot, number, by="autopilot", reason=step.reason))
         elif step.do == "finish":
             self._hand_back(snapshot, step.reason)
+        else:
+            self._settled = _ground(snapshot)
 
     # -- what the trainer said --------------------------------------------------------------------
 
     def _hear(self, event: Event) -> None:
+        if isinstance(event, Finished | Ended | Failed):
+            log.info("trial %d, attempt %d is over", event.trial, event.attempt)
+        elif isinstance(event, Gone) and event.who is not None:
+            log.info("trial %d, attempt %d is over: its trainer is gone", *event.who)
         if isinstance(event, Refused):
             raise DataRefused(event.message)
         if isinstance(event, Ready):
             assert event.machine is not None
             self._unborn = 0
-            log.info("trainer ready on %s, %s", event.machine.device, event.machine.dtype)
+            here = event.machine
+            where = f"{here.node}, {here.device}" if here.node else here.device
+            log.info("trainer ready on %s, %s", where, here.dtype)
         elif isinstance(event, Gone):
             self._trainer_gone(event)
+        elif isinstance(event, Notice):
+            log.info("%s", event.message or "there is room again")
+            self.store.say(event.message)
         elif isinstance(event, Started):
             for epoch in event.epochs:
                 self.store.add_epoch(event.trial, event.attempt, epoch)
@@ -287,6 +327,7 @@ class Service:
             self._faults.pop(event.trial, None)
             self._full = 0
             self.store.add_epoch(event.trial, event.attempt, event.epoch)
+            self._stop_behind(event.trial)
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Ended):
@@ -298,6 +339,19 @@ class Service:
         elif isinstance(event, Failed):
             log.warning("trial %d failed: %s", event.trial, event.failure.message)
             self._end(event.trial, state="failed", failure=event.failure)
+
+    def _stop_behind(self, number: int) -> None:
+        """Where the session wants that, stop a trial that falls behind, as a person would."""
+        snapshot = self.store.refresh()
+        if not snapshot.session.stop_behind or number not in search.falling_behind(snapshot):
+            return
+        if snapshot.trials[number].stop_request is not None:
+            return
+        reason = "falls behind: its f is worse than the median of the others"
+        try:
+            self.store.apply(search.stop(snapshot, number, "epoch", reason, by="autopilot"))
+        except Late as late:  # a person stopped it in the same moment
+            log.info("trial %d: %s", number, late)
 
     def _finish(self, event: Finished) -> None:
         session = self.store.refresh().session
@@ -322,7 +376,9 @@ class Service:
             self._forget(number)
 
     def _trainer_gone(self, event: Gone) -> None:
-        running = [t for t in self.store.refresh().trials if t.state == "running"]
+        trials = self.store.refresh().trials
+        lost = [] if event.who is None else [trials[event.who[0]]]
+        running = [trial for trial in lost if trial.state == "running"]
         log.warning("the trainer is gone: %s", event.reason)
         if not event.ready:
             for trial in running:
@@ -375,6 +431,16 @@ class Service:
             old = path.read_bytes()
             path.with_name("engine.log.1").write_bytes(old[-LOG_BYTES:])
             os.truncate(path, 0)
+
+
+def _decided(snapshot: Snapshot) -> tuple[Session, int]:
+    """What a ranking must not have missed: the session, and how many decisions it holds."""
+    return snapshot.session, len(snapshot.decisions)
+
+
+def _ground(snapshot: Snapshot) -> object:
+    """All that a ranking depends on."""
+    return _decided(snapshot), tuple(trial.state for trial in snapshot.trials)
 
 
 def main() -> int:

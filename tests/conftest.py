@@ -1,8 +1,11 @@
 """What many tests share: a home of their own, and sessions to work on."""
 
+import importlib.util
 import os
 import shutil
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,3 +32,20 @@ def need(tool: str) -> str:
         without(f"{tool} is not installed")
     assert found is not None
     return found
+
+
+def soak() -> Any:
+    """benchmarks/soak.py: warm processes, a trainer that trains nothing, witnesses."""
+    return benchmark("soak")
+
+
+@cache
+def benchmark(name: str) -> Any:
+    """A benchmark as a module: what it does at length, a test does in short."""
+    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"lcsearch_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -86,7 +86,7 @@ def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old):
     store.serve(1)  # what an engine does first: the trial that ran is put back
     seen = store.refresh()
     assert seen.trials[10].state == "interrupted"
-    assert search.next_trial(seen).number == 10
+    assert search.waiting(seen)[0].number == 10
     assert len(search.observations(seen)) == 8
     space = session_space(seen.session)
     decision = store.apply(search.repeat(seen, space, 9))

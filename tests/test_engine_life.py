@@ -1,0 +1,385 @@
+"""The engine's life as a real process: status, start, stop; what it does when things go wrong."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from lcsearch.engine import desk as desks
+from lcsearch.engine.desk import Desk
+from lcsearch.engine.executors import local
+from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.store import StoreError
+from lcsearch.tui.cli import app
+
+from .conftest import soak
+from .test_service import small, state, wait_for
+
+
+@pytest.fixture(scope="module")
+def house():
+    """Engines are forked from one warm process; their trainer waits in place of training."""
+    with soak().House() as house:
+        yield house
+
+
+@pytest.fixture
+def desk(house, monkeypatch, request):
+    """A session of its own in the house, with two epochs a trial."""
+    monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("SOAK_EPOCH_MS", "1")
+    desk = Desk(house.session(request.node.name[:60], epochs=2))
+    yield desk
+    end(desk)
+
+
+def end(desk):
+    """A test may leave an engine that cannot go by itself."""
+    engine = desk.refresh().engine
+    if engine.alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(engine.pid)
+            for child in [*process.children(), process]:
+                child.kill()
+    desk.close()
+
+
+@contextlib.contextmanager
+def held(desk, epoch):
+    """No trial comes to the end of this epoch meanwhile."""
+    (desk.folder / f"hold-{epoch}").touch()
+    yield
+    (desk.folder / f"hold-{epoch}").unlink()
+
+
+def submit(desk, *kernel):
+    """Queue a network that is like no other of these kernels; its number."""
+    return desk.submit(small(desk, kernel=list(kernel)), None, kind="new").trial
+
+
+def lcsearch(*words, code=0):
+    """A command's output and words."""
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == code, done.output
+    return done.stdout, done.stderr
+
+
+def status(desk):
+    return json.loads(lcsearch("engine", "status", desk.folder.name, "--json")[0])
+
+
+def trainer_of(desk):
+    """The trainer of the engine at work, once it is there."""
+    engine = psutil.Process(desk.refresh().engine.pid)
+    return wait_for(engine.children, what="a trainer")[0]
+
+
+def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing(desk):
+    name = desk.folder.name
+    with held(desk, 2):
+        assert status(desk)["state"] == "none"
+        assert "serves." in lcsearch("engine", "start", name)[1]
+        pid = desk.refresh().engine.pid
+        assert f"engine {pid} serves already" in lcsearch("engine", "start", name)[1]
+        after = submit(desk, 1, 1)
+        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
+        seen = status(desk)
+        assert (seen["alive"], seen["state"], seen["pid"]) == (True, "serving", pid)
+        assert seen["running"] == [{"trial": 0, "attempt": 1, "epoch": 1, "epochs": 2}]
+        assert "trains trial 0 (epoch 1 of 2)" in lcsearch("engine", "status", name)[0]
+        said = lcsearch("engine", "stop", name)[1]
+        assert f"engine {pid} has left" in said
+        assert "1 to go on from its checkpoint, 1 queued" in said
+        assert not desk.refresh().engine.alive
+        assert [state(desk, n) for n in (0, after)] == ["interrupted", "queued"]
+        assert (desk.folder / "checkpoints" / "trial-0.pt").is_file()
+        # looking, listing and weighing anew leave it stopped
+        for words in (["show", name], ["list"], ["set", name, "--wc", "1"], ["logs", name]):
+            lcsearch(*words)
+        assert status(desk)["state"] == "stopped"
+        assert "no engine was at work" in lcsearch("engine", "stop", name)[1]
+    lcsearch("engine", "start", name)
+    wait_for(lambda: state(desk, after) == "done", what="the trials' end")
+    trial = desk.refresh().trials[0]
+    assert [e.epoch for e in trial.epochs] == [1, 2]
+    assert trial.epochs[1].resumed
+    assert trial.attempt == 2
+
+
+def test_a_stopped_engine_comes_back_for_who_queues(desk):
+    lcsearch("engine", "stop", desk.folder.name)
+    assert status(desk)["state"] == "stopped"
+    assert state(desk, 0) == "queued"
+    number = submit(desk, 1, 1)
+    wait_for(lambda: state(desk, number) == "done", what="the trial")
+    assert status(desk)["alive"]
+
+
+def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypatch):
+    monkeypatch.setattr(Desk, "_launch", lambda self: self.stop_engine())
+    with pytest.raises(StoreError, match="stopped meanwhile"):
+        desk.start_engine()
+    pid = soak().start("engine", str(desk.folder))
+    wait_for(lambda: not soak().alive(pid), what="its end")
+    assert "stopped before it began" in (desk.folder / "engine.log").read_text()
+    assert state(desk, 0) == "queued"
+
+
+def test_words_and_exit_codes_of_wrong_use(desk):
+    assert "not found" in lcsearch("engine", "stop", "nothing", code=1)[1]
+    assert "not usable" in lcsearch("engine", "status", "../up", code=2)[1]
+    lcsearch("engine", "restart", desk.folder.name, code=2)
+
+
+def test_an_engine_ended_by_the_system_comes_back_for_who_opens(desk):
+    with held(desk, 1):
+        desk.start_engine()
+        pid = desk.refresh().engine.pid
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
+    # a machine that goes down says SIGTERM: nobody has stopped it for good
+    assert desk.refresh().engine.state == "leaving"
+    assert not desk.refresh().engine.gone
+    assert state(desk, 0) in ("interrupted", "queued")
+
+
+def test_an_engine_that_died_is_said_to_be_gone(desk):
+    desk.start_engine()
+    pid = status(desk)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not desk.refresh().engine.alive)
+    seen = status(desk)
+    assert (seen["alive"], seen["state"], seen["pid"]) == (False, "gone", None)
+    assert f"engine {pid} is gone" in lcsearch("engine", "status", desk.folder.name)[0]
+    assert "no engine was at work" in lcsearch("engine", "stop", desk.folder.name)[1]
+    assert status(desk)["state"] == "stopped"
+
+
+def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
+    desk.start_engine()
+    pid = desk.refresh().engine.pid
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(desks, "STOP_SECONDS", 0.3)
+    with pytest.raises(StoreError, match=f"kill -9 {pid}"):
+        desk.stop_engine()
+    os.kill(pid, signal.SIGCONT)
+    monkeypatch.undo()
+    desk.stop_engine()
+    assert desk.refresh().engine.state == "stopped"
+
+
+def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(desk, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "1.5")
+    with held(desk, 1):
+        after = submit(desk, 1, 1)
+        trainer = trainer_of(desk)
+        wait_for(lambda: state(desk, 0) == "running" and "ready" in desk.log_tail())
+        trainer.suspend()
+        wait_for(lambda: state(desk, 0) == "failed", what="the watchdog")
+    failure = desk.refresh().trials[0].failure
+    assert failure.kind == "stalled"
+    assert "no sign of progress" in failure.message
+    assert not trainer.is_running()
+    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+
+
+def three_times(desk, do):
+    """Do something to the trainer of trial 0, to each of three, before an epoch has ended."""
+    log = desk.folder / "engine.log"
+    desk.start_engine()
+    for attempt in (1, 2, 3):
+        wait_for(
+            lambda attempt=attempt: (
+                desk.refresh().trials[0].attempt == attempt
+                and state(desk, 0) == "running"
+                and log.read_text().count("trainer ready") == attempt
+            ),
+            what=f"attempt {attempt}",
+        )
+        do(trainer_of(desk))
+    wait_for(lambda: state(desk, 0) == "failed", what="the failure")
+    return desk.refresh().trials[0]
+
+
+def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
+    with held(desk, 1):
+        trial = three_times(desk, lambda trainer: trainer.kill())
+    pid = desk.refresh().engine.pid
+    assert trial.failure.kind == "signal"
+    assert "3 times without a new epoch" in trial.failure.message
+    assert trial.attempt == 3
+    after = submit(desk, 1, 1)
+    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    assert desk.refresh().engine.pid == pid
+
+
+def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(desk):
+    with held(desk, 1):
+        for attempt in range(1, 11):
+            desk.start_engine()
+            wait_for(lambda attempt=attempt: desk.refresh().trials[0].attempt == attempt)
+            engine = psutil.Process(desk.refresh().engine.pid)
+            for process in [*engine.children(), engine]:
+                process.kill()
+            wait_for(lambda: not desk.refresh().engine.alive)
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+
+
+def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(desk, monkeypatch):
+    monkeypatch.setenv("SOAK_TRAINER", "raise SystemExit(7)")
+    with contextlib.suppress(StoreError):  # it may be gone before it is seen to serve
+        desk.start_engine()
+    wait_for(lambda: desk.refresh().engine.message and not desk.refresh().engine.alive)
+    snapshot = desk.refresh()
+    assert "no trainer starts" in snapshot.engine.message
+    assert "exit status 7" in snapshot.engine.message
+    assert snapshot.trials[0].state == "interrupted"
+
+
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.access(MEMORY / "cgroup.procs", os.W_OK),
+    reason="a memory cgroup can be made by root alone (cgroup v1)",
+)
+def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(desk, monkeypatch):
+    monkeypatch.setenv("SOAK_CHECKPOINT_BYTES", "30000000")
+    group = MEMORY / f"lcsearch-test-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(4 << 20))
+    try:
+        # what it holds already is not counted: its checkpoint is too much
+        def confine(trainer):
+            (group / "cgroup.procs").write_text(str(trainer.pid))
+            (desk.folder / "hold-1").unlink()
+            wait_for(lambda: not trainer.is_running(), what="the kernel's kill")
+            (desk.folder / "hold-1").touch()
+
+        (desk.folder / "hold-1").touch()
+        trial = three_times(desk, confine)
+        assert trial.failure.kind == "memory"
+        assert "the kernel killed it, for memory ran out" in trial.failure.message
+    finally:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                group.rmdir()
+                break
+            except OSError:  # the killed process is not quite gone
+                time.sleep(0.05)
+
+
+def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(home, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = os.umask(0o022)
+    data = DataSource(spec="digits", train_size=200)
+    desk = Desk(desks.create(home, "demo", data, epochs=2, measure="macs"))
+    try:
+        desk.start_engine()
+        slow = small(desk, batch_size=2, channels=[64, 64], downsample=["none", "none"])
+        number = desk.submit(slow, None, kind="new").trial
+        wait_for(lambda: state(desk, number) == "running")
+        engine = psutil.Process(desk.refresh().engine.pid)
+        (trainer,) = engine.children(recursive=True)
+        for process in (engine, trainer):
+            assert process.net_connections(kind="all") == [], process
+        wait_for(lambda: len(desk.refresh().trials[number].epochs) == 1)
+        files = [desk.folder, *desk.folder.rglob("*")]
+        seen = {path.name for path in files}
+        assert {"session.db", "session.db-wal", "engine.log", "engine.lock"} <= seen
+        assert {"engine.note", "checkpoints", f"trial-{number}.pt"} <= seen
+        for path in files:
+            wanted = 0o700 if path.is_dir() else 0o600
+            assert path.stat().st_mode & 0o777 == wanted, path
+        assert (home / "sessions").stat().st_mode & 0o777 == 0o700
+        # stopped in the middle, it goes on from its checkpoint
+        desk.stop_engine()
+        assert not trainer.is_running()
+        if state(desk, number) == "interrupted":
+            desk.start_engine()
+        wait_for(lambda: state(desk, number) == "done")
+        assert [e.epoch for e in desk.refresh().trials[number].epochs] == [1, 2]
+    finally:
+        os.umask(before)
+        end(desk)
+
+
+def test_a_service_manager_can_be_given_the_engine_itself(desk, monkeypatch):
+    became = []
+
+    def execv(*words):
+        became.append(words)
+        raise SystemExit(0)  # this process would be another now
+
+    monkeypatch.setattr(os, "execv", execv)
+    desk.stop_engine()
+    lcsearch("engine", "start", desk.folder.name, "--foreground")
+    assert became == [
+        (sys.executable, [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)])
+    ]
+    # it may begin, though the last one was stopped
+    assert Desk(desk.folder).refresh().engine.state == "none"
+
+
+# -- the parts, without a process ---------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(local.time, "monotonic", lambda: self.now)
+
+
+def look(watchdog, clock, seconds, step=0.1):
+    """Look so often for so long; the silence that was too long, if it was."""
+    for _ in range(round(seconds / step)):
+        clock.now += step
+        found = watchdog.stalled()
+        if found is not None:
+            return found
+    return None
+
+
+def test_the_watchdog_allows_twenty_times_the_longest_silence(monkeypatch):
+    clock = Clock(monkeypatch)
+    watchdog = local.Watchdog(patience=10)
+    assert look(watchdog, clock, 9.9) is None
+    watchdog.heard()
+    assert watchdog.limit == pytest.approx(198, rel=0.02)
+    assert look(watchdog, clock, 190) is None
+    assert look(watchdog, clock, 20) == pytest.approx(198, rel=0.02)
+
+
+def test_the_watchdog_does_not_count_time_in_which_nobody_was_awake(monkeypatch):
+    clock = Clock(monkeypatch)
+    watchdog = local.Watchdog(patience=10)
+    for _ in range(5):
+        clock.now += 3600
+        assert watchdog.stalled() is None
+    assert look(watchdog, clock, 20) == pytest.approx(10, abs=0.5)
+
+
+def test_a_kill_for_want_of_memory_is_told_from_another(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+    file = tmp_path / "vmstat"
+    file.write_text("nr_free_pages 1\noom_kill 4\n")
+    kills = local.MemoryKills(file)
+    assert not kills.lately()
+    file.write_text("nr_free_pages 1\noom_kill 5\n")
+    assert kills.lately()
+    for _ in range(3):  # it was long ago
+        clock.now += local.OOM_SECONDS
+        kills.look()
+    assert not kills.lately()
+    assert not local.MemoryKills(tmp_path / "nothing").lately()
