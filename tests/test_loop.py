@@ -2,8 +2,11 @@
 
 import math
 import os
+import re
 from dataclasses import replace
 
+import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -359,6 +362,130 @@ def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
     assert curve(parts + trained(job, hundred, tmp_path / "parts.pt", run=run)) == curve(whole)
     monkeypatch.setattr(loop, "warm_up", lambda run, *images: None)
     assert curve(trained(job, hundred, tmp_path / "cold.pt")) == curve(whole)
+
+
+def test_images_are_moved_and_mirrored_each_its_own_way():
+    """Against numpy, image by image; what comes in from outside is zero."""
+    images = torch.randn(40, 2, 6, 5)
+    generator = torch.Generator().manual_seed(1)
+    moves = torch.randint(-2, 3, (40, 2), generator=generator)
+    flips = torch.rand(40, generator=generator) < 0.5
+    given = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    for down, flip in ((moves, None), (None, flips), (moves, flips)):
+        varied = loop.vary(given, down, flip)
+        assert varied.permute(0, 2, 3, 1).is_contiguous()
+        for image, after, move, mirrored in zip(images, varied, moves, flips, strict=True):
+            expected = image.numpy()
+            if flip is not None and mirrored:
+                expected = expected[:, :, ::-1]
+            if down is not None:
+                padded = np.pad(expected, ((0, 0), (2, 2), (2, 2)))
+                top, left = 2 - int(move[0]), 2 - int(move[1])
+                expected = padded[:, top : top + 6, left : left + 5]
+            assert (after.numpy() == expected).all()
+
+
+def test_what_chance_decides_of_an_epoch(placed):
+    """Every shift in range comes up, half are mirrored, no two epochs are alike."""
+    job = replace(task(), augment="crop+flip")
+    run = begin(job, placed, FP32)
+    drawn = loop.draw(run, 1)
+    assert sorted(drawn.order.tolist()) == list(range(1150))
+    assert set(drawn.moves.flatten().tolist()) == {-1, 0, 1}  # an eighth of 8 pixels
+    counts = torch.bincount(drawn.moves.flatten() + 1)
+    assert (counts > 2300 / 3 - 120).all()  # five standard deviations
+    assert 490 < int(drawn.flips.sum()) < 660
+    again = loop.draw(begin(job, placed, FP32), 1)
+    assert torch.equal(again.moves, drawn.moves)
+    assert not torch.equal(loop.draw(run, 2).moves, drawn.moves)
+    plain = loop.draw(begin(task(), placed, FP32), 1)
+    assert (plain.moves, plain.flips) == (None, None)
+    assert torch.equal(plain.order, drawn.order)
+    assert loop.draw(begin(replace(job, augment="flip"), placed, FP32), 1).moves is None
+    assert loop.draw(begin(replace(job, augment="crop"), placed, FP32), 1).flips is None
+
+
+@pytest.mark.parametrize("augment", ["flip", "crop+flip"])
+def test_augmented_training_goes_on_exactly_from_a_checkpoint(hundred, tmp_path, augment):
+    job = replace(task(epochs=3), augment=augment)
+    whole = trained(job, hundred, tmp_path / "whole.pt")
+    parts = trained(replace(job, epochs=1), hundred, tmp_path / "parts.pt")
+    run = restore(job, hundred, tmp_path / "parts.pt")
+    assert curve(parts + trained(job, hundred, tmp_path / "parts.pt", run=run)) == curve(whole)
+    plain = trained(task(epochs=1), hundred, tmp_path / "plain.pt")
+    assert plain[0].train_loss != whole[0].train_loss
+    with pytest.raises(CheckpointError, match=f"its augment is {re.escape(augment)}, not none"):
+        restore(task(epochs=3), hundred, tmp_path / "parts.pt")
+
+
+def test_what_is_normalised_a_batch_at_a_time_is_trained_alike(
+    digits, hundred, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", "100KB")
+    streamed = place(digits, CPU)
+    assert streamed.stored is not None
+    assert streamed.stored.images is digits.pool.images  # as it was read: no copy
+    first = replace(
+        streamed,
+        train_images=streamed.train_images[:100],
+        train_labels=streamed.train_labels[:100],
+    )
+    for augment in ("none", "crop"):
+        job = replace(task(epochs=2), augment=augment)
+        resident = trained(job, hundred, tmp_path / "r.pt")
+        assert curve(trained(job, first, tmp_path / "s.pt")) == curve(resident)
+        # a checkpoint of the one is one of the other
+        assert curve(restore(job, hundred, tmp_path / "s.pt").epochs) == curve(resident)
+
+
+def test_the_memory_budget(digits, monkeypatch):
+    half = psutil.virtual_memory().total / 2
+    monkeypatch.delenv("LCSEARCH_MEMORY_BUDGET", raising=False)
+    assert loop.memory_budget(CPU) == pytest.approx(half, rel=0.05)
+    for words, size in (("1000", 1000), ("2GB", 2e9), ("1.5 mb", 1.5e6), ("0", 0)):
+        monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", words)
+        assert loop.memory_budget(CPU) == size
+    # 1,438 images of 8 x 8 in float32 are 368,128 bytes
+    for words, streams in (("368127", True), ("368128", False)):
+        monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", words)
+        assert (place(digits, CPU).stored is not None) == streams
+    for words in ("much", "GB", "-3", "nan"):
+        monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", words)
+        with pytest.raises(ValueError, match=f"LCSEARCH_MEMORY_BUDGET = {words}: not usable"):
+            place(digits, CPU)
+
+
+def test_float16_scales_its_gradients_and_keeps_the_scale(hundred, tmp_path):
+    job, path = task(epochs=3), tmp_path / "c.pt"
+    run = begin(job, hundred, torch.float16)
+    assert run.scaler.is_enabled()
+    assert not begin(job, hundred, BF16).scaler.is_enabled()
+    whole = trained(job, hundred, path, run=run)
+    assert whole[-1].train_loss < whole[0].train_loss
+    parts = trained(replace(job, epochs=1), hundred, path, torch.float16)
+    later = restore(job, hundred, path)
+    assert later.dtype == torch.float16
+    assert later.scaler.get_scale() == run.scaler.get_scale()
+    assert curve(parts + trained(job, hundred, path, run=later)) == curve(whole)
+
+
+@pytest.mark.parametrize(
+    ("bf16", "capability", "dtype"),
+    [
+        (True, (8, 0), BF16),
+        (False, (7, 5), torch.float16),
+        (False, (7, 0), torch.float16),
+        (False, (6, 1), FP32),
+    ],
+)
+def test_a_gpu_is_given_what_it_is_fast_in(monkeypatch, bf16, capability, dtype):
+    def supported(including_emulation=True):
+        return True if including_emulation else bf16
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    network = cnn.network(cnn.reference((1, 8, 8), 10), (1, 8, 8), 10)
+    assert loop.choose_dtype(network, torch.device("cuda:1")) == dtype
 
 
 def test_the_data_type_depends_on_the_device_and_the_size_alone():

@@ -100,6 +100,22 @@ class Levels(StrEnum):
     all = "all"
 
 
+class Augment(StrEnum):
+    """How training images are varied."""
+
+    none = "none"
+    flip = "flip"
+    crop = "crop"
+    both = "crop+flip"
+
+
+class OnOff(StrEnum):
+    """Whether a setting holds."""
+
+    on = "on"
+    off = "off"
+
+
 class StopHow(StrEnum):
     """When a running trial ends."""
 
@@ -248,6 +264,13 @@ def new(
     flat: Annotated[
         bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
     ] = False,
+    augment: Annotated[
+        Augment, typer.Option(help="Vary training images: mirror them, shift them, or both.")
+    ] = Augment.none,
+    stop_behind: Annotated[
+        bool,
+        typer.Option("--stop-behind", help="Stop trials that fall behind; else they are marked."),
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
@@ -304,6 +327,8 @@ def new(
             trials_per_level=trials,
             strategy=strategy.value,
             flat=flat,
+            augment=augment.value,
+            stop_behind=stop_behind,
             execution=Execution.model_validate(
                 _execution(executor, address, per_trial, parallel, data_on_nodes)
             ),
@@ -394,12 +419,15 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
         base = "" if level.base is None else f", from trial {level.base}"
         name = words.level_title(level.name).lower() if session.flat else level.name
         yield f"{mark} {level.level} {name:<11} {level.trials} of {level.limit} trials{base}"
+    behind = search.falling_behind(snapshot)
     for trial in snapshot.trials:
         value = search.objective(trial, session.wc)
         figures = (
             f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
             f"{trial.seconds_per_epoch:.3g} s/ep"
             if value is not None
+            else f"{trial.state}, falling behind"
+            if trial.number in behind
             else trial.state
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""
@@ -432,6 +460,56 @@ def export(
             _say(f"session {name}: written to {output}.")
 
 
+@app.command()
+def report(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+) -> None:
+    """Write a session as one HTML page to share: what was searched, found and decided."""
+    with _desk(name) as desk:
+        from ..sessions.report import write
+        from .page import page
+
+        write(page(*desk.recommended()), output)
+        _say(f"session {name}: written to {output}.")
+
+
+class Plots(StrEnum):
+    """What can be drawn."""
+
+    tradeoff = "tradeoff"
+    convergence = "convergence"
+    calibration = "calibration"
+    curves = "curves"
+    belief = "belief"
+
+
+@app.command()
+def plot(
+    name: Name,
+    what: Annotated[Plots, typer.Argument(metavar="WHAT", help=", ".join(Plots))],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="FILE.svg, .png, .csv or .json.")
+    ],
+    trial: Annotated[
+        list[int] | None, typer.Option("--trial", "-t", help="Trials of curves; the best if none.")
+    ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(metavar="PARAM[LAYER]", help="What belief is drawn along, such as kernel[1]."),
+    ] = None,
+) -> None:
+    """Draw a chart of a session, or write its figures as CSV or JSON."""
+    with _desk(name) as desk:
+        from ..sessions.plots import kind_of, write
+        from . import figures
+
+        kind_of(output)
+        figure = figures.of(desk, what.value, tuple(trial or ()), along)
+        write(figure, output)
+        _say(f"{figure.title}: written to {output}.")
+
+
 @app.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `lcsearch export` wrote.")],
@@ -449,8 +527,9 @@ def import_(
         trials = store.refresh().trials
         store.close()
         waiting = sum(t.state in ("queued", "interrupted", "paused") for t in trials)
-        rest = f", {waiting} of them waiting: `lcsearch run {folder.name}` trains" if waiting else ""
-        _say(f"session {folder.name}: imported, {len(trials)} trials{rest}.")
+        _say(f"session {folder.name}: imported, {len(trials)} trials.")
+        if waiting:
+            _say(f"{waiting} of them wait: `lcsearch run {folder.name}` trains them.")
         typer.echo(str(folder))
 
 
@@ -510,9 +589,14 @@ def run(
     Ctrl-C takes the wheel back; the trial that runs goes on in the background.
     """
     with _desk(name) as desk:
+        from ..engine.search import autopilot
         from .progress import follow
 
         if strategy is not None and strategy.value != desk.refresh().session.strategy:
+            # a flight that cannot be is refused before anything is changed
+            autopilot(
+                _look(desk, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
+            )
             desk.set_strategy(strategy.value)
         desk.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
         raise typer.Exit(follow(desk))
@@ -785,6 +869,9 @@ def set_(
     per_trial: PerTrial = None,
     parallel: Parallel = None,
     data_on_nodes: DataOnNodes = None,
+    stop_behind: Annotated[
+        OnOff | None, typer.Option(help="Stop trials that fall behind, or only mark them.")
+    ] = None,
     reason: Reason = "",
 ) -> None:
     """Change the trade-off, the strategy or the domains, or where trials run.
@@ -794,8 +881,12 @@ def set_(
     domains = _domains(domain, "--domain ")
     places = (executor, address, per_trial, parallel, data_on_nodes)
     moved = any(option is not None for option in places)
-    if wc is None and strategy is None and not domains and not moved:
-        _fail("give --wc, --strategy, --domain, --executor, --per-trial or --parallel.", 2)
+    if wc is None and strategy is None and not domains and not moved and stop_behind is None:
+        _fail(
+            "give --wc, --strategy, --domain, --stop-behind, --executor, --per-trial or "
+            "--parallel.",
+            2,
+        )
     with _desk(name) as desk:
         from ..engine import search
         from . import format as words
@@ -810,6 +901,10 @@ def set_(
             desk.refresh()
             for parameter in domains:
                 _say(f"{parameter} is searched in {desk.space[parameter].domain.text()}.")
+        if stop_behind is not None:
+            desk.set_stop_behind(stop_behind is OnOff.on)
+            stopped = "stopped" if stop_behind is OnOff.on else "marked, not stopped"
+            _say(f"trials that fall behind are {stopped}.")
         if strategy is not None:
             desk.set_strategy(strategy.value, reason)
             _say(f"{strategy.value} proposes.")

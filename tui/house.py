@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..engine.protocol import FinalDone, FinalProgress
     from ..engine.space import Space
     from ..sessions.records import (
+        Augment,
         Config,
         DataSource,
         Decision,
@@ -77,6 +78,9 @@ class DeskLike(Protocol):
     ) -> FinalLike: ...
     def log_tail(self, lines: int = 20) -> str: ...
     def export(self, path: Path) -> None: ...
+    def recommended(
+        self,
+    ) -> tuple[Snapshot, Space, int | None, tuple[float, float] | None]: ...
     def close(self) -> None: ...
 
 
@@ -96,6 +100,8 @@ class Setup:
     trials_per_level: int
     strategy: Strategy = "gp"
     flat: bool = False
+    augment: Augment = "none"
+    stop_behind: bool = False
 
 
 class House(Protocol):
@@ -142,6 +148,8 @@ class Sessions:
             trials_per_level=setup.trials_per_level,
             strategy=setup.strategy,
             flat=setup.flat,
+            augment=setup.augment,
+            stop_behind=setup.stop_behind,
         )
 
     def delete(self, name: str) -> object:

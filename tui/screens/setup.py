@@ -17,7 +17,7 @@ from textual.widgets import Input, Label, Static
 
 from ...engine.cnn import space as cnn_space
 from ...engine.space import InvalidDomain, Space
-from ...sessions.records import DataSource, Measure, Session, Strategy
+from ...sessions.records import Augment, DataSource, Measure, Session, Strategy
 from .. import format as words
 from ..house import Setup
 from ..widgets.fields import Cycle
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..app import Console
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+AUGMENTS: tuple[Augment, ...] = ("none", "flip", "crop", "crop+flip")
 MEASURES: tuple[Measure, ...] = ("seconds", "params", "macs")
 STRATEGIES: tuple[Strategy, ...] = ("gp", "evolution", "annealing", "random")
 TRIALS = {False: "12", True: "48"}
@@ -180,6 +181,8 @@ class SetupScreen(Screen[None]):
         self.measure: Measure = like.measure if like is not None else "seconds"
         self.strategy: Strategy = like.strategy if like is not None else "gp"
         self.flat = like.flat if like is not None else False
+        self.augment: Augment = like.augment if like is not None else "none"
+        self.stop_behind = like.stop_behind if like is not None else False
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
@@ -225,6 +228,14 @@ class SetupScreen(Screen[None]):
                             yield Label("strategy", classes="name")
                             yield Cycle(STRATEGIES, self.strategy, id="strategy")
                             yield Label("only gp has a belief", classes="hint note")
+                        with Horizontal(classes="line"):
+                            yield Label("augment", classes="name")
+                            yield Cycle(AUGMENTS, self.augment, id="augment")
+                            yield Label("images varied at random", classes="hint note")
+                        with Horizontal(classes="line"):
+                            yield Label("stop behind", classes="name")
+                            yield Cycle((False, True), self.stop_behind, id="stop-behind")
+                            yield Label("what falls behind is stopped", classes="hint note")
                 yield Static("Domains of the levels", classes="heading")
                 for parameter in self.space.parameters:
                     if parameter is self.space.at_level(parameter.level)[0]:
@@ -348,6 +359,8 @@ class SetupScreen(Screen[None]):
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,
             flat=self.query_one("#flat", Cycle).value,
+            augment=self.query_one("#augment", Cycle).value,
+            stop_behind=self.query_one("#stop-behind", Cycle).value,
         )
         self._set_busy(True)
         self._create(setup)

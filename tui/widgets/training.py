@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from ...engine.search import objective
+from ...engine.search import falling_behind, objective
 from .. import format as words
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ class TrainingPanel(Static):
         lines: list[Content] = []
         running = [trial for trial in snapshot.trials if trial.state == "running"]
         waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
+        behind = falling_behind(snapshot)
         for trial in running:
-            lines.append(_running(trial, epochs, now, room))
+            lines.append(_running(trial, epochs, now, room, trial.number in behind))
         if waiting:
             parts = []
             for trial in waiting:
@@ -123,7 +124,9 @@ class TrainingPanel(Static):
         self.update(Content("\n").join(lines))
 
 
-def _running(trial: Trial, epochs: int, now: datetime, room: int) -> Content:
+def _running(
+    trial: Trial, epochs: int, now: datetime, room: int, behind: bool = False
+) -> Content:
     done = len(trial.epochs)
     accuracies = [epoch.val_accuracy for epoch in trial.epochs]
     # number, epoch, accuracy, sparkline and seconds come first; the bar takes what is left
@@ -132,9 +135,10 @@ def _running(trial: Trial, epochs: int, now: datetime, room: int) -> Content:
     if trial.stop_request is not None:
         tail = {"pause": "pausing", "now": "stopping", "epoch": "stopping after this epoch"}
         return Content.assemble(head, (tail[trial.stop_request], "$warning"))
+    bar: tuple[str, str] = (words.bar(done / epochs, width), "$primary")
     parts: list[Content | str | tuple[str, str]] = [
         head,
-        (words.bar(done / epochs, width), "$primary"),
+        ("falling behind", "$warning") if behind else bar,
     ]
     if accuracies:
         parts += [
