@@ -96,6 +96,23 @@ class DataSummary(Record):
         return self.channels, self.height, self.width
 
 
+class Conditions(Record):
+    """What a trial was timed under, medians over its epochs; None where it cannot be known.
+
+    load: processes that wanted to work (one-minute average).  steal: share of the processors' time
+    that other virtual machines took.  clock: MHz.  variation: coefficient of variation of the
+    epochs' cost over the reference's.  moved: the reference's slowest epoch over its fastest.
+    disturbed: what spoilt the measurement, in words; nothing if it is sound.
+    """
+
+    load: float | None = None
+    steal: float | None = None
+    clock: float | None = None
+    variation: float | None = None
+    moved: float | None = None
+    disturbed: tuple[str, ...] = ()
+
+
 class Machine(Record):
     """Where a trial was trained, and with what: seconds mean nothing without it."""
 
@@ -106,6 +123,7 @@ class Machine(Record):
     torch: str
     node: str | None = None
     """On a cluster: the node's host name, and the first letters of what Ray calls it."""
+    conditions: Conditions | None = None
 
 
 class Prediction(Record):
@@ -180,6 +198,12 @@ class Trial(Record):
     machine: Machine | None = None
     failure: Failure | None = None
     epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """What spoilt the measurement of its cost, in words; nothing if it is sound."""
+        conditions = None if self.machine is None else self.machine.conditions
+        return () if conditions is None else conditions.disturbed
 
     @property
     def observed(self) -> bool:

@@ -431,6 +431,8 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
             else trial.state
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""
+        if trial.disturbed:
+            failure += f"  disturbed: {'; '.join(trial.disturbed)}"
         yield (
             f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
             f"{figures}  {trial.params:,} parameters{failure}"

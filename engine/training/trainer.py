@@ -43,6 +43,7 @@ from ..protocol import (
     commands,
 )
 from ..space import InvalidConfig
+from .conditions import Watch
 from .data import Data, DataError, read
 
 # torch takes seconds to import: data that cannot be used are refused before that
@@ -277,7 +278,9 @@ class Trainer:
                 self._reply(Working(trial=who[0], attempt=who[1]))
             return stops.get(who) == "now"
 
+        watch = Watch()
         for epoch in train(run, reference, checkpoint, stopped):
+            watch.look()
             self._reply(EpochDone(trial=who[0], attempt=who[1], epoch=epoch))
             if who in stops:
                 break
@@ -294,7 +297,9 @@ class Trainer:
                 reference_seconds=beside,
                 params=network.params,
                 macs=network.macs,
-                machine=self._machine(run.dtype),
+                machine=self._machine(run.dtype).model_copy(
+                    update={"conditions": watch.conditions(run.epochs)}
+                ),
             )
         )
 
