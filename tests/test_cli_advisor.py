@@ -1,0 +1,175 @@
+"""The commands that steer the advisor: strategies, domains, favourite regions, until flat."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lcsearch.engine import desk as desks
+from lcsearch.engine import search
+from lcsearch.engine.desk import Desk
+from lcsearch.engine.protocol import Ready
+from lcsearch.sessions.store import Store
+from lcsearch.tui import progress
+from lcsearch.tui.cli import app
+
+from .sessions_for_tests import SUMMARY, filled_store
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch):
+    """No engine is started, and nobody waits for one."""
+    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+    monkeypatch.setattr(progress, "follow", lambda desk: 0)
+
+
+@pytest.fixture
+def store(home):
+    return filled_store(home, 4, name="demo", measure="macs", trials_per_level=2)
+
+
+def lcsearch(*words, code=0):
+    """Run a command here: its stdout and its stderr."""
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == code, done.output
+    return done.stdout, done.stderr
+
+
+def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch):
+    monkeypatch.setattr(desks, "probe", lambda data: Ready(summary=SUMMARY))
+    lcsearch("new", "whole", "--flat", "--strategy", "evolution")
+    session = Store(home / "sessions" / "whole").refresh().session
+    assert (session.flat, session.strategy, session.trials_per_level) == (True, "evolution", 48)
+    assert "all parameters 0 of 48 trials" in lcsearch("show", "whole")[0]
+    assert "proposed by evolution" in lcsearch("show", "whole")[0]
+    assert "flat" in lcsearch("list")[0]
+    exported = json.loads(lcsearch("export", "whole")[0])
+    assert exported["space"]["levels"] == ["all"]
+    assert exported["session"]["flat"] is True
+    assert "one level only" in lcsearch("advance", "whole", code=1)[1]
+    assert "one level only" in lcsearch("reopen", "whole", "-l", "1", code=1)[1]
+    lcsearch("new", "four", "--trials", "7")
+    session = Store(home / "sessions" / "four").refresh().session
+    assert (session.flat, session.strategy, session.trials_per_level) == (False, "gp", 7)
+
+
+def test_propose_says_what_can_still_be_gained(store):
+    found = json.loads(lcsearch("propose", "demo", "-n", "2", "--json")[0])
+    assert found["strategy"] == "gp"
+    assert found["remaining"] > 0
+    assert found["noise"] > 0
+    assert found["flat"] is (found["remaining"] <= found["noise"])
+    assert f"{found['remaining']:.2g}" in found["advice"]
+    assert found["advice"] in lcsearch("propose", "demo", "-n", "1")[1]
+
+
+def test_propose_looks_through_another_strategy_and_narrower_domains(store):
+    before = store.refresh()
+    look = ("--strategy", "random", "--domain", "conv_layers=2..3", "--domain", "kernel=1")
+    out, err = lcsearch("propose", "demo", "-n", "5", "--json", *look)
+    found = json.loads(out)
+    assert found["strategy"] == "random"
+    assert found["domains"] == {"conv_layers": "2..3", "kernel": "1"}
+    assert (found["remaining"], found["noise"], found["flat"]) == (None, None, False)
+    assert {p["config"]["conv_layers"] for p in found["proposals"]} <= {2, 3}
+    assert all(p["prediction"] is None for p in found["proposals"])
+    assert "kernel: not searched in this level" in err
+    assert store.refresh() is before
+    # and what was seen there can be accepted, though nothing is predicted of it
+    chosen = found["proposals"][1]
+    number = int(lcsearch("accept", "demo", "--id", chosen["id"], *look)[0])
+    trial = store.refresh().trials[number]
+    assert trial.config == chosen["config"]
+    assert trial.prediction is None
+
+
+def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store):
+    _, err = lcsearch(
+        "set", "demo", "--wc", "0.5", "--strategy", "annealing",
+        "--domain", "conv_layers=2..4", "--domain", "kernel=3",
+    )  # fmt: skip
+    assert "conv_layers is searched in 2..4" in err
+    session = store.refresh().session
+    assert (session.wc, session.strategy) == (0.5, "annealing")
+    assert session.domains == {"conv_layers": "2..4", "kernel": "3"}
+    assert "searched: conv_layers 2..4, kernel 3" in lcsearch("show", "demo")[0]
+    assert (
+        "kernel is searched in 1,3,5,7" in lcsearch("set", "demo", "--domain", "kernel=default")[1]
+    )
+    for _ in range(4):
+        lcsearch("undo", "demo")
+    session = store.refresh().session
+    assert (session.wc, session.strategy, session.domains) == (0.1, "gp", {})
+
+
+def test_a_wrong_value_among_right_ones_changes_nothing(store):
+    before = store.refresh()
+    for words in (
+        ("--wc", "-1", "--domain", "kernel=3"),
+        ("--strategy", "random", "--domain", "kernel=4"),
+    ):
+        lcsearch("set", "demo", *words, code=2)
+    assert store.refresh() is before
+
+
+def test_favour_marks_says_clears_and_is_undone(store):
+    out, _ = lcsearch("favour", "demo", "conv_layers=2..3", "kernel=1,3", "--reason", "cheap")
+    strength = search.favour_strength(store.refresh())
+    assert (
+        out
+        == f"favoured: conv_layers 2..3, kernel 1,3 · weighs e^-{strength:.2g} outside, fading\n"
+    )
+    assert store.refresh().session.favourite == {"conv_layers": "2..3", "kernel": "1,3"}
+    assert store.refresh().decisions[-1].reason == "cheap"
+    assert lcsearch("favour", "demo") == (out, "kernel: not searched in this level, nothing "
+                                               "changes by it here.\n")  # fmt: skip
+    assert out.strip() in lcsearch("show", "demo")[0]
+    lcsearch("favour", "demo", "--clear")
+    assert store.refresh().session.favourite == {}
+    lcsearch("undo", "demo")
+    assert store.refresh().session.favourite == {"conv_layers": "2..3", "kernel": "1,3"}
+    lcsearch("set", "demo", "--strategy", "evolution")
+    assert "no effect on evolution" in lcsearch("favour", "demo")[0]
+
+
+def test_run_sets_the_strategy_and_leaves_flat_levels(store):
+    lcsearch("run", "demo", "--levels", "all", "--until-flat", "--trials", "5")
+    pilot = store.refresh().session.autopilot
+    assert (pilot.trials, pilot.levels, pilot.until_flat) == (5, "all", True)
+    assert store.refresh().decisions[-1].detail["until_flat"] is True
+    lcsearch("undo", "demo")
+    lcsearch("run", "demo", "--strategy", "evolution", "--trials", "1")
+    kinds = [d.kind for d in store.refresh().decisions[-2:]]
+    assert kinds == ["strategy", "autopilot"]
+    # set already: nothing to decide
+    lcsearch("run", "demo", "--strategy", "evolution", "--trials", "2")
+    assert store.refresh().decisions[-1].kind == "autopilot"
+    assert [d.kind for d in store.refresh().decisions].count("strategy") == 1
+
+
+def test_nothing_of_a_run_that_cannot_be_is_kept(store):
+    before = store.refresh()
+    words = ("--strategy", "random", "--until-flat")
+    assert "no model" in lcsearch("run", "demo", *words, code=2)[1]
+    assert store.refresh() is before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["set", "demo"], "give --wc"),
+        (["set", "demo", "--strategy", "luck"], "luck"),
+        (["set", "demo", "--domain", "kernel"], "not PARAM=DOMAIN"),
+        (["set", "demo", "--domain", "conv=3"], "no parameter"),
+        (["propose", "demo", "--domain", "kernel=9x"], "not possible"),
+        (["propose", "demo", "--strategy", "luck"], "luck"),
+        (["favour", "demo", "kernel=1", "--clear"], "not both"),
+        (["favour", "demo", "--clear"], "nothing to clear"),
+        (["favour", "demo", "kernel"], "not PARAM=DOMAIN"),
+        (["favour", "demo", "conv_layers=9..3"], "reversed"),
+    ],
+)
+def test_wrong_use_is_said(store, words, message):
+    before = store.refresh()
+    assert message in lcsearch(*words, code=2)[1]
+    assert store.refresh() is before

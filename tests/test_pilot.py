@@ -1,0 +1,129 @@
+"""The engine on the autopilot, its rankings made by hand: when it goes on or ends, and why."""
+
+import pytest
+
+from lcsearch.engine import search, service
+from lcsearch.engine.advisor import Proposal, Ranking
+from lcsearch.engine.cnn import session_space
+
+from .sessions_for_tests import filled_store, finish
+
+
+class Idle:
+    """An executor that trains nothing: the tests let trials end themselves."""
+
+    def __init__(self, *given):
+        self.running = []
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def store(home):
+    return filled_store(home, 2, measure="macs")
+
+
+@pytest.fixture
+def engine(store, monkeypatch):
+    """An engine whose rankings say what `said` gives for a snapshot."""
+    monkeypatch.setattr(service, "LocalExecutor", Idle)
+    made = service.Service(store, 60.0)
+    yield made
+    made._thinker.shutdown()
+    made._log.close()
+
+
+def ranking_of(flat):
+    """A function as `search.ranking`, that finds a level flat where `flat(snapshot)` says so."""
+
+    def rank(snapshot, space):
+        import numpy as np
+
+        base = search.base_trial(snapshot).config
+        seed = len(snapshot.trials)
+        config = space.sample(np.random.default_rng(seed), snapshot.session.level, base)
+        known = space.known(config)
+        proposal = Proposal(space.key(config), config, None, "model", 1.0, known, None)
+        is_flat = flat(snapshot)
+        return Ranking(
+            (proposal,), 1, 0.0, 0.1, 1, snapshot.session.level, 0.1, False, "", (),
+            0.002 if is_flat else 0.2, 0.003, is_flat,
+        )  # fmt: skip
+
+    return rank
+
+
+def fly(engine, store, turns=200):
+    """Let the autopilot act until it has given the wheel back; every trial ends at once."""
+    for _ in range(turns):
+        snapshot = store.refresh()
+        if snapshot.session.autopilot is None:
+            return snapshot
+        engine._steer(snapshot)
+        if engine._thought is not None:
+            engine._thought[1].result()  # a ranking is made in a thread
+        for trial in store.refresh().trials:
+            if trial.state == "queued":
+                finish(store, trial.number)
+    pytest.fail("the autopilot does not end")
+
+
+def turns(snapshot):
+    """The decisions by which the autopilot left a level or the wheel."""
+    return [
+        (d.kind, d.level, d.reason)
+        for d in snapshot.decisions
+        if d.by == "autopilot" and d.kind != "accept"
+    ]
+
+
+FLAT = "at most 0.002 can be gained here, and the noise is 0.003"
+
+
+def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store, monkeypatch):
+    def flat(snapshot):
+        # two trials more in every level, then there is nothing left to gain
+        return len(search.level_trials(snapshot, snapshot.session.level)) >= 2 + (
+            2 if snapshot.session.level == 1 else 0
+        )
+
+    monkeypatch.setattr(search, "ranking", ranking_of(flat))
+    store.apply(search.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
+    snapshot = fly(engine, store)
+    assert turns(snapshot) == [
+        ("advance", 1, FLAT),
+        ("advance", 2, FLAT),
+        ("advance", 3, FLAT),
+        ("takeover", 4, FLAT),
+    ]
+    for level in (1, 2, 3, 4):
+        accepted = [t for t in snapshot.trials if t.level == level and t.source == "autopilot"]
+        assert len(accepted) == 2
+    assert FLAT in store.refresh().engine.message
+
+
+def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(engine, store, monkeypatch):
+    monkeypatch.setattr(search, "ranking", ranking_of(lambda s: s.session.level > 1))
+    store.apply(search.autopilot(store.refresh(), trials=3, levels="all", until_flat=True))
+    snapshot = fly(engine, store)
+    assert turns(snapshot)[0] == ("advance", 1, "the budget of 3 for this level is used up")
+    assert [t.level for t in snapshot.trials if t.source == "autopilot"] == [1, 1, 1]
+
+
+def test_domains_and_strategy_that_a_person_changes_reach_the_engine(engine, store, monkeypatch):
+    seen = []
+
+    def rank(snapshot, space):
+        seen.append((snapshot.session.strategy, space["conv_layers"].domain.text()))
+        return ranking_of(lambda s: True)(snapshot, space)
+
+    monkeypatch.setattr(search, "ranking", rank)
+    store.apply(search.set_domains(store.refresh(), {"conv_layers": "2..3"}))
+    store.apply(search.autopilot(store.refresh(), trials=1))
+    store.apply(search.set_strategy(store.refresh(), "random"))
+    snapshot = fly(engine, store)
+    assert set(seen) == {("random", "2..3")}
+    assert session_space(snapshot.session)["conv_layers"].domain.text() == "2..3"
+    assert snapshot.trials[-1].source == "autopilot"
+    assert snapshot.trials[-1].prediction is None
