@@ -201,12 +201,17 @@ def text(whole: Document) -> str:
 
 def write(path: Path, whole: Document) -> None:
     """Write the document whole or not at all.  Raises StoreError."""
+    put(path, text(whole).encode())
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.  Raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text(whole))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -492,6 +492,10 @@ class FakeDesk:
     def log_tail(self, lines: int = 20) -> str:
         return "the engine's last words"
 
+    def recommended(self) -> tuple[Snapshot, Space, int | None, tuple[float, float] | None]:
+        best = search.best_measured(self.snapshot)
+        return self.snapshot, self.space, None if best is None else best.number, None
+
     def export(self, path: Path) -> None:
         self.calls.append(("export", path))
         path.write_text("{}")

@@ -1,4 +1,4 @@
-"""Where the session's JSON goes."""
+"""Where an export goes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from .base import Dialog, buttons
 class ExportDialog(Dialog[Path]):
     """A path, checked before anything is written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, title: str, hint: str, path: Path, endings: tuple[str, ...] = ()) -> None:
+        """endings: what the file's name must end with, one of them; anything if there are none."""
         super().__init__()
         self.path = path
+        self._words = title, hint
+        self._endings = endings
         self._confirmed: Path | None = None
 
     def compose(self) -> ComposeResult:
         """The path and the buttons."""
         with Vertical(classes="dialog") as box:
-            box.border_title = "Export as JSON"
-            yield Static(
-                "Session, space, every trial with its epochs, every decision.", classes="hint"
-            )
+            box.border_title = self._words[0]
+            yield Static(self._words[1], classes="hint")
             yield Label("File")
             yield Input(str(self.path), id="path", compact=True)
             yield Label("", id="problem", classes="problem")
@@ -45,6 +46,8 @@ class ExportDialog(Dialog[Path]):
             problem = f"{path}: is a folder. Give a file in it."
         elif not path.parent.is_dir():
             problem = f"{path.parent}: no such folder."
+        elif self._endings and path.suffix.lower() not in self._endings:
+            problem = f"{path.name}: end it with {', '.join(self._endings)}."
         elif path.exists() and path != self._confirmed:
             self._confirmed = path
             problem = f"{path.name} exists. Enter again writes over it."

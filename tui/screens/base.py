@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -13,15 +14,18 @@ from textual.widgets import Static
 
 from ...engine import search
 from .. import format as words
+from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.table import Table
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
     from ...engine.space import Space
+    from ...sessions.plots import Figure
     from ...sessions.records import Decision, Trial
     from ...sessions.store import Snapshot
     from ..app import Console
+    from ..house import DeskLike
 
 
 ORDER = (
@@ -92,7 +96,22 @@ class SessionScreen(Screen[Any]):
             "Export",
             show=False,
             id="export",
-            tooltip="Write the session to a JSON file",
+            tooltip="Write the session to a JSON file, or as an HTML page to share",
+        ),
+        Binding(
+            "O",
+            "export_chart",
+            "Export chart",
+            show=False,
+            id="export.chart",
+            tooltip="Write this chart as SVG or PNG, or its figures as CSV or JSON",
+        ),
+        Binding(
+            "z",
+            "start_engine",
+            "Start engine",
+            id="engine.start",
+            tooltip="Start the engine, which is gone or was stopped",
         ),
         Binding(
             "y",
@@ -129,6 +148,7 @@ class SessionScreen(Screen[Any]):
 
     def on_mount(self) -> None:
         """Follow the session's news."""
+        self.mount(EngineBand(), after=self.query_one(LevelsBar))
         for name in ("snapshot", "ranking", "ranking_running"):
             self.watch(self.app, name, self._news, init=False)
 
@@ -151,6 +171,7 @@ class SessionScreen(Screen[Any]):
             line.show(
                 snapshot, self.ranking, None if best is None or value is None else (best, value)
             )
+            self.query_one(EngineBand).show(snapshot)
             self.query_one(LevelsBar).standings = tuple(search.standing(snapshot).values())
             self.repaint(snapshot, self.ranking)
 
@@ -164,6 +185,14 @@ class SessionScreen(Screen[Any]):
         raise NotImplementedError
 
     # -- decisions ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An engine is started only where work waits and none is there."""
+        return action != "start_engine" or needs_engine(self.snapshot)
+
+    def action_start_engine(self) -> None:
+        """Start the engine again."""
+        self.console.start_engine()
 
     def chosen_trial(self) -> Trial | None:
         """The trial under the cursor, where a screen has one."""
@@ -429,26 +458,68 @@ class SessionScreen(Screen[Any]):
             return
         self.console.decide(lambda desk: desk.undo(), f"Undone: {_told(last)}.")
 
+    def figure(self) -> Figure | None:
+        """The chart of this screen as it is shown, to share; None while there is none."""
+        return None
+
     def action_export(self) -> None:
         """Write the session to a file."""
         snapshot = self.snapshot
         if snapshot is None:
             return
-        from pathlib import Path
-
         from ..dialogs.export import ExportDialog
 
         def export(path: Path | None) -> None:
             if path is None:
                 return
 
-            def write(desk: Any) -> None:
-                desk.export(path)
+            def write(desk: DeskLike) -> None:
+                if path.suffix.lower() in (".html", ".htm"):
+                    from ...sessions import report
+                    from ..page import page
+
+                    report.write(page(*desk.recommended()), path)
+                else:
+                    desk.export(path)
 
             self.notify("Exporting…")
             self.console.decide(write, f"Exported to {path}")
 
-        self.app.push_screen(ExportDialog(Path.cwd() / f"{snapshot.session.name}.json"), export)
+        self.app.push_screen(
+            ExportDialog(
+                "Export the session",
+                "FILE.json: session, space, every trial with its epochs, every decision, to be "
+                "imported again. FILE.html: a page to share.",
+                Path.cwd() / f"{snapshot.session.name}.json",
+            ),
+            export,
+        )
+
+    def action_export_chart(self) -> None:
+        """Write the chart of this screen to a file."""
+        figure = self.figure()
+        if figure is None:
+            self.notify("There is no chart here to export yet.")
+            return
+        from ...sessions import plots
+        from ..dialogs.export import ExportDialog
+
+        def export(path: Path | None) -> None:
+            if path is not None:
+                self.console.decide(
+                    lambda desk: plots.write(figure, path), f"Exported to {path}"
+                )
+
+        name = f"{self.snapshot.session.name if self.snapshot else ''}-{figure.name}.svg"
+        self.app.push_screen(
+            ExportDialog(
+                "Export this chart",
+                "FILE.svg or FILE.png: the picture. FILE.csv or FILE.json: its figures.",
+                Path.cwd() / name,
+                tuple(f".{kind}" for kind in plots.KINDS),
+            ),
+            export,
+        )
 
 
 class TwoSides(SessionScreen):

@@ -22,6 +22,7 @@ from .base import ORDER, TwoSides, ViewLine
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
+    from ...sessions.plots import Figure
     from ...sessions.records import Session, Trial
     from ...sessions.store import Snapshot
     from ..app import Finishing
@@ -124,6 +125,12 @@ class BestScreen(TwoSides):
 
         folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
         self.app.push_screen(FinalDialog(trial.number, folder), finish)
+
+    def figure(self) -> Figure | None:
+        """How the session came to its best network."""
+        from .. import figures
+
+        return None if self.snapshot is None else figures.convergence(self.snapshot)
 
     def yank_text(self) -> str | None:
         """The network as JSON."""

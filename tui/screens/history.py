@@ -22,6 +22,7 @@ from .base import ORDER, TwoSides, ViewLine
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
+    from ...sessions.plots import Figure
     from ...sessions.records import Trial
     from ...sessions.store import Snapshot
 
@@ -107,7 +108,8 @@ class HistoryScreen(TwoSides):
         rows = []
         for trial in self._sorted(snapshot):
             row = self._row(trial, snapshot, table.room)
-            told = " ".join((*row.cells, trial.state, trial.source)).lower()
+            disturbed = "disturbed" if trial.disturbed else ""
+            told = " ".join((*row.cells, trial.state, trial.source, disturbed)).lower()
             if all(word in told for word in needle):
                 rows.append(row)
         table.show(rows)
@@ -144,7 +146,7 @@ class HistoryScreen(TwoSides):
         session = snapshot.session
         belief = trial.prediction
         if session.measure == "seconds":
-            cost = words.seconds(trial.seconds_per_epoch)
+            cost = ("~" if trial.disturbed else "") + words.seconds(trial.seconds_per_epoch)
         else:
             cost = words.big(float(trial.params if session.measure == "params" else trial.macs))
         mark = "+" if trial.number in self._marked else ""
@@ -225,6 +227,16 @@ class HistoryScreen(TwoSides):
         field.display = bool(field.value)
         self.query_one("#trials").focus()
 
+    def figure(self) -> Figure | None:
+        """The curves that are shown."""
+        from .. import figures
+
+        trial, snapshot = self.chosen_trial(), self.snapshot
+        if trial is None or snapshot is None:
+            return None
+        marked = [number for number in self._marked if number != trial.number]
+        return figures.curves(snapshot, [trial.number, *marked])
+
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
@@ -284,6 +296,9 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         lines.append(Content(told))
     reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
+    if trial.disturbed:
+        told = f"~ disturbed: {'; '.join(trial.disturbed)}. r trains it again."
+        lines.append(Content.styled(told, "$warning"))
     if trial.failure is not None:
         lines.append(Content.styled(f"✗ {trial.failure.kind}: {trial.failure.message}", "$error"))
     return Content("\n").join(lines)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...engine.advisor import Ranking
+    from ...sessions.plots import Figure
     from ...sessions.records import Trial
     from ...sessions.store import Snapshot
 
@@ -97,7 +98,7 @@ class TradeoffScreen(SessionScreen):
         if self._number is None and best is not None:
             self._number = best.number
         selected = next((t for t in measured if t.number == self._number), best)
-        scale, unit = _scale(snapshot)
+        scale, unit = scale_of(snapshot)
         self.query_one(
             "#tradeoff-title", Edge
         ).title_text = f"Trade-off · accuracy in % against {unit} · front ○ · best ● · selected ◆"
@@ -203,7 +204,7 @@ class TradeoffScreen(SessionScreen):
         snapshot = self.snapshot
         if snapshot is None or message.chart.plot is None:
             return
-        scale, _ = _scale(snapshot)
+        scale, _ = scale_of(snapshot)
         plot = message.chart.plot
         measured = [t for t in snapshot.trials if t.observed]
 
@@ -217,13 +218,22 @@ class TradeoffScreen(SessionScreen):
         self._number = min(measured, key=distance).number
         self.repaint(snapshot, self.ranking)
 
+    def figure(self) -> Figure | None:
+        """The chart under the slider's w_c, with the trial under the cursor."""
+        from .. import figures
+
+        snapshot = self.snapshot
+        if snapshot is None:
+            return None
+        return figures.tradeoff(snapshot, self.query_one(Slider).value, self.chosen_trial())
+
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
         return None if trial is None else trial.model_dump_json()
 
 
-def _scale(snapshot: Snapshot) -> tuple[float, str]:
+def scale_of(snapshot: Snapshot) -> tuple[float, str]:
     """What one unit of f_c is on the axis, and the axis' name."""
     measure = snapshot.session.measure
     reference = snapshot.trials[0]

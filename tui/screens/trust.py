@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...engine.advisor import Ranking
+    from ...sessions.plots import Figure
     from ...sessions.store import Snapshot
 
 
@@ -57,6 +58,12 @@ class TrustScreen(TwoSides):
         results = outcomes(snapshot.trials)
         self.query_one("#trust", Chart).plot = trust_plot(results)
         self.query_one("#scores", Static).update(_scores(snapshot, results))
+
+    def figure(self) -> Figure | None:
+        """The chart of calibration."""
+        from .. import figures
+
+        return None if self.snapshot is None else figures.calibration(self.snapshot)
 
     def yank_text(self) -> str | None:
         """The points as JSON."""

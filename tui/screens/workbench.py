@@ -460,7 +460,9 @@ class WorkbenchScreen(TwoSides):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Looking away is offered only to who looks."""
-        return action != "look_away" or bool(self.console.look)
+        if action == "look_away":
+            return bool(self.console.look)
+        return super().check_action(action, parameters)
 
     def _decidable(self) -> Proposal | None:
         proposal = self.proposal

@@ -13,7 +13,7 @@ from .. import format as words
 from .chart import Axis, Band, Bar, Line, Mark, Plot, axis
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Slice
+    from ...engine.advisor import Ranking, Slice
     from ...engine.space import Space
     from ...sessions.records import Config
 
@@ -31,6 +31,17 @@ def axes_of(space: Space, level: int, config: Config) -> list[tuple[str, int | N
         else:
             found.append((parameter.name, None))
     return found
+
+
+def most_relevant(
+    ranking: Ranking, axes: list[tuple[str, int | None]]
+) -> tuple[str, int | None]:
+    """The one of these that matters most, as far as the model can tell."""
+    names = [name for name, _ in axes]
+    for name, _ in sorted(ranking.relevance, key=lambda pair: -pair[1]):
+        if name in names:
+            return axes[names.index(name)]
+    return axes[0]
 
 
 def entry(config: Config, parameter: str, index: int | None) -> Any:

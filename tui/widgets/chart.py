@@ -7,12 +7,10 @@ blocks ▁▂▃▄▅▆▇; lines are braille foreground; marks and labels are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -23,7 +21,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-Array = NDArray[np.float64]
+from ...sessions.plots import Array, Axis, Band, Bar, Line, Mark, Plot, axis
+
+__all__ = ["Axis", "Band", "Bar", "Chart", "Line", "Mark", "Plot", "axis", "raster"]
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHADE = "░"
@@ -41,99 +41,6 @@ class Cell(NamedTuple):
 
 
 EMPTY = Cell()
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis spans, and its labelled ticks (value, label)."""
-
-    low: float
-    high: float
-    ticks: tuple[tuple[float, str], ...] = ()
-
-    def share(self, value: float) -> float:
-        """Where a value stands on the axis: 0 at its low end, 1 at its high end."""
-        return (value - self.low) / (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class Band:
-    """The area between two curves over xs, all of shape (n,), xs ascending."""
-
-    xs: Array
-    low: Array
-    high: Array
-
-
-@dataclass(frozen=True)
-class Line:
-    """A polyline in braille dots; `dashed` leaves every other stretch out."""
-
-    xs: Sequence[float] | Array
-    ys: Sequence[float] | Array
-    ink: str = "mean"
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A character at a point, with a whisker `spread` up and down where that is above 0."""
-
-    x: float
-    y: float
-    char: str = "●"
-    ink: str = "trial"
-    label: str = ""
-    spread: float = 0.0
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bar from the floor to `value`, with a whisker from low to high."""
-
-    x: float
-    value: float
-    low: float
-    high: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Plot:
-    """All that a chart shows.  Later marks lie over earlier ones."""
-
-    x: Axis
-    y: Axis
-    band: Band | None = None
-    lines: tuple[Line, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    marks: tuple[Mark, ...] = ()
-
-
-def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
-    """An axis around the values with about `ticks` round numbers on it."""
-    listed = [v for v in values if math.isfinite(v)]
-    low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
-    if high - low < 1e-9 * max(abs(high), 1e-3):
-        # one value, or as good as one: some room around it
-        half = max(0.05 * abs(low), 1e-6)
-        low, high = low - half, high + half
-    room = (high - low) * margin
-    low, high = low - room, high + room
-    raw = (high - low) / max(ticks, 1)
-    exponent = math.floor(math.log10(raw))
-    factor = next(f for f in (1, 2, 2.5, 5, 10) if f * 10.0**exponent >= raw * 0.999)
-    step = factor * 10.0**exponent
-    first = math.ceil(low / step)
-    digits = max(0, -exponent + (factor == 2.5) - (factor == 10))
-    return Axis(
-        low,
-        high,
-        tuple(
-            (at * step, f"{at * step:.{digits}f}")
-            for at in range(first, math.floor(high / step) + 1)
-        ),
-    )
 
 
 class _Canvas:

@@ -1,0 +1,346 @@
+"""What a chart shows, drawn for sharing: SVG and PNG by matplotlib, figures as CSV and JSON.
+
+The console draws the same `Plot` in terminal cells, so what is shared is what was seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .exchange import put
+from .store import Misuse, StoreError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+Array = NDArray[np.float64]
+
+INCHES = (7.2, 4.3)
+DOTS_PER_INCH = 160
+KINDS = ("svg", "png", "csv", "json")
+"""What a figure can be written as, by the file's ending."""
+INKS: Mapping[str, str] = {
+    "axis": "#9ca3af",
+    "label": "#4b5563",
+    "mean": "#2563eb",
+    "band": "#2563eb",
+    "bar": "#93b4f5",
+    "whisker": "#6b7280",
+    "trial": "#c2620a",
+    "selected": "#111827",
+    "front": "#047857",
+    "faint": "#9ca3af",
+    "text": "#111827",
+    "paper": "#ffffff",
+}
+"""Colours by role, for white paper."""
+VARIABLES: Mapping[str, str] = {
+    role: f"#{number:06x}" for number, role in enumerate(INKS, start=0xFEDC01)
+}
+"""Stand-ins that `inline` changes for CSS variables, so that a page's own colours hold."""
+_MARKERS = {
+    "●": "o", "○": "o", "◆": "D", "·": "o", "✗": "x", "▴": "^", "▾": "v", "│": "",
+}  # fmt: skip
+_SIZES = {"·": 4.0, "◆": 6.5, "✗": 7.0}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis spans, and its labelled ticks (value, label)."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...] = ()
+
+    def share(self, value: float) -> float:
+        """Where a value stands on the axis: 0 at its low end, 1 at its high end."""
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two curves over xs, all of shape (n,), xs ascending."""
+
+    xs: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Line:
+    """A polyline; `dashed` leaves every other stretch out."""
+
+    xs: Sequence[float] | Array
+    ys: Sequence[float] | Array
+    ink: str = "mean"
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A character at a point, with a whisker `spread` up and down where that is above 0."""
+
+    x: float
+    y: float
+    char: str = "●"
+    ink: str = "trial"
+    label: str = ""
+    spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar from the floor to `value`, with a whisker from low to high."""
+
+    x: float
+    value: float
+    low: float
+    high: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """All that a chart shows, on screen and on paper.  Later marks lie over earlier ones."""
+
+    x: Axis
+    y: Axis
+    band: Band | None = None
+    lines: tuple[Line, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
+    """An axis around the values with about `ticks` round numbers on it."""
+    listed = [v for v in values if math.isfinite(v)]
+    low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
+    if high - low < 1e-9 * max(abs(high), 1e-3):
+        # one value, or as good as one: some room around it
+        half = max(0.05 * abs(low), 1e-6)
+        low, high = low - half, high + half
+    room = (high - low) * margin
+    low, high = low - room, high + room
+    raw = (high - low) / max(ticks, 1)
+    exponent = math.floor(math.log10(raw))
+    factor = next(f for f in (1, 2, 2.5, 5, 10) if f * 10.0**exponent >= raw * 0.999)
+    step = factor * 10.0**exponent
+    first = math.ceil(low / step)
+    digits = max(0, -exponent + (factor == 2.5) - (factor == 10))
+    return Axis(
+        low,
+        high,
+        tuple(
+            (at * step, f"{at * step:.{digits}f}")
+            for at in range(first, math.floor(high / step) + 1)
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot with its words, and the numbers it shows as a table.
+
+    legend: (mark, role, words), the mark `-`, `--`, `band` or a character of `Mark`.
+    """
+
+    name: str
+    title: str
+    x: str
+    y: str
+    plot: Plot | None
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    legend: tuple[tuple[str, str, str], ...] = ()
+    empty: str = "Nothing has been measured yet."
+
+
+def kind_of(path: Path) -> str:
+    """`svg`, `png`, `csv` or `json`, by the file's ending.  Raises Misuse for another one."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise Misuse(
+            f"{path}: written as what? End the file's name with .svg, .png, .csv or .json."
+        )
+    return kind
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as what the file's ending says, whole or not at all.
+
+    Raises Misuse for an unknown ending, StoreError where it cannot be written or drawn.
+    """
+    kind = kind_of(path)
+    if kind == "csv":
+        data = as_csv(figure).encode()
+    elif kind == "json":
+        data = as_json(figure).encode()
+    else:
+        data = picture(figure, kind, INKS)
+    put(path, data)
+
+
+def as_csv(figure: Figure) -> str:
+    """The figure's numbers, one row a point."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(figure.columns)
+    table.writerows(figure.rows)
+    return out.getvalue()
+
+
+def as_json(figure: Figure) -> str:
+    """The figure's numbers as a list of objects, with its words."""
+    rows = [dict(zip(figure.columns, row, strict=True)) for row in figure.rows]
+    whole = {"figure": figure.name, "title": figure.title, "x": figure.x, "y": figure.y}
+    text = json.dumps({**whole, "rows": rows}, indent=2, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def picture(figure: Figure, kind: str, inks: Mapping[str, str]) -> bytes:
+    """The figure as SVG or PNG.  Raises StoreError where matplotlib is not installed."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise StoreError(
+            "pictures are drawn by matplotlib, which is not installed. "
+            "`pip install 'lcsearch[plots]'` installs it; .csv and .json need nothing."
+        ) from error
+    out = io.BytesIO()
+    with matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": figure.name,
+            "font.size": 10.0,
+            "text.parse_math": False,
+        }
+    ):
+        drawing = _drawn(figure, inks)
+        metadata = {"Date": None, "Creator": "lcsearch"} if kind == "svg" else {}
+        drawing.savefig(out, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+    return out.getvalue()
+
+
+def inline(figure: Figure) -> str:
+    """The figure as an `<svg>` for an HTML page that sets `--axis`, `--label`, … as colours."""
+    text = picture(figure, "svg", VARIABLES).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    for role, colour in VARIABLES.items():
+        text = text.replace(colour, f"var(--{role})")
+    # the page's own fonts and width; names that several pictures would share go
+    text = re.sub(r"font(-family)?: ?([^;\"]*?)('[^;\"]*)", _font, text)
+    text = re.sub(r'<g id="[A-Za-z]+[A-Za-z_]*\d*(_\d+)*">', "<g>", text)
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg role="img" \1>', text, count=1)
+
+
+def _font(match: re.Match[str]) -> str:
+    size = re.search(r"[\d.]+px", match.group(0))
+    return "font-family: inherit" if size is None else f"font-size: {size.group(0)}"
+
+
+def _drawn(figure: Figure, inks: Mapping[str, str]) -> Drawing:
+    from matplotlib.figure import Figure as Canvas
+
+    drawing = Canvas(figsize=INCHES, layout="constrained", facecolor=inks["paper"])
+    axes = drawing.subplots()
+    axes.set_facecolor(inks["paper"])
+    axes.set_title(figure.title, loc="left", color=inks["text"], fontsize=11, fontweight="bold")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(inks["axis"])
+    axes.tick_params(colors=inks["label"], labelsize=9, length=3)
+    axes.set_xlabel(figure.x, color=inks["label"])
+    axes.set_ylabel(figure.y, color=inks["label"])
+    plot = figure.plot
+    if plot is None:
+        axes.set(xticks=[], yticks=[])
+        axes.text(
+            0.5, 0.5, figure.empty, ha="center", va="center", color=inks["label"],
+            transform=axes.transAxes,
+        )  # fmt: skip
+        return drawing
+    axes.set_xlim(plot.x.low, plot.x.high)
+    axes.set_ylim(plot.y.low, plot.y.high)
+    axes.set_xticks([at for at, _ in plot.x.ticks], [text for _, text in plot.x.ticks])
+    axes.set_yticks([at for at, _ in plot.y.ticks], [text for _, text in plot.y.ticks])
+    axes.grid(axis="y", color=inks["axis"], alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    _contents(axes, plot, inks)
+    _legend(axes, figure.legend, inks)
+    return drawing
+
+
+def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
+    if plot.band is not None:
+        band = plot.band
+        axes.fill_between(band.xs, band.low, band.high, color=inks["band"], alpha=0.18, linewidth=0)
+    for bar in plot.bars:
+        axes.bar(bar.x, bar.value - plot.y.low, bar.width, plot.y.low, color=inks["bar"])
+        axes.vlines(bar.x, bar.low, bar.high, color=inks["whisker"], linewidth=1.4)
+    for line in plot.lines:
+        axes.plot(
+            line.xs, line.ys, color=inks[line.ink], linestyle="--" if line.dashed else "-",
+            linewidth=1.0 if line.ink in ("faint", "front") else 1.7,
+        )  # fmt: skip
+    for mark in plot.marks:
+        if mark.spread > 0:
+            axes.vlines(
+                mark.x, mark.y - mark.spread, mark.y + mark.spread, color=inks["whisker"],
+                linewidth=1.0, alpha=0.7,
+            )  # fmt: skip
+        _point(axes, mark, inks)
+
+
+def _point(axes: Axes, mark: Mark, inks: Mapping[str, str]) -> None:
+    shape = _MARKERS.get(mark.char, "o")
+    if shape:
+        axes.plot(
+            [mark.x], [mark.y], shape, color=inks[mark.ink], markersize=_SIZES.get(mark.char, 6.0),
+            markerfacecolor=inks["paper"] if mark.char == "○" else inks[mark.ink],
+            markeredgewidth=1.4, clip_on=False,
+        )  # fmt: skip
+    if mark.label.strip():
+        axes.annotate(
+            mark.label.strip(), (mark.x, mark.y), xytext=(6, 3),
+            textcoords="offset points", fontsize=8, color=inks["label"],
+        )  # fmt: skip
+
+
+def _legend(axes: Axes, entries: Sequence[tuple[str, str, str]], inks: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Line2D | Patch] = []
+    for mark, role, text in entries:
+        if mark == "band":
+            handles.append(Patch(color=inks[role], alpha=0.18, linewidth=0, label=text))
+        elif mark in ("-", "--"):
+            style: Literal["-", "--"] = "-" if mark == "-" else "--"
+            handles.append(Line2D([], [], color=inks[role], linestyle=style, label=text))
+        else:
+            filled = inks["paper"] if mark == "○" else inks[role]
+            handles.append(
+                Line2D(
+                    [], [], color=inks[role], linestyle="", marker=_MARKERS[mark] or "|",
+                    markersize=_SIZES.get(mark, 6.0), markerfacecolor=filled, label=text,
+                )
+            )  # fmt: skip
+    if handles:
+        axes.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, fontsize=8.5,
+            frameon=False, labelcolor=inks["label"], borderaxespad=0,
+        )  # fmt: skip

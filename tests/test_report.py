@@ -1,0 +1,184 @@
+"""The page and the plots that people share: whole, escaped, without a request, in any state."""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+from typer.testing import CliRunner
+
+from lcsearch.engine import search
+from lcsearch.engine.cnn import session_space
+from lcsearch.sessions import plots, report
+from lcsearch.sessions.records import DataSource, Failure
+from lcsearch.sessions.store import Misuse
+from lcsearch.tui import figures
+from lcsearch.tui.cli import app
+from lcsearch.tui.page import page
+
+from .fakes import empty_snapshot, make_snapshot
+from .sessions_for_tests import filled_store, make_store
+
+HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7*7 }} ]]> </svg> $x^2$"
+
+
+class Reader(HTMLParser):
+    """Elements, attributes and text of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(text):
+    reader = Reader()
+    reader.feed(text)
+    return reader
+
+
+def made(snapshot, best=None, belief=None):
+    return report.html(page(snapshot, session_space(snapshot.session), best, belief))
+
+
+def test_a_full_session_is_told_whole_and_asks_for_nothing():
+    snapshot = make_snapshot(failed=1)
+    text = made(snapshot, 3, (0.15, 0.01))
+    found = read(text)
+    assert found.tags.count("svg") == 4
+    assert "script" not in found.tags
+    assert not {"link", "img", "iframe", "object"} & set(found.tags)
+    addresses = [value for name, value in found.attributes if name in ("src", "href", "action")]
+    assert all(value.startswith("#") for value in addresses)
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    words = " ".join(found.text)
+    for trial in snapshot.trials:
+        assert f"{trial.params:,}" in words
+    assert "the loss is not finite in epoch 3" in words
+    assert "within two" in words
+    rows = re.findall(r'<table class="(\w+)">.*?</table>', text, re.DOTALL)
+    assert {"space", "layers", "trials", "decisions"} <= set(rows)
+
+
+def test_every_colour_of_its_plots_is_the_pages_own():
+    text = made(make_snapshot())
+    svg = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    used = set(re.findall(r"var\(--(\w+)\)", svg))
+    assert {"text", "label", "mean", "trial", "front"} <= used
+    defined = set(re.findall(r"--(\w+):", text))
+    assert used <= defined
+    # a colour that is no variable would vanish on dark paper
+    assert set(re.findall(r"#[0-9a-fA-F]{6}", svg)) <= {"#000000"}
+
+
+def test_an_empty_session_has_a_page():
+    words = " ".join(read(made(empty_snapshot())).text)
+    assert "No network has been trained to its end yet" in words
+    assert "Nothing has been decided yet" in words
+
+
+def test_what_people_wrote_is_escaped():
+    snapshot = make_snapshot(data=DataSource(spec=f"folder:{HOSTILE}"), failed=1)
+    decisions = tuple(d.model_copy(update={"reason": HOSTILE}) for d in snapshot.decisions)
+    failure = Failure(kind="exception", message=HOSTILE)
+    trials = tuple(
+        t if t.failure is None else t.model_copy(update={"failure": failure})
+        for t in snapshot.trials
+    )
+    session = snapshot.session.model_copy(update={"name": HOSTILE})
+    text = made(type(snapshot)(2, session, trials, decisions, snapshot.engine))
+    found = read(text)
+    assert "script" not in found.tags
+    assert "49" not in re.findall(r"quoted.{0,40}", " ".join(found.text))[0]
+    assert " ".join(found.text).count("alert(1)") >= len(decisions) + 3
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(svg.replace("xlink:href", "href"))
+
+
+@pytest.mark.parametrize("what", ["tradeoff", "convergence", "calibration", "curves"])
+@pytest.mark.parametrize("state", ["full", "empty"])
+def test_every_figure_is_written_as_what_its_name_ends_with(tmp_path, what, state):
+    snapshot = make_snapshot() if state == "full" else empty_snapshot()
+    figure = getattr(figures, what)(snapshot)
+    for kind in plots.KINDS:
+        plots.write(figure, tmp_path / f"out.{kind}")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    root = ET.fromstring((tmp_path / "out.svg").read_text())
+    assert root.tag.endswith("svg")
+    rows = list(csv.reader(io.StringIO((tmp_path / "out.csv").read_text())))
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert rows[0] == list(figure.columns)
+    assert len(rows) - 1 == len(data["rows"]) == len(figure.rows)
+    assert bool(figure.rows) == (state == "full")
+
+
+def test_the_figures_hold_what_was_measured():
+    snapshot = make_snapshot()
+    done = [t for t in snapshot.trials if t.observed]
+    table = figures.tradeoff(snapshot)
+    assert [row[0] for row in table.rows] == [t.number for t in done]
+    front = {row[0] for row in table.rows if row[-1]}
+    assert front == {t.number for t in search.pareto(done)}
+    best = [row[3] for row in figures.convergence(snapshot).rows]
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == min(search.objective(t, snapshot.session.wc) for t in done)
+    assert all(row[0] > 0 for row in figures.calibration(snapshot).rows)
+
+
+def test_one_trial_that_learnt_nothing_does_not_press_the_rest_flat():
+    snapshot = make_snapshot()
+    trials = list(snapshot.trials)
+    trials[2] = trials[2].model_copy(update={"error": 0.9, "complexity": 8.0})
+    plot = figures.convergence(
+        type(snapshot)(1, snapshot.session, tuple(trials), (), snapshot.engine)
+    ).plot
+    assert plot.y.high < 0.6
+    assert any(mark.char == "▴" for mark in plot.marks)
+
+
+def test_an_unknown_ending_is_refused(tmp_path):
+    with pytest.raises(Misuse, match=r"\.svg, \.png, \.csv or \.json"):
+        plots.write(figures.tradeoff(make_snapshot()), tmp_path / "chart.pdf")
+
+
+def test_without_matplotlib_the_remedy_is_told_and_figures_still_come(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    figure = figures.tradeoff(make_snapshot())
+    plots.write(figure, tmp_path / "out.csv")
+    with pytest.raises(plots.StoreError, match=r"pip install 'lcsearch\[plots\]'"):
+        plots.write(figure, tmp_path / "out.svg")
+    assert not (tmp_path / "out.svg").exists()
+
+
+def test_the_commands(home, tmp_path):
+    store = filled_store(home, 3)
+    store.close()
+    make_store(home, "young").close()
+    run = CliRunner().invoke
+    place = tmp_path / "page.html"
+    done = run(app, ["report", "demo", "-o", str(place)])
+    assert done.exit_code == 0, done.stderr
+    assert "recommended" in place.read_text()
+    done = run(app, ["plot", "demo", "belief", "--along", "conv_layers", "-o", f"{tmp_path}/b.csv"])
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "b.csv").read_text().startswith("conv_layers,mean,std\n2,")
+    wrong = run(app, ["plot", "demo", "curves", "--trial", "99", "-o", f"{tmp_path}/b.csv"])
+    assert wrong.exit_code == 2
+    assert "trials 0 to 3" in wrong.stderr
+    assert run(app, ["plot", "demo", "tradeoff", "-o", f"{tmp_path}/b.xyz"]).exit_code == 2
+    young = run(app, ["plot", "young", "tradeoff", "-o", f"{tmp_path}/y.svg"])
+    assert young.exit_code == 0, young.stderr
