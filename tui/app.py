@@ -314,11 +314,28 @@ class Console(App[int]):
         self.call_later(self._opened, desk, snapshot)
         waiting = any(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
         # where somebody stopped the engine, or brought the session from elsewhere, looking is safe
-        if waiting and snapshot.engine.state != "stopped":
+        waiting = waiting or snapshot.session.autopilot is not None
+        if waiting and snapshot.engine.state != "stopped" and not snapshot.read_only:
             try:
                 desk.start_engine()
             except StoreError as error:
                 self.call_later(self.fail, "The engine does not start", str(error))
+
+    @work(thread=True, group="engine", exclusive=True)
+    def start_engine(self) -> None:
+        """Start the engine, which is gone or was stopped."""
+        from ..sessions.store import StoreError
+
+        desk = self.desk
+        if desk is None:
+            return
+        try:
+            desk.start_engine()
+        except StoreError as error:
+            self.call_later(self.fail, "The engine does not start", str(error))
+            return
+        self._wake.set()
+        self.call_later(self.notify, "The engine is at work again.")
 
     def _not_opened(self, name: str, reason: str) -> None:
         self.opening = None

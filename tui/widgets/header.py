@@ -34,10 +34,20 @@ def engine_words(snapshot: Snapshot) -> Content:
         return Content("read-only")
     pilot = snapshot.session.autopilot
     lead = [("autopilot  ", "bold $secondary")] if pilot is not None else []
+    if snapshot.engine.alive and snapshot.engine.trouble:
+        parts.insert(0, "waits for room")
+        return Content.assemble(
+            *lead, ("engine ", "$foreground 70%"), ("! ", "$error"), ", ".join(parts)
+        )
     if snapshot.engine.alive:
         mark = ("● ", "$success" if running else "$foreground 60%")
         return Content.assemble(
             *lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle"
+        )
+    if snapshot.engine.gone and (running or waiting or pilot is not None):
+        parts.insert(0, "gone")
+        return Content.assemble(
+            *lead, ("engine ", "$foreground 70%"), ("✗ ", "$error"), ", ".join(parts)
         )
     return Content.assemble(
         *lead, ("engine ", "$foreground 70%"), ("○ ", "$warning"), ", ".join(parts) or "at rest"

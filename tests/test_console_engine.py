@@ -1,0 +1,145 @@
+"""What the console says of an engine that is gone, stopped or short of room, and its one key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lcsearch.sessions.store import EngineStatus, StoreError
+from lcsearch.tui.dialogs.failure import FailureDialog
+from lcsearch.tui.widgets import engine as band
+from lcsearch.tui.widgets.engine import EngineBand
+
+from .fakes import FakeDesk, make_snapshot
+from .test_console import SMALL, console, press, toasts, until
+
+DEAD = EngineStatus(False, "serving", 4711)
+
+
+def shown(pilot):
+    """The band's text, None where it is not shown."""
+    widget = pilot.app.screen.query_one(EngineBand)
+    return str(widget.render()) if widget.display else None
+
+
+def header(pilot):
+    return str(pilot.app.screen.query_one("SessionLine").render())
+
+
+class Restarting(FakeDesk):
+    """A desk whose engine can be started again."""
+
+    def start_engine(self):
+        super().start_engine()
+        self.change(engine=EngineStatus(True, "serving", 4712))
+
+
+async def test_an_engine_that_dies_is_told_at_once_with_its_log_and_one_key_starts_it():
+    desk = Restarting(make_snapshot())
+    async with console(desk) as pilot:
+        assert shown(pilot) is None
+        started = len(desk.made("start_engine"))
+        desk.change(engine=DEAD)
+        await until(pilot, lambda: shown(pilot) is not None)
+        assert "The engine is gone, though" in shown(pilot)
+        assert "z starts it again" in shown(pilot)
+        assert "the engine's last words" in shown(pilot)
+        assert "✗ gone" in header(pilot)
+        await press(pilot, "z")
+        await until(pilot, lambda: shown(pilot) is None)
+        assert len(desk.made("start_engine")) == started + 1
+        assert "at work again" in toasts(pilot)
+        assert "●" in header(pilot)
+
+
+async def test_it_is_told_on_every_screen_and_in_a_small_terminal():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk, size=SMALL) as pilot:
+        desk.change(engine=DEAD)
+        for key in ("2", "3", "4", "5", "6"):
+            await press(pilot, key)
+            await until(pilot, lambda: "gone" in (shown(pilot) or ""))
+            assert pilot.app.screen.query_one(EngineBand).size.height <= 3
+
+
+async def test_the_key_and_its_command_are_there_only_when_they_are_needed():
+    desk = Restarting(make_snapshot())
+    async with console(desk) as pilot:
+        commands = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
+        assert not [title for title in commands if "Start the engine" in title]
+        started = len(desk.made("start_engine"))
+        await press(pilot, "z")
+        assert len(desk.made("start_engine")) == started
+        desk.change(engine=DEAD)
+        await until(pilot, lambda: shown(pilot) is not None)
+        commands = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
+        assert [title for title in commands if "Start the engine" in title]
+
+
+async def test_an_engine_that_cannot_be_started_says_why():
+    class Broken(FakeDesk):
+        def start_engine(self):
+            super().start_engine()
+            raise StoreError("the engine cannot start. The last lines of its log:\nno torch")
+
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.__class__ = Broken
+        desk.change(engine=DEAD)
+        await until(pilot, lambda: shown(pilot) is not None)
+        await press(pilot, "z")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "no torch" in pilot.app.screen.text
+        await press(pilot, "escape")
+        assert "gone" in shown(pilot)
+
+
+async def test_a_stopped_engine_is_not_started_by_who_looks():
+    snapshot = replace(make_snapshot(), engine=EngineStatus(False, "stopped"))
+    desk = Restarting(snapshot)
+    async with console(desk) as pilot:
+        assert desk.made("start_engine") == []
+        await until(pilot, lambda: shown(pilot) is not None)
+        assert "The engine was stopped" in shown(pilot)
+        await press(pilot, "z")
+        await until(pilot, lambda: shown(pilot) is None)
+        assert len(desk.made("start_engine")) == 1
+
+
+async def test_work_in_a_session_starts_an_engine_when_it_is_opened():
+    desk = Restarting(replace(make_snapshot(), engine=DEAD))
+    async with console(desk) as pilot:
+        await until(pilot, lambda: len(desk.made("start_engine")) == 1)
+        await until(pilot, lambda: shown(pilot) is None)
+
+
+async def test_one_that_may_be_starting_is_given_a_moment(monkeypatch):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.change(engine=EngineStatus(False, "leaving", 4711))
+        await until(pilot, lambda: "○" in header(pilot))
+        assert shown(pilot) is None
+        monkeypatch.setattr(band, "GRACE_SECONDS", 0.0)
+        await until(pilot, lambda: "No engine is at work" in (shown(pilot) or ""))
+
+
+@pytest.mark.parametrize("states", [{"running": 0, "queued": 0}])
+async def test_nothing_is_said_where_nothing_waits(states):
+    desk = FakeDesk(make_snapshot(**states))
+    async with console(desk) as pilot:
+        desk.change(engine=DEAD)
+        await until(pilot, lambda: "○" in header(pilot))
+        assert shown(pilot) is None
+
+
+async def test_a_full_disk_is_told_while_it_lasts():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
+        desk.change(engine=EngineStatus(True, "serving", 4711, "", trouble))
+        await until(pilot, lambda: shown(pilot) is not None)
+        assert "the disk is full. Make room" in shown(pilot)
+        assert "waits for room" in header(pilot)
+        desk.change(engine=EngineStatus(True, "serving", 4711))
+        await until(pilot, lambda: shown(pilot) is None)

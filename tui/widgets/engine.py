@@ -1,0 +1,112 @@
+"""A band below the header that says at once when nobody trains though work waits, and why."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Static
+
+from .. import format as words
+
+if TYPE_CHECKING:
+    from ...sessions.store import Snapshot
+    from ..app import Console
+
+GRACE_SECONDS = 3.0
+"""An engine that left in order, or was never there, may be starting for whoever queued a trial."""
+LOOK_SECONDS = 0.3
+STARTERS = ("open", "decide", "engine")
+"""Workers of the console that may be starting an engine."""
+
+
+def waits(snapshot: Snapshot) -> int:
+    """How many trials wait for an engine."""
+    return sum(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
+
+
+def needs_engine(snapshot: Snapshot | None) -> bool:
+    """Whether there is work, and no engine to do it."""
+    return (
+        snapshot is not None
+        and not snapshot.engine.alive
+        and not snapshot.read_only
+        and bool(waits(snapshot) or snapshot.session.autopilot is not None)
+    )
+
+
+class EngineBand(Static):
+    """` ✗ The engine is gone, though 2 trials wait. z starts it.` and how its log ends."""
+
+    DEFAULT_CSS = """
+    EngineBand { display: none; height: auto; max-height: 6; padding: 0 1; background: $boost; }
+    EngineBand.-shown { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot: Snapshot | None = None
+        self._missing_since: float | None = None
+        self._timer: Timer | None = None
+        self._told: tuple[Any, ...] | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show how the engine stands; nothing where all is well."""
+        self._snapshot = snapshot
+        if not needs_engine(snapshot):
+            self._missing_since = None
+            if self._timer is not None:
+                self._timer.stop()
+                self._timer = None
+        elif self._timer is None:
+            # whether somebody is starting one changes with no news of the session
+            self._timer = self.set_interval(LOOK_SECONDS, self._look)
+        self._look()
+
+    def _look(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        told = self._state(snapshot)
+        if told == self._told:
+            return
+        self._told = told
+        self.set_class(told is not None, "-shown")
+        if told is None:
+            return
+        mark, sentence, why = told
+        lines = [Content.assemble((f"{mark} ", "bold $error"), (sentence, "bold"))]
+        room = 4 if self.app.size.height >= 30 else 1
+        if why:
+            lines += [Content.styled(line, "$foreground 70%") for line in why[-room:]]
+        self.update(Content("\n").join(lines))
+        self.screen.refresh_bindings()
+
+    def _state(self, snapshot: Snapshot) -> tuple[str, str, tuple[str, ...]] | None:
+        engine = snapshot.engine
+        if engine.alive and engine.trouble:
+            return "!", engine.trouble, ()
+        if not needs_engine(snapshot) or self._starting():
+            return None
+        count = waits(snapshot)
+        work = f"{words.plural(count, 'trial')} wait{'s' if count == 1 else ''}"
+        work = work if count else "the autopilot is on"
+        if engine.state == "stopped":
+            return "○", f"The engine was stopped; {work}. z starts it.", (engine.message,)
+        if engine.gone:
+            return "✗", f"The engine is gone, though {work}. z starts it again.", self._log()
+        moment = time.monotonic()
+        self._missing_since = self._missing_since or moment
+        if moment - self._missing_since < GRACE_SECONDS:
+            return None
+        why = (engine.message,) if engine.message else self._log()
+        return "✗", f"No engine is at work, though {work}. z starts one.", why
+
+    def _starting(self) -> bool:
+        return any(w.group in STARTERS and not w.is_finished for w in self.app.workers)
+
+    def _log(self) -> tuple[str, ...]:
+        desk = cast("Console", self.app).desk
+        return () if desk is None else tuple(desk.log_tail(4).splitlines())
