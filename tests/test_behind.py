@@ -71,7 +71,7 @@ def test_three_others_must_have_come_as_far(home):
 def test_the_reference_is_never_judged(store):
     running(store, accuracy=0.99)
     store.update_trial(0, {"done"}, state="running", error=None, complexity=None)
-    late = [t for t in store.refresh().trials if t.number == 0][0]
+    late = next(t for t in store.refresh().trials if t.number == 0)
     assert len(late.epochs) == 9
     assert 0 not in search.falling_behind(store.refresh())
 
