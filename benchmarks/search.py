@@ -2,19 +2,24 @@
 
     python benchmarks/search.py --problem nb201-cifar10 --method lcsearch,optuna-gp --seeds 40
 
-prints one line a method, as JSON with --json.  The same evaluation numbers meet the same noise
-whichever method asks.  Peers: `pip install -e .[benchmarks]`.
+prints one line a method, as JSON with --json, and how each peer stands to the first method seed by
+seed.  The same evaluation numbers meet the same noise whichever method asks.  `--raw FILE` keeps
+every run, one JSON line each, and a run that is there already is not made again, so a long
+comparison can be stopped and gone on with.  Peers: `pip install -e .[benchmarks]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +38,10 @@ INITIAL = 10
 """Evaluations of the budget that a method's initial design may take at most."""
 DESIGN = 6
 """Those that this advisor's takes."""
+PATIENCE = 100
+"""Suggestions of a peer that are refused before one is evaluated all the same."""
+TINY = 1e-12
+"""Regret below which a logarithm is not followed: rounding."""
 
 
 class Method(Protocol):
@@ -173,8 +182,12 @@ class Random(Search):
         self.rng = np.random.default_rng([self.seed, 1])
 
     def ask(self) -> Config:
-        """A random configuration."""
-        config: Config = self.problem.space.sample(self.rng, 0, self.base)
+        """A random configuration that the space can propose."""
+        proposable = self.problem.space.proposable
+        for _ in range(PATIENCE):
+            config: Config = self.problem.space.sample(self.rng, 0, self.base)
+            if proposable is None or proposable(config):
+                break
         return config
 
 
@@ -183,7 +196,8 @@ class Dimension:
     """One coordinate of `Space.decode` at level 0, as a peer is given it.
 
     kind: categorical, integer or unit, the last a number on [0, 1] where the range depends on
-    what came before.
+    what came before.  length, least: an entry of a list that is there only where the parameter
+    `length` is more than `least`; an empty name where it always is.
     """
 
     name: str
@@ -192,6 +206,13 @@ class Dimension:
     low: int = 0
     high: int = 0
     log: bool = False
+    length: str = ""
+    least: int = 0
+
+    @property
+    def absent(self) -> Any:
+        """What stands in for a value that is not read."""
+        return self.choices[0] if self.kind == "categorical" else self.low
 
     def unit(self, value: Any) -> float:
         """The coordinate."""
@@ -214,14 +235,17 @@ def dimensions(space: Any, base: Config) -> list[Dimension]:
             name = parameter.name if parameter.length is None else f"{parameter.name}_{index}"
             domain = parameter.domain
             if isinstance(domain, Categorical):
-                found.append(Dimension(name, "categorical", domain.choices))
+                made = Dimension(name, "categorical", domain.choices)
             elif isinstance(domain, Integer) and domain.step == 1 and parameter.guide is None:
-                found.append(
-                    Dimension(name, "integer", low=domain.low, high=domain.high, log=domain.log)
-                )
+                made = Dimension(name, "integer", low=domain.low, high=domain.high, log=domain.log)
             else:
                 assert isinstance(domain, Integer | Real)
-                found.append(Dimension(name, "unit"))
+                made = Dimension(name, "unit")
+            if parameter.length is not None:
+                least = index - parameter.offset
+                if least >= space[parameter.length].domain.low:
+                    made = replace(made, length=parameter.length, least=least)
+            found.append(made)
     return found
 
 
@@ -236,6 +260,23 @@ class Peer(Search):
     def connect(self) -> None:
         """Set the peer up."""
 
+    def suggestion(self) -> Config:
+        """What the peer asks for; what came of the one before is told, or it was refused."""
+        raise NotImplementedError
+
+    def refuse(self) -> None:
+        """Tell the peer that its suggestion cannot be had."""
+
+    def ask(self) -> Config:
+        """The next that the space can propose (it may cap the cost): no evaluation is spent."""
+        proposable = self.problem.space.proposable
+        for _ in range(PATIENCE):
+            config = self.suggestion()
+            if proposable is None or proposable(config):
+                break
+            self.refuse()
+        return config
+
     def decoded(self, values: dict[str, Any]) -> Config:
         """The configuration at a peer's point."""
         unit = np.array([d.unit(values[d.name]) for d in self.dimensions])
@@ -247,6 +288,8 @@ class Optuna(Peer):
     """Optuna by ask and tell; the sampler is named by the method."""
 
     sampler = "gp"
+    conditional = False
+    """Its GP draws at random what is not in every trial: it is better off with all of them."""
 
     def connect(self) -> None:
         """A study in memory."""
@@ -260,18 +303,26 @@ class Optuna(Peer):
             sampler = optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=INITIAL)
         self.study = optuna.create_study(sampler=sampler)
 
-    def ask(self) -> Config:
-        """The sampler's suggestion."""
+    def suggestion(self) -> Config:
+        """The sampler's; entries of absent layers are not asked for, where it can do without."""
         self.trial = self.study.ask()
         values: dict[str, Any] = {}
         for d in self.dimensions:
-            if d.kind == "categorical":
+            if self.conditional and d.length and values[d.length] <= d.least:
+                values[d.name] = d.absent
+            elif d.kind == "categorical":
                 values[d.name] = self.trial.suggest_categorical(d.name, d.choices)
             elif d.kind == "integer":
                 values[d.name] = self.trial.suggest_int(d.name, d.low, d.high, log=d.log)
             else:
                 values[d.name] = self.trial.suggest_float(d.name, 0.0, 1.0)
         return self.decoded(values)
+
+    def refuse(self) -> None:
+        """A failed trial, in Optuna's words."""
+        from optuna.trial import TrialState
+
+        self.study.tell(self.trial, state=TrialState.FAIL)
 
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Give it the objective."""
@@ -283,21 +334,37 @@ class OptunaTPE(Optuna):
     """Optuna's default sampler."""
 
     sampler = "tpe"
+    conditional = True
 
 
 class Smac(Peer):
-    """SMAC3's facade for hyperparameters (random forest, log EI) by ask and tell."""
+    """SMAC3's facade for hyperparameters (random forest, log EI) by ask and tell.
+
+    Entries of absent layers are conditional, which its configuration space can express.  Where it
+    asks for what the space does not propose (a cap on cost), it is asked again, and no evaluation
+    is spent.  It repeats itself only under one PYTHONHASHSEED.
+    """
+
+    retrain_after = 1
+    """Evaluations between two fits of the forest; its default of 8 is for many workers."""
 
     def connect(self) -> None:
         """A scenario in a folder of its own."""
         import logging
         import tempfile
 
-        from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Float
+        from ConfigSpace import (
+            CategoricalHyperparameter,
+            ConfigurationSpace,
+            Float,
+            GreaterThanCondition,
+        )
         from ConfigSpace import Integer as Whole
         from smac import HyperparameterOptimizationFacade, Scenario
+        from smac.model.random_forest import RandomForest
 
-        logging.disable(logging.WARNING)
+        # SMAC configures the loggers of the whole process unless it is kept from it
+        logging.getLogger("smac").setLevel(logging.ERROR)
         space = ConfigurationSpace(seed=self.seed)
         for d in self.dimensions:
             if d.kind == "categorical":
@@ -307,6 +374,9 @@ class Smac(Peer):
                 space.add(Whole(d.name, (d.low, d.high), log=d.log))
             else:
                 space.add(Float(d.name, (0.0, 1.0)))
+        for d in self.dimensions:
+            if d.length:
+                space.add(GreaterThanCondition(space[d.name], space[d.length], d.least))
         self.folder = tempfile.TemporaryDirectory()
         scenario = Scenario(
             space,
@@ -315,24 +385,41 @@ class Smac(Peer):
             seed=self.seed,
             output_directory=Path(self.folder.name),
         )
-        self.facade = HyperparameterOptimizationFacade(
+        facade = HyperparameterOptimizationFacade
+        model = RandomForest(
+            space,
+            n_trees=10,
+            ratio_features=1.0,
+            min_samples_split=2,
+            min_samples_leaf=1,
+            log_y=True,
+            seed=self.seed,
+            # the facade's own forest but for these two, which change no number: it makes room for
+            # a million leaves a tree and starts workers for ten trees, four seconds a proposal
+            max_leaf_nodes=max(2, 2 * self.budget),
+            n_jobs=1,
+        )
+        self.facade = facade(
             scenario,
-            lambda config, seed=0: 0.0,
-            initial_design=HyperparameterOptimizationFacade.get_initial_design(
-                scenario, n_configs=INITIAL
-            ),
+            model=model,
+            initial_design=facade.get_initial_design(scenario, n_configs=INITIAL, max_ratio=1.0),
+            config_selector=facade.get_config_selector(scenario, retrain_after=self.retrain_after),
             overwrite=True,
             logging_level=False,
         )
 
-    def ask(self) -> Config:
-        """The facade's suggestion."""
+    def suggestion(self) -> Config:
+        """The facade's."""
         self.info = self.facade.ask()
         given = dict(self.info.config)
-        values = {
-            d.name: d.choices[int(given[d.name])] if d.kind == "categorical" else given[d.name]
-            for d in self.dimensions
-        }
+        values: dict[str, Any] = {}
+        for d in self.dimensions:
+            if d.name not in given:
+                values[d.name] = d.absent
+            elif d.kind == "categorical":
+                values[d.name] = d.choices[int(given[d.name])]
+            else:
+                values[d.name] = given[d.name]
         return self.decoded(values)
 
     def tell(self, config: Config, error: float, cost: float) -> None:
@@ -340,7 +427,7 @@ class Smac(Peer):
         from smac.runhistory.dataclasses import TrialValue
 
         super().tell(config, error, cost)
-        self.facade.tell(self.info, TrialValue(cost=self.measured[-1]))
+        self.facade.tell(self.info, TrialValue(cost=self.measured[-1]), save=False)
 
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -413,6 +500,7 @@ def summary(
         f"median_regret_{budget}": float(np.median(regret[:, -1])),
         f"mean_regret_{budget}": float(regret[:, -1].mean()),
         f"q90_regret_{budget}": float(np.quantile(regret[:, -1], 0.9)),
+        f"mean_log_regret_{budget}": float(np.log(np.maximum(regret[:, -1], TINY)).mean()),
         f"recommended_regret_{half}": float(np.mean([o.recommended[half] for o in outcomes])),
         f"recommended_regret_{budget}": float(np.mean([o.recommended[budget] for o in outcomes])),
         "mean_cost": float(np.mean([o.paid[-1] for o in outcomes])),
@@ -422,6 +510,90 @@ def summary(
         line[f"mean_regret_cost_{cost:g}"] = float(np.mean([at_cost(o, cost) for o in outcomes]))
     line["seconds_per_proposal"] = float(np.mean([o.seconds for o in outcomes]))
     return line
+
+
+def paired(ours: list[Outcome], theirs: list[Outcome], budget: int) -> dict[str, float]:
+    """Ours against a peer, seed by seed, at half of the budget and at its end.
+
+    Differences of regret, ours less theirs: mean, and its 90 % interval by the bootstrap (10,000
+    resamples of the seeds); `p`: one-sided, by Wilcoxon's signed ranks, that ours is no smaller.
+    """
+    from scipy.stats import wilcoxon
+
+    result: dict[str, float] = {}
+    pairs = list(zip(ours, theirs, strict=True))
+    for at in (budget // 2, budget):
+        gaps = np.array([a.regret[at - 1] - b.regret[at - 1] for a, b in pairs])
+        rng = np.random.default_rng(0)
+        means = gaps[rng.integers(len(gaps), size=(10_000, len(gaps)))].mean(axis=1)
+        low, high = np.quantile(means, [0.05, 0.95])
+        result[f"difference_{at}"] = float(gaps.mean())
+        result[f"difference_low_{at}"] = float(low)
+        result[f"difference_high_{at}"] = float(high)
+        if np.any(gaps != 0):
+            result[f"p_{at}"] = float(wilcoxon(gaps, alternative="less").pvalue)
+        else:
+            result[f"p_{at}"] = 1.0
+    return result
+
+
+class Runs:
+    """The runs that were made: (problem, method, wc, budget, seed) -> outcome, kept in a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.outcomes: dict[tuple[str, str, float, int, int], Outcome] = {}
+        if path is None or not path.exists():
+            return
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            recommended = {int(at): value for at, value in entry["recommended"].items()}
+            key = tuple(entry[name] for name in ("problem", "method", "wc", "budget", "seed"))
+            self.outcomes[key] = Outcome(
+                entry["regret"], entry["paid"], recommended, entry["seconds"]
+            )
+
+    def add(self, key: tuple[str, str, float, int, int], outcome: Outcome) -> None:
+        """Keep one."""
+        self.outcomes[key] = outcome
+        if self.path is not None:
+            names = ("problem", "method", "wc", "budget", "seed")
+            entry = {**dict(zip(names, key, strict=True)), **vars(outcome)}
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+
+
+_problem: Any = None
+
+
+def _prepare(name: str) -> None:
+    """In a worker: load the problem once."""
+    global _problem
+    _problem = problems.load(name)
+    threadpool_limits(1)
+
+
+def _work(method: str, wc: float, budget: int, seed: int) -> Outcome:
+    return run(_problem, method, wc, budget, seed)
+
+
+def compute(
+    runs: Runs, problem: str, methods: list[str], wc: float, budget: int, seeds: range, jobs: int
+) -> None:
+    """Make the runs that are missing, seed by seed, so that what is there is paired."""
+    wanted = [(problem, m, wc, budget, seed) for seed in seeds for m in methods]
+    wanted = [key for key in wanted if key not in runs.outcomes]
+    if not wanted:
+        return
+    # spawned, and with hashes that are the same everywhere: SMAC's order of things follows them
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _prepare, (problem,)) as pool:
+        futures = {pool.submit(_work, key[1], wc, budget, key[4]): key for key in wanted}
+        for done, future in enumerate(as_completed(futures), start=1):
+            runs.add(futures[future], future.result())
+            if sys.stderr.isatty():
+                print(f"\r{problem} {done}/{len(wanted)} runs", end="", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -437,10 +609,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--wc", type=float, default=0.1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--raw", type=Path, help="also write every seed's regrets here, as JSON")
+    parser.add_argument("--raw", type=Path, help="keep every run here, as JSON lines")
     given = parser.parse_args(arguments)
-    unknown = [name for name in given.method.split(",") if name not in METHODS]
+    methods = given.method.split(",")
+    unknown = [name for name in methods if name not in METHODS]
     if unknown:
         parser.error(f"--method {unknown[0]}: unknown. Use {', '.join(METHODS)}.")
     if ":" not in given.problem and given.problem not in problems.PROBLEMS:
@@ -448,28 +622,25 @@ def main(arguments: list[str] | None = None) -> int:
             f"--problem {given.problem}: unknown. Use {', '.join(problems.PROBLEMS)}, "
             "or package.module:object."
         )
-    if given.budget < 2 or given.seeds < 1:
-        parser.error("--budget must be at least 2, --seeds at least 1.")
-    problem = problems.load(given.problem)
-    raw: dict[str, list[list[float]]] = {}
-    with threadpool_limits(1):
-        for method in given.method.split(","):
-            outcomes = []
-            for seed in range(given.first_seed, given.first_seed + given.seeds):
-                outcomes.append(run(problem, method, given.wc, given.budget, seed))
-                if sys.stderr.isatty():
-                    print(f"\r{method} {len(outcomes)}/{given.seeds}", end="", file=sys.stderr)
-            raw[method] = [o.regret for o in outcomes]
-            line = summary(given.problem, method, given.wc, given.budget, outcomes)
-            if given.json:
-                print(json.dumps(line), flush=True)
-            else:
-                words = [
-                    f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in line.items()
-                ]
-                print("  ".join(words), flush=True)
-    if given.raw is not None:
-        given.raw.write_text(json.dumps(raw))
+    if given.budget < 2 or given.seeds < 1 or given.jobs < 1:
+        parser.error("--budget must be at least 2, --seeds and --jobs at least 1.")
+    runs = Runs(given.raw)
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    compute(runs, given.problem, methods, given.wc, given.budget, seeds, given.jobs)
+    made = {
+        name: [runs.outcomes[given.problem, name, given.wc, given.budget, seed] for seed in seeds]
+        for name in methods
+    }
+    for name, outcomes in made.items():
+        line = summary(given.problem, name, given.wc, given.budget, outcomes)
+        if name != methods[0]:
+            against = paired(made[methods[0]], outcomes, given.budget)
+            line |= {f"{methods[0]}_{key}": value for key, value in against.items()}
+        if given.json:
+            print(json.dumps(line), flush=True)
+        else:
+            words = [f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in line.items()]
+            print("  ".join(words), flush=True)
     return 0
 
 

@@ -35,10 +35,12 @@ SEARCHES = 10
 """Candidates that local search starts from."""
 ROUNDS = 8
 """Steps of local search."""
-JITTERED = 3
-"""Of those, the ones around which all real parameters are moved at once."""
-JITTERS = 24
-"""Such moves a step."""
+ASCENTS = 8
+"""Of those found, the ones from which the real parameters climb the gradient."""
+ASCENT_STEPS = 30
+"""Iterations of such a climb at most."""
+DIFFERENCE = 1e-5
+"""Step of its central differences, as a share of a parameter's scale."""
 CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
 FADING = 3.0
@@ -430,13 +432,14 @@ class _Advisor:
         if self.strategy != "gp":
             self._extend(self._streamed(wc, known))
             return
-        fresh = self._fresh(self._sobol(SAMPLES, self._rng.integers(2**32, size=4)), known)
-        fresh += self._fresh(self._around(wc), known)
-        fresh = self._apart(fresh)
-        self._extend(fresh)
+        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        sample = self._apart(self._fresh(drawn, known))
+        self._extend(sample + self._apart(self._fresh(self._around(wc), known)))
+        self.sampled = len(sample)
         if self.surrogate is None:
             return
         self._climb(wc, known)
+        self._ascend(wc, known)
 
     def _streamed(self, wc: float, known: set[str]) -> list[tuple[str, Config]]:
         """What a strategy without a model proposes; nothing where only seen networks come up."""
@@ -499,7 +502,7 @@ class _Advisor:
     def _climb(self, wc: float, known: set[str]) -> None:
         """Local search from the best candidates, all of them a step at a time."""
         explored: set[str] = set()
-        for step in range(ROUNDS):
+        for _ in range(ROUNDS):
             assert self.points is not None
             if not self.keys:
                 return
@@ -514,41 +517,133 @@ class _Advisor:
             explored.update(self.keys[i] for i in best)
             configs = [self.points.configs[i] for i in best]
             around = [n for c in configs for n in self.space.neighbours(c, self.level)]
-            around += [n for c in configs[:JITTERED] for n in self._jittered(c, step)]
             # looked at once only: whether it may be proposed takes longer than whether it is new
             fresh = [entry for entry in self._fresh(around, known) if self._proposable(entry[1])]
             fresh = self._apart(fresh)
             if fresh:
                 self._extend(fresh)
 
-    def _jittered(self, config: Config, step: int) -> list[Config]:
-        """Moves of all real parameters of the level at once, each step half as far."""
-        reals = [
-            parameter
-            for parameter in self.space.at_level(self.level)
-            if isinstance(parameter.domain, Real) and parameter.domain.low < parameter.domain.high
-        ]
+    def _ascend(self, wc: float, known: set[str]) -> None:
+        """Move the real parameters of the best candidates up the gradient, all of them at once.
+
+        L-BFGS-B on the unit scale, by central differences that are evaluated in one batch.
+        """
+        from scipy.optimize import minimize
+
+        if not self.keys:
+            return
+        assert self.points is not None
+        order = np.argsort(-self.value(wc), kind="stable")
+        # what climbed before crowds around one network: the sample gives starts of its own
+        sampled = [int(i) for i in order if i < self.sampled][: 20 * ASCENTS]
+        starts = self._different([int(i) for i in order[: 20 * ASCENTS]], ASCENTS // 2)
+        starts = self._different(sampled, ASCENTS, starts)
         found: list[Config] = []
-        for _ in range(JITTERS if reals else 0):
-            moved: Config = dict(config)
-            for parameter in reals:
-                domain = parameter.domain
-                assert isinstance(domain, Real)
-                value = config[parameter.name]
-                entries = value if isinstance(value, list) else [value]
-                near = [self._nudged(domain, entry, step) for entry in entries]
-                moved[parameter.name] = near if isinstance(value, list) else near[0]
-            if self.space.guided(moved, self.level) and not self.space.broken(moved):
-                found.append(moved)
+        for start in (self.points.configs[i] for i in starts):
+            places = self._real_places(start)
+            if not places:
+                continue
+            shifts = np.vstack([np.zeros((1, len(places))), np.eye(len(places))])
+            shifts = np.vstack([shifts, -shifts[1:]]) * DIFFERENCE
+
+            def slope(
+                unit: Array,
+                start: Config = start,
+                places: list[tuple[str, int | None, Real]] = places,
+                shifts: Array = shifts,
+            ) -> tuple[float, Array]:
+                around = np.clip(unit + shifts, 0.0, 1.0)
+                value = -self._value_of([self._moved(start, places, u) for u in around], wc)
+                size = len(places)
+                run = (around[1 : 1 + size] - around[1 + size :]).sum(axis=1)
+                return float(value[0]), (value[1 : 1 + size] - value[1 + size :]) / run
+
+            reached = minimize(
+                slope,
+                np.array([self._unit(start, place) for place in places]),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(0.0, 1.0)] * len(places),
+                options={"maxiter": ASCENT_STEPS},
+            )
+            end = self._moved(start, places, reached.x)
+            for name, index, scale in places:
+                entries = end[name] if index is not None else None
+                if entries is None:
+                    end[name] = scale.clip(end[name])
+                else:
+                    entries[index] = scale.clip(entries[index])
+            if self.space.guided(end, self.level) and not self.space.broken(end):
+                found.append(end)
+        fresh = [entry for entry in self._fresh(found, known) if self._proposable(entry[1])]
+        fresh = self._apart(fresh)
+        if fresh:
+            self._extend(fresh)
+
+    def _different(self, order: Sequence[int], count: int, taken: Sequence[int] = ()) -> list[int]:
+        """Candidates: those taken and the first of `order`, no two near copies, `count` in all."""
+        from .kernel import squared_distances
+
+        assert self.points is not None
+        features = self.points.features
+        chosen = list(taken)
+        for i in order:
+            if len(chosen) >= count:
+                break
+            apart = squared_distances(features[[i]], features[chosen])
+            if not chosen or apart.min() >= NEAR_COPY**2:
+                chosen.append(i)
+        return chosen
+
+    def _real_places(self, config: Config) -> list[tuple[str, int | None, Real]]:
+        """The real numbers of the level that can move: parameter, entry of a list, scale.
+
+        What is switched off stays so.
+        """
+        found: list[tuple[str, int | None, Real]] = []
+        for parameter in self.space.at_level(self.level):
+            domain = parameter.domain
+            if not isinstance(domain, Real) or not domain.low < domain.high:
+                continue
+            scale = replace(domain, zero=False)
+            value = config[parameter.name]
+            entries = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+            found += [
+                (parameter.name, index, scale)
+                for index, entry in entries
+                if entry != 0 or not domain.zero
+            ]
         return found
 
-    def _nudged(self, domain: Real, value: Scalar, step: int) -> float:
-        """A value close to this one on the scale; what is switched off stays so."""
-        if domain.zero and value == 0:
-            return 0.0
-        scale = replace(domain, zero=False)
-        unit = scale.unit(value) + self._rng.normal(0.0, 0.1 * 0.5**step)
-        return scale.at(min(max(unit, 0.0), 1.0))
+    @staticmethod
+    def _unit(config: Config, place: tuple[str, int | None, Real]) -> float:
+        name, index, scale = place
+        value = config[name] if index is None else config[name][index]
+        return min(max(float(scale.unit(value)), 0.0), 1.0)
+
+    @staticmethod
+    def _moved(
+        config: Config, places: Sequence[tuple[str, int | None, Real]], unit: Array
+    ) -> Config:
+        """The configuration with its real numbers at a point of the unit cube, not rounded."""
+        moved: Config = dict(config)
+        for (name, index, scale), u in zip(places, unit, strict=True):
+            if index is None:
+                moved[name] = scale.between(float(u))
+            else:
+                moved[name] = [
+                    *moved[name][:index],
+                    scale.between(float(u)),
+                    *moved[name][index + 1 :],
+                ]
+        return moved
+
+    def _value_of(self, configs: Sequence[Config], wc: float) -> Array:
+        """What ranks any configurations, shape (len(configs),)."""
+        assert self.surrogate is not None
+        points = self.surrogate.points(configs)
+        gain = self.improvement(self.surrogate.belief(points), wc).log_ei
+        return gain + self._weight(configs, points.features)
 
     # -- what they are worth --------------------------------------------------------------------
 

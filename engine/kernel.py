@@ -211,14 +211,16 @@ def squared_distances(left: Array, right: Array) -> Array:
 
 
 class Conditional(Kernel):  # type: ignore[misc]
-    """amplitude * Matérn 5/2 of the scaled distance + a linear term in some features.
+    """amplitude * a Matérn 5/2 a factor + a linear term in some features.
 
-    k(x, y) = amplitude m(d) + linear * <x_L, y_L>,  d^2 = sum over groups of |x_g - y_g|^2 / l_g^2.
+    k(x, y) = amplitude prod_f m(d_f) + linear * <x_L, y_L>,
+    d_f^2 = sum over the groups of factor f of |x_g - y_g|^2 / l_g^2.
 
     spans: first and past-the-last feature of each group.  length_scale: shape (groups,).
-    lines: features of the linear term, a Bayesian linear mean; linear: its prior variance a
-    feature (0 switches it off).  Hyperparameters are in the order of their names, as scikit-learn
-    has it: amplitude, length_scale, linear.
+    factors: the factor of each group, counted from 0 (the groups of a level share one); all in one
+    where left out.  lines: features of the linear term, a Bayesian linear mean; linear: its prior
+    variance a feature (0 switches it off).  Hyperparameters are in the order of their names, as
+    scikit-learn has it: amplitude, length_scale, linear.
     """
 
     def __init__(
@@ -228,12 +230,14 @@ class Conditional(Kernel):  # type: ignore[misc]
         amplitude: float = 1.0,
         lines: tuple[int, ...] = (),
         linear: float = 0.0,
+        factors: tuple[int, ...] = (),
     ) -> None:
         self.spans = spans
         self.length_scale = length_scale
         self.amplitude = amplitude
         self.lines = lines
         self.linear = linear
+        self.factors = factors
 
     @property
     def hyperparameter_amplitude(self) -> Hyperparameter:
@@ -265,29 +269,24 @@ class Conditional(Kernel):  # type: ignore[misc]
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
         Y_ = X if Y is None else np.atleast_2d(Y)
-        scales = self._scales()
-        squared = squared_distances(X / scales, Y_ / scales)
-        if Y is None:
-            # a product of matrices is symmetric up to rounding only
-            squared = (squared + squared.T) / 2
-            np.fill_diagonal(squared, 0.0)
-        value, slope = matern(squared)
-        result = self.amplitude * value
+        result = self.amplitude * self.correlation(X, Y)
         lines = list(self.lines)
         line = X[:, lines] @ Y_[:, lines].T if lines and self.linear else None
         if line is not None:
             result = result + self.linear * line
         if not eval_gradient:
             return result
-        length_scale = np.asarray(self.length_scale, dtype=float).reshape(-1)
+        weights = np.asarray(self.length_scale, dtype=float).reshape(-1) ** -2
         parts = group_distances(X, self.spans)
-        gradient = [self.amplitude * value]
+        flat = parts.reshape(len(parts), -1)
+        value, slopes = factored(flat, weights, factor_list(self.factors, len(parts)))
+        gradient = [self.amplitude * value.reshape(len(X), -1)]
         gradient += [
-            -2 * self.amplitude * slope * part / scale**2
-            for part, scale in zip(parts, length_scale, strict=True)
+            (-2 * self.amplitude * weight * slope * part).reshape(len(X), -1)
+            for part, slope, weight in zip(flat, slopes, weights, strict=True)
         ]
         if self.linear:
-            gradient.append(self.linear * (np.zeros_like(value) if line is None else line))
+            gradient.append(self.linear * (np.zeros_like(result) if line is None else line))
         return result, np.stack(gradient, axis=2)
 
     def diag(self, X: Array) -> Array:
@@ -302,10 +301,55 @@ class Conditional(Kernel):  # type: ignore[misc]
         """Whether it depends on differences alone."""
         return not (self.lines and self.linear)
 
-    def correlation(self, X: Array, Y: Array) -> Array:
+    def correlation(self, X: Array, Y: Array | None = None) -> Array:
         """The stationary part without its amplitude, on [0, 1], shape (len(X), len(Y))."""
         scales = self._scales()
-        return matern(squared_distances(X / scales, Y / scales))[0]
+        widths = [stop - start for start, stop in self.spans]
+        owner = np.repeat(factor_list(self.factors, len(self.spans)), widths)
+        result: Array | None = None
+        for factor in np.unique(owner):
+            own = owner == factor
+            left = X[:, own] / scales[own]
+            squared = squared_distances(left, left if Y is None else Y[:, own] / scales[own])
+            if Y is None:
+                # a product of matrices is symmetric up to rounding only
+                squared = (squared + squared.T) / 2
+                np.fill_diagonal(squared, 0.0)
+            value = matern(squared)[0]
+            result = value if result is None else result * value
+        if result is None:
+            return np.ones((len(X), len(X) if Y is None else len(Y)))
+        return result
+
+
+def factor_list(factors: Sequence[int], groups: int) -> NDArray[np.intp]:
+    """The factor of each group, shape (groups,); one for all where none are told."""
+    return np.array(factors if len(factors) else [0] * groups, dtype=np.intp)
+
+
+def factored(parts: Array, weights: Array, factors: NDArray[np.intp]) -> tuple[Array, list[Array]]:
+    """A product of Matérns, and for each group its derivative by the group's weighted distance.
+
+    parts: squared distances by group, shape (groups, pairs).  weights: 1 / length scale^2, shape
+    (groups,).  factors: shape (groups,).  Returns shape (pairs,), and one such array a group (the
+    same one for the groups of a factor).
+    """
+    present = np.unique(factors)
+    values, slopes = {}, {}
+    for factor in present:
+        own = np.flatnonzero(factors == factor)
+        values[factor], slopes[factor] = matern(weights[own] @ parts[own])
+    product = np.ones(parts.shape[1])
+    for value in values.values():
+        product = product * value
+    derivative: dict[Any, Array] = {}
+    for factor in present:
+        rest = slopes[factor]
+        for other in present:
+            if other != factor:
+                rest = rest * values[other]
+        derivative[factor] = rest
+    return product, [derivative[factor] for factor in factors]
 
 
 def matern(squared: Array) -> tuple[Array, Array]:

@@ -124,11 +124,13 @@ class Real:
             if unit < self.ZERO_SHARE:
                 return 0.0
             unit = (unit - self.ZERO_SHARE) / (1 - self.ZERO_SHARE)
+        return self.clip(self.between(unit))
+
+    def between(self, unit: float) -> float:
+        """The number at `unit` in [0, 1] of low..high, not rounded."""
         if self.log:
-            value = self.low * (self.high / self.low) ** unit
-        else:
-            value = self.low + (self.high - self.low) * unit
-        return self.clip(value)
+            return float(self.low * (self.high / self.low) ** unit)
+        return self.low + (self.high - self.low) * unit
 
     def clip(self, value: float) -> float:
         """The nearest value of the domain, rounded to four digits."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -23,18 +23,22 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from ..sessions.records import Config
 from .acquisition import Improvement, expected_improvement, log_normal_improvement
 from .advisor import Observation
-from .kernel import Conditional, Embedding, group_distances, matern
+from .kernel import Conditional, Embedding, factor_list, factored, group_distances
 from .objective import objective
 from .space import Space
 
 Array = NDArray[np.float64]
 Transform = Literal["log", "identity"]
 
-FLOOR = 1e-6
+FLOOR = 1e-7
 """Smallest variance of the noise, in units of the outputs' own: what keeps Cholesky sound."""
+NOISE_BOUNDS = (1e-8, 1e2)
+"""Of the fitted variance of the noise, in the same units; an exact function has next to none."""
+MARGIN = 0.1
+"""By how much an observation the logarithm's evidence must be above that of plain errors."""
 FIT_AT_MOST = 200
 """Observations that hyperparameters are fitted to; beyond them the posterior alone is exact."""
-SPREAD = 0.4
+SPREAD = 0.02
 """Standard deviation of a logarithm above which f is not taken to be normal."""
 ORIGIN = 0.3
 """How far below the smallest error the logarithm has its origin, in distances to the median."""
@@ -113,10 +117,11 @@ class Process:
             AMPLITUDE.median,
             embedding.known_features if linear else (),
             LINEAR.median if linear and embedding.known_features else 0.0,
+            level_factors(embedding),
         )
         if like is not None:
             kernel.theta = like.kernel.theta
-        white = WhiteKernel(NOISE.median if like is None else like.white)
+        white = WhiteKernel(NOISE.median if like is None else like.white, NOISE_BOUNDS)
         self._regressor = GaussianProcessRegressor(
             kernel + white,
             alpha=np.maximum(noise / self.scale**2, FLOOR),
@@ -153,12 +158,14 @@ class Process:
         """Mean and standard deviation of the latent y, each of shape (len(X),)."""
         if not len(X):
             return np.zeros(0), np.zeros(0)
-        with warnings.catch_warnings():
-            # a variance that rounding made negative is set to 0 there, which is what is wanted
-            warnings.filterwarnings("ignore", message="Predicted variances smaller than 0")
-            mean, std = self._regressor.predict(X, return_std=True)
+        # what `GaussianProcessRegressor.predict` computes, without its checks of every small batch
+        across = self.kernel(X, self.X)
+        mean = across @ self._regressor.alpha_
+        gained = solve_triangular(self._regressor.L_, across.T, lower=True, check_finite=False)
         # the white kernel's share is noise of a measurement, not of the latent value
-        variance = np.maximum(std**2 - self.white, 0.0)
+        variance = self.kernel.diag(X) - np.einsum("ij,ij->j", gained, gained)
+        # rounding can make it negative where there is nothing left to learn
+        variance = np.maximum(variance, 0.0)
         return (
             mean * self.scale + self.centre,
             np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
@@ -188,6 +195,11 @@ class Process:
         return best, lowest
 
 
+def level_factors(embedding: Embedding) -> tuple[int, ...]:
+    """The kernel's factor of each group: one a level, and one for what arithmetic knows."""
+    return tuple(group.level for group in embedding.groups)
+
+
 class Posterior:
     """Negative logarithm of likelihood times prior, and its gradient.
 
@@ -212,6 +224,7 @@ class Posterior:
         self.free = np.flatnonzero([True, *varies, *fixed_after])
         self._varying = np.flatnonzero(varies)
         self._parts = np.ascontiguousarray(parts[:, *self._pairs][self._varying])
+        self._factors = factor_list(kernel.factors, len(parts))[self._varying]
         length = process._length
         tail = [LINEAR, NOISE] if kernel.linear else [NOISE]
         priors = [AMPLITUDE, *[length] * count, *tail]
@@ -246,7 +259,7 @@ class Posterior:
         n = len(self._y)
         amplitude, noise = math.exp(free[0]), math.exp(free[-1])
         weights = np.exp(-2 * free[1 : 1 + count])
-        value, slope = matern(weights @ self._parts)
+        value, slopes = factored(self._parts, weights, self._factors)
         K = np.zeros((n, n))
         K[self._pairs] = amplitude * value
         K += K.T
@@ -268,13 +281,21 @@ class Posterior:
         upper = inner[self._pairs]
         gradient = np.empty_like(free)
         gradient[0] = amplitude * (0.5 * float(np.trace(inner)) + float(upper @ value))
-        gradient[1 : 1 + count] = -2 * amplitude * weights * (self._parts @ (upper * slope))
+        gradient[1 : 1 + count] = -2 * amplitude * weights * self._along(upper, slopes)
         if self._line is not None:
             gradient[1 + count] = (
                 0.5 * math.exp(free[1 + count]) * float((inner * self._line).sum())
             )
         gradient[-1] = 0.5 * noise * float(np.trace(inner))
         return likelihood + penalty, gradient + away / self._spreads
+
+    def _along(self, upper: Array, slopes: Sequence[Array]) -> Array:
+        """Each group's distances times its slopes, summed over the pairs; shape (groups,)."""
+        result = np.zeros(len(self._parts))
+        for factor in np.unique(self._factors):
+            own = np.flatnonzero(self._factors == factor)
+            result[own] = self._parts[own] @ (upper * slopes[own[0]])
+        return result
 
 
 def _scale(y: Array, spread: float | None) -> float:
@@ -411,7 +432,8 @@ class Surrogate:
         if self.transform == "log" and not known:
             plain = self._process(errors, np.zeros(len(errors)), linear=False, spread=None)
             # densities of the errors themselves: the logarithm's slope is 1 / (error - origin)
-            if plain.evidence > self.error.evidence - float(y.sum()):
+            gain = self.error.evidence - float(y.sum()) - plain.evidence
+            if gain < MARGIN * len(errors):
                 self.transform, self.origin, self.error = "identity", 0.0, plain
         self.complexity: Process | None = None
         self.log_complexity = True
