@@ -6,7 +6,9 @@ A problem is any object with the attributes of `Problem`; `search.py` takes one 
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lcsearch.engine import cnn
 from lcsearch.engine.space import Categorical, Parameter, Real, Space
 from lcsearch.sessions.records import Config
 
@@ -172,10 +175,80 @@ class Hartmann:
         return -3.32236801141551
 
 
+class CnnFashion:
+    """The product's own four levels of networks, trained for three epochs on Fashion-MNIST.
+
+    The truth is a regression (`cnn_regression.py`) between the networks that
+    `make_cnn_fashion.py` trained, for those networks too: one function without jumps.  Error:
+    of 1,600 validation images; cost: time of a training epoch over the reference network's.  The
+    noise is that of repeats: the error's grows as the error falls, both are log-normal.
+    """
+
+    name = "cnn-fashion"
+    SHAPE, CLASSES = (1, 14, 14), 10
+    images = 1600
+    """Validation images behind an error."""
+
+    def __init__(self) -> None:
+        from cnn_regression import Regression
+
+        with np.load(DATA / "cnn_fashion_model.npz", allow_pickle=False) as kept:
+            arrays = dict(kept)
+        self.error = Regression.from_arrays(arrays, "error")
+        self.cost = Regression.from_arrays(arrays, "cost")
+        self.binomial, self.seed, self.cost_spread = map(float, arrays["noise"])
+        self.space = cnn.space(self.SHAPE, self.CLASSES)
+        self.base = cnn.reference(self.SHAPE, self.CLASSES)
+        self.lowest = 0.0
+        # error and cost of what nothing found beats in both, shape (n, 2)
+        front = read_lines(DATA / "cnn_fashion_front.jsonl.gz")
+        self.front = np.column_stack(self.predict(front))
+        self.lowest = float(self.front[:, 0].min())
+
+    def predict(self, configs: Sequence[Config]) -> tuple[Any, Any]:
+        """True errors and costs, shape (configs,) each.
+
+        What the space does not propose (more than 8 times the reference's MACs) was not trained:
+        it is taken to be no better than the best that was.
+        """
+        from cnn_regression import matrix
+
+        assert self.space.proposable is not None
+        rows = matrix(configs, self.SHAPE, self.CLASSES)
+        errors, costs = np.exp(self.error.predict(rows)), np.exp(self.cost.predict(rows))
+        beyond = [not self.space.proposable(config) for config in configs]
+        errors[beyond] = np.maximum(errors[beyond], self.lowest)
+        return errors, costs
+
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """The truth with the noise of one training; an error is a number of images of all."""
+        (error,), (cost,) = self.predict([config])
+        rng = np.random.default_rng(seed)
+        variance = self.binomial * (1 - error) / (self.images * error) + self.seed**2
+        noisy = error * math.exp(math.sqrt(variance) * rng.standard_normal() - variance / 2)
+        slower = math.exp(self.cost_spread * rng.standard_normal() - self.cost_spread**2 / 2)
+        return round(min(noisy, 1.0) * self.images) / self.images, float(cost * slower)
+
+    def true_objective(self, config: Config, wc: float) -> float:
+        """By the regression."""
+        (error,), (cost,) = self.predict([config])
+        return float(error + wc * cost)
+
+    def minimum(self, wc: float) -> float:
+        """The smallest of what a long search of the regression left over."""
+        return float((self.front[:, 0] + wc * self.front[:, 1]).min())
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Compressed JSON lines."""
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
 PROBLEMS: dict[str, Any] = {
     "nb201-cifar10": lambda: Table("cifar10"),
     "nb201-cifar100": lambda: Table("cifar100"),
     "nb201-imagenet": lambda: Table("imagenet"),
+    "cnn-fashion": CnnFashion,
     "branin": Branin,
     "hartmann6": Hartmann,
 }
