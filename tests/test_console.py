@@ -18,17 +18,20 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from lcsearch.engine import search
+from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.app import Console
 from lcsearch.tui.dialogs.edit import EditDialog
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
+from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets.chart import Chart
+from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.table import Table
 
 from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
@@ -202,7 +205,7 @@ async def test_escape_leaves_every_dialog_without_a_decision():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
         for key in ("e", "n", "x", "r", "s", "p", "w", "right_square_bracket",
-                    "left_square_bracket", "o", "question_mark", "q"):  # fmt: skip
+                    "left_square_bracket", "o", "f", "m", "question_mark", "q"):  # fmt: skip
             await press(pilot, key)
             assert pilot.app.screen.is_modal, key
             await press(pilot, "escape")
@@ -756,3 +759,191 @@ async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
         assert finishing(pilot)
         await press(pilot, "q", "l")
     assert at_the_end.ended.is_set()
+
+
+# -- regions, strategies, one level ---------------------------------------------------------------
+
+
+async def test_a_region_is_favoured_and_shown_with_what_it_weighs():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "f")
+        assert "e^-0.16" in text_of(pilot, "#meaning")
+        pilot.app.screen.query_one("#field-kernel", Input).value = "1,3"
+        await press(pilot, "enter")
+        assert desk.made("favour") == [({"kernel": "1,3"},)]
+        await until(pilot, lambda: pilot.app.snapshot.session.favourite == {"kernel": "1,3"})
+        strength = search.favour_strength(desk.snapshot)
+        shown = text_of(pilot, "#kept-to")
+        assert shown == f"favoured: kernel 1,3 · weighs e^-{strength:.2g} outside, fading"
+        # it is ranked anew, and what is marked is there to be changed
+        await until(pilot, lambda: desk.ranked == 2)
+        await press(pilot, "f")
+        assert pilot.app.screen.query_one("#field-kernel", Input).value == "1,3"
+        await pilot.click("#clear")
+        await settled(pilot)
+        assert desk.made("favour")[-1] == ({},)
+        await until(pilot, lambda: not pilot.app.screen.query_one("#kept-to").display)
+
+
+async def test_a_wrong_domain_is_said_beside_it_and_not_taken():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "f")
+        field = pilot.app.screen.query_one("#field-kernel", Input)
+        field.value = "4"
+        await settled(pilot)
+        assert "✗ 4 is not possible" in text_of(pilot, "#note-kernel")
+        await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, RegionDialog)
+        field.value = "5"
+        await settled(pilot)
+        assert text_of(pilot, "#note-kernel") == "1,3,5,7 a layer"
+        await press(pilot, "enter")
+        assert desk.made("favour") == [({"kernel": "5"},)]
+
+
+async def test_looking_at_a_region_ranks_it_alone_and_changes_nothing():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        before = desk.snapshot
+        await press(pilot, "f", "shift+tab", "space")
+        pilot.app.screen.query_one("#field-kernel", Input).value = "3"
+        await press(pilot, "tab", "enter")
+        await until(pilot, lambda: desk.looks[-1].get("kernel") == "3" and desk.ranked == 2)
+        await until(pilot, lambda: not pilot.app.ranking_running)
+        assert desk.snapshot is before
+        assert {k for p in pilot.app.ranking.proposals for k in p.config["kernel"]} == {3}
+        assert text_of(pilot, "#kept-to") == "looking at kernel 3 alone · esc ends it"
+        # what is found there is accepted as anything else is
+        wanted = pilot.app.ranking.proposals[0].id
+        await press(pilot, "a")
+        assert desk.made("accept") == [(wanted, "")]
+        await press(pilot, "escape")
+        await until(pilot, lambda: "kernel" not in desk.looks[-1])
+        assert not pilot.app.screen.query_one("#kept-to").display
+
+
+async def test_searching_a_region_alone_sets_the_domains_that_changed():
+    desk = FakeDesk(make_snapshot(domains={"groups": "1", "conv_layers": "2..4"}))
+    async with console(desk) as pilot:
+        await press(pilot, "f", "shift+tab", "space", "space")
+        assert pilot.app.screen.query_one("#field-groups", Input).value == "1"
+        pilot.app.screen.query_one("#field-groups", Input).value = ""
+        pilot.app.screen.query_one("#field-kernel", Input).value = "1,3"
+        await press(pilot, "enter")
+        assert desk.made("set_domains") == [({"kernel": "1,3", "groups": "default"},)]
+        await until(pilot, lambda: desk.looks[-1] == {"conv_layers": "2..4", "kernel": "1,3"})
+
+
+async def test_the_charted_parameter_is_proposed_around_the_selected_candidate():
+    desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    async with console(desk) as pilot:
+        await press(pilot, "right")
+        axis = pilot.app.screen._axis[0]
+        value = pilot.app.ranking.proposals[0].config[axis]
+        await press(pilot, "f")
+        field = pilot.app.screen.query_one(f"#field-{axis}", Input)
+        assert field.has_focus
+        low, _, high = field.value.partition("..")
+        assert float(low) <= value <= float(high)
+        await press(pilot, "enter")
+        assert desk.made("favour") == [({axis: field.value},)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("conv_layers", 8, "7..8"),
+        ("kernel", 3, "3"),
+        ("batch_norm", True, "yes"),
+        ("weight_decay", 0.0, "0"),
+        ("lr_decay", 0.95, "0.935..0.965"),
+    ],
+)
+def test_a_region_around_a_value_lies_in_the_domain(name, value, text):
+    space = cnn_space((1, 8, 8), 10)
+    assert around(space[name].domain, value) == text
+    assert space.narrowed({name: text})[name].domain.contains(value)
+
+
+async def test_another_strategy_proposes_without_a_belief():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "m", "e")
+        assert desk.made("set_strategy") == [("evolution",)]
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+        screen = pilot.app.screen
+        assert "by evolution" in str(screen.query_one("SessionLine").render())
+        assert "f*" not in str(screen.query_one("SessionLine").render())
+        assert "no μ, σ or EI" in text_of(pilot, "#why")
+        assert screen.query_one("#belief", Chart).plot is None
+        assert "evolution has no belief" in screen.query_one("#belief", Chart).empty
+        row = table_of(pilot).rows[0]
+        assert row.cells[2:5] == ("–", "–", "–")
+        await press(pilot, "a")
+        assert desk.made("accept")
+        assert desk.snapshot.decisions[-1].prediction is None
+        # an autopilot until flat has nothing to go by
+        await press(pilot, "p")
+        assert not pilot.app.screen.query("#until-flat")
+        await press(pilot, "escape", "r")
+        assert {row.cells[3] for row in table_of(pilot).rows} == {"–"}
+
+
+async def test_the_present_strategy_chosen_again_decides_nothing():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "m", "enter")
+        assert not pilot.app.screen.is_modal
+        assert desk.made("set_strategy") == []
+
+
+async def test_autopilot_until_flat_and_what_it_decides_is_told():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "p", "tab", "tab", "space", "tab", "space", "enter")
+        assert desk.made("autopilot") == [(8, None, "all", True)]
+        reason = "at most 0.002 can be gained here, and the noise is 0.003"
+        plan = search.hand_back(desk.snapshot, reason)
+        desk.change(decisions=(*desk.snapshot.decisions, plan.decision))
+        await until(pilot, lambda: f"Level 2 is ended: {reason}" in toasts(pilot))
+
+
+async def test_a_flat_session_has_one_level_everywhere():
+    desk = FakeDesk(make_snapshot(level=1, done=(14,), flat=True, trials_per_level=48))
+    async with console(desk) as pilot:
+        levels = str(pilot.app.screen.query_one("LevelsBar").render())
+        assert levels.strip() == "◉ All parameters  14 / 48"
+        for key in ("right_square_bracket", "left_square_bracket"):
+            await press(pilot, key)
+            assert not pilot.app.screen.is_modal
+        assert "no other level" in toasts(pilot)
+        await press(pilot, "e")
+        edited = {field.parameter.name for field in pilot.app.screen.query(".field")}
+        assert {"conv_layers", "kernel", "classifier_layers", "batch_size"} <= edited
+        await press(pilot, "escape", "f")
+        assert len(pilot.app.screen.query("RegionDialog #form Input")) == 13
+        await press(pilot, "escape", "6")
+        assert "All parameters" in text_of(pilot, "#gains")
+        assert "Structure" not in text_of(pilot, "#gains")
+
+
+async def test_the_set_up_takes_a_strategy_and_one_level():
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        await press(pilot, "n")
+        trials = pilot.app.screen.query_one("#field-trials", Input)
+        pilot.app.screen.query_one("#flat", Cycle).value = True
+        await settled(pilot)
+        assert trials.value == "48"
+        pilot.app.screen.query_one("#flat", Cycle).value = False
+        await settled(pilot)
+        assert trials.value == "12"
+        trials.value = "20"
+        pilot.app.screen.query_one("#flat", Cycle).value = True
+        pilot.app.screen.query_one("#strategy", Cycle).value = "annealing"
+        await settled(pilot)
+        await press(pilot, "enter")
+        (setup,) = house.created
+        assert (setup.flat, setup.strategy, setup.trials_per_level) == (True, "annealing", 20)
