@@ -413,11 +413,12 @@ class Service:
         """Take away the checkpoints of trials that have ended since."""
         trials = self.store.refresh().trials
         left = {
-            int(file.name.partition(".")[0].removeprefix("trial-"))
+            file.name.partition(".")[0].removeprefix("trial-")
             for file in (self.store.folder / "checkpoints").glob("trial-*.*")
         }
-        for number in left:
-            if trials[number].state not in OPEN_STATES:
+        # a file of no trial of ours would be in the way of the one that gets its number
+        for number in (int(name) for name in left if name.isdecimal()):
+            if number >= len(trials) or trials[number].state not in OPEN_STATES:
                 self._forget(number)
 
     def _forget(self, number: int) -> None:

@@ -6,6 +6,7 @@ What a verb needs is imported by the verb itself, so that `--help` answers at on
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+MOST_JSON_BYTES = 1_000_000
+"""Of a network of one's own: hundreds of layers fit."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -200,8 +204,9 @@ def main(
 @app.command()
 def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] = None) -> None:
     """Open the console."""
-    # Textual draws on standard error
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+    # Textual draws on standard error, or where `lcsearch serve` tells it to
+    served = "TEXTUAL_DRIVER" in os.environ
+    if not (served or (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty())):
         _fail(
             "the console needs a terminal, and this is none. Use the commands instead: "
             "`lcsearch new`, `run`, `propose`, `accept`, `show` (see `lcsearch --help`).",
@@ -215,6 +220,34 @@ def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] =
     from .app import run
 
     raise typer.Exit(run(store.home(), name))
+
+
+@app.command()
+def serve(
+    name: Annotated[str | None, typer.Argument(help="A session to open.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
+    host: Annotated[str, typer.Option(help="An address of this machine alone.")] = "127.0.0.1",
+) -> None:
+    """Serve the console to a browser on this machine, at a secret address."""
+    from ..sessions import store
+
+    if name is not None:
+        with _words():
+            store.folder(store.home(), name)
+    try:
+        from .serve import NotServed, server
+    except ImportError as error:
+        _fail(
+            f"the browser needs what is not installed ({error.name}). "
+            "`pip install 'lcsearch[web]'` installs it."
+        )
+    try:
+        found = server(host, port, name)
+    except NotServed as error:
+        _fail(error, 2)
+    _say("The console is in the browser at this address until ctrl-c. Who has it acts as you:")
+    typer.echo(found.address)
+    found.run()
 
 
 # -- sessions ---------------------------------------------------------------------------------
@@ -751,8 +784,16 @@ def _read_config(source: str, desk: Desk) -> dict[str, Any]:
     from ..engine.search import base_trial
 
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        given = json.loads(text)
+        if source == "-":
+            data = sys.stdin.buffer.read(MOST_JSON_BYTES + 1)
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(MOST_JSON_BYTES + 1)
+        if len(data) > MOST_JSON_BYTES:
+            _fail(f"--config {source}: over {MOST_JSON_BYTES:,} bytes, which is no network.", 2)
+        given = json.loads(data)
+    except RecursionError:
+        _fail(f"--config {source}: nested too deeply for a network.", 2)
     except OSError as error:
         _fail(f"--config {source}: cannot be read ({error.strerror}).", 2)
     except ValueError as error:
