@@ -99,6 +99,8 @@ DIALOGS = {
     "stop": ("s",),
     "autopilot": ("p",),
     "wc": ("w", "right"),
+    "region": ("f",),
+    "strategy": ("m",),
     "advance": ("right_square_bracket",),
     "reopen": ("left_square_bracket",),
     "export": ("o",),
@@ -142,6 +144,19 @@ async def test_belief_along_a_number(picture):
     assert await shown(desk, WIDE) == picture
 
 
+async def test_without_a_model(picture):
+    assert await shown(FakeDesk(make_snapshot(strategy="evolution")), WIDE) == picture
+
+
+async def test_all_parameters_at_once(picture):
+    snapshot = make_snapshot(
+        level=1, done=(14,), flat=True, trials_per_level=48, favourite={"kernel": "1,3"}
+    )
+    async with workbench(FakeDesk(snapshot), NARROW) as draw:
+        for name, keys in (("workbench", ()), ("edit", ("e",))):
+            assert await draw(*keys) == picture(name=name)
+
+
 async def test_at_the_beginning(picture):
     async with workbench(FakeDesk(empty_snapshot()), NARROW) as draw:
         for name, keys in SCREENS.items():
@@ -160,8 +175,14 @@ async def test_a_failed_trial(picture):
 
 async def test_an_engine_that_is_gone(picture):
     snapshot = make_snapshot(running=0, alive=False)
-    snapshot = replace(snapshot, engine=replace(snapshot.engine, message="killed by signal 9"))
-    assert await shown(FakeDesk(snapshot), WIDE) == picture
+    snapshot = replace(snapshot, engine=replace(snapshot.engine, state="serving", pid=4711))
+    async with workbench(FakeDesk(snapshot), WIDE) as draw:
+        drawn = await draw()
+        for _ in range(500):  # opening it tries to start one first
+            if "starts&#160;it&#160;again" in drawn:
+                break
+            drawn = await draw()
+        assert drawn == picture
 
 
 async def test_the_failure_dialog(picture):
