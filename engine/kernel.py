@@ -254,12 +254,6 @@ class Conditional(Kernel):  # type: ignore[misc]
         """The variance of each slope."""
         return Hyperparameter("linear", "numeric", (1e-8, 1e4) if self.linear else "fixed")
 
-    def _scales(self) -> Array:
-        """The length scale of each feature."""
-        scales = np.asarray(self.length_scale, dtype=float).reshape(-1)
-        widths = [stop - start for start, stop in self.spans]
-        return np.repeat(scales, widths)
-
     def __call__(self, X: Array, Y: Array | None = None, eval_gradient: bool = False) -> Any:
         """Shape (len(X), len(Y)); with `eval_gradient` also its gradient by log hyperparameters.
 
@@ -303,14 +297,16 @@ class Conditional(Kernel):  # type: ignore[misc]
 
     def correlation(self, X: Array, Y: Array | None = None) -> Array:
         """The stationary part without its amplitude, on [0, 1], shape (len(X), len(Y))."""
-        scales = self._scales()
-        widths = [stop - start for start, stop in self.spans]
-        owner = np.repeat(factor_list(self.factors, len(self.spans)), widths)
+        scales = np.asarray(self.length_scale, dtype=float).reshape(-1)
+        factors = factor_list(self.factors, len(self.spans))
         result: Array | None = None
-        for factor in np.unique(owner):
-            own = owner == factor
-            left = X[:, own] / scales[own]
-            squared = squared_distances(left, left if Y is None else Y[:, own] / scales[own])
+        for factor in np.unique(factors):
+            own = np.flatnonzero(factors == factor)
+            columns = np.concatenate([np.arange(*self.spans[i]) for i in own])
+            widths = [self.spans[i][1] - self.spans[i][0] for i in own]
+            scale = np.repeat(scales[own], widths)
+            left = X[:, columns] / scale
+            squared = squared_distances(left, left if Y is None else Y[:, columns] / scale)
             if Y is None:
                 # a product of matrices is symmetric up to rounding only
                 squared = (squared + squared.T) / 2

@@ -13,6 +13,7 @@ from lcsearch.engine.space import Categorical, Integer, Parameter, Space
 SPACE = cnn.space((1, 28, 28), 10)
 EMBEDDING = Embedding(SPACE)
 SPANS = tuple(group.features for group in EMBEDDING.groups)
+LEVELS = tuple(group.level for group in EMBEDDING.groups)
 
 
 def networks(seed: int, count: int) -> list[dict]:
@@ -28,29 +29,42 @@ def networks(seed: int, count: int) -> list[dict]:
     return found
 
 
-def kernel(rng, linear: float) -> Conditional:
+def kernel(rng, linear: float, factors: tuple[int, ...] = LEVELS) -> Conditional:
     return Conditional(
         SPANS,
         np.exp(rng.normal(0.0, 1.5, len(SPANS))),
         float(np.exp(rng.normal())),
         EMBEDDING.known_features if linear else (),
         linear,
+        factors,
     )
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
-def test_it_is_positive_semi_definite_over_networks_of_every_length(seed, linear):
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]), st.sampled_from([(), LEVELS]))
+def test_it_is_positive_semi_definite_over_networks_of_every_length(seed, linear, factors):
     configs = networks(seed, 60)
-    K = kernel(np.random.default_rng(seed), linear)(EMBEDDING(configs))
+    K = kernel(np.random.default_rng(seed), linear, factors)(EMBEDDING(configs))
     np.testing.assert_array_equal(K, K.T)
     assert np.linalg.eigvalsh(K).min() > -1e-9 * np.abs(K).max()
 
 
+def test_it_is_a_product_of_a_factor_a_level():
+    X = EMBEDDING(networks(11, 10))
+    k = kernel(np.random.default_rng(11), 0.0)
+    product = np.ones((len(X), len(X)))
+    for level in sorted(set(LEVELS)):
+        own = [i for i, other in enumerate(LEVELS) if other == level]
+        alone = Conditional(tuple(SPANS[i] for i in own), k.length_scale[own])
+        product *= alone(X)
+    np.testing.assert_allclose(k(X), k.amplitude * product, rtol=1e-10)
+
+
 @pytest.mark.parametrize("linear", [0.0, 0.7])
-def test_the_gradient_equals_finite_differences(linear):
+@pytest.mark.parametrize("factors", [(), LEVELS])
+def test_the_gradient_equals_finite_differences(linear, factors):
     X = EMBEDDING(networks(3, 12))
-    k = kernel(np.random.default_rng(3), linear)
+    k = kernel(np.random.default_rng(3), linear, factors)
     _, gradient = k(X, eval_gradient=True)
     assert gradient.shape == (len(X), len(X), len(k.theta))
     step = 1e-6
