@@ -22,8 +22,20 @@ Array = NDArray[np.float64]
 
 LAYERS = 8
 """Convolutions that have features of their own; deeper networks are told by their sums."""
+STEADY, GUESS = 0.2, 0.9
+"""Errors below which training is steady, and of guessing one of ten classes."""
 DIGITS = 7
 """Decimals kept of a predicted logarithm, so that rounding differs on no machine."""
+
+
+def error_variance_parts(error: float, images: int) -> tuple[float, float]:
+    """The variance of the logarithm of a measured error is a sum of these two, each with a factor.
+
+    That of counting mistakes of so many images; and that of training, which is seen in repeats
+    where an error is above 0.2, and is gone again where a network only guesses (0.9).
+    """
+    counting = (1 - error) / (images * error)
+    return counting, max(math.log(error / STEADY), 0.0) * max(1 - error / GUESS, 0.0)
 
 
 def features(config: Config, shape: tuple[int, int, int], classes: int) -> list[float]:

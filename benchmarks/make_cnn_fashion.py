@@ -35,7 +35,7 @@ from scipy.stats import kendalltau, qmc, spearmanr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cnn_regression import Array, Nets, Regression, Trees, matrix
+from cnn_regression import Array, Nets, Regression, Trees, error_variance_parts, matrix
 from problems import DATA, CnnFashion, read_lines
 
 from lcsearch.engine import cnn
@@ -50,10 +50,12 @@ WINDOW = 0.5
 """Seconds of training between two looks at how fast the reference network is now."""
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
 """The w_c that good networks are sought for."""
-GRID = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+GRID = (0.0, 0.003, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)
 """The w_c that the smallest objective is sought for."""
 FIRST = 150
 """Networks of a worker before draws depend on what is known."""
+MARGIN = 0.1
+"""How far below the lowest that was measured a predicted logarithm may lie."""
 REPEATED, SEEDS = 150, 3
 """How many networks are trained again, and with how many seeds in all."""
 
@@ -63,6 +65,9 @@ REPEATED, SEEDS = 150, 3
 
 class Draws:
     """Networks worth training: a quarter flat, the rest where searches go.
+
+    Those are the levels upon good networks, neighbours of good networks, and, when there is a
+    regression already, what it takes for the best.
 
     A worker's own random stream; what is known is given with every call.
     """
@@ -76,6 +81,10 @@ class Draws:
         self.sobol = qmc.Sobol(
             space.dimensions(0, self.base), rng=np.random.default_rng([worker, start, 1])
         )
+        self.lowest: list[Config] = []
+        if (DATA / "cnn_fashion_front.jsonl.gz").exists():
+            self.lowest = read_lines(DATA / "cnn_fashion_front.jsonl.gz")
+            self.values = CnnFashion().front
 
     def next(self, known: list[dict[str, Any]]) -> tuple[str, Config]:
         """Where it was drawn from, and a network that was not trained before."""
@@ -86,7 +95,9 @@ class Draws:
                 source, config = self._flat() if share < 0.5 else self._level(1, self.base)
             elif share < 0.25:
                 source, config = self._flat()
-            elif share < 0.55:
+            elif share < 0.4 and self.lowest:
+                source, config = self._lowest()
+            elif share < 0.6:
                 level = int(self.rng.integers(1, 5))
                 base = self._good(known)
                 # a level is reached for the first time, or opened again
@@ -114,14 +125,25 @@ class Draws:
     def _level(self, level: int, base: Config) -> tuple[str, Config | None]:
         return f"level{level}", self.space.sample(self.rng, level, base)
 
-    def _near(self, config: Config) -> tuple[str, Config | None]:
-        steps = int(self.rng.integers(1, 4))
+    def _near(self, config: Config, steps: int = 0) -> tuple[str, Config | None]:
+        steps = steps or int(self.rng.integers(1, 4))
         for _ in range(steps):
             neighbours = self.space.neighbours(config, 0)
             if not neighbours:
                 return "near", None
             config = neighbours[int(self.rng.integers(len(neighbours)))]
         return "near", config
+
+    def _lowest(self) -> tuple[str, Config | None]:
+        """What an earlier regression takes for one of the best ten, or a neighbour of it.
+
+        Where a regression is too hopeful its own minimum is; trained, it is put right.
+        """
+        weight = GRID[int(self.rng.integers(len(GRID)))]
+        order = np.argsort(self.values @ [1.0, weight])
+        config = self.lowest[int(order[int(self.rng.integers(min(10, len(order))))])]
+        steps = int(self.rng.integers(0, 3))
+        return "lowest", config if steps == 0 else self._near(config, steps)[1]
 
     def _good(self, known: list[dict[str, Any]]) -> Config:
         """One of the best twenty for a drawn w_c."""
@@ -334,7 +356,7 @@ def fit(rows: Array, values: Array, counts: Array) -> Regression:
     return Regression(
         fit_trees(rows, values, counts),
         fit_nets(rows, values, counts),
-        float(values.min()),
+        float(values.min()) - MARGIN,
         float(values.max()),
     )
 
@@ -431,18 +453,17 @@ def fit_nets(rows: Array, values: Array, counts: Array) -> Nets:
 def noise(data: Measured) -> dict[str, float]:
     """How repeats of one network differ.
 
-    The variance of the log error is `binomial` times that of the validation images, (1 - e)/(n e),
-    plus `seed` squared; the standard deviation of the log cost is `cost`.
+    binomial, unsteady: the factors of `error_variance`.  cost: standard deviation of the log cost.
     """
     spreads, shares, costs = [], [], []
     for group, error in zip(data.groups, data.error, strict=True):
         if len(group) < 2:
             continue
         spreads.append((np.var(np.log([row["error"] for row in group]), ddof=1), len(group) - 1))
-        shares.append((1 - error) / (VALIDATION * error))
+        shares.append(error_variance_parts(error, VALIDATION))
         costs.append((np.var(np.log([row["cost"] for row in group]), ddof=1), len(group) - 1))
     variance, freedom = np.array(spreads).T
-    design = np.column_stack([shares, np.ones(len(shares))])
+    design = np.array(shares)
     # a variance's own spread is about itself: weights from a first fit
     weight = np.sqrt(freedom)
     for _ in range(5):
@@ -451,7 +472,7 @@ def noise(data: Measured) -> dict[str, float]:
     spread, freedom = np.array(costs).T
     return {
         "binomial": float(found[0]),
-        "seed": float(np.sqrt(found[1])),
+        "unsteady": float(found[1]),
         "cost": float(np.sqrt(np.average(spread, weights=freedom))),
         "repeated": len(shares),
     }
@@ -478,27 +499,31 @@ def report(table: list[dict[str, Any]], folds: int = 5) -> dict[str, Any]:
 # -- the lowest there is ------------------------------------------------------------------------
 
 
-def search_front(
-    problem: CnnFashion, known: list[Config], samples: int, starts: int
-) -> list[Config]:
+def search_front(problem: CnnFashion, known: list[Config], samples: int, hops: int) -> list[Config]:
     """Configurations that nothing found beats in both error and cost.
 
     Looked for among what was trained, `samples` random networks, and by local search over
-    `Space.neighbours` of all levels from the best `starts` of them for every w_c of GRID; twice,
-    the second time from what the first found, two random steps away.
+    `Space.neighbours` of all levels for every w_c of GRID: from the best network of each depth,
+    then `hops` times from one of the best thirty, up to four random steps away.
     """
     rng = np.random.default_rng(0)
     space = problem.space
     pool = Pool(problem)
-    pool.add(known)
     for _ in range(0, samples, 1000):
         pool.add([space.sample(rng, 0, problem.base) for _ in range(1000)])
+    pool.add(known)
     for weight in GRID:
-        for config in pool.best(weight, starts):
+        depths: dict[int, Config] = {}
+        for config in pool.best(weight, len(pool.configs)):
+            depths.setdefault(config["conv_layers"], config)
+        for config in depths.values():
             pool.descend(config, weight)
-        for config in pool.best(weight, starts):
-            for _ in range(2):
-                config = rng.choice(np.array(space.neighbours(config, 0), dtype=object))
+        for _ in range(hops):
+            best = pool.best(weight, 30)
+            config = best[int(rng.integers(len(best)))]
+            for _ in range(int(rng.integers(1, 5))):
+                near = space.neighbours(config, 0)
+                config = near[int(rng.integers(len(near)))]
             pool.descend(config, weight)
     return pool.front()
 
@@ -577,7 +602,7 @@ def write_lines(path: Path, rows: list[Any]) -> None:
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def build(folder: Path, samples: int, starts: int) -> None:
+def build(folder: Path, samples: int, hops: int) -> None:
     """The committed files from the workers' progress."""
     table = sorted(progress(folder), key=lambda row: row["seed"])
     data = measured(table)
@@ -588,12 +613,12 @@ def build(folder: Path, samples: int, starts: int) -> None:
         "error": fit(data.rows, np.log(data.error), data.counts),
         "cost": fit(data.rows, np.log(data.cost), data.counts),
     }
-    arrays = {"noise": np.array([spread[name] for name in ("binomial", "seed", "cost")])}
+    arrays = {"noise": np.array([spread[name] for name in ("binomial", "unsteady", "cost")])}
     for name, regression in regressions.items():
         arrays |= regression.arrays(name)
     np.savez_compressed(DATA / "cnn_fashion_model.npz", **arrays)
     write_lines(DATA / "cnn_fashion_front.jsonl.gz", [cnn.reference(SHAPE, CLASSES)])
-    front = search_front(CnnFashion(), data.configs, samples, starts)
+    front = search_front(CnnFashion(), data.configs, samples, hops)
     write_lines(DATA / "cnn_fashion_front.jsonl.gz", front)
 
 
@@ -606,13 +631,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after these")
     parser.add_argument("--build", type=Path, metavar="DIR", help="write the data from there")
     parser.add_argument("--samples", type=int, default=20_000, help="looked at for the minimum")
-    parser.add_argument("--starts", type=int, default=10, help="local searches a w_c, twice")
+    parser.add_argument("--hops", type=int, default=40, help="local searches a w_c")
     parser.add_argument("--report", action="store_true", help="what the data are worth")
     given = parser.parse_args(arguments)
     if given.train is not None:
         train(given.train, given.worker, given.count, given.seconds)
     if given.build is not None:
-        build(given.build, given.samples, given.starts)
+        build(given.build, given.samples, given.hops)
     if given.report:
         for name, value in report(read_lines(DATA / "cnn_fashion_table.jsonl.gz")).items():
             print(f"{name:28} {value:.4g}" if isinstance(value, float) else f"{name:28} {value}")
