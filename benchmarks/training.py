@@ -1,21 +1,36 @@
 """Speed of training against a plain PyTorch loop, and steadiness of the measured cost.
 
-    python benchmarks/training.py [--json] [--case NAME ...] [--rounds 5] [--epochs 5]
+    python benchmarks/training.py [--json] [--quick] [--case NAME ...] [--seeds 5] [--rounds 5]
 
-Ours and the plain loop (DataLoader, fp32, channels first, `.item()` every batch) run in a process
-each and take turns, epoch by epoch, so that both meet the same load; ratios are medians of pairs.
-`gflops` counts six operations a multiply-accumulate (forward and both backward products).
+Each case prints one line as soon as it is done.  Ours and the plain loop (DataLoader, fp32,
+channels first, `.item()` every batch) run in a process each and take turns, epoch by epoch, so
+that both meet the same load; ratios are medians of pairs.  `gflops` counts six operations a
+multiply-accumulate (forward and both backward products).
+
+    conv-32-64-64-128, digits-32, digits-338, groups-kernel-7, sparse-classifier
+                  speed against the plain loop, the peak, and the accuracy of both over the seeds
+    fp32          accuracy of our loop in its own data type and in float32, over the seeds
+    steadiness    f_c of one network five times, alone and beside a second trainer
+    warm          milliseconds from the order to the first batch, in a warm trainer
+    sparse        a step of a sparse layer and of a dense one, 2,048 x 512 and 8,192 x 512
+    scaling       10, 20, 40 thousand images: seconds an epoch and peak memory
+    trainers      trials an hour by number of trainers and threads of each
+    session       60,000 images, one session, all levels, 3 epochs: minutes and peak memory
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +78,8 @@ CASES: dict[str, tuple[str, int | None, dict[str, Any], int]] = {
 }
 
 
-def worker(kind: str, case: str) -> None:
-    """Answer each line of input, `epoch` or `accuracy SEED EPOCHS`, with a line of JSON."""
+def worker(kind: str, case: str, size: int | None) -> None:
+    """Answer each line of input, `epoch` or `accuracy SEED EPOCHS DTYPE`, with a line of JSON."""
     import torch
     from torch.nn import functional
     from torch.utils.data import DataLoader, TensorDataset
@@ -78,93 +93,101 @@ def worker(kind: str, case: str) -> None:
 
     if kind == "ours":
         keep_memory()
-    spec, size, settings, features = CASES[case]
-    data = read(DataSource(spec=spec, train_size=size))
+    spec, usual, settings, features = CASES[case]
+    data = read(DataSource(spec=spec, train_size=size or usual))
     shape, classes = data.summary.shape, data.summary.classes
     laid = cnn.network(settings, shape, classes, features)
     placed = loop.place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
-    dtype = loop.choose_dtype(cnn.network(base, shape, classes), placed.device)
-    images = placed.train_images.permute(0, 3, 1, 2).contiguous()
-    plain = DataLoader(
-        TensorDataset(images, placed.train_labels), batch_size=settings["batch_size"], shuffle=True
-    )
-    bounds = loop.batch_bounds(len(images), settings["batch_size"])
+    chosen = loop.choose_dtype(cnn.network(base, shape, classes), placed.device)
+    count = len(placed.train_labels)
+    bounds = loop.batch_bounds(count, settings["batch_size"])
+    plain: Any = None
+    if kind == "plain":
+        images = placed.train_images.permute(0, 3, 1, 2).contiguous()
+        dataset = TensorDataset(images, placed.train_labels)
+        plain = DataLoader(dataset, batch_size=settings["batch_size"], shuffle=True)
 
-    def begin(seed: int) -> tuple[Any, Any]:
+    def begin(seed: int, dtype: torch.dtype) -> tuple[Any, Any]:
         if kind == "ours":
             run = loop.begin(loop.Task(laid, settings, seed, 1), placed, dtype)
-            return run.model, run.optimiser
+            return run.model, run
         model = build(laid, seed).to(memory_format=torch.contiguous_format)
         return model, torch.optim.Adam(model.parameters(), lr=settings["learning_rate"])
 
-    def epoch(model: Any, optimiser: Any) -> float:
+    def epoch(model: Any, rest: Any) -> float:
         model.train()
         began = time.perf_counter()
         total: Any = 0.0
         if kind == "ours":
-            order = torch.randperm(len(images))
+            drawn = loop.draw(rest, 1)
             for start, end in bounds:
-                total += loop.step(model, optimiser, placed, order[start:end], dtype)
+                total += loop.step(rest, drawn, start, end)
             float(total)
         else:
             for inputs, labels in plain:
-                optimiser.zero_grad()
+                rest.zero_grad()
                 loss = functional.cross_entropy(model(inputs), labels)
                 loss.backward()
-                optimiser.step()
+                rest.step()
                 total += loss.item()
         return time.perf_counter() - began
 
     torch.manual_seed(0)
-    model, optimiser = begin(0)
+    model, rest = begin(0, chosen)
     for line in sys.stdin:
-        command, *numbers = line.split()
+        command, *words = line.split()
         if command == "epoch":
             answer: dict[str, Any] = {
-                "seconds": epoch(model, optimiser),
-                "images": len(images),
-                "gflop": 6 * laid.macs * len(images) / 1e9,
-                "dtype": str(dtype).removeprefix("torch."),
+                "seconds": epoch(model, rest),
+                "images": count,
+                "gflop": 6 * laid.macs * count / 1e9,
+                "dtype": str(chosen).removeprefix("torch."),
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             }
         else:
-            seed, epochs = map(int, numbers)
+            seed, epochs = int(words[0]), int(words[1])
             torch.manual_seed(seed)
-            fresh, adam = begin(seed)
+            fresh, trained = begin(seed, chosen if words[2] == "own" else torch.float32)
             for _ in range(epochs):
-                epoch(fresh, adam)
-            with torch.inference_mode():
-                fresh.eval()
-                right = 0
-                for part, truth in zip(
-                    placed.val_images.split(500), placed.val_labels.split(500), strict=True
-                ):
-                    logits = fresh(part.permute(0, 3, 1, 2))
-                    right += int((logits.argmax(1) == truth).sum())
-            answer = {"accuracy": right / len(placed.val_labels)}
+                epoch(fresh, trained)
+            # the same judge for both: float32
+            answer = {"accuracy": loop.validate(fresh, placed, torch.float32)}
         print(json.dumps(answer), flush=True)
 
 
 class Worker:
-    def __init__(self, kind: str, case: str) -> None:
+    """A process that trains one case in one way."""
+
+    def __init__(self, kind: str, case: str, size: int | None = None, **env: str) -> None:
+        command = [sys.executable, "-P", __file__, "--worker", kind, "--case", case]
         self.child = subprocess.Popen(
-            [sys.executable, "-P", __file__, "--worker", kind, "--case", case],
+            [*command, *(["--size", str(size)] if size else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **env},
         )
 
-    def ask(self, command: str) -> dict[str, Any]:
+    def tell(self, command: str) -> None:
         assert self.child.stdin is not None
-        assert self.child.stdout is not None
         print(command, file=self.child.stdin, flush=True)
+
+    def hear(self) -> dict[str, Any]:
+        assert self.child.stdout is not None
         answer: dict[str, Any] = json.loads(self.child.stdout.readline())
         return answer
 
+    def ask(self, command: str) -> dict[str, Any]:
+        self.tell(command)
+        return self.hear()
+
     def end(self) -> None:
-        assert self.child.stdin is not None
-        self.child.stdin.close()
+        self.child.kill()
         self.child.wait()
+        for pipe in (self.child.stdin, self.child.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 def peak_gflops(dtype: str, seconds: float = 1.0) -> float:
@@ -180,21 +203,37 @@ def peak_gflops(dtype: str, seconds: float = 1.0) -> float:
     return float(2 * 2048**3 / best / 1e9)
 
 
-def speed(case: str, rounds: int, epochs: int, seeds: int) -> dict[str, Any]:
-    """One case: both loops in turns, the peak beside them, and the accuracy of each."""
+def spread(values: list[float]) -> float:
+    """Coefficient of variation."""
+    return statistics.stdev(values) / statistics.mean(values)
+
+
+def deviation(values: list[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def speed(case: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Both loops in turns, the peak beside them, and the accuracy of each."""
     ours, plain = Worker("ours", case), Worker("plain", case)
+    # digits take a tenth of a second an epoch: more of them
+    rounds = options.rounds * (4 if case.startswith("digits") else 1)
     ours.ask("epoch"), plain.ask("epoch")
     pairs, peaks = [], []
     for _ in range(rounds):
         pairs.append((ours.ask("epoch"), plain.ask("epoch")))
-        peaks.append(peak_gflops(pairs[-1][0]["dtype"]))
-    accuracy = {
-        name: [side.ask(f"accuracy {seed} {epochs}")["accuracy"] for seed in range(seeds)]
+        if len(peaks) < options.rounds:
+            peaks.append(peak_gflops(pairs[-1][0]["dtype"]))
+    accuracy: dict[str, list[float]] = {
+        name: [
+            side.ask(f"accuracy {seed} {options.epochs} own")["accuracy"]
+            for seed in range(options.seeds)
+        ]
         for name, side in (("ours", ours), ("plain", plain))
     }
     ours.end(), plain.end()
     mine = statistics.median(one["seconds"] for one, _ in pairs)
     images, gflop = pairs[0][0]["images"], pairs[0][0]["gflop"]
+    peak = statistics.median(peaks)
     return {
         "case": case,
         "dtype": pairs[0][0]["dtype"],
@@ -202,22 +241,53 @@ def speed(case: str, rounds: int, epochs: int, seeds: int) -> dict[str, Any]:
         "plain_images_per_second": images / statistics.median(two["seconds"] for _, two in pairs),
         "ratio": statistics.median(two["seconds"] / one["seconds"] for one, two in pairs),
         "gflops": gflop / mine,
-        "peak_gflops": statistics.median(peaks),
-        "accuracy_ours": statistics.mean(accuracy["ours"]),
-        "accuracy_plain": statistics.mean(accuracy["plain"]),
+        "peak_gflops": peak,
+        "share_of_peak": gflop / mine / peak,
+        "accuracy_ours": statistics.mean(accuracy["ours"]) if options.seeds else None,
+        "accuracy_plain": statistics.mean(accuracy["plain"]) if options.seeds else None,
+        "deviation_ours": deviation(accuracy["ours"]),
+        "deviation_plain": deviation(accuracy["plain"]),
+        "seeds": options.seeds,
+        "epochs": options.epochs,
     }
 
 
-def steadiness(repeats: int, epochs: int) -> dict[str, Any]:
+def fp32(case: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Our loop in the data type that it chooses, and in float32: seeds and batches are the same."""
+    side = Worker("ours", "conv-32-64-64-128", 3000 if options.quick else 10000)
+    dtype = side.ask("epoch")["dtype"]
+    found: dict[str, list[float]] = {
+        kind: [
+            side.ask(f"accuracy {seed} {options.epochs} {kind}")["accuracy"]
+            for seed in range(options.seeds)
+        ]
+        for kind in ("own", "float32")
+    }
+    side.end()
+    own, full = (statistics.mean(found[kind]) for kind in ("own", "float32"))
+    return {
+        "case": case,
+        "dtype": dtype,
+        "accuracy_ours": own,
+        "accuracy_float32": full,
+        "difference": own - full,
+        "deviation_float32": deviation(found["float32"]),
+        "seeds": options.seeds,
+        "epochs": options.epochs,
+    }
+
+
+def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
     """The cost of one network, alone and with a second trainer at work; a ratio, as f_c is."""
     import torch
 
     from lcsearch.engine import cnn
+    from lcsearch.engine.objective import medians
     from lcsearch.engine.training import loop
     from lcsearch.engine.training.data import read
     from lcsearch.sessions.records import DataSource
 
-    data = read(DataSource(spec=FASHION, train_size=5000))
+    data = read(DataSource(spec=FASHION, train_size=2000 if options.quick else 5000))
     shape, classes = data.summary.shape, data.summary.classes
     placed = loop.place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
@@ -227,68 +297,283 @@ def steadiness(repeats: int, epochs: int) -> dict[str, Any]:
     settings = config([32, 32, 64, 64], 128)
     tried = cnn.network(settings, shape, classes)
 
-    def costs() -> list[tuple[float, float]]:
+    def costs(repeats: int) -> list[tuple[float, float]]:
         found = []
         for seed in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
-                run = loop.begin(loop.Task(tried, settings, seed, epochs), placed, dtype)
+                task = loop.Task(tried, settings, seed, 3 if options.quick else 4)
+                run = loop.begin(task, placed, dtype)
                 path = Path(folder) / "checkpoint.pt"
                 for _ in loop.train(run, reference, path, lambda: False):
                     pass
-            seconds, beside = loop.medians(run.epochs)
+            seconds, beside = medians(run.epochs)
             found.append((seconds / beside, seconds))
         return found
 
-    def spread(values: list[float]) -> float:
-        return statistics.stdev(values) / statistics.mean(values)
-
-    costs()
-    idle = costs()
-    second = subprocess.Popen(
-        [sys.executable, "-P", __file__, "--worker", "ours", "--case", "conv-32-64-64-128"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert second.stdin is not None
-    assert second.stdout is not None
-    second.stdin.write("epoch\n" * 1000)
-    second.stdin.flush()
-    second.stdout.readline()
-    loaded = costs()
-    second.kill()
-    second.wait()
+    costs(1)
+    repeats = 3 if options.quick else 5
+    idle = costs(repeats)
+    second = Worker("ours", "conv-32-64-64-128", 5000)
+    for _ in range(1000):
+        second.tell("epoch")
+    second.hear()
+    loaded = costs(repeats)
+    second.end()
     ratios, seconds = zip(*idle, strict=True)
     under, _ = zip(*loaded, strict=True)
     return {
-        "case": "steadiness",
+        "case": case,
         "cv_idle": spread(list(ratios)),
         "cv_idle_seconds": spread(list(seconds)),
         "shift_loaded": abs(statistics.mean(under) / statistics.mean(ratios) - 1),
+        "load_before": os.getloadavg()[2],
     }
 
 
+def warm(case: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A trainer process as the engine has it: from sending Train to Started, medians."""
+    from lcsearch.engine import cnn
+    from lcsearch.engine.protocol import Load, Train, replies
+    from lcsearch.sessions.records import DataSource
+
+    command = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer"]
+    spec = DataSource(spec="digits")
+    base = cnn.reference((1, 8, 8), 10)
+    times: dict[str, list[float]] = {"started": [], "first_epoch": []}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as trainer,
+    ):
+        assert trainer.stdin is not None
+        assert trainer.stdout is not None
+        print(Load(data=spec).model_dump_json(), file=trainer.stdin, flush=True)
+        replies.validate_json(trainer.stdout.readline())
+        for number in range(3 if options.quick else 20):
+            order = Train(
+                trial=number,
+                attempt=1,
+                config={**base, "channels": [16, 32, 32, 64 + 8 * number]},
+                reference=base,
+                seed=number,
+                epochs=1,
+                features=4,
+                checkpoint=f"{folder}/{number}.pt",
+                lock=f"{folder}/{number}.lock",
+            )
+            began = time.perf_counter()
+            print(order.model_dump_json(), file=trainer.stdin, flush=True)
+            while (said := replies.validate_json(trainer.stdout.readline())).kind != "finished":
+                if said.kind == "started":
+                    times["started"].append(time.perf_counter() - began)
+                elif said.kind == "epoch":
+                    whole = time.perf_counter() - began
+                    times["first_epoch"].append(whole - said.epoch.seconds)
+        trainer.stdin.close()
+    return {
+        "case": case,
+        "start_ms": 1000 * statistics.median(times["started"][1:]),
+        "slowest_start_ms": 1000 * max(times["started"][1:]),
+        "beside_training_ms": 1000 * statistics.median(times["first_epoch"][1:]),
+    }
+
+
+def sparse(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Forward, backward and Adam of one layer, batch 256, sparse and dense in turns."""
+    import torch
+    from torch import nn
+
+    from lcsearch.engine.training.sparse import SparseLinear
+    from lcsearch.engine.training.trainer import keep_memory
+
+    keep_memory()
+
+    def stepper(layer: nn.Module, inputs: int, dtype: torch.dtype) -> Callable[[], float]:
+        features = torch.randn(256, inputs, requires_grad=True)
+        gradient = torch.randn(256, 512)
+        adam = torch.optim.Adam(layer.parameters(), fused=True)
+
+        def step() -> float:
+            began = time.perf_counter()
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                out = layer(features)
+            adam.zero_grad(set_to_none=True)
+            features.grad = None
+            out.backward(gradient.to(out.dtype))
+            adam.step()
+            return time.perf_counter() - began
+
+        return step
+
+    for inputs in (2048, 8192):
+        for dtype in (torch.float32, torch.bfloat16):
+            for density in (1 / 8, 1 / 16) if options.quick else (1 / 2, 1 / 4, 1 / 8, 1 / 16):
+                dense = stepper(nn.Linear(inputs, 512), inputs, dtype)
+                layer = SparseLinear(inputs, 512, round(density * inputs), 0)
+                thin = stepper(layer, inputs, dtype)
+                for _ in range(3):
+                    dense(), thin()
+                pairs = [(dense(), thin()) for _ in range(15 if options.quick else 60)]
+                yield {
+                    "case": case,
+                    "inputs": inputs,
+                    "outputs": 512,
+                    "density": density,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "dense_ms": 1000 * statistics.median(one for one, _ in pairs),
+                    "sparse_ms": 1000 * statistics.median(two for _, two in pairs),
+                    "ratio": statistics.median(one / two for one, two in pairs),
+                    "parameters": sum(p.numel() for p in layer.parameters()),
+                }
+
+
+def scaling(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The reference case on more and more images, a process each; a round in turns."""
+    sizes = (2000, 4000, 8000) if options.quick else (10000, 20000, 40000)
+    sides = {size: Worker("ours", "conv-32-64-64-128", size) for size in sizes}
+    found = {size: side.ask("epoch") for size, side in sides.items()}
+    seconds: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(3):
+        for size, side in sides.items():
+            found[size] = side.ask("epoch")
+            seconds[size].append(found[size]["seconds"])
+    for size, side in sides.items():
+        side.end()
+        taken = statistics.median(seconds[size])
+        yield {
+            "case": case,
+            "images": size,
+            "seconds": taken,
+            "microseconds_per_image": 1e6 * taken / found[size]["images"],
+            "peak_bytes": found[size]["peak_bytes"],
+            "data_bytes": 4 * size * 28 * 28,
+        }
+
+
+def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Epochs of the same network in one or more trainers at once, with one thread or more each."""
+    cores = os.cpu_count() or 1
+    for name in ("digits-338", "conv-32-64-64-128"):
+        for count in sorted({1, cores, 2 * cores}):
+            for threads in sorted({1, max(1, cores // count), cores}):
+                size = 2000 if name.startswith("conv") else None
+                sides = [
+                    Worker("ours", name, size, OMP_NUM_THREADS=str(threads)) for _ in range(count)
+                ]
+                for side in sides:
+                    side.ask("epoch")
+                epochs = [0] * count
+                until = time.monotonic() + (3 if options.quick else 12)
+
+                def work(
+                    at: int, until: float = until, sides: Any = sides, done: Any = epochs
+                ) -> None:
+                    while time.monotonic() < until:
+                        sides[at].ask("epoch")
+                        done[at] += 1
+
+                began = time.monotonic()
+                threads_here = [threading.Thread(target=work, args=(at,)) for at in range(count)]
+                for thread in threads_here:
+                    thread.start()
+                for thread in threads_here:
+                    thread.join()
+                taken = time.monotonic() - began
+                for side in sides:
+                    side.end()
+                yield {
+                    "case": case,
+                    "network": name,
+                    "trainers": count,
+                    "threads": threads,
+                    "trials_per_hour": 3600 * sum(epochs) / 10 / taken,  # of ten epochs
+                }
+
+
+def session(case: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A whole search by the commands, its engine and trainer watched for their memory."""
+    import psutil
+
+    size = ["--train-size", "3000"] if options.quick else []
+    with tempfile.TemporaryDirectory() as home:
+        env = {**os.environ, "LCSEARCH_HOME": home, "LCSEARCH_IDLE_SECONDS": "1"}
+        command = [sys.executable, "-P", "-m", "lcsearch.tui.cli"]
+        new = [*command, "new", "whole", "--data", FASHION, "--epochs", "3", "--wc", "0.1", *size]
+        subprocess.run(new, env=env, check=True, capture_output=True)
+        began = time.monotonic()
+        trials = "1" if options.quick else "3"
+        search = subprocess.Popen(
+            [*command, "run", "whole", "--trials", trials, "--levels", "all"],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        peaks: dict[str, int] = {}
+        while search.poll() is None:
+            for process in psutil.process_iter(["cmdline", "memory_info", "environ"]):
+                words = " ".join(process.info["cmdline"] or ())
+                if (process.info["environ"] or {}).get("LCSEARCH_HOME") != home:
+                    continue
+                for part in ("engine.service", "training.trainer"):
+                    if part in words and process.info["memory_info"] is not None:
+                        peaks[part] = max(peaks.get(part, 0), process.info["memory_info"].rss)
+            time.sleep(0.2)
+        taken = time.monotonic() - began
+        shown = subprocess.run(
+            [*command, "export", "whole"], env=env, check=True, capture_output=True, text=True
+        )
+        document = json.loads(shown.stdout)
+    return {
+        "case": case,
+        "images": document["session"]["summary"]["train"] + document["session"]["summary"]["val"],
+        "trials": sum(trial["state"] == "done" for trial in document["trials"]),
+        "levels": document["session"]["level"],
+        "minutes": taken / 60,
+        "exit_code": search.returncode,
+        "peak_bytes_trainer": peaks.get("training.trainer"),
+        "peak_bytes_engine": peaks.get("engine.service"),
+        "best_accuracy": 1 - min(t["error"] for t in document["trials"] if t["error"] is not None),
+    }
+
+
+OTHERS: dict[str, Callable[[str, argparse.Namespace], Any]] = {
+    "fp32": fp32,
+    "steadiness": steadiness,
+    "warm": warm,
+    "sparse": sparse,
+    "scaling": scaling,
+    "trainers": trainers,
+    "session": session,
+}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--json", action="store_true", help="one JSON line a case")
-    parser.add_argument("--case", nargs="*", default=[*CASES, "steadiness"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines")
+    parser.add_argument("--case", nargs="*", choices=[*CASES, *OTHERS], default=[*CASES, *OTHERS])
+    parser.add_argument("--quick", action="store_true", help="less of everything: does it work?")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5, help="of the accuracy runs")
-    parser.add_argument("--seeds", type=int, default=3, help="of the accuracy runs")
+    parser.add_argument("--seeds", type=int, default=5, help="of the accuracy runs; 0: none")
     parser.add_argument("--worker", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        worker(options.worker, options.case[0])
+        worker(options.worker, options.case[0], options.size)
         return
+    if options.quick:
+        options.rounds, options.epochs = min(options.rounds, 2), min(options.epochs, 1)
+        options.seeds = min(options.seeds, 2)
     for case in options.case:
-        if case == "steadiness":
-            result = steadiness(5, 4)
-        else:
-            result = speed(case, options.rounds, options.epochs, options.seeds)
-        if options.json:
-            print(json.dumps(result), flush=True)
-        else:
-            print(*(f"{name}={value}" for name, value in result.items()), flush=True)
+        found = OTHERS.get(case, speed)(case, options)
+        for result in [found] if isinstance(found, dict) else found:
+            if options.json:
+                print(json.dumps(result), flush=True)
+            else:
+                print(*(f"{name}={value}" for name, value in result.items()), flush=True)
 
 
 if __name__ == "__main__":
