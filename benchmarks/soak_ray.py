@@ -1,6 +1,6 @@
 """A Ray cluster of several nodes on this machine, of which one is killed in the middle.
 
-    python benchmarks/soak_ray.py --json [--nodes 4] [--trials 40] [--epochs 6]
+    python benchmarks/soak_ray.py --json [--nodes 4] [--trials 40] [--epochs 10]
 
 It prints one line of JSON: `case`, `count` of trials, `lost` (not done, or short of an epoch),
 `twice` (attempts of one trial that were at work at once, or that ended twice), `attempts` in all,
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 STORE_BYTES = 80_000_000
-START_SECONDS = 180
+START_SECONDS = 60
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
@@ -32,6 +32,10 @@ SETTINGS = {
     "RAY_raylet_start_wait_time_s": str(START_SECONDS),
     "OMP_NUM_THREADS": "1",
 }
+
+
+class Gone(Exception):
+    """The cluster did not come up, or is no more."""
 
 
 class Nodes:
@@ -85,7 +89,8 @@ class Nodes:
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, "the cluster is gone"
+        if not line:
+            raise Gone("the cluster is gone; what it said last is above")
         answer: dict[str, Any] = json.loads(line)
         assert "error" not in answer, answer
         return answer
@@ -124,8 +129,8 @@ def serve(count: int) -> None:
             say(done=True)
         except Exception as error:  # noqa: BLE001 - the process's edge: told to whoever asked
             say(error=str(error))
-    for node in [*nodes, cluster.head_node]:
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
+    for one in [*nodes, cluster.head_node]:
+        one.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def twice(log: str) -> set[int]:
@@ -140,11 +145,24 @@ def twice(log: str) -> set[int]:
     return found
 
 
+def queue(desk: Any, trials: int) -> None:
+    """Queue different small networks until there are so many trials; start no engine."""
+    from lcsearch.engine import search
+    from lcsearch.sessions.store import Store
+
+    store = Store(desk.folder)
+    snapshot = store.refresh()
+    for number in range(len(snapshot.trials), trials):
+        some = {"conv_layers": 2, "channels": [24 + number, 48], "downsample": ["pool", "none"]}
+        config = desk.space.completed(some, snapshot.trials[0].config)
+        store.apply(search.submit(snapshot, desk.space, config, None, kind="new"))
+    store.close()
+
+
 def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
-    """So many trials by autopilot, one node killed when about a third of them is done."""
+    """So many trials, one node killed when about a third of them is done."""
     os.environ["LCSEARCH_IDLE_SECONDS"] = "30"
     from lcsearch.engine import desk as desks
-    from lcsearch.engine import search
     from lcsearch.engine.desk import Desk
     from lcsearch.sessions.records import DataSource, Execution
 
@@ -153,17 +171,14 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
         folder = desks.create(
             Path(home),
             "soak",
-            DataSource(spec="digits", train_size=400),
+            DataSource(spec="digits"),
             epochs=epochs,
             measure="macs",
-            domains={"conv_layers": "2", "channels": "8..32"},
             execution=Execution(executor="ray", address=cluster.address, parallel=nodes),
         )
         desk = Desk(folder)
         began = time.monotonic()
-        # the reference network is one of them; it waits for an engine, and this starts none
-        store = desks.Store(folder)
-        store.apply(search.autopilot(desk.refresh(), trials=trials - 1))
+        queue(desk, trials)
         cluster.start_engine(folder)
         killed = False
         while True:
@@ -173,7 +188,7 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
             if not killed and ended >= trials // 3 and len(busy) == nodes:
                 cluster.kill(0)
                 killed = True
-            if snapshot.session.autopilot is None and ended == len(snapshot.trials):
+            if ended == len(snapshot.trials):
                 break
             if not snapshot.engine.alive:
                 print(desk.log_tail(30), file=sys.stderr)
@@ -185,7 +200,6 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
         log = (folder / "engine.log").read_text(encoding="utf-8", errors="replace")
         desk.close()
         cluster.close()
-        store.close()
     return {
         "case": "ray",
         "count": len(found),
@@ -205,7 +219,7 @@ def main() -> None:
     parser.add_argument("--case", choices=("ray",), default="ray")
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve is not None:

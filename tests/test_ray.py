@@ -24,7 +24,7 @@ from lcsearch.sessions.store import Misuse, StoreError
 from .conftest import benchmark, without
 
 soak_ray = benchmark("soak_ray")
-SMALL = {"conv_layers": "2", "channels": "8..16"}
+SMALL = {"conv_layers": "3", "channels": "24..64"}
 
 
 def wait_for(condition, seconds=120.0, what="it"):
@@ -46,7 +46,11 @@ def nodes():
     reason = soak_ray.Nodes.unable()
     if reason is not None:
         pytest.skip(f"no network namespace can be made here ({reason}): Ray is not tested")
-    found = soak_ray.Nodes(2)
+    try:
+        found = soak_ray.Nodes(2)
+    except soak_ray.Gone:
+        # a raylet gives its agents 15 s to start, which is a matter of the machine's load alone
+        pytest.skip("the nodes of a Ray cluster do not start within Ray's own limits here")
     yield found
     found.close()
 
@@ -56,7 +60,7 @@ def make(home, name, nodes, epochs, **execution):
     folder = desks.create(
         home,
         name,
-        DataSource(spec="digits", train_size=400),
+        DataSource(spec="digits"),
         epochs=epochs,
         measure="macs",
         domains=SMALL,
@@ -119,10 +123,9 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
 
 def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
-    desk = make(home, "nodes", nodes, epochs=12, parallel=2)
-    desk._store.apply(search.autopilot(desk.refresh(), trials=5))
+    desk = make(home, "nodes", nodes, epochs=20, parallel=2)
+    soak_ray.queue(desk, 6)
     nodes.start_engine(desk.folder)
-    # the autopilot keeps both nodes at work
     wait_for(lambda: states(desk).count("running") == 2, what="two trials at once")
     wait_for(
         lambda: (
@@ -139,7 +142,7 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     )
     trials = desk.refresh().trials
     assert [t.state for t in trials] == ["done"] * 6, [t.failure for t in trials]
-    assert [[e.epoch for e in t.epochs] for t in trials] == [list(range(1, 13))] * 6
+    assert [[e.epoch for e in t.epochs] for t in trials] == [list(range(1, 21))] * 6
     assert all(t.epochs[: len(before.get(t.number, ()))] == before[t.number] for t in trials[:2])
     assert max(t.attempt for t in trials) == 2
     assert all(e.reference_seconds for t in trials for e in t.epochs)
@@ -149,7 +152,6 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     assert len({t.key for t in trials}) == 6
     assert soak_ray.twice((desk.folder / "engine.log").read_text(encoding="utf-8")) == set()
     assert not list((desk.folder / "checkpoints").iterdir())
-    assert desk.refresh().session.autopilot is None
     end(desk)
 
 

@@ -19,6 +19,7 @@ import socket
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ ROOM_SECONDS = 5.0
 """How long a slot is waited for before anybody is told what the cluster lacks."""
 KEEP_SECONDS = 120.0
 """How long a slot that has nothing to do keeps its share of the cluster."""
+SAME_SECONDS = 10.0
+"""A node that dies takes several trainers with it before they are ready: that is one fault."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESERVED = {"CPU", "GPU", "num_cpus", "num_gpus", "memory", "object_store_memory"}
 """Names that Ray itself knows in another spelling, or that would mean bytes."""
@@ -81,6 +84,8 @@ class TrainerActor:
             os.environ.setdefault(name, value)
         from ..training.trainer import Trainer, keep_memory
 
+        # the object store shares images as read-only memory, and nothing writes to them
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         keep_memory()
         self._folder = Path(tempfile.mkdtemp(prefix="lcsearch-"))
         self._lines: queue.SimpleQueue[tuple[str, bytes | None] | BaseException] = (
@@ -202,6 +207,7 @@ class ClusterExecutor:
         self._slots: list[_Slot] = []
         self._told = ""
         self._asked = 0.0
+        self._fell = -SAME_SECONDS
 
     @property
     def running(self) -> tuple[tuple[int, int], ...]:
@@ -379,6 +385,11 @@ class ClusterExecutor:
         self._drop(slot)
         if lost.fatal:
             return [Refused(message=f"no trainer starts on the cluster: {lost.reason}")]
+        if not slot.ready:
+            moment = time.monotonic()
+            if moment - self._fell < SAME_SECONDS:
+                return []
+            self._fell = moment
         return [Gone(lost.reason, lost.kind, slot.ready, slot.running)]
 
     def _unkept(self, slot: _Slot, error: OSError) -> list[Event]:
