@@ -10,11 +10,16 @@ import gzip
 import importlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cnn_regression import GUESS, Regression, error_variance_parts, matrix
 
 from lcsearch.engine import cnn
 from lcsearch.engine.space import Categorical, Parameter, Real, Space
@@ -191,8 +196,6 @@ class CnnFashion:
     """Validation images behind an error."""
 
     def __init__(self) -> None:
-        from cnn_regression import Regression
-
         with np.load(DATA / "cnn_fashion_model.npz", allow_pickle=False) as kept:
             arrays = dict(kept)
         self.error = Regression.from_arrays(arrays, "error")
@@ -212,8 +215,6 @@ class CnnFashion:
         What the space does not propose (more than 8 times the reference's MACs) was not trained:
         it is taken to be no better than the best that was.
         """
-        from cnn_regression import matrix
-
         assert self.space.proposable is not None
         rows = matrix(configs, self.SHAPE, self.CLASSES)
         errors, costs = np.exp(self.error.predict(rows)), np.exp(self.cost.predict(rows))
@@ -223,8 +224,6 @@ class CnnFashion:
 
     def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
         """The truth with the noise of one training; an error is a number of images of all."""
-        from cnn_regression import GUESS, error_variance_parts
-
         (error,), (cost,) = self.predict([config])
         rng = np.random.default_rng(seed)
         counting, training = error_variance_parts(error, self.images)

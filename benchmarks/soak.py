@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -57,12 +58,15 @@ from lcsearch.sessions.records import (  # noqa: E402
     now,
 )
 from lcsearch.sessions.store import Late, NoRoom, Store, StoreError  # noqa: E402
+from lcsearch.tui.format import weight  # noqa: E402
 
 HERE = Path(__file__).resolve()
 TRAINER = HERE.with_name("soak_trainer.py")
 SUMMARY = DataSummary(
     channels=1, height=8, width=8, classes=10, train=1150, val=288, test=359, fingerprint="f" * 64
 )
+BUDGET = 480.0
+"""Seconds after which a case ends with the moments that it has had: its line says how many."""
 PATIENCE = 300.0
 """Seconds after which what does not happen counts as left undone."""
 Line = dict[str, Any]
@@ -81,6 +85,11 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
             return value
         time.sleep(0.005)
     raise Undone(what)
+
+
+def late(began: float) -> bool:
+    """Whether a case that began then has used its time."""
+    return time.monotonic() - began > BUDGET
 
 
 # -- processes ------------------------------------------------------------------------------------
@@ -227,6 +236,8 @@ class Terminal:
             "console", str(home), name, os.ttyname(other), TERM="xterm-256color", COLORTERM=""
         )
         self._other = other
+        self._keys = itertools.cycle(("w", "\x1b[C", "\r"))
+        self._pressed = 0.0
         self.drawn = b""
         self.total = 0
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -242,10 +253,16 @@ class Terminal:
         """Type."""
         os.write(self._main, keys.encode())
 
-    def queued(self) -> set[int]:
-        """The trials of which it said that they are queued."""
+    def decide(self) -> None:
+        """Press the next key of those that move w_c and keep it; a person presses no faster."""
+        if time.monotonic() - self._pressed > 0.15:
+            self._pressed = time.monotonic()
+            self.press(next(self._keys))
+
+    def acknowledged(self) -> set[str]:
+        """The weights of which it said that they are decided, as it writes them."""
         plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.drawn)
-        return {int(number) for number in re.findall(rb"Trial (\d+) is queued", plain)}
+        return {weight.decode() for weight in re.findall(rb"w_c is ([0-9.]+)\. u undoes", plain)}
 
     def close(self) -> None:
         """Kill it, and let go of its terminal."""
@@ -262,7 +279,8 @@ class House:
         self.home = Path(tempfile.mkdtemp(prefix="soak-")) if place is None else place
         self.sockets = Path(tempfile.mkdtemp(prefix="soak-"))
         self.env = {"LCSEARCH_HOME": str(self.home), "LCSEARCH_IDLE_SECONDS": "600", **env}
-        self.before = {name: os.environ.get(name) for name in (*self.env, "SOAK_ZYGOTE")}
+        names = (*self.env, "SOAK_ZYGOTE", "SOAK_LEDGER")
+        self.before = {name: os.environ.get(name) for name in names}
         self.processes: set[int] = set()
 
     def __enter__(self) -> House:
@@ -362,7 +380,7 @@ def _decide(desk: Desk, kind: str, token: str, draw: Any, rng: random.Random) ->
         config = desk.space.sample(draw, level, base)
         return desk._decide(search.reject(snapshot, config, None, token))
     if kind == "wc":
-        return desk.set_wc(rng.randrange(1, 1000) / 1000)
+        return desk.set_wc(rng.random())
     if kind == "withdraw" and waiting:
         # everybody wants the same one: one gets it, the others are told so
         return desk.stop(waiting[-1].number, "now", token)
@@ -403,7 +421,7 @@ class Witness:
         self,
         folder: Path | None = None,
         acks: list[dict[str, Any]] | None = None,
-        queued: set[int] | None = None,
+        by_console: set[str] | None = None,
     ) -> list[str]:
         """What was acknowledged and is not there: in the session, or in a copy of it."""
         acks = self.acknowledged() if acks is None else acks
@@ -434,7 +452,8 @@ class Witness:
         for number in self.done:
             if snapshot.trials[number].state != "done":
                 found.append(f"trial {number} was done, and is {snapshot.trials[number].state}")
-        found += [f"trial {n}" for n in queued or () if n >= len(snapshot.trials)]
+        kept_weights = {weight(d.detail["to"]) for d in snapshot.decisions if d.kind == "wc"}
+        found += [f"w_c {value}" for value in (by_console or set()) - kept_weights]
         return found
 
     def twice(self) -> list[str]:
@@ -446,7 +465,7 @@ class Witness:
         numbers = [said["number"] for said in self.acknowledged()]
         if len(numbers) != len(set(numbers)):
             found.append("a decision's number")
-        ledger = self.folder / "ledger"
+        ledger = Path(os.environ.get("SOAK_LEDGER") or self.folder) / "ledger"
         saved: dict[tuple[int, int], int] = {}
         order: dict[int, list[int]] = {}
         for line in ledger.read_text().splitlines() if ledger.exists() else ():
@@ -492,7 +511,6 @@ def case_kill(short: bool) -> Line:
     rng = random.Random(1)
     lost: list[str] = []
     killed = dict.fromkeys(("engine", "trainer", "script", "console"), 0)
-    consoles_acked = 0
     with House() as house:
         folder = house.session()
         witness = Witness(folder)
@@ -506,16 +524,20 @@ def case_kill(short: bool) -> Line:
 
         deciding = script()
         console = Terminal(house.home, folder.name)
-        queued: set[int] = set()
+        by_console: set[str] = set()
+        began = time.monotonic()
         for moment in range(moments):
+            if late(began):
+                break
             end = time.monotonic() + rng.uniform(0.0, 0.8)
             while time.monotonic() < end:
                 witness.look()
-                if rng.random() < 0.1:
-                    console.press("a")
-                queued |= console.queued()
+                console.decide()
                 time.sleep(0.01)
-            wanted = list(killed)[moment % 4] if short else rng.choice(list(killed))
+            # a console is given the time to be at work
+            wanted = (
+                list(killed)[moment % 4] if short else rng.choices(list(killed), (3, 3, 3, 1))[0]
+            )
             pid = desk.refresh().engine.pid if desk.refresh().engine.alive else None
             if wanted == "engine" and pid is not None:
                 kill(pid)
@@ -524,11 +546,11 @@ def case_kill(short: bool) -> Line:
             elif wanted == "script":
                 kill(deciding)
             elif wanted == "console":
-                consoles_acked += len(console.queued())
                 console.close()
+                by_console |= console.acknowledged()
             else:
                 wanted = ""
-            lost += witness.lost(queued=queued)
+            lost += witness.lost(by_console=by_console)
             if wanted == "engine":
                 desk.start_engine()
             elif wanted == "script":
@@ -539,18 +561,19 @@ def case_kill(short: bool) -> Line:
                 killed[wanted] += 1
         kill(deciding)
         console.close()
+        by_console |= console.acknowledged()
         states = witness.drained()
-        lost += witness.lost(queued=queued)
+        lost += witness.lost(by_console=by_console)
         twice = witness.twice()
         trials = desk.refresh().trials
         line = {
             "case": "kill", "moments": sum(killed.values()), "killed": killed, "lost": len(lost),
             "twice": len(twice), "opened": witness.opened,
-            "decisions": len(witness.acknowledged()), "by_console": len(queued),
+            "decisions": len(witness.acknowledged()), "by_console": len(by_console),
             "epochs": len(witness.epochs), "trials": states,
             "attempts": sum(t.attempt for t in trials), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
-        return verdict(line, not states.get("incomplete"), witness.opened >= moments)
+        return verdict(line, not states.get("incomplete"), not states.get("failed"))
 
 
 def case_power_cut(short: bool) -> Line:
@@ -567,7 +590,11 @@ def case_power_cut(short: bool) -> Line:
         scripts = [
             start("script", str(folder), str(witness.acks), n, 0, 0.02, kinds) for n in range(3)
         ]
+        cut, began = 0, time.monotonic()
         for moment in range(moments):
+            if late(began):
+                break
+            cut += 1
             time.sleep(rng.uniform(0.0, 0.15))
             witness.look()
             pid = engine_pid(witness.desk)
@@ -599,7 +626,7 @@ def case_power_cut(short: bool) -> Line:
         lost += witness.lost()
         twice = witness.twice()
         line = {
-            "case": "power-cut", "moments": moments, "lost": len(lost), "twice": len(twice),
+            "case": "power-cut", "moments": cut, "lost": len(lost), "twice": len(twice),
             "rows_checked": checked, "decisions": len(witness.acknowledged()),
             "epochs": len(witness.epochs), "trials": states, "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
@@ -615,6 +642,7 @@ def _no_room(
     witness = Witness(folder)
     # what the harness itself writes down needs room elsewhere
     witness.acks = house.sockets / "acks"
+    os.environ["SOAK_LEDGER"] = str(house.sockets)
     witness.desk.start_engine()
     script = start("script", str(folder), str(witness.acks), 3, 0, 0.05, ["new", "wc", "reject"])
     said, refused, busy, resumed = 0, 0, 0.0, 0
@@ -715,7 +743,7 @@ def case_file_limit(short: bool) -> Line:
 
 def case_decisions(short: bool) -> Line:
     """Two consoles and three scripts decide at once while an engine trains: all of it, once."""
-    each = 20 if short else 667
+    each, look = 20 if short else 667, desks_look()
     with House(SOAK_EPOCH_MS="1") as house:
         folder = house.session(epochs=1)
         witness = Witness(folder)
@@ -729,27 +757,22 @@ def case_decisions(short: bool) -> Line:
             start("script", str(folder), str(witness.acks), n, each, 0.0, kinds) for n in range(3)
         ]
         seen: dict[int, float] = {}
-        queued: set[int] = set()
-        pressed = 0.0
+        by_console: set[str] = set()
         while any(alive(script) for script in scripts):
-            moment = time.monotonic()
             for number in range(len(seen) + 1, len(witness.desk.refresh().decisions) + 1):
                 seen[number] = time.monotonic()
-            if moment - pressed > 0.5:
-                pressed = moment
-                for console in consoles:
-                    console.press("a")
-                    queued |= console.queued()
-            time.sleep(desks_look())
+            for console in consoles:
+                console.decide()
+            time.sleep(look)
         took = time.monotonic() - began
         for console in consoles:
-            queued |= console.queued()
             console.close()
+            by_console |= console.acknowledged()
         for number in range(len(seen) + 1, len(witness.desk.refresh().decisions) + 1):
             seen[number] = time.monotonic()
         states = witness.drained()
         acks = witness.acknowledged()
-        lost = witness.lost(queued=queued)
+        lost = witness.lost(by_console=by_console)
         twice = witness.twice()
         delays = sorted(seen[said["number"]] - said["t"] for said in acks)
         lines = [json.loads(line) for line in witness.acks.read_text().splitlines()]
@@ -757,7 +780,7 @@ def case_decisions(short: bool) -> Line:
         begun = _queue_delays(witness, acks)
         line = {
             "case": "decisions", "count": len(acks), "lost": len(lost), "twice": len(twice),
-            "asked": len(lines), "refused_in_words": len(refused), "by_console": len(queued),
+            "asked": len(lines), "refused_in_words": len(refused), "by_console": len(by_console),
             "seconds": round(took, 1),
             "noticed_ms_median": round(1000 * statistics.median(delays)),
             "noticed_ms_99": round(1000 * delays[int(0.99 * (len(delays) - 1))]),
@@ -785,6 +808,7 @@ def _queue_delays(witness: Witness, acks: list[dict[str, Any]]) -> int:
 def case_leave(short: bool) -> Line:
     """A trial is queued at the very moment when the idle engine leaves: it runs every time."""
     races = 10 if short else 500
+    began = time.monotonic()
     rng = random.Random(4)
     idle = 0.12
     with House(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
@@ -794,11 +818,9 @@ def case_leave(short: bool) -> Line:
         desk.start_engine()
         stranded: list[int] = []
         engines: set[int | None] = set()
-        left = 0
-        import numpy as np
-
-        draw = np.random.default_rng(4)
-        for _ in range(races):
+        left = raced = 0
+        while raced < races and not late(began):
+            raced += 1
             wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
             engines.add(desk.refresh().engine.pid)
             # it leaves `idle` after it was busy last: about then, or when it is seen to leave
@@ -808,9 +830,7 @@ def case_leave(short: bool) -> Line:
                 wait_for(lambda: desk.refresh().engine.state == "leaving", "the engine's leaving")
                 time.sleep(rng.uniform(0.0, 0.01))
             left += desk.refresh().engine.state == "leaving"
-            base = search.base_trial(desk.refresh()).config
-            decision = desk.submit(desk.space.sample(draw, 1, base), None, kind="new")
-            number = decision.trial
+            number = desk.repeat(0).trial
             assert number is not None
             try:
                 wait_for(
@@ -822,11 +842,11 @@ def case_leave(short: bool) -> Line:
                 desk.start_engine()
         lost, twice = witness.lost(), witness.twice()
         line = {
-            "case": "leave", "count": races, "lost": len(lost) + len(stranded),
+            "case": "leave", "count": raced, "lost": len(lost) + len(stranded),
             "twice": len(twice), "while_leaving": left, "engines": len(engines),
             "stranded": len(stranded), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
-        return verdict(line, len(engines) > races // 10)
+        return verdict(line, len(engines) > raced // 10)
 
 
 def _weights(pids: dict[str, int]) -> dict[str, float]:
@@ -857,7 +877,7 @@ def case_long(short: bool) -> Line:
         samples: list[dict[str, float]] = []
         began = time.monotonic()
         number = 0
-        while number < trials:
+        while number < trials and not late(began):
             waiting = len(search.pending(desk.refresh()))
             base = search.base_trial(desk.refresh()).config
             for _ in range(min(max(20 - waiting, 0), trials - number)):
@@ -889,10 +909,10 @@ def case_long(short: bool) -> Line:
             "records_kb_per_trial": round(held, 2), "fresh_console_mb": round(fresh_mb, 1),
             "drawn_mb": round(drawn / 1e6, 1), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
-        late = samples[len(samples) // 2 :]
+        second_half = samples[len(samples) // 2 :]
         leaks = 0.0
         for name in ("engine", "console", "trainer"):
-            with_it = [s for s in late if f"{name}_mb" in s]
+            with_it = [s for s in second_half if f"{name}_mb" in s]
             x = [s["trials"] for s in with_it]
             slope, _ = statistics.linear_regression(x, [s[f"{name}_mb"] for s in with_it])
             files = [s[f"{name}_fds"] for s in with_it]

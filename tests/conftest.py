@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,5 +48,6 @@ def benchmark(name: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look up the module they stand in
     spec.loader.exec_module(module)
     return module
