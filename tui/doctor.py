@@ -42,6 +42,10 @@ def examine() -> Iterator[Check]:
             yield Check(True, package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Check(False, package, f"not installed. Run pip install {package}.")
+    try:
+        yield Check(True, "ray", importlib.metadata.version("ray"))
+    except importlib.metadata.PackageNotFoundError:
+        yield Check(True, "ray", "not installed (for a cluster: pip install 'lcsearch[ray]')")
     yield Check(True, "processors", str(os.cpu_count()))
     root = store.home()
     network = store.network_file_system(root if root.exists() else root.parent)

@@ -126,14 +126,16 @@ def _say(console: Console, line: str) -> None:
 
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     session = snapshot.session
-    running = next((t for t in snapshot.trials if t.state == "running"), None)
+    running = [t for t in snapshot.trials if t.state == "running"]
     left = search.seconds_left(snapshot)
-    what = "thinking" if running is None else f"trial {running.number}"
-    done = 0 if running is None else len(running.epochs)
+    what = "thinking"
+    if running:
+        what = f"{len(running)} trials" if len(running) > 1 else f"trial {running[0].number}"
+    done = sum(len(t.epochs) for t in running)
     return {
         "description": f"level {session.level} · {what}",
         "completed": done,
-        "total": session.epochs,
+        "total": session.epochs * max(len(running), 1),
         "left": "" if left is None else f"about {words.duration(left)} left",
     }
 

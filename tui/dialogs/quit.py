@@ -32,6 +32,8 @@ class QuitDialog(Dialog[str]):
         running = [trial for trial in self.trials if trial.state == "running"]
         waiting = len(self.trials) - len(running)
         parts = [f"trial {trial.number} trains" for trial in running]
+        if len(parts) > 3:
+            parts = [f"{len(parts)} trials train"]
         if waiting:
             parts.append(f"{words.plural(waiting, 'trial')} queued")
         with Vertical(classes="dialog") as box:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ...sessions.store import Snapshot
 
 
+MOST_LINES = 6
+"""Running trials that have a line each: a cluster may train dozens."""
+
+
 def epoch_seconds(trial: Trial) -> float | None:
     """Seconds that an epoch of this trial takes, as far as it is known."""
     if trial.epochs:
@@ -51,7 +55,7 @@ def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
     """Seconds until the queue is empty, where every part of it can be told."""
     epochs = snapshot.session.epochs
     reference = words.reference_seconds(snapshot.trials)
-    total = 0.0
+    total = longest = 0.0
     timed = snapshot.session.measure == "seconds"
     known = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
     for trial in snapshot.trials:
@@ -66,7 +70,9 @@ def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
         if left is None:
             return None
         total += left
-    return total
+        longest = max(longest, left)
+    # side by side, but no trial is divided
+    return max(total / snapshot.session.execution.parallel, longest)
 
 
 class TrainingPanel(Static):
@@ -84,8 +90,11 @@ class TrainingPanel(Static):
         running = [trial for trial in snapshot.trials if trial.state == "running"]
         waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
         behind = falling_behind(snapshot)
-        for trial in running:
+        for trial in running[:MOST_LINES]:
             lines.append(_running(trial, epochs, now, room, trial.number in behind))
+        if len(running) > MOST_LINES:
+            more = f"and {len(running) - MOST_LINES} more are training"
+            lines.append(Content.styled(more, "$foreground 60%"))
         if waiting:
             parts = []
             for trial in waiting:
@@ -116,7 +125,8 @@ class TrainingPanel(Static):
         left = session_seconds_left(snapshot, now) if running or waiting else None
         if left is not None and any(t.state != "paused" for t in (*running, *waiting)):
             lines.append(Content.styled(f"about {words.duration(left)} left", "$foreground 60%"))
-        if not snapshot.engine.alive and waiting and snapshot.engine.message:
+        still = not snapshot.engine.alive or not running
+        if still and waiting and snapshot.engine.message:
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
         last = _last(snapshot)
         if last is not None:
