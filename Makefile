@@ -27,7 +27,7 @@ format: .venv/dev
 	$(PYTHON) -m venv .venv
 
 .venv/run: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[plots,web]'
 	touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt

@@ -167,7 +167,7 @@ def search_it(person: Person) -> None:
     person.change_mind()
     person.fly(2)
     desk.set_wc(0.2)
-    person.accept(1, "with w_c 0.2 small ones come first; this is the smallest so far")
+    person.accept(1, "with w_c 0.2 what is small comes first")
     desk.advance()
 
     person.accept()

@@ -1,40 +1,68 @@
-"""Make the README's picture from a real session.
+"""Make the README's pictures from the session of `lcsearch demo`.
 
-python docs/screenshots.py NAME          # a session under $LCSEARCH_HOME
+python docs/screenshots.py
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
-from lcsearch.sessions.store import home
+from textual.pilot import Pilot
+
+from lcsearch.tui import demo
 from lcsearch.tui.app import Console
+from lcsearch.tui.widgets.chart import Chart
 
-SIZE = (120, 40)
-PATIENCE = 60.0
+SIZE = (120, 36)
+PATIENCE = 300.0
+PICTURES = {"workbench": "2", "tradeoff": "4", "trust": "5"}
+"""Screens, and the keys that show them."""
 
 
-async def picture(name: str, path: Path) -> None:
-    """Open the session's workbench, wait for its ranking, and keep what is on the screen."""
-    console = Console(home(), name)
-    async with console.run_test(size=SIZE) as pilot:
-        waited = 0.0
-        while console.ranking is None:
-            await pilot.pause(0.1)
-            waited += 0.1
-            if waited > PATIENCE:
-                raise SystemExit(f"session {name}: not ranked within {PATIENCE:.0f} s.")
-        await pilot.pause(1.0)
-        path.write_text(console.export_screenshot(title=f"lcsearch tui {name}"), encoding="utf-8")
-    print(path)
+async def main(folder: Path) -> None:
+    """Open the recording, go through its screens, and keep what is on each."""
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place)
+        demo.record(home)
+        settings = home / "settings.json"
+        console = Console(home, demo.NAME, house=demo.Showcase(home), settings_file=settings)
+        async with console.run_test(size=SIZE) as pilot:
+            for name, key in PICTURES.items():
+                await ranked(pilot)
+                await pilot.press(key)
+                await drawn(pilot)
+                path = folder / f"{name}.svg"
+                picture = console.export_screenshot(title="lcsearch demo")
+                path.write_text(picture, encoding="utf-8")
+                print(path)
+
+
+async def ranked(pilot: Pilot[int]) -> None:
+    """Until the ranking is there."""
+    await until(pilot, lambda: pilot.app.ranking is not None and not pilot.app.ranking_running)
+
+
+async def drawn(pilot: Pilot[int]) -> None:
+    """Until the screen's chart is."""
+    await until(pilot, lambda: all(c.plot is not None for c in pilot.app.screen.query(Chart)))
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Let the console work until something holds."""
+    waited = 0.0
+    while not condition():
+        await pilot.pause(0.1)
+        waited += 0.1
+        if waited > PATIENCE:
+            raise SystemExit(f"not ready within {PATIENCE:.0f} s.")
+    await pilot.pause(0.3)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    asyncio.run(picture(sys.argv[1], Path(__file__).with_name("workbench.svg")))
+    asyncio.run(main(Path(__file__).parent))

@@ -8,6 +8,7 @@ late is refused with `Late`.  Rows carry the number of the change that wrote the
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -24,10 +25,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import filelock
 import platformdirs
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from .records import Decision, Epoch, Session, Trial, now
+from .records import OPEN_STATES, Decision, Epoch, Session, Trial, now
 
 SCHEMA_VERSION = 2
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
@@ -73,6 +74,7 @@ CREATE TABLE engine (
 """
 _TRIAL_COLUMNS = tuple(name for name in Trial.model_fields if name != "epochs")
 _EPOCH_COLUMNS = tuple(Epoch.model_fields)
+_EPOCHS = TypeAdapter(list[Epoch])
 
 
 def _is_json(annotation: Any) -> bool:
@@ -283,7 +285,14 @@ class Store:
             self._selected = {
                 table: _present(self._db, table, names) for table, _, names in _COLUMNS
             }
-            self._snapshot = self._read(None)
+            # walked through again and again, thousands of new records would take twice as long
+            collecting = gc.isenabled()
+            gc.disable()
+            try:
+                self._snapshot = self._read(None)
+            finally:
+                if collecting:
+                    gc.enable()
         except sqlite3.OperationalError as error:
             raise _refused(path, error) from error
         except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
@@ -312,7 +321,8 @@ class Store:
         What waits in it waits until a person wants an engine: it counts as stopped.  What ran is
         nowhere at work, and waits too, or ended as it was asked to.  Raises StoreError as `create`.
         """
-        return cls._make(path, session, trials, decisions, IMPORTED)
+        waits = session.autopilot is not None or any(t.state in OPEN_STATES for t in trials)
+        return cls._make(path, session, trials, decisions, IMPORTED if waits else "")
 
     @classmethod
     def _make(
@@ -427,7 +437,8 @@ class Store:
             engine = db.execute("SELECT state, pid, message FROM engine").fetchone()
             of_trials, of_epochs = self._selected["trials"], self._selected["epochs"]
             rows = db.execute(
-                f"SELECT {', '.join(of_trials)} FROM trials WHERE change > ?", (since,)
+                f"SELECT {', '.join(of_trials)} FROM trials WHERE change > ? ORDER BY number",
+                (since,),
             ).fetchall()
             epochs = db.execute(
                 f"SELECT trial, {', '.join(of_epochs)} FROM epochs WHERE change > ?"
@@ -445,16 +456,21 @@ class Store:
             session = before.session
         else:
             session = Session.model_validate_json(body[0])
-        trials = {} if before is None else {trial.number: trial for trial in before.trials}
+        # all at once: one by one, a hundred thousand epochs take a second
+        records = _EPOCHS.validate_python(
+            [dict(zip(of_epochs, row[1:], strict=True)) for row in epochs]
+        )
         news: dict[int, list[Epoch]] = {}
-        for number, *values in epochs:
-            record = Epoch.model_validate(dict(zip(of_epochs, values, strict=True)))
-            news.setdefault(number, []).append(record)
+        for row, record in zip(epochs, records, strict=True):
+            news.setdefault(row[0], []).append(record)
+        trials = [] if before is None else list(before.trials)
         for row in rows:
-            known = trials.get(row[0])
-            trials[row[0]] = _trial(of_trials, row, known.epochs if known else ())
-        for number, records in news.items():
-            merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *records)}
+            if row[0] < len(trials):
+                trials[row[0]] = _trial(of_trials, row, trials[row[0]].epochs)
+            else:
+                trials.append(_trial(of_trials, row, tuple(news.pop(row[0], ()))))
+        for number, added in news.items():
+            merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *added)}
             ordered = tuple(merged[key] for key in sorted(merged))
             trials[number] = trials[number].model_copy(update={"epochs": ordered})
         # appended rows only ever follow; a decision's row is never written again
@@ -462,7 +478,7 @@ class Store:
         return Snapshot(
             change=change,
             session=session,
-            trials=tuple(trials[key] for key in sorted(trials)),
+            trials=tuple(trials),
             decisions=decisions + tuple(Decision.model_validate_json(d) for (d,) in decided),
             engine=EngineStatus(
                 alive=before is not None and before.engine.alive,

@@ -256,6 +256,10 @@ class Console(App[int]):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 # leave as `q` would: the terminal is restored, training goes on
                 loop.add_signal_handler(number, self.hang_up, number)
+        if self.is_web:
+            # whoever served it may be gone without a word
+            server = os.getppid()
+            self.set_interval(1.0, lambda: self.exit(0) if os.getppid() != server else None)
         if self.settings_problem:
             self.fail("Settings", self.settings_problem)
         if self.start_name is not None:
@@ -627,8 +631,8 @@ def _stop_all(desk: DeskLike) -> Decision | None:
     return last
 
 
-def run(home: Path, name: str | None = None) -> int:
+def run(home: Path, name: str | None = None, house: House | None = None) -> int:
     """Open the console, at its sessions or at the workbench of one; gives the exit code."""
-    console = Console(home, name)
+    console = Console(home, name, house=house)
     code = console.run()
     return code if code is not None else console.return_code or 0

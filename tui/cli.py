@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,22 @@ class Executor(StrEnum):
     ray = "ray"
 
 
+class Dtype(StrEnum):
+    """What numbers networks are trained in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+Device = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, mps, cuda, or several, a trainer each: cuda:0,cuda:1 (auto)."),
+]
+DtypeOption = Annotated[
+    Dtype | None, typer.Option("--dtype", help="Numbers; auto: what the device is fast in (auto).")
+]
 PerTrial = Annotated[
     list[str] | None,
     typer.Option(
@@ -201,9 +218,7 @@ def main(
 # -- the console ------------------------------------------------------------------------------
 
 
-@app.command()
-def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] = None) -> None:
-    """Open the console."""
+def _need_terminal() -> None:
     # Textual draws on standard error, or where `lcsearch serve` tells it to
     served = "TEXTUAL_DRIVER" in os.environ
     if not (served or (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty())):
@@ -212,6 +227,12 @@ def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] =
             "`lcsearch new`, `run`, `propose`, `accept`, `show` (see `lcsearch --help`).",
             2,
         )
+
+
+@app.command()
+def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] = None) -> None:
+    """Open the console."""
+    _need_terminal()
     from ..sessions import store
 
     if name is not None:
@@ -220,6 +241,16 @@ def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] =
     from .app import run
 
     raise typer.Exit(run(store.home(), name))
+
+
+@app.command()
+def demo() -> None:
+    """Open the console on a recorded search on Fashion-MNIST: look around, nothing trains."""
+    _need_terminal()
+    with _words():
+        from .demo import run
+
+        raise typer.Exit(run())
 
 
 @app.command()
@@ -318,6 +349,8 @@ def new(
     per_trial: PerTrial = None,
     parallel: Parallel = None,
     data_on_nodes: DataOnNodes = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
 ) -> None:
     """Make a session: check its data, and queue the reference network."""
     with _words():
@@ -363,7 +396,7 @@ def new(
             augment=augment.value,
             stop_behind=stop_behind,
             execution=Execution.model_validate(
-                _execution(executor, address, per_trial, parallel, data_on_nodes)
+                _execution(executor, address, per_trial, parallel, data_on_nodes, device, dtype)
             ),
         )
         summary = store.Store(folder).refresh().session.summary
@@ -375,12 +408,23 @@ def new(
         typer.echo(str(folder))
 
 
+def _devices(words: str) -> tuple[str, ...]:
+    """`auto`, or devices with commas between them."""
+    found = tuple(word.strip() for word in words.split(","))
+    known = all(re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", word) for word in found)
+    if not known or len(set(found)) != len(found) or (len(found) > 1 and "auto" in found):
+        _fail(f"--device {words}: not usable. Use auto, cpu, mps, cuda, or cuda:0,cuda:1.", 2)
+    return () if found == ("auto",) else found
+
+
 def _execution(
     executor: Executor | None,
     address: str | None,
     per_trial: list[str] | None,
     parallel: int | None,
     data_on_nodes: bool | None,
+    device: str | None = None,
+    dtype: Dtype | None = None,
 ) -> dict[str, Any]:
     """What was said of where trials run, as fields of an `Execution`."""
     from ..engine.executors.cluster import resources
@@ -393,7 +437,11 @@ def _execution(
         "per_trial": None if per_trial is None else resources(per_trial),
         "parallel": parallel,
         "data_on_nodes": data_on_nodes,
+        "devices": None if device is None else _devices(device),
+        "dtype": None if dtype is None else dtype.value,
     }
+    if device is not None and executor is not Executor.ray:
+        given["parallel"] = len(_devices(device)) or 1
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -523,9 +571,7 @@ class Plots(StrEnum):
 def plot(
     name: Name,
     what: Annotated[Plots, typer.Argument(metavar="WHAT", help=", ".join(Plots))],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="FILE.svg, .png, .csv or .json.")
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.svg, .png, .csv or .json.")],
     trial: Annotated[
         list[int] | None, typer.Option("--trial", "-t", help="Trials of curves; the best if none.")
     ] = None,
@@ -912,6 +958,8 @@ def set_(
     per_trial: PerTrial = None,
     parallel: Parallel = None,
     data_on_nodes: DataOnNodes = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
     stop_behind: Annotated[
         OnOff | None, typer.Option(help="Stop trials that fall behind, or only mark them.")
     ] = None,
@@ -922,7 +970,7 @@ def set_(
     Each of the first three is a decision of its own; what runs ends where it began.
     """
     domains = _domains(domain, "--domain ")
-    places = (executor, address, per_trial, parallel, data_on_nodes)
+    places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
     moved = any(option is not None for option in places)
     if wc is None and strategy is None and not domains and not moved and stop_behind is None:
         _fail(
@@ -1063,8 +1111,9 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-engine = typer.Typer(help="The process that trains: whether it lives, start, stop.",
-                     no_args_is_help=True)
+engine = typer.Typer(
+    help="The process that trains: whether it lives, start, stop.", no_args_is_help=True
+)
 app.add_typer(engine, name="engine")
 
 

@@ -1,0 +1,98 @@
+"""The recorded session: small, real, whole, with something to show on every screen."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lcsearch.engine import search
+from lcsearch.engine.desk import SetupError
+from lcsearch.sessions.store import StoreError
+from lcsearch.tui import demo, figures
+from lcsearch.tui.app import Console
+from lcsearch.tui.cli import app
+from lcsearch.tui.scorecard import PERSON, outcomes, overrides, picks
+from lcsearch.tui.screens.workbench import WorkbenchScreen
+
+from .test_console import press, table_of, text_of, until
+
+RECORDING = Path(demo.__file__).with_name("demo.json")
+
+
+@pytest.fixture
+def showcase(tmp_path):
+    demo.record(tmp_path / "place")
+    return demo.Showcase(tmp_path / "place")
+
+
+def test_it_is_small_and_holds_all_that_people_do(showcase):
+    assert RECORDING.stat().st_size < 300_000
+    desk = showcase.open(demo.NAME)
+    snapshot = desk.refresh()
+    kinds = {d.kind for d in snapshot.decisions}
+    assert kinds >= {"accept", "edit", "new", "reject", "repeat", "stop", "undo", "wc", "advance"}
+    assert {d.by for d in snapshot.decisions} == {"person", "autopilot"}
+    assert {t.state for t in snapshot.trials} >= {"done", "failed", "stopped", "cancelled"}
+    assert any(t.failure and t.failure.kind == "diverged" for t in snapshot.trials)
+    assert {t.level for t in snapshot.trials} == {0, 1, 2, 3, 4}
+    assert not search.pending(snapshot)
+    assert any(d.kind == "reject" and d.reason for d in snapshot.decisions)
+
+
+def test_every_screen_has_something_to_show(showcase):
+    desk = showcase.open(demo.NAME)
+    snapshot = desk.refresh()
+    for figure in (figures.tradeoff, figures.calibration, figures.convergence, figures.curves):
+        assert figure(snapshot).plot is not None
+    results = outcomes(snapshot.trials)
+    assert len(results) > 10
+    assert overrides(results)[1] >= 2
+    for sources in (PERSON, ("advisor",), ("autopilot",)):
+        assert picks(snapshot.trials, snapshot.session.wc, sources).trials >= 2
+    assert len(search.pareto(snapshot.trials)) >= 3
+
+
+def test_what_would_train_is_refused_and_the_rest_works(showcase):
+    desk = showcase.open(demo.NAME)
+    before = desk.refresh()
+    with pytest.raises(StoreError, match="nothing trains"):
+        desk.repeat(2)
+    with pytest.raises(StoreError, match="nothing trains"):
+        desk.autopilot(trials=1)
+    assert desk.refresh() is before
+    desk.set_wc(0.5)
+    assert desk.refresh().session.wc == 0.5
+    desk.undo()
+    assert desk.refresh().session.wc == before.session.wc
+    with pytest.raises(SetupError, match="nothing trains"):
+        showcase.create(None)
+    assert not (desk.folder / "engine.log").exists()
+
+
+async def test_the_console_opens_on_it(showcase, home):
+    console = Console(showcase.home, demo.NAME, house=showcase, settings_file=home / "s.json")
+    async with console.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(console.screen, WorkbenchScreen), tries=6000)
+        await until(pilot, lambda: console.ranking is not None, tries=12_000)
+        assert len(table_of(pilot).rows) > 5
+        await press(pilot, "a")
+        await until(pilot, lambda: console.screen.is_modal)
+        await press(pilot, "escape", "3")
+        assert len(table_of(pilot).rows) == len(console.snapshot.trials)
+        await press(pilot, "5")
+        assert "within 2σ" in text_of(pilot, "#scores")
+        await press(pilot, "6")
+        assert "conv 1" in text_of(pilot, "#layers")
+    assert not (home / "sessions").exists()
+
+
+def test_without_a_terminal_it_says_so():
+    done = CliRunner().invoke(app, ["demo"])
+    assert done.exit_code == 2
+    assert "needs a terminal" in done.stderr
