@@ -1,6 +1,7 @@
 """Trials on a Ray cluster: a real one, of several nodes, of which one is killed in the middle."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -267,3 +268,35 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
     desk._store.update_trial(1, {"queued"}, state="done", error=0.2, complexity=0.5)
     assert search.pilot_step(desk.refresh()).do == "think"
     desk.close()
+
+
+async def test_the_console_copes_with_many_trials_at_once():
+    from textual.app import App
+
+    from lcsearch.tui.widgets.header import engine_words
+    from lcsearch.tui.widgets.training import MOST_LINES, TrainingPanel
+
+    from .fakes import NOW, make_snapshot
+
+    class Screen(App):
+        def compose(self):
+            yield TrainingPanel()
+
+    snapshot = make_snapshot()
+    many = [
+        snapshot.trials[-1].model_copy(
+            update={"number": number, "state": "running" if number < 10 else "queued"}
+        )
+        for number in range(13)
+    ]
+    snapshot = dataclasses.replace(snapshot, trials=tuple(many))
+    assert "10 training, 3 queued" in engine_words(snapshot).plain
+    async with Screen().run_test() as pilot:
+        panel = pilot.app.query_one(TrainingPanel)
+        panel.show(snapshot, NOW)
+        await pilot.pause()
+        lines = str(panel.visual).splitlines()
+    running = [line for line in lines if "epoch" in line]
+    assert [line.split()[0] for line in running] == [str(n) for n in range(MOST_LINES)]
+    assert f"and {10 - MOST_LINES} more are training" in lines
+    assert lines[MOST_LINES + 1].split()[:2] == ["10", "queued"]
