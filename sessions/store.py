@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -432,22 +433,17 @@ class Store:
             change = db.execute("SELECT change FROM clock").fetchone()[0]
             if before is not None and change == before.change:
                 return before
+            # by the index on `change` alone: an ORDER BY would have SQLite walk the whole table
             since = -1 if before is None else before.change
+            new = "" if before is None else f"WHERE change > {int(since)}"
             body = db.execute("SELECT body FROM session WHERE change > ?", (since,)).fetchone()
             engine = db.execute("SELECT state, pid, message FROM engine").fetchone()
             of_trials, of_epochs = self._selected["trials"], self._selected["epochs"]
-            rows = db.execute(
-                f"SELECT {', '.join(of_trials)} FROM trials WHERE change > ? ORDER BY number",
-                (since,),
-            ).fetchall()
+            rows = db.execute(f"SELECT {', '.join(of_trials)} FROM trials {new}").fetchall()
             epochs = db.execute(
-                f"SELECT trial, {', '.join(of_epochs)} FROM epochs WHERE change > ?"
-                " ORDER BY trial, epoch",
-                (since,),
+                f"SELECT trial, {', '.join(of_epochs)} FROM epochs {new}"
             ).fetchall()
-            decided = db.execute(
-                "SELECT body FROM decisions WHERE change > ? ORDER BY number", (since,)
-            ).fetchall()
+            decided = db.execute(f"SELECT number, body FROM decisions {new}").fetchall()
         finally:
             db.execute("COMMIT")
         if body is None:
@@ -456,6 +452,9 @@ class Store:
             session = before.session
         else:
             session = Session.model_validate_json(body[0])
+        rows.sort(key=itemgetter(0))
+        epochs.sort(key=itemgetter(0, 1))
+        decided.sort(key=itemgetter(0))
         # all at once: one by one, a hundred thousand epochs take a second
         records = _EPOCHS.validate_python(
             [dict(zip(of_epochs, row[1:], strict=True)) for row in epochs]
@@ -479,7 +478,7 @@ class Store:
             change=change,
             session=session,
             trials=tuple(trials),
-            decisions=decisions + tuple(Decision.model_validate_json(d) for (d,) in decided),
+            decisions=decisions + tuple(Decision.model_validate_json(d) for _, d in decided),
             engine=EngineStatus(
                 alive=before is not None and before.engine.alive,
                 state=engine[0],

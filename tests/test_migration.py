@@ -64,6 +64,8 @@ def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old):
                 value = json.loads(value)
             if name in ("created", "started", "ended") and value is not None:
                 value = value.replace("+00:00", "Z")
+            if isinstance(value, dict):  # a record may have got more fields since
+                kept[name] = {key: kept[name][key] for key in value}
             if name != "change":
                 assert kept[name] == value, (trial.number, name)
     epochs = raw(FIXTURE, "SELECT trial, epoch, val_accuracy FROM epochs ORDER BY trial, epoch")
