@@ -25,7 +25,7 @@ from ..sessions.records import OPEN_STATES, Failure, Session, Trial, now
 from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
-from .executors.local import Event, Gone, LocalExecutor, Notice
+from .executors.local import DevicesExecutor, Event, Gone, LocalExecutor, Notice
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
 if TYPE_CHECKING:
@@ -79,12 +79,18 @@ class Service:
         self._busy_until = time.monotonic()
         self.leaving = False
 
-    def _new_executor(self, session: Session) -> LocalExecutor | ClusterExecutor:
+    def _new_executor(self, session: Session) -> LocalExecutor | DevicesExecutor | ClusterExecutor:
         # what suits the machine is measured once: one session's trials are trained alike
         machines = (t.machine for t in self.store.refresh().trials if t.machine is not None)
         dtype = next((machine.dtype for machine in machines), None)
+        if session.execution.dtype != "auto":
+            dtype = session.execution.dtype
         if session.execution.executor == "local":
-            return LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype)
+            trainers = [
+                LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype, device)
+                for device in session.execution.devices or ("auto",)
+            ]
+            return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
         from .executors.cluster import ClusterExecutor
 
         return ClusterExecutor(session, dtype)

@@ -255,6 +255,10 @@ class Execution(Record):
     per_trial: dict[str, float] = Field(default_factory=dict)
     parallel: Annotated[int, Field(ge=1, le=MOST_PARALLEL)] = 1
     data_on_nodes: bool = False
+    devices: tuple[Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")], ...] = ()
+    """Of this machine, a trainer each: cuda:0, cuda:1.  None named: the best that there is."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What trials are trained in; auto is what the device does fast."""
 
 
 class Session(Record):

@@ -322,7 +322,9 @@ def restrictions(session: Session, strength: float | None) -> list[str]:
 def execution_line(execution: Execution) -> str:
     """Where trials run: `trials run on the Ray cluster auto, 4 at once, gpus=1 each`."""
     if execution.executor == "local":
-        return "trials run on this machine"
+        devices = f" on {', '.join(execution.devices)}" if execution.devices else ""
+        dtype = "" if execution.dtype == "auto" else f" in {execution.dtype}"
+        return f"trials run on this machine{devices}{dtype}"
     asked = ", ".join(f"{name}={number:g}" for name, number in execution.per_trial.items())
     data = ", every node reads the data itself" if execution.data_on_nodes else ""
     return (

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -146,9 +147,15 @@ class LocalExecutor:
     """Runs trials one after another in a trainer process that is started when first needed."""
 
     def __init__(
-        self, data: DataSource, fingerprint: str, log: IO[bytes], dtype: str | None = None
+        self,
+        data: DataSource,
+        fingerprint: str,
+        log: IO[bytes],
+        dtype: str | None = None,
+        device: str = "auto",
     ) -> None:
         """dtype: what the session's trials are trained in; None lets the trainer choose."""
+        self._device = ("--device", device)
         self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
@@ -218,7 +225,7 @@ class LocalExecutor:
         self._generation += 1
         self._ready, self._stalled = False, ""
         self._process = subprocess.Popen(
-            _command(*self._options),
+            _command(*self._device, *self._options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -280,6 +287,42 @@ class LocalExecutor:
         if isinstance(event, Finished | Ended | Failed):
             self._running = None
         return [event]
+
+
+class DevicesExecutor:
+    """Several devices of this machine, a trainer each; a trial goes to the first that is free."""
+
+    def __init__(self, trainers: Sequence[LocalExecutor]) -> None:
+        self._trainers = tuple(trainers)
+
+    @property
+    def running(self) -> tuple[tuple[int, int], ...]:
+        """(trial, attempt) of everything that is trained."""
+        return tuple(who for trainer in self._trainers for who in trainer.running)
+
+    def room(self, wanted: int) -> int:
+        """How many of `wanted` trials can begin now."""
+        return min(wanted, sum(trainer.room(1) for trainer in self._trainers))
+
+    def train(self, task: Train) -> None:
+        """Hand a trial to a device that is free."""
+        next(trainer for trainer in self._trainers if trainer.room(1)).train(task)
+
+    def stop(self, order: Stop) -> None:
+        """Ask whoever trains it to end the trial; it may have ended by itself."""
+        for trainer in self._trainers:
+            if (order.trial, order.attempt) in trainer.running:
+                trainer.stop(order)
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What the trainers said, after at most `seconds`."""
+        share = seconds / len(self._trainers)
+        return [event for trainer in self._trainers for event in trainer.wait(share)]
+
+    def close(self) -> None:
+        """End all trainers."""
+        for trainer in self._trainers:
+            trainer.close()
 
 
 def death(status: int) -> str:

@@ -32,9 +32,11 @@ def build(network: Network, seed: int) -> nn.Sequential:
             )
             if layer.batch_norm:
                 layers.append(nn.BatchNorm2d(layer.channels_out))
-            layers.append(nn.ReLU(inplace=True))
             if layer.pool:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            # after the pool: the largest of four, then its positive part, is the same numbers and
+            # gradients as the other way round, on a quarter of the elements
+            layers.append(nn.ReLU(inplace=True))
         last = network.convolutions[-1]
         if (last.height_out, last.width_out) != network.pooled:
             layers.append(nn.AdaptiveAvgPool2d(network.pooled))

@@ -241,6 +241,11 @@ class Trainer:
                 "End that process, then repeat the trial.",
             )
         except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
+            if device_lost(error):
+                # nothing works in this process any more: the engine sees it die, begins another,
+                # which goes on from the checkpoint or says that the device is not there
+                traceback.print_exc()
+                os._exit(3)
             no_room = _no_room(error)
             if not no_room:  # where there is no room, the log finds none either
                 traceback.print_exc()
@@ -358,6 +363,18 @@ def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:
         f"trial {trial} failed: {type(error).__name__}: {first_line(error)}. "
         "The log has the details (lcsearch logs)."
     )
+
+
+def device_lost(error: Exception) -> bool:
+    """Whether the GPU is gone or stuck, and every later call would fail as well.
+
+    A GPU that is out of memory is not: that ends the one trial.
+    """
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
 
 
 def _no_room(error: Exception) -> bool:

@@ -1,0 +1,157 @@
+"""Several devices of one machine: a trainer each, named by the session, recorded with the trial."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from lcsearch.engine import service
+from lcsearch.engine.executors.local import DevicesExecutor
+from lcsearch.engine.protocol import Stop, Train
+from lcsearch.engine.service import Service
+from lcsearch.engine.training import trainer
+from lcsearch.sessions.records import Execution
+
+from .sessions_for_tests import MACHINE, filled_store, make_store
+
+
+class Fake:
+    """A trainer that trains what it is given until it is told otherwise."""
+
+    made: list["Fake"] = []  # noqa: RUF012 - of one test at a time
+
+    def __init__(self, data, fingerprint, log, dtype=None, device="auto"):
+        self.dtype, self.device = dtype, device
+        self.running, self.stopped, self.said, self.closed = (), [], [], False
+        Fake.made.append(self)
+
+    def room(self, wanted):
+        return 0 if self.running else min(wanted, 1)
+
+    def train(self, task):
+        self.running = ((task.trial, task.attempt),)
+
+    def stop(self, order):
+        self.stopped.append(order.trial)
+
+    def wait(self, seconds):
+        said, self.said = self.said, []
+        return said
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def made(monkeypatch):
+    monkeypatch.setattr(service, "LocalExecutor", Fake)
+    Fake.made = []
+    return Fake.made
+
+
+def task(number):
+    return Train(
+        trial=number, attempt=1, config={}, reference={}, seed=0, epochs=1, features=4,
+        checkpoint="", lock="",
+    )  # fmt: skip
+
+
+def test_a_trial_goes_to_the_first_device_that_is_free(made):
+    both = DevicesExecutor([Fake(None, "", None, device="cuda:0"), Fake(None, "", None)])
+    assert both.room(5) == 2
+    both.train(task(7))
+    both.train(task(8))
+    assert (both.room(5), both.running) == (0, ((7, 1), (8, 1)))
+    both.stop(Stop(trial=8, attempt=1, mode="now"))
+    both.stop(Stop(trial=9, attempt=1, mode="now"))  # has ended meanwhile
+    assert [one.stopped for one in made] == [[], [8]]
+    made[0].running = ()
+    assert both.room(5) == 1
+    both.train(task(10))
+    assert made[0].running == ((10, 1),)
+    made[0].said, made[1].said = ["a"], ["b"]
+    assert both.wait(0.1) == ["a", "b"]
+    both.close()
+    assert all(one.closed for one in made)
+
+
+def test_the_session_says_which_devices_and_which_numbers(home, made):
+    Service(make_store(home), 1.0)
+    assert [(one.device, one.dtype) for one in made] == [("auto", None)]
+    made.clear()
+    two = Execution(devices=("cuda:0", "cuda:1"), parallel=2, dtype="float16")
+    Service(make_store(home, "two", execution=two), 1.0)
+    assert [(one.device, one.dtype) for one in made] == [
+        ("cuda:0", "float16"),
+        ("cuda:1", "float16"),
+    ]
+
+
+def test_what_was_said_goes_before_what_was_done(home, made):
+    """A session's trials are trained alike, unless it is told otherwise."""
+    store = filled_store(home, 1)
+    Service(store, 1.0)
+    assert made[-1].dtype == MACHINE.dtype == "float32"
+    store.set_session({}, execution=Execution(dtype="bfloat16"))
+    Service(store, 1.0)
+    assert made[-1].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:123", ""])
+def test_unknown_devices_are_refused(device):
+    with pytest.raises(ValidationError):
+        Execution(devices=(device,))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--device", "tpu"], "--device tpu: not usable"),
+        (["--device", "cuda:0,cuda:0"], "not usable"),
+    ],
+)
+def test_the_command_refuses_what_is_no_device(home, given, said):
+    make_store(home)
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "demo", *given]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
+def test_the_command_sets_devices_and_how_many_at_once(home):
+    store = make_store(home)
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "demo"]
+    given = ["--device", "cuda:0,cuda:1", "--dtype", "float16"]
+    ran = subprocess.run([*command, *given], capture_output=True, text=True, check=True)
+    assert "cuda:0, cuda:1 in float16" in ran.stderr
+    execution = store.refresh().session.execution
+    assert execution.devices == ("cuda:0", "cuda:1")
+    assert (execution.parallel, execution.dtype) == (2, "float16")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"), [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_auto_is_the_best_there_is(monkeypatch, cuda, mps, chosen):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert trainer.chosen_device("auto") == chosen
+    assert trainer.chosen_device("cuda:1") == "cuda:1"
+
+
+def test_a_lost_gpu_ends_the_trainer_and_full_memory_the_trial():
+    import torch
+
+    gone = RuntimeError("CUDA error: unspecified launch failure")
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    cpu = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    assert trainer.device_lost(gone)
+    for error in (full, cpu):
+        assert not trainer.device_lost(error)
+        kind, message = trainer._reason(error, 4)
+        assert kind == "memory"
+        assert "Lower its batch_size" in message
+    assert not trainer.device_lost(RuntimeError("shapes do not fit"))
