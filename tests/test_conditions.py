@@ -86,8 +86,8 @@ def test_it_is_kept_with_the_trial_and_exported(home):
     snapshot = store.refresh()
     assert snapshot.trials[1].disturbed == ("somebody else worked",)
     exported = document(
-        snapshot, domains={}, level_names=["a"], objectives={0: None, 1: None}, best=None, belief=None,
-        best_measured=None,
+        snapshot, domains={}, level_names=["a"], objectives={0: None, 1: None}, best=None,
+        belief=None, best_measured=None,
     )  # fmt: skip
     told = exported.model_dump(mode="json")["trials"][1]["machine"]["conditions"]
     assert told["disturbed"] == ["somebody else worked"]

@@ -102,7 +102,7 @@ class FinalTraining:
         self.order = what
         self.result: FinalDone | None = None
         self._cancelled = False
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", FINAL],
             stdin=subprocess.PIPE,

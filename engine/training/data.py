@@ -86,7 +86,7 @@ class Data:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a source holds, checked.  kept, held_out: numbers of the images, training, validation."""
+    """What a source holds, checked.  kept, held_out: numbers of the images of either split."""
 
     pool: Split
     test: Split
