@@ -498,7 +498,7 @@ class SessionScreen(Screen[Any]):
     def action_export_chart(self) -> None:
         """Write the chart of this screen to a file."""
         figure = self.figure()
-        if figure is None:
+        if figure is None or figure.plot is None:
             self.notify("There is no chart here to export yet.")
             return
         from ...sessions import plots
