@@ -214,5 +214,5 @@ def test_what_a_newer_program_wrote_is_said_to_be_newer_not_damaged(home):
     db.execute("UPDATE session SET body = json_set(body, '$.weather', 'fair')")
     db.commit()
     db.close()
-    with pytest.raises(StoreError, match="written by a newer lcsearch.*weather.*Upgrade"):
+    with pytest.raises(StoreError, match=r"written by a newer lcsearch.*weather.*Upgrade"):
         Store(store.folder)
