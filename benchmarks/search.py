@@ -38,6 +38,8 @@ INITIAL = 10
 """Evaluations of the budget that a method's initial design may take at most."""
 DESIGN = 6
 """Those that this advisor's takes."""
+LEVEL_DESIGN = (4, 2)
+"""The same where there are levels: of the first, and of every other, the first time around."""
 PATIENCE = 100
 """Suggestions of a peer that are refused before one is evaluated all the same."""
 TINY = 1e-12
@@ -92,9 +94,13 @@ class Search:
 
 
 class Advisor(Search):
-    """lcsearch: one level after another where the space has several, by equal shares."""
+    """lcsearch: one level after another where the space has several, by equal shares.
+
+    Twice around: every level is opened again with what was learnt in the others.
+    """
 
     flat = False
+    rounds = 2
     strategy: Strategy = "gp"
 
     def start(self) -> None:
@@ -123,11 +129,13 @@ class Advisor(Search):
     def ask(self) -> Config:
         """The first proposal."""
         done, levels = len(self.observations), self._levels()
-        level = min(1 + done * levels // self.budget, levels)
-        first = -(-(level - 1) * self.budget // levels)
+        turns = levels * (self.rounds if levels > 1 else 1)
+        turn = min(done * turns // self.budget, turns - 1)
+        first = -(-turn * self.budget // turns)
+        level = 1 + turn % levels
         if level != self.level:
             self.level, self.level_base = level, self.recommend()
-        initial = DESIGN if level == 1 else 2
+        initial = 0 if turn >= levels else DESIGN if levels == 1 else LEVEL_DESIGN[level > 1]
         design = max(initial - (done - first), 0)
         self.last = self._ranking(1, level, design, initial)
         if self.last.exhausted:
@@ -154,6 +162,12 @@ class Advisor(Search):
         ranking = self._ranking(1, self.level, 0, 0)
         means = [ranking.posterior(o.number)[0] for o in self.observations]
         return self.observations[int(np.argmin(means))].config
+
+
+class OnceAround(Advisor):
+    """lcsearch with each level opened once."""
+
+    rounds = 1
 
 
 class FlatAdvisor(Advisor):
@@ -432,6 +446,7 @@ class Smac(Peer):
 
 METHODS: dict[str, Callable[..., Method]] = {
     "lcsearch": Advisor,
+    "lcsearch-once": OnceAround,
     "lcsearch-flat": FlatAdvisor,
     "evolution": Evolution,
     "annealing": Annealing,

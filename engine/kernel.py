@@ -30,6 +30,9 @@ KNOWN_SCALE = math.log(100)
 BEYOND = 0.5
 """How far beyond an end of its scale a value can stand."""
 
+NUMBERS_APART = 0.5
+"""How far apart two random numbers on a scale are, in units of two categories that differ."""
+
 COUNTS = -1
 """The width of a group that counts categories."""
 
@@ -41,7 +44,9 @@ class Group:
     label: the parameter, or the name of what is known by arithmetic.  level: the parameter's, 0
     for what is known.  features: first and past-the-last feature.  width: features of one entry
     of a list whose entries can be absent, COUNTS where categories are counted, 0 elsewhere.
-    length: the parameter that decides which entries are there.
+    length: the parameter that decides which entries are there.  typical: how far apart two random
+    networks are in one entry, by the root of the mean square: 1 for categories, which differ or
+    do not, about half for numbers on a scale of length 1.
     """
 
     label: str
@@ -49,6 +54,7 @@ class Group:
     features: tuple[int, int]
     width: int = 0
     length: str = ""
+    typical: float = 1.0
 
 
 class Embedding:
@@ -83,7 +89,8 @@ class Embedding:
             self._parts.append((kind, np.array(at, dtype=np.intp), choices))
             span = (position, position + size)
             length = parameter.length or parameter.name
-            groups.append(Group(parameter.name, parameter.level, span, width, length))
+            typical = 1.0 if kind in ("category", "counts") else NUMBERS_APART
+            groups.append(Group(parameter.name, parameter.level, span, width, length, typical))
             position += size
 
         for parameter in space.parameters:

@@ -67,13 +67,14 @@ def smooth_prior(dimensions: float) -> Prior:
     return Prior(math.exp(math.sqrt(2)) * math.sqrt(max(dimensions, 1.0)), math.sqrt(3))
 
 
-def length_prior(dimensions: float) -> Prior:
+def length_prior(dimensions: float, typical: float) -> Prior:
     """On the length scales of the error, growing with the dimension in the same way.
 
-    A tenth as long and less free: it needed fewer trials on hartmann6, and as many on
-    nb201-cifar10 (benchmarks/search.py).
+    typical: how far apart random networks are there (`Group.typical`), the unit.  A tenth as long
+    as the other and less free: it needed fewer trials on hartmann6, and as many on nb201-cifar10
+    (benchmarks/search.py).
     """
-    return Prior(0.4 * math.sqrt(max(dimensions, 1.0)), 1.0)
+    return Prior(0.4 * typical * math.sqrt(max(dimensions, 1.0)), 1.0)
 
 
 AMPLITUDE = Prior(1.0, 1.0)
@@ -110,10 +111,13 @@ class Process:
         else:
             self.centre, self.scale = like.centre, like.scale
         spans = tuple(group.features for group in embedding.groups)
-        self._length = (smooth_prior if linear else length_prior)(dimensions)
+        self._lengths = [
+            smooth_prior(dimensions) if linear else length_prior(dimensions, group.typical)
+            for group in embedding.groups
+        ]
         kernel = Conditional(
             spans,
-            np.full(len(spans), self._length.median),
+            np.array([prior.median for prior in self._lengths]),
             AMPLITUDE.median,
             embedding.known_features if linear else (),
             LINEAR.median if linear and embedding.known_features else 0.0,
@@ -219,15 +223,13 @@ class Posterior:
         # everything but the diagonal comes twice
         self._pairs = np.triu_indices(len(X), 1)
         varies = parts.reshape(len(parts), -1).max(axis=1) > 1e-18
-        count = len(parts)
         fixed_after = [True] * (2 if kernel.linear else 1)
         self.free = np.flatnonzero([True, *varies, *fixed_after])
         self._varying = np.flatnonzero(varies)
         self._parts = np.ascontiguousarray(parts[:, *self._pairs][self._varying])
         self._factors = factor_list(kernel.factors, len(parts))[self._varying]
-        length = process._length
         tail = [LINEAR, NOISE] if kernel.linear else [NOISE]
-        priors = [AMPLITUDE, *[length] * count, *tail]
+        priors = [AMPLITUDE, *process._lengths, *tail]
         self._centres = np.array([prior.centre for prior in priors])[self.free]
         self._spreads = np.array([prior.spread for prior in priors])[self.free]
 

@@ -129,8 +129,12 @@ def test_other_levels_stay_at_the_base():
 
 def test_the_flat_mode_moves_everything():
     found = rank(SPACE, TWENTY, 0, BASE, 0.1, count=30)
-    assert len({p.config["learning_rate"] for p in found.proposals}) > 3
-    assert any(p.config["channels"] != BASE["channels"] for p in found.proposals)
+    moved = set()
+    for proposal in found.proposals:
+        padded = SPACE.resized({**BASE, "conv_layers": proposal.config["conv_layers"]})
+        moved |= {p.level for p in SPACE.parameters if proposal.config[p.name] != padded[p.name]}
+    assert moved == {1, 2, 3, 4}
+    assert len({p.config["learning_rate"] for p in found.proposals}) > 1
     assert any(p.config["kernel"] != [3] * p.config["conv_layers"] for p in found.proposals)
 
 
