@@ -341,7 +341,11 @@ class Service:
             self._end(event.trial, state=state, stop_request=None)
         elif isinstance(event, Failed) and event.no_room:
             self.store.put_back(event.trial)
-            raise NoRoom(f"trial {event.trial} waits: {event.failure.message}")
+            log.warning("%s", event.failure.message)
+            raise NoRoom(
+                f"trial {event.trial} waits: the disk has no room for its checkpoint. Make room; "
+                "it goes on by itself."
+            )
         elif isinstance(event, Failed):
             log.warning("trial %d failed: %s", event.trial, event.failure.message)
             self._end(event.trial, state="failed", failure=event.failure)
