@@ -28,7 +28,7 @@ from lcsearch.tui.serve import ConsoleServer, NotServed, bind
 from .conftest import need
 from .sessions_for_tests import filled_store
 
-PATIENCE = 300.0
+PATIENCE = 180.0
 """Seconds until something is given up that takes one or two on an idle machine."""
 
 
@@ -296,10 +296,11 @@ async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
                 await page.call("Network.enable")
                 await page.call("Page.enable")
                 await page.call("Page.navigate", url=address)
-                await page.until("Candidates")
+                await page.until("ranked in")
                 await page.press("a")
                 await page.until("is queued")
                 await page.until("epoch")
+                await page.until("last: trial 1")
                 picture = await page.call("Page.captureScreenshot")
                 await done(folder, 1)
     finally:

@@ -81,8 +81,10 @@ class ConsoleServer(Server):
         self.at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         self.hosts = frozenset({self.at, f"localhost:{port}"})
         self.statics_path = Path(textual_serve.__file__).parent / "static"
+        files = resources.files(__package__)
+        self._script = files.joinpath("serve.js").read_text(encoding="utf-8")
         self._template = jinja2.Environment(autoescape=True).from_string(
-            resources.files(__package__).joinpath("serve.html").read_text(encoding="utf-8")
+            files.joinpath("serve.html").read_text(encoding="utf-8")
         )
 
     @property
@@ -106,6 +108,7 @@ class ConsoleServer(Server):
         app.add_routes(
             [
                 web.get(f"/{self.token}/", self.handle_index),
+                web.get(f"/{self.token}/serve.js", self.handle_script),
                 web.get(f"/{self.token}/ws", self.handle_websocket),
                 web.static(f"/{self.token}/static", self.statics_path),
                 # its key is a secret of its own, and textual-serve's script asks for it here
@@ -159,6 +162,10 @@ class ConsoleServer(Server):
         )
         return web.Response(text=html, content_type="text/html")
 
+    async def handle_script(self, request: web.Request) -> web.Response:
+        """What the page does besides textual-serve's script."""
+        return web.Response(text=self._script, content_type="text/javascript")
+
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """One tab: a console of its own, which ends with the tab, and the tab with it."""
         websocket = web.WebSocketResponse(heartbeat=15)
@@ -188,7 +195,20 @@ class ConsoleServer(Server):
         finally:
             watch.cancel()
             await service.stop()
+            await _ended(service)
         return websocket
+
+
+async def _ended(service: AppService) -> None:
+    """Wait for a console that was told to go; one that does not go is made to."""
+    process = service._process
+    assert process is not None
+    try:
+        await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def _close_after(service: AppService, close: Callable[[], Awaitable[None]]) -> None:
