@@ -62,8 +62,7 @@ def html(page: Page) -> str:
     source = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     # matplotlib escapes the words of a plot; everything else is escaped by the template
     drawn: Sequence[tuple[Figure, Markup]] = [
-        (figure, Markup(inline(figure)))
-        for figure in page.figures
+        (figure, Markup(inline(figure))) for figure in page.figures
     ]
     return environment.from_string(source).render(page=page, figures=drawn)
 
