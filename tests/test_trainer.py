@@ -1,5 +1,6 @@
 """The trainer as a real process: trains, stops, pauses, fails well, ends with its input."""
 
+import errno
 import os
 import queue
 import signal
@@ -49,7 +50,9 @@ class Process:
     def reply(self):
         line = self.lines.get(timeout=PATIENCE)
         assert line, "the trainer has ended"
-        return replies.validate_json(line)
+        reply = replies.validate_json(line)
+        # signs of life come by the clock: a busy machine gives more of them
+        return self.reply() if reply.kind == "working" else reply
 
     def replies_until(self, *kinds):
         said = [self.reply()]
@@ -324,3 +327,43 @@ def test_a_device_that_is_not_there_is_refused():
         answer = replies.validate_json(trainer.stdout.readline())
         trainer.stdin.close()
     assert "device cuda:9" in answer.message
+
+
+def test_it_gives_signs_of_life_between_two_epochs_and_says_when_a_disk_is_full(
+    tmp_path, monkeypatch
+):
+    from lcsearch.engine.training import trainer as module
+
+    monkeypatch.setattr(module, "WORKING_SECONDS", 0.0)
+    said = []
+    trainer = module.Trainer(said.append, "cpu", 1, "float32", False)
+    trainer.load(Load(data=DataSource(spec="digits", train_size=200)))
+    order = Train(
+        trial=1,
+        attempt=2,
+        config=REFERENCE,
+        reference=REFERENCE,
+        seed=5,
+        epochs=1,
+        features=4,
+        checkpoint=str(tmp_path / "t.pt"),
+        lock=str(tmp_path / "t.lock"),
+    )
+    trainer.train(order)
+    kinds = [reply.kind for reply in said]
+    assert (kinds[0], kinds[1], kinds[-2:]) == ("ready", "started", ["epoch", "finished"])
+    working = [reply for reply in said if reply.kind == "working"]
+    assert len(working) >= 2  # one a batch, at least
+    assert {(reply.trial, reply.attempt) for reply in working} == {(1, 2)}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    trainer.train(order.model_copy(update={"checkpoint": str(tmp_path / "u.pt")}))
+    assert (said[-1].kind, said[-1].no_room) == ("failed", True)
+    # its part is not in the way of others
+    assert list(tmp_path.glob("u.pt*")) == []
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
+    trainer.train(order.model_copy(update={"checkpoint": str(tmp_path / "u.pt")}))
+    assert (said[-1].kind, said[-1].no_room) == ("failed", False)
