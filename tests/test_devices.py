@@ -155,3 +155,24 @@ def test_a_lost_gpu_ends_the_trainer_and_full_memory_the_trial():
         assert kind == "memory"
         assert "Lower its batch_size" in message
     assert not trainer.device_lost(RuntimeError("shapes do not fit"))
+
+
+def test_the_doctor_is_told_every_device(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    *cards, processor = trainer.devices()
+    assert cards == ["cuda:0 (card 0): float16", "cuda:1 (card 1): float16"]
+    assert processor in ("cpu: bfloat16", "cpu: float32")
+
+
+def test_the_doctor_shows_them():
+    from lcsearch.tui.doctor import _devices
+
+    check = _devices()
+    assert check.good
+    assert "cpu: " in check.found

@@ -440,8 +440,6 @@ def _execution(
         "devices": None if device is None else _devices(device),
         "dtype": None if dtype is None else dtype.value,
     }
-    if device is not None and executor is not Executor.ray:
-        given["parallel"] = len(_devices(device)) or 1
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from ..sessions.store import StoreError
 
 OLDEST_SQLITE = (3, 35, 0)
 """Where the write-ahead log has no known fault."""
+DEVICES_SECONDS = 120.0
+"""Torch takes seconds to import, more where much else works."""
 ENOUGH_BYTES = 1_000_000_000
 
 
@@ -47,6 +50,7 @@ def examine() -> Iterator[Check]:
     except importlib.metadata.PackageNotFoundError:
         yield Check(True, "ray", "not installed (for a cluster: pip install 'lcsearch[ray]')")
     yield Check(True, "processors", str(os.cpu_count()))
+    yield _devices()
     root = store.home()
     network = store.network_file_system(root if root.exists() else root.parent)
     yield Check(
@@ -70,3 +74,19 @@ def examine() -> Iterator[Check]:
             yield Check(False, f"session {name}", str(error))
         else:
             yield Check(True, f"session {name}", "sound")
+
+
+def _devices() -> Check:
+    """What trials can be trained on, asked of a process that may import torch."""
+    command = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer", "--devices"]
+    try:
+        asked = subprocess.run(
+            command, capture_output=True, text=True, timeout=DEVICES_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Check(False, "devices", f"no answer within {DEVICES_SECONDS:.0f} s. Try again.")
+    words = asked.stdout.strip()
+    if asked.returncode or not words:
+        last = (asked.stderr.strip().splitlines() or ["no word"])[-1]
+        return Check(False, "devices", f"torch cannot be used ({last}). Install it again.")
+    return Check(True, "devices", words)

@@ -530,7 +530,10 @@ def resources(words: list[str]) -> dict[str, float]:
 
 
 def checked(execution: Execution) -> Execution:
-    """The same, if trials can run that way.  Raises Misuse, StoreError where Ray is missing."""
+    """The same, if trials can run that way; of this machine, one at once on each device named.
+
+    Raises Misuse, StoreError where Ray is missing.
+    """
     for name, number in execution.per_trial.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}", name) or name in RESERVED:
             raise Misuse(
@@ -542,10 +545,14 @@ def checked(execution: Execution) -> Execution:
                 f"per trial {name}={number:g}: not usable. Use a whole number, or a share below 1."
             )
     if execution.executor == "local":
-        if execution.parallel > 1:
+        devices = max(1, len(execution.devices))
+        if execution.parallel == 1:
+            return execution.model_copy(update={"parallel": devices})
+        if execution.parallel != devices:
             raise Misuse(
-                f"parallel = {execution.parallel}: this machine trains one trial at a time. Add "
-                "--executor ray (and --address local for a cluster of this machine alone)."
+                f"parallel = {execution.parallel}: this machine trains one trial at a time on "
+                "each --device. Name them (cuda:0,cuda:1), or add --executor ray (and --address "
+                "local for a cluster of this machine alone)."
             )
     elif not installed():
         raise StoreError(f"--executor ray needs Ray, which is not installed. Run {INSTALL}.")

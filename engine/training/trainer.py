@@ -77,7 +77,11 @@ def main() -> None:
         "--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto"
     )
     parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
+    parser.add_argument("--devices", action="store_true", help="say which there are, and end")
     options = parser.parse_args()
+    if options.devices:
+        print("; ".join(devices()), file=protocol, flush=True)
+        return
     keep_memory()
 
     def say(reply: Reply) -> None:
@@ -381,6 +385,24 @@ def _no_room(error: Exception) -> bool:
     """Whether it is the disk that would not take more."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in NO_ROOM
+
+
+def devices() -> list[str]:
+    """Every device that can train, with the numbers that it is fast in, the best one first."""
+    import torch
+
+    from .loop import choose_dtype
+
+    network = cnn.network(cnn.reference((1, 28, 28), 10), (1, 28, 28), 10)
+    names = [f"cuda:{at}" for at in range(torch.cuda.device_count())]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    told: list[str] = []
+    for name in [*names, "cpu"]:
+        device = torch.device(name)
+        dtype = str(choose_dtype(network, device)).removeprefix("torch.")
+        what = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+        told.append(f"{name}{what}: {dtype}")
+    return told
 
 
 def machine(device: torch.device, dtype: torch.dtype) -> Machine:
