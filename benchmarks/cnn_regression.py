@@ -24,6 +24,8 @@ LAYERS = 8
 """Convolutions that have features of their own; deeper networks are told by their sums."""
 STEADY, GUESS = 0.2, 0.9
 """Errors below which training is steady, and of guessing one of ten classes."""
+SOFT = 0.03
+"""How softly a predicted logarithm is kept above the lowest that was measured."""
 DIGITS = 7
 """Decimals kept of a predicted logarithm, so that rounding differs on no machine."""
 
@@ -174,8 +176,8 @@ class Nets:
     mean: float
     spread: float
 
-    def predict(self, rows: Array) -> Array:
-        """Shape (rows,)."""
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """The mean of the nets and their standard deviation, shape (rows,) each."""
         hidden = np.broadcast_to(
             (rows - self.centre) / self.scale, (len(self.weights[0]), *rows.shape)
         )
@@ -184,29 +186,40 @@ class Nets:
             hidden = hidden @ weight + bias
             if number < last:
                 hidden = hidden / (1 + np.exp(-np.clip(hidden, -60, 60)))
-        outputs: Array = self.mean + self.spread * hidden[..., 0].mean(axis=0)
-        return outputs
+        outputs: Array = self.mean + self.spread * hidden[..., 0]
+        return outputs.mean(axis=0), outputs.std(axis=0)
 
 
 @dataclass(frozen=True)
 class Regression:
-    """One quantity, on its own scale: the mean of trees and nets, within what was measured."""
+    """One quantity, on its own scale: the mean of trees and nets, within what was measured.
+
+    caution: how many standard deviations of the nets are added.  Where no network was trained they
+    differ, and some place there would look better than any that was: its lowest value is what a
+    search finds.
+    """
 
     trees: Trees
     nets: Nets
     low: float
     high: float
+    caution: float = 0.0
 
     def predict(self, rows: Array) -> Array:
         """Shape (rows,)."""
-        both = (self.trees.predict(rows) + self.nets.predict(rows)) / 2
-        return np.round(np.clip(both, self.low, self.high), DIGITS)
+        mean, spread = self.nets.predict(rows)
+        both = (self.trees.predict(rows) + mean) / 2 + self.caution * spread
+        # softly, so that no two networks are alike only because both lie below
+        floored = self.low + SOFT * np.logaddexp(0.0, (both - self.low) / SOFT)
+        return np.round(np.minimum(floored, self.high), DIGITS)
 
     def arrays(self, prefix: str) -> dict[str, Any]:
         """All of it, by name."""
         trees, nets = self.trees, self.nets
         found: dict[str, Any] = {
-            "numbers": np.array([trees.base, nets.mean, nets.spread, self.low, self.high]),
+            "numbers": np.array(
+                [trees.base, nets.mean, nets.spread, self.low, self.high, self.caution]
+            ),
             "depth": np.array(trees.depth),
             "feature": trees.feature,
             # thresholds stay in double precision: a feature may lie exactly on one
@@ -231,7 +244,7 @@ class Regression:
             for name in arrays
             if name.startswith(f"{prefix}_")
         }
-        base, mean, spread, low, high = map(float, kept["numbers"])
+        base, mean, spread, low, high, caution = map(float, kept["numbers"])
         layers = sum(name.startswith("weight") for name in kept)
         return cls(
             Trees(
@@ -254,4 +267,5 @@ class Regression:
             ),
             low,
             high,
+            caution,
         )
