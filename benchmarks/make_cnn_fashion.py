@@ -640,7 +640,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after these")
     parser.add_argument("--build", type=Path, metavar="DIR", help="write the data from there")
     parser.add_argument("--samples", type=int, default=20_000, help="looked at for the minimum")
-    parser.add_argument("--hops", type=int, default=40, help="local searches a w_c")
+    parser.add_argument("--hops", type=int, default=100, help="local searches a w_c")
     parser.add_argument("--report", action="store_true", help="what the data are worth")
     given = parser.parse_args(arguments)
     if given.train is not None:

@@ -1,0 +1,304 @@
+"""The search benchmark: the problem made of trained networks, its laws, and one short run."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from .conftest import benchmark
+
+WEIGHTS = (0.0, 0.1, 1.0, 3.0)
+
+
+def imported(name):
+    """A benchmark under its own name, as the processes that it starts know it."""
+    folder = str(Path(__file__).parent.parent / "benchmarks")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(name)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return benchmark("problems").CnnFashion()
+
+
+@pytest.fixture(scope="module")
+def table():
+    problems = benchmark("problems")
+    return problems.read_lines(problems.DATA / "cnn_fashion_table.jsonl.gz")
+
+
+@pytest.fixture
+def configs(problem):
+    rng = np.random.default_rng(4)
+    return [problem.space.sample(rng, 0, problem.base) for _ in range(60)]
+
+
+# -- the table ----------------------------------------------------------------------------------
+
+
+def test_the_table_holds_what_was_asked_for(problem, table):
+    data = benchmark("problems").DATA
+    assert sum(path.stat().st_size for path in data.glob("cnn_fashion*")) < 2_000_000
+    assert len({row["key"] for row in table}) >= 2000
+    for row in table:
+        assert not problem.space.problems(row["config"])
+        assert problem.space.proposable(row["config"])
+        assert problem.space.key(row["config"]) == row["key"]
+        assert 0 < row["error"] <= 0.9
+        # a number of images, of all of them
+        assert row["error"] * problem.images == pytest.approx(round(row["error"] * problem.images))
+        assert row["cost"] > 0
+
+
+def test_repeats_are_the_same_network_with_other_seeds(table):
+    by_key = {}
+    for row in table:
+        by_key.setdefault(row["key"], []).append(row)
+    repeated = [group for group in by_key.values() if len(group) > 1]
+    assert len(repeated) >= 100
+    assert all(len({row["seed"] for row in group}) == len(group) for group in repeated)
+
+
+def test_the_truth_follows_the_table(problem, table):
+    errors, costs = problem.predict([row["config"] for row in table])
+    assert spearmanr(errors, [row["error"] for row in table])[0] > 0.9
+    assert spearmanr(costs, [row["cost"] for row in table])[0] > 0.97
+    reference = [row["cost"] for row in table if row["source"] == "reference"]
+    assert np.median(reference) == pytest.approx(1, abs=0.1)
+
+
+# -- its laws -----------------------------------------------------------------------------------
+
+
+def test_one_network_is_told_as_among_many(problem, configs):
+    errors, costs = problem.predict(configs)
+    for config, error, cost in zip(configs, errors, costs, strict=True):
+        assert problem.true_objective(config, 0.3) == error + 0.3 * cost
+
+
+def test_the_same_seed_gives_the_same_noise_and_another_one_other(problem, configs):
+    again = benchmark("problems").CnnFashion()
+    drawn = [problem.evaluate(config, seed) for seed, config in enumerate(configs)]
+    assert drawn == [again.evaluate(config, seed) for seed, config in enumerate(configs)]
+    assert len({problem.evaluate(configs[0], seed)[1] for seed in range(50)}) == 50
+
+
+def test_noise_has_the_truth_for_its_mean_and_the_spread_of_repeats(problem):
+    config = problem.base
+    (error,), (cost,) = problem.predict([config])
+    drawn = np.array([problem.evaluate(config, seed) for seed in range(600)])
+    spread = drawn.std(axis=0)
+    assert np.all(abs(drawn.mean(axis=0) - [error, cost]) < 4 * spread / np.sqrt(600))
+    # the reference trains steadily: what is left is the counting of mistakes
+    binomial = np.sqrt(error * (1 - error) / problem.images)
+    assert 0.7 * binomial < spread[0] < 1.5 * binomial
+    assert 0.01 < spread[1] / cost < 0.2
+
+
+def test_an_evaluation_is_never_below_nothing_nor_worse_than_a_guess(problem, configs):
+    for seed, config in enumerate(configs):
+        error, cost = problem.evaluate(config, seed)
+        assert 0 <= error <= 0.9
+        assert cost > 0
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_nothing_lies_below_the_minimum(problem, table, configs, weight):
+    lowest = problem.minimum(weight)
+    known = [row["config"] for row in table]
+    errors, costs = problem.predict([*known, *configs])
+    assert lowest <= (errors + weight * costs).min()
+    # somebody gets there, whom the space proposes
+    front = benchmark("problems").read_lines(
+        benchmark("problems").DATA / "cnn_fashion_front.jsonl.gz"
+    )
+    reached = [config for config in front if problem.true_objective(config, weight) == lowest]
+    assert reached
+    assert all(not problem.space.problems(config) for config in reached)
+    assert all(problem.space.proposable(config) for config in reached)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_no_step_from_the_best_leads_below_the_minimum(problem, weight):
+    problems = benchmark("problems")
+    front = problems.read_lines(problems.DATA / "cnn_fashion_front.jsonl.gz")
+    best = min(front, key=lambda config: problem.true_objective(config, weight))
+    errors, costs = problem.predict(problem.space.neighbours(best, 0))
+    assert (errors + weight * costs).min() >= problem.minimum(weight) - 0.002
+
+
+def test_what_is_beyond_the_cap_is_no_better_than_the_best(problem):
+    huge = {
+        **problem.base,
+        "channels": [256, 256, 512, 512],
+        "downsample": ["none", "none", "none", "pool"],
+    }
+    assert not problem.space.proposable(huge)
+    assert problem.true_objective(huge, 0.0) >= problem.minimum(0.0)
+
+
+# -- how it is made -----------------------------------------------------------------------------
+
+
+def test_the_plain_arrays_predict_what_scikit_learn_does():
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    maker = benchmark("make_cnn_fashion")
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 5))
+    values = np.sin(rows[:, 0]) + rows[:, 1] ** 2
+    trees = maker.fit_trees(rows, values, np.ones(200))
+    model = HistGradientBoostingRegressor(
+        max_iter=300,
+        learning_rate=0.05,
+        max_leaf_nodes=16,
+        min_samples_leaf=8,
+        l2_regularization=1.0,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=0,
+    ).fit(rows, values)
+    fresh = rng.normal(size=(50, 5))
+    assert trees.predict(fresh) == pytest.approx(model.predict(fresh), abs=1e-5)
+
+
+def test_a_regression_survives_being_written():
+    maker = benchmark("make_cnn_fashion")
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(300, 4))
+    values = rows[:, 0] - 0.5 * rows[:, 1] ** 2
+    made = maker.fit(rows, values, np.ones(300))
+    fresh = rng.normal(size=(200, 4))
+    assert spearmanr(made.predict(fresh), fresh[:, 0] - 0.5 * fresh[:, 1] ** 2)[0] > 0.9
+    read = maker.Regression.from_arrays(made.arrays("x"), "x")
+    assert read.predict(fresh) == pytest.approx(made.predict(fresh), abs=1e-5)
+
+
+def test_draws_are_new_and_may_be_proposed(problem, table):
+    maker = benchmark("make_cnn_fashion")
+    draws = maker.Draws(problem.space, 7, 0)
+    seen = {row["key"] for row in table}
+    sources = set()
+    for _ in range(40):
+        source, config = draws.next(table)
+        sources.add(source)
+        assert problem.space.key(config) not in seen
+        assert not problem.space.problems(config)
+        assert problem.space.proposable(config)
+    assert {"flat", "near", "lowest"} <= sources
+
+
+def test_noise_is_found_again_in_made_up_repeats(problem):
+    maker = benchmark("make_cnn_fashion")
+    rng = np.random.default_rng(2)
+    table = []
+    for number in range(400):
+        config = problem.space.sample(rng, 0, problem.base)
+        error = rng.uniform(0.15, 0.19)
+        for seed in range(3):
+            right = rng.binomial(problem.images, error) / problem.images
+            row = {"key": str(number), "seed": seed, "error": right, "config": config}
+            table.append({**row, "cost": float(np.exp(0.05 * rng.standard_normal()))})
+    found = maker.noise(maker.measured(table))
+    assert found["binomial"] == pytest.approx(1, abs=0.2)
+    assert found["cost"] == pytest.approx(0.05, abs=0.01)
+
+
+# -- a run --------------------------------------------------------------------------------------
+
+
+BOWL = """
+import numpy as np
+from lcsearch.engine.space import Integer, Parameter, Real, Space
+
+
+class Bowl:
+    name = "bowl"
+    space = Space(
+        levels=("all",),
+        parameters=(
+            Parameter("layers", 1, Integer(1, 3), 1),
+            Parameter("x", 1, Real(-1.0, 1.0), 0.5, length="layers"),
+        ),
+    )
+
+    def true_objective(self, config, wc):
+        return sum(x**2 for x in config["x"]) + wc * config["layers"]
+
+    def evaluate(self, config, seed):
+        noise = 0.01 * np.random.default_rng(seed).standard_normal()
+        return sum(x**2 for x in config["x"]) + noise, float(config["layers"])
+
+    def minimum(self, wc):
+        return wc
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where a module of a user's own lies."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("")
+    (tmp_path / "mine" / "bowls.py").write_text(BOWL)
+    return tmp_path
+
+
+def test_a_problem_of_ones_own_is_searched(folder, capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(str(folder))
+    search = imported("search")
+    raw = folder / "raw.jsonl"
+    problem = "mine.bowls:Bowl"
+    given = ["--problem", problem, "--method", "random", "--seeds", "3", "--budget", "12"]
+    given += ["--wc", "0.5", "--json"]
+    assert search.main([*given, "--raw", str(raw)]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["problem"], line["method"]) == (problem, "random")
+    assert (line["seeds"], line["budget"], line["wc"]) == (3, 12, 0.5)
+    assert 0 <= line["median_regret_12"] <= line["median_regret_6"]
+    assert line["recommended_regret_12"] >= line["mean_regret_12"] - 1e-12
+    kept = [json.loads(text)["regret"] for text in raw.read_text().splitlines()]
+    assert len(kept) == 3
+    for regrets in kept:
+        assert len(regrets) == 12
+        assert regrets == sorted(regrets, reverse=True)
+    # the numbers follow from the seeds alone
+    bowl = search.problems.load(problem)
+    again = [search.run(bowl, "random", 0.5, 12, seed).regret for seed in range(3)]
+    assert sorted(again) == sorted(kept)
+
+
+def test_an_unknown_problem_or_method_is_told(capsys):
+    search = imported("search")
+    with pytest.raises(SystemExit) as ended:
+        search.main(["--problem", "cnn-fashon"])
+    assert ended.value.code == 2
+    assert "cnn-fashion" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        search.main(["--method", "smack"])
+    assert ended.value.code == 2
+    assert "smac" in capsys.readouterr().err
+
+
+def test_smac_is_asked_for_present_layers_alone(folder, monkeypatch):
+    pytest.importorskip("smac")
+    monkeypatch.syspath_prepend(str(folder))
+    search = imported("search")
+    bowl = search.problems.load("mine.bowls:Bowl")
+    method = search.METHODS["smac"](bowl, 0.5, 14, 0)
+    seen = []
+    for number in range(14):
+        config = method.ask()
+        given = dict(method.info.config)
+        assert sum(name.startswith("x_") for name in given) == config["layers"]
+        seen.append(json.dumps(config))
+        method.tell(config, *bowl.evaluate(config, number))
+    assert len(set(seen)) == 14
+    # after its initial design of ten the forest has the word
+    assert "Local Search" in method.info.config.origin
