@@ -506,9 +506,7 @@ class SessionScreen(Screen[Any]):
 
         def export(path: Path | None) -> None:
             if path is not None:
-                self.console.decide(
-                    lambda desk: plots.write(figure, path), f"Exported to {path}"
-                )
+                self.console.decide(lambda desk: plots.write(figure, path), f"Exported to {path}")
 
         name = f"{self.snapshot.session.name if self.snapshot else ''}-{figure.name}.svg"
         self.app.push_screen(

@@ -33,9 +33,7 @@ def axes_of(space: Space, level: int, config: Config) -> list[tuple[str, int | N
     return found
 
 
-def most_relevant(
-    ranking: Ranking, axes: list[tuple[str, int | None]]
-) -> tuple[str, int | None]:
+def most_relevant(ranking: Ranking, axes: list[tuple[str, int | None]]) -> tuple[str, int | None]:
     """The one of these that matters most, as far as the model can tell."""
     names = [name for name, _ in axes]
     for name, _ in sorted(ranking.relevance, key=lambda pair: -pair[1]):

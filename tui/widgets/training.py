@@ -134,9 +134,7 @@ class TrainingPanel(Static):
         self.update(Content("\n").join(lines))
 
 
-def _running(
-    trial: Trial, epochs: int, now: datetime, room: int, behind: bool = False
-) -> Content:
+def _running(trial: Trial, epochs: int, now: datetime, room: int, behind: bool = False) -> Content:
     done = len(trial.epochs)
     accuracies = [epoch.val_accuracy for epoch in trial.epochs]
     # number, epoch, accuracy, sparkline and seconds come first; the bar takes what is left
