@@ -166,7 +166,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **env},
+            env={**os.environ, **env},
         )
 
     def tell(self, command: str) -> None:
@@ -365,6 +365,8 @@ def warm(case: str, options: argparse.Namespace) -> dict[str, Any]:
             began = time.perf_counter()
             print(order.model_dump_json(), file=trainer.stdin, flush=True)
             while (said := replies.validate_json(trainer.stdout.readline())).kind != "finished":
+                if said.kind == "failed":
+                    raise SystemExit(said.failure.message)
                 if said.kind == "started":
                     times["started"].append(time.perf_counter() - began)
                 elif said.kind == "epoch":
@@ -561,6 +563,9 @@ def main() -> None:
     parser.add_argument("--worker", choices=("ours", "plain"), help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # as the engine starts its trainers, and before torch is imported: threads that spin while they
+    # wait for each other are many times slower where anything else works too
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.worker:
         worker(options.worker, options.case[0], options.size)
         return
