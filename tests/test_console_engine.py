@@ -1,4 +1,6 @@
-"""What the console says of an engine that is gone, stopped or short of room, and its one key."""
+"""What the console says of an engine that is gone, stopped or short of room, and its one key; and
+that a key pressed twice decides once: what the soak found of the console.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,14 @@ import pytest
 
 from lcsearch.sessions.store import EngineStatus, StoreError
 from lcsearch.tui.dialogs.failure import FailureDialog
+from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.screens.sessions import SessionsScreen
+from lcsearch.tui.screens.setup import SetupScreen
+from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets import engine as band
 from lcsearch.tui.widgets.engine import EngineBand
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeDesk, FakeHouse, make_snapshot
 from .test_console import SMALL, console, press, toasts, until
 
 DEAD = EngineStatus(False, "serving", 4711)
@@ -143,3 +149,29 @@ async def test_a_full_disk_is_told_while_it_lasts():
         assert "waits for room" in header(pilot)
         desk.change(engine=EngineStatus(True, "serving", 4711))
         await until(pilot, lambda: shown(pilot) is None)
+
+
+async def test_a_key_that_is_pressed_twice_before_a_dialog_has_gone_decides_once():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "r")
+        dialog = pilot.app.screen
+        assert isinstance(dialog, TrialDialog)
+        # as keys that wait in its queue do it, on a slow machine or held down
+        for _ in range(3):
+            dialog.dismiss(3)
+        await until(pilot, lambda: bool(desk.made("repeat")))
+        await press(pilot, "w")
+        await press(pilot, "escape")
+        assert len(desk.made("repeat")) == 1
+        assert isinstance(pilot.app.screen, WorkbenchScreen)
+
+
+async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
+    async with console(house=FakeHouse({})) as pilot:
+        await press(pilot, "n")
+        screen = pilot.app.screen
+        assert isinstance(screen, SetupScreen)
+        for _ in range(3):
+            screen.action_leave()
+        await until(pilot, lambda: isinstance(pilot.app.screen, SessionsScreen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import ModalScreen
@@ -28,6 +29,17 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
         from ..app import Console
 
         return cast(Console, self.app)
+
+    _answered = False
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Answer once.  A key that was pressed twice before the dialog had gone would else answer
+        twice, and take away the screen below.
+        """
+        if self._answered:
+            return AwaitComplete()
+        self._answered = True
+        return super().dismiss(result)
 
     def action_cancel(self) -> None:
         """Leave without an answer."""

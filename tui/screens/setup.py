@@ -414,5 +414,5 @@ class SetupScreen(Screen[None]):
         """Back to the sessions."""
         if self._busy:
             self.notify("The images are being checked; this takes some seconds.")
-            return
-        self.dismiss(None)
+        elif self.is_current:  # a key pressed twice must not take the sessions away as well
+            self.dismiss(None)
