@@ -149,7 +149,11 @@ def test_an_interrupt_leaves_nothing(home, done, tmp_path):
     folder.parent.mkdir()
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "-t", "0"]
     ran = subprocess.Popen(
-        [*command, "--epochs", "100000", "-o", folder], stderr=subprocess.PIPE, text=True
+        [*command, "--epochs", "100000", "-o", folder],
+        stderr=subprocess.PIPE,
+        text=True,
+        # whoever runs the tests in the background may have them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert ran.stderr is not None
     assert "epoch" in ran.stderr.readline()

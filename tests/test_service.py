@@ -17,7 +17,7 @@ from lcsearch.sessions.records import DataSource
 from lcsearch.sessions.store import StoreError
 
 
-def wait_for(condition, seconds=60.0, what="it"):
+def wait_for(condition, seconds=180.0, what="it"):
     """Look again and again until it is so; the value that was."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
