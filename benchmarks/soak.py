@@ -546,6 +546,8 @@ def case_kill(short: bool) -> Line:
             elif wanted == "script":
                 kill(deciding)
             elif wanted == "console":
+                if not alive(console.pid):
+                    lost.append("a console, by itself")
                 console.close()
                 by_console |= console.acknowledged()
             else:
@@ -765,6 +767,7 @@ def case_decisions(short: bool) -> Line:
                 console.decide()
             time.sleep(look)
         took = time.monotonic() - began
+        standing = sum(alive(console.pid) for console in consoles)
         for console in consoles:
             console.close()
             by_console |= console.acknowledged()
@@ -781,6 +784,7 @@ def case_decisions(short: bool) -> Line:
         line = {
             "case": "decisions", "count": len(acks), "lost": len(lost), "twice": len(twice),
             "asked": len(lines), "refused_in_words": len(refused), "by_console": len(by_console),
+            "consoles_standing": standing,
             "seconds": round(took, 1),
             "noticed_ms_median": round(1000 * statistics.median(delays)),
             "noticed_ms_99": round(1000 * delays[int(0.99 * (len(delays) - 1))]),
@@ -788,7 +792,10 @@ def case_decisions(short: bool) -> Line:
             "engine_began": begun, "trials": states, "what": sorted({*lost, *twice})[:5],
             "example": refused[0]["refused"] if refused else "",
         }  # fmt: skip
-        return verdict(line, not states.get("failed"), all(said["refused"] for said in refused))
+        return verdict(
+            line, not states.get("failed"), all(said["refused"] for said in refused),
+            standing == len(consoles),
+        )  # fmt: skip
 
 
 def desks_look() -> float:
