@@ -27,6 +27,7 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
@@ -631,6 +632,23 @@ async def test_screens_of_a_session_need_one():
 
 
 # -- manners --------------------------------------------------------------------------------------
+
+
+async def test_keys_typed_while_the_trials_open_are_not_swallowed_by_the_filter(monkeypatch):
+    focused = []
+    set_focus = HistoryScreen.set_focus
+
+    def seen(screen, widget, *args, **options):
+        focused.append(widget)
+        set_focus(screen, widget, *args, **options)
+
+    monkeypatch.setattr(HistoryScreen, "set_focus", seen)
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
+        assert not any(isinstance(widget, Input) for widget in focused)
+        await press(pilot, "slash")
+        assert isinstance(pilot.app.screen.focused, Input)
 
 
 async def test_every_binding_has_an_id_and_a_tooltip():

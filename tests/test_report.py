@@ -180,5 +180,10 @@ def test_the_commands(home, tmp_path):
     assert wrong.exit_code == 2
     assert "trials 0 to 3" in wrong.stderr
     assert run(app, ["plot", "demo", "tradeoff", "-o", f"{tmp_path}/b.xyz"]).exit_code == 2
+    for what, *option in (("tradeoff", "--trial", "1"), ("curves", "--along", "conv_layers")):
+        useless = run(app, ["plot", "demo", what, *option, "-o", f"{tmp_path}/no.csv"])
+        assert useless.exit_code == 2
+        assert option[0] in useless.stderr
+    assert not (tmp_path / "no.csv").exists()
     young = run(app, ["plot", "young", "tradeoff", "-o", f"{tmp_path}/y.svg"])
     assert young.exit_code == 0, young.stderr

@@ -660,7 +660,8 @@ def run(
         ),
     ] = False,
     strategy: Annotated[
-        Strategy | None, typer.Option(help="Set the session's strategy first (undo brings it back)")
+        Strategy | None,
+        typer.Option(help="Set the session's strategy first (undo brings it back)."),
     ] = None,
 ) -> None:
     """Search by autopilot and wait for it: what is queued first, then more trials.
@@ -684,7 +685,9 @@ def run(
 @app.command()
 def propose(
     name: Name,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, max=200)] = 10,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, max=200, help="Candidates to show.")
+    ] = 10,
     strategy: LookStrategy = None,
     domain: LookDomains = None,
     json_: AsJson = False,
@@ -972,8 +975,8 @@ def set_(
     moved = any(option is not None for option in places)
     if wc is None and strategy is None and not domains and not moved and stop_behind is None:
         _fail(
-            "give --wc, --strategy, --domain, --stop-behind, --executor, --per-trial or "
-            "--parallel.",
+            "give --wc, --strategy, --domain, --stop-behind, --executor, --address, --per-trial, "
+            "--parallel, --data-on-nodes, --data-by-ray, --device or --dtype.",
             2,
         )
     with _desk(name) as desk:
@@ -1006,7 +1009,8 @@ def set_(
 def favour(
     name: Name,
     region: Annotated[
-        list[str] | None, typer.Argument(metavar="[PARAM=DOMAIN]...", help="kernel=1,3 …")
+        list[str] | None,
+        typer.Argument(metavar="[PARAM=DOMAIN]...", help="Values to favour: kernel=1,3 …"),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Favour nothing any more.")] = False,
     reason: Reason = "",

@@ -221,7 +221,14 @@ def belief(snapshot: Snapshot, space: Space, found: Slice | None, proposal: Prop
 
 
 def of(desk: Desk, what: str, numbers: Sequence[int] = (), along: str | None = None) -> Figure:
-    """The figure of this name.  Raises Misuse for a trial or a parameter that is not there."""
+    """The figure of this name.
+
+    Raises Misuse for a trial or a parameter that is not there, or that the figure has no use for.
+    """
+    if numbers and what != "curves":
+        raise Misuse(f"--trial: {what} shows every trial; only curves are drawn of chosen ones.")
+    if along is not None and what != "belief":
+        raise Misuse(f"--along {along}: only belief is drawn along a parameter, not {what}.")
     snapshot = desk.refresh()
     for number in numbers:
         if not 0 <= number < len(snapshot.trials):

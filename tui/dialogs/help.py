@@ -28,7 +28,7 @@ FIGURES = (
     ("acc", "predicted validation accuracy in percent", "100 · (1 − μ of f_p)"),
     ("s/ep", "predicted seconds of an epoch on this machine", "μ of f_c · seconds of trial 0"),
     (
-        "at most … can be gained",
+        "may be gained",
         "the gap between f* and the best that the level may hold still; below the noise of a "
         "measurement the level is flat, and until flat leaves it",
         "min (μ + 1.28 σ) of the trials − min (μ − 1.28 σ) of all",

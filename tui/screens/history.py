@@ -34,6 +34,8 @@ class HistoryScreen(TwoSides):
     """The trials at the left, their curves and the whole of one trial at the right."""
 
     SIDES = ("Trials", "Curves")
+    AUTO_FOCUS: ClassVar[str | None] = "#trials"
+    """Not the first that takes the focus: the filter would swallow the keys typed at once."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="history.mark", tooltip="Overlay this trial's curve"),
         Binding("t", "sort", "Sort", id="history.sort", tooltip="Sort by another column"),
