@@ -354,9 +354,10 @@ class OptunaTPE(Optuna):
 class Smac(Peer):
     """SMAC3's facade for hyperparameters (random forest, log EI) by ask and tell.
 
-    Entries of absent layers are conditional, which its configuration space can express.  Where it
-    asks for what the space does not propose (a cap on cost), it is asked again, and no evaluation
-    is spent.  It repeats itself only under one PYTHONHASHSEED.
+    Entries of absent layers are not made conditional, though its configuration space could: where
+    one is inactive, the local search of 2.4 takes every neighbour to differ in several entries
+    (NaN is not NaN) and skips it.  On cnn-fashion its mean regret at 50 was 0.093 with conditions
+    and is 0.076 without (6 seeds).  It repeats itself only under one PYTHONHASHSEED.
     """
 
     retrain_after = 1
@@ -367,12 +368,7 @@ class Smac(Peer):
         import logging
         import tempfile
 
-        from ConfigSpace import (
-            CategoricalHyperparameter,
-            ConfigurationSpace,
-            Float,
-            GreaterThanCondition,
-        )
+        from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Float
         from ConfigSpace import Integer as Whole
         from smac import HyperparameterOptimizationFacade, Scenario
         from smac.model.random_forest import RandomForest
@@ -388,9 +384,6 @@ class Smac(Peer):
                 space.add(Whole(d.name, (d.low, d.high), log=d.log))
             else:
                 space.add(Float(d.name, (0.0, 1.0)))
-        for d in self.dimensions:
-            if d.length:
-                space.add(GreaterThanCondition(space[d.name], space[d.length], d.least))
         self.folder = tempfile.TemporaryDirectory()
         scenario = Scenario(
             space,
@@ -428,9 +421,7 @@ class Smac(Peer):
         given = dict(self.info.config)
         values: dict[str, Any] = {}
         for d in self.dimensions:
-            if d.name not in given:
-                values[d.name] = d.absent
-            elif d.kind == "categorical":
+            if d.kind == "categorical":
                 values[d.name] = d.choices[int(given[d.name])]
             else:
                 values[d.name] = given[d.name]

@@ -286,19 +286,17 @@ def test_an_unknown_problem_or_method_is_told(capsys):
     assert "smac" in capsys.readouterr().err
 
 
-def test_smac_is_asked_for_present_layers_alone(folder, monkeypatch):
+def test_smac_asks_by_its_forest(folder, monkeypatch):
     pytest.importorskip("smac")
     monkeypatch.syspath_prepend(str(folder))
     search = imported("search")
     bowl = search.problems.load("mine.bowls:Bowl")
     method = search.METHODS["smac"](bowl, 0.5, 14, 0)
-    seen = []
+    seen = set()
     for number in range(14):
         config = method.ask()
-        given = dict(method.info.config)
-        assert sum(name.startswith("x_") for name in given) == config["layers"]
-        seen.append(json.dumps(config))
+        seen.add(bowl.space.key(config))
         method.tell(config, *bowl.evaluate(config, number))
-    assert len(set(seen)) == 14
+    assert len(seen) >= 12
     # after its initial design of ten the forest has the word
     assert "Local Search" in method.info.config.origin
