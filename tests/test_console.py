@@ -345,16 +345,18 @@ async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
 
 async def test_export_asks_before_it_writes_over_a_file(tmp_path):
     desk = FakeDesk(make_snapshot())
-    target = tmp_path / "out.json"
+    target = tmp_path / "out[bold].json"  # which is no markup
     target.write_text("older")
     async with console(desk) as pilot:
         await press(pilot, "o")
         pilot.app.screen.query_one("#path", Input).value = str(target)
         await press(pilot, "enter")
+        assert f"{target.name} exists" in text_of(pilot, "#problem")
         assert target.read_text() == "older"
         await press(pilot, "enter")
         assert desk.made("export") == [(target,)]
         assert str(target) in toasts(pilot)
+        assert not any(n.markup for n in pilot.app._notifications if str(target) in n.message)
 
 
 async def test_yank_copies_the_candidate(monkeypatch):
@@ -730,12 +732,16 @@ async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
         pilot.app.screen.query_one("#epochs", Input).value = "0"
         await press(pilot, "enter")
         assert "epochs = 0" in text_of(pilot, "#problem")
-        (tmp_path / "file").touch()
+        place = tmp_path / "a["  # the words are shown as they are, [/b] is no markup
+        place.mkdir()
+        (place / "b]").touch()
         pilot.app.screen.query_one("#epochs", Input).value = "5"
-        pilot.app.screen.query_one("#folder", Input).value = str(tmp_path / "file")
+        pilot.app.screen.query_one("#folder", Input).value = str(place / "b]")
         await press(pilot, "enter")
-        assert "exists and is no folder" in text_of(pilot, "#problem")
-        folder = tmp_path / "out"
+        assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
+        hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
+        assert "needs lcsearch[onnx]" in hints
+        folder = place / "out]"
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
         await until(pilot, lambda: "epoch 3/5, about 1 min" in text_of(pilot, "#next"))
@@ -745,6 +751,7 @@ async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
         await until(pilot, lambda: not finishing(pilot))
         assert "91.23" in text_of(pilot, "#next")
         assert str(folder) in toasts(pilot)
+        assert not any(n.markup for n in pilot.app._notifications if str(folder) in n.message)
 
 
 async def test_what_is_trained_to_the_end_can_be_cancelled(at_the_end):

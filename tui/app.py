@@ -504,7 +504,7 @@ class Console(App[int]):
         self._wake.set()
         words = say if isinstance(say, str) or decision is None else say(decision)
         if words:
-            self.call_later(self.notify, words)
+            self.call_later(self.notify, words, markup=False)
         if then is not None:
             self.call_later(then)
 
@@ -541,7 +541,8 @@ class Console(App[int]):
             self.fail(f"Trial {now.trial} was not trained to the end", now.problem)
         elif now.done is not None:
             share = now.done.result.test_accuracy
-            self.notify(f"Trial {now.trial}: {share:.2%} on the test set. {now.done.folder}")
+            text = f"Trial {now.trial}: {share:.2%} on the test set. {now.done.folder}"
+            self.notify(text, markup=False)  # a folder's name may hold brackets
         elif now.cancelled:
             self.notify(f"Trial {now.trial}: cancelled, nothing was written.")
 

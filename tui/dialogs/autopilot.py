@@ -69,7 +69,7 @@ class AutopilotDialog(Dialog[Flight]):
                     "Flat: no more can be gained in a level than the noise of a measurement.",
                     classes="hint",
                 )
-            yield Label("", id="problem", classes="problem")
+            yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Hand over"), ("no", "Cancel"))
 
     @on(Input.Submitted)

@@ -41,7 +41,7 @@ class ImportDialog(Dialog[Exported]):
             yield Input(f"{self._start}/", id="path", compact=True)
             yield Label("Name (its own if empty)")
             yield Input(id="name", compact=True)
-            yield Label("", id="problem", classes="problem")
+            yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Import"), ("no", "Cancel"))
 
     @on(Input.Submitted)

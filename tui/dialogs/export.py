@@ -30,7 +30,7 @@ class ExportDialog(Dialog[Path]):
             yield Static(self._words[1], classes="hint")
             yield Label("File")
             yield Input(str(self.path), id="path", compact=True)
-            yield Label("", id="problem", classes="problem")
+            yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Export"), ("no", "Cancel"))
 
     @on(Input.Submitted)

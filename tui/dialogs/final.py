@@ -47,10 +47,10 @@ class FinalDialog(Dialog[Final]):
             with Horizontal(classes="line"):
                 yield Label("ONNX too", classes="name")
                 yield Cycle((False, True), False, id="onnx")
-                yield Label("needs lcsearch[onnx]", classes="hint")
+                yield Label("needs lcsearch[onnx]", classes="hint", markup=False)
             yield Label("Folder")
             yield Input(str(self.folder), id="folder", compact=True)
-            yield Label("", id="problem", classes="problem")
+            yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Train it"), ("no", "Cancel"))
 
     @on(Input.Submitted)
