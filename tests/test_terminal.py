@@ -129,11 +129,11 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     done(5)
 
     terminal.keys("o")
-    terminal.wait("Export as JSON")
+    terminal.wait("Export the session")
     terminal.keys("Enter")
     path = tmp_path / "digits.json"
     wait_for(path.exists, what="the exported file")
-    terminal.wait_gone("Export as JSON")
+    terminal.wait_gone("Export the session")
     terminal.keys("q")
     terminal.wait("exit status 0")
     assert terminal.flags() == "0 0 1"
