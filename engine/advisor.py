@@ -566,13 +566,7 @@ class _Advisor:
                 bounds=[(0.0, 1.0)] * len(places),
                 options={"maxiter": ASCENT_STEPS},
             )
-            end = self._moved(start, places, reached.x)
-            for name, index, scale in places:
-                entries = end[name] if index is not None else None
-                if entries is None:
-                    end[name] = scale.clip(end[name])
-                else:
-                    entries[index] = scale.clip(entries[index])
+            end = self._moved(start, places, reached.x, rounded=True)
             if self.space.guided(end, self.level) and not self.space.broken(end):
                 found.append(end)
         fresh = [entry for entry in self._fresh(found, known) if self._proposable(entry[1])]
@@ -623,19 +617,19 @@ class _Advisor:
 
     @staticmethod
     def _moved(
-        config: Config, places: Sequence[tuple[str, int | None, Real]], unit: Array
+        config: Config,
+        places: Sequence[tuple[str, int | None, Real]],
+        unit: Array,
+        rounded: bool = False,
     ) -> Config:
-        """The configuration with its real numbers at a point of the unit cube, not rounded."""
+        """The configuration with its real numbers at a point of the unit cube."""
         moved: Config = dict(config)
         for (name, index, scale), u in zip(places, unit, strict=True):
+            number = scale.at(float(u)) if rounded else scale.between(float(u))
             if index is None:
-                moved[name] = scale.between(float(u))
+                moved[name] = number
             else:
-                moved[name] = [
-                    *moved[name][:index],
-                    scale.between(float(u)),
-                    *moved[name][index + 1 :],
-                ]
+                moved[name] = [*moved[name][:index], number, *moved[name][index + 1 :]]
         return moved
 
     def _value_of(self, configs: Sequence[Config], wc: float) -> Array:
@@ -767,23 +761,10 @@ class _Advisor:
 
     def _spread(self, order: Sequence[int], count: int) -> list[int]:
         """The first `count` that are no near copies of one before; those too where others lack."""
-        if count <= 1:
-            return list(order[:count])
-        from .kernel import squared_distances
-
-        assert self.points is not None
-        features = self.points.features[list(order)]
-        taken: list[int] = []
-        for place in range(len(order)):
-            if len(taken) == count:
-                break
-            apart = squared_distances(features[[place]], features[taken])
-            if not taken or apart.min() >= NEAR_COPY**2:
-                taken.append(place)
-        chosen = set(taken)
-        copies = (place for place in range(len(order)) if place not in chosen)
-        chosen.update(itertools.islice(copies, count - len(taken)))
-        return [order[place] for place in sorted(chosen)]
+        chosen = set(self._different(order, count))
+        copies = (i for i in order if i not in chosen)
+        chosen.update(itertools.islice(copies, count - len(chosen)))
+        return [i for i in order if i in chosen]
 
     def proposals(self, configs: Sequence[Config], origin: Origin, wc: float) -> list[Proposal]:
         """Configurations with all that is known and believed of them."""
