@@ -4,6 +4,8 @@ import importlib.util
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,17 @@ def need(tool: str) -> str:
         without(f"{tool} is not installed")
     assert found is not None
     return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
+    """Look again and again until it is so; the value that was."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def soak() -> Any:

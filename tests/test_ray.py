@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -22,21 +21,10 @@ from lcsearch.engine.executors import cluster
 from lcsearch.sessions.records import DataSource, Execution
 from lcsearch.sessions.store import Misuse, StoreError
 
-from .conftest import benchmark, without
+from .conftest import benchmark, wait_for, without
 
 soak_ray = benchmark("soak_ray")
 SMALL = {"conv_layers": "3", "channels": "24..64"}
-
-
-def wait_for(condition, seconds=120.0, what="it"):
-    """Look again and again until it is so; the value that was."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -16,16 +15,7 @@ from lcsearch.engine.desk import Desk
 from lcsearch.sessions.records import DataSource
 from lcsearch.sessions.store import StoreError
 
-
-def wait_for(condition, seconds=180.0, what="it"):
-    """Look again and again until it is so; the value that was."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
+from .conftest import wait_for
 
 
 @pytest.fixture
