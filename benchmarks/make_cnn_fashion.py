@@ -368,11 +368,11 @@ def fit(rows: Array, values: Array, counts: Array, caution: float = 0.0) -> Regr
     )
 
 
-def fit_trees(rows: Array, values: Array, counts: Array) -> Trees:
-    """Histogram gradient boosting, as plain arrays."""
+def boosting() -> Any:
+    """Histogram gradient boosting, not fitted yet."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    model = HistGradientBoostingRegressor(
+    return HistGradientBoostingRegressor(
         max_iter=300,
         learning_rate=0.05,
         max_leaf_nodes=16,
@@ -381,7 +381,12 @@ def fit_trees(rows: Array, values: Array, counts: Array) -> Trees:
         max_features=0.3,
         early_stopping=False,
         random_state=0,
-    ).fit(rows, values, sample_weight=counts)
+    )
+
+
+def fit_trees(rows: Array, values: Array, counts: Array) -> Trees:
+    """Histogram gradient boosting, as plain arrays."""
+    model = boosting().fit(rows, values, sample_weight=counts)
     found: list[dict[str, Any]] = []
     roots: list[int] = []
     for stage in model._predictors:

@@ -147,23 +147,12 @@ def test_what_is_beyond_the_cap_is_no_better_than_the_best(problem):
 
 
 def test_the_plain_arrays_predict_what_scikit_learn_does():
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     maker = benchmark("make_cnn_fashion")
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(200, 5))
     values = np.sin(rows[:, 0]) + rows[:, 1] ** 2
     trees = maker.fit_trees(rows, values, np.ones(200))
-    model = HistGradientBoostingRegressor(
-        max_iter=300,
-        learning_rate=0.05,
-        max_leaf_nodes=16,
-        min_samples_leaf=8,
-        l2_regularization=1.0,
-        max_features=0.3,
-        early_stopping=False,
-        random_state=0,
-    ).fit(rows, values)
+    model = maker.boosting().fit(rows, values)
     fresh = rng.normal(size=(50, 5))
     assert trees.predict(fresh) == pytest.approx(model.predict(fresh), abs=1e-5)
 
