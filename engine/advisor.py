@@ -435,11 +435,10 @@ class _Advisor:
         drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
         sample = self._apart(self._fresh(drawn, known))
         self._extend(sample + self._apart(self._fresh(self._around(wc), known)))
-        self.sampled = len(sample)
         if self.surrogate is None:
             return
         self._climb(wc, known)
-        self._ascend(wc, known)
+        self._ascend(wc, known, len(sample))
 
     def _streamed(self, wc: float, known: set[str]) -> list[tuple[str, Config]]:
         """What a strategy without a model proposes; nothing where only seen networks come up."""
@@ -523,56 +522,59 @@ class _Advisor:
             if fresh:
                 self._extend(fresh)
 
-    def _ascend(self, wc: float, known: set[str]) -> None:
-        """Move the real parameters of the best candidates up the gradient, all of them at once.
+    def _ascend(self, wc: float, known: set[str], sampled: int) -> None:
+        """Lead the real parameters of candidates that lie apart up the gradient.
+
+        sampled: how many of the pool, its first, are the sample.
+        """
+        if not self.keys:
+            return
+        assert self.points is not None
+        order = [int(i) for i in np.argsort(-self.value(wc), kind="stable")]
+        starts = self._different(order[: 20 * ASCENTS], ASCENTS // 2)
+        # what climbed before crowds around one network: the sample gives starts of its own
+        own = [i for i in order if i < sampled][: 20 * ASCENTS]
+        starts = self._different(own, ASCENTS, starts)
+        peaks = [self._peak(self.points.configs[i], wc) for i in starts]
+        found = [
+            c
+            for c in peaks
+            if c is not None and self.space.guided(c, self.level) and not self.space.broken(c)
+        ]
+        fresh = [entry for entry in self._fresh(found, known) if self._proposable(entry[1])]
+        fresh = self._apart(fresh)
+        if fresh:
+            self._extend(fresh)
+
+    def _peak(self, start: Config, wc: float) -> Config | None:
+        """Where all real parameters of the level lead at once; None where there are none.
 
         L-BFGS-B on the unit scale, by central differences that are evaluated in one batch.
         """
         from scipy.optimize import minimize
 
-        if not self.keys:
-            return
-        assert self.points is not None
-        order = np.argsort(-self.value(wc), kind="stable")
-        # what climbed before crowds around one network: the sample gives starts of its own
-        sampled = [int(i) for i in order if i < self.sampled][: 20 * ASCENTS]
-        starts = self._different([int(i) for i in order[: 20 * ASCENTS]], ASCENTS // 2)
-        starts = self._different(sampled, ASCENTS, starts)
-        found: list[Config] = []
-        for start in (self.points.configs[i] for i in starts):
-            places = self._real_places(start)
-            if not places:
-                continue
-            shifts = np.vstack([np.zeros((1, len(places))), np.eye(len(places))])
-            shifts = np.vstack([shifts, -shifts[1:]]) * DIFFERENCE
+        places = self._real_places(start)
+        if not places:
+            return None
+        size = len(places)
+        steps = DIFFERENCE * np.eye(size)
+        shifts = np.vstack([np.zeros((1, size)), steps, -steps])
 
-            def slope(
-                unit: Array,
-                start: Config = start,
-                places: list[tuple[str, int | None, Real]] = places,
-                shifts: Array = shifts,
-            ) -> tuple[float, Array]:
-                around = np.clip(unit + shifts, 0.0, 1.0)
-                value = -self._value_of([self._moved(start, places, u) for u in around], wc)
-                size = len(places)
-                run = (around[1 : 1 + size] - around[1 + size :]).sum(axis=1)
-                return float(value[0]), (value[1 : 1 + size] - value[1 + size :]) / run
+        def slope(unit: Array) -> tuple[float, Array]:
+            around = np.clip(unit + shifts, 0.0, 1.0)
+            value = -self._value_of([self._moved(start, places, u) for u in around], wc)
+            run = (around[1 : 1 + size] - around[1 + size :]).sum(axis=1)
+            return float(value[0]), (value[1 : 1 + size] - value[1 + size :]) / run
 
-            reached = minimize(
-                slope,
-                np.array([self._unit(start, place) for place in places]),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=[(0.0, 1.0)] * len(places),
-                options={"maxiter": ASCENT_STEPS},
-            )
-            end = self._moved(start, places, reached.x, rounded=True)
-            if self.space.guided(end, self.level) and not self.space.broken(end):
-                found.append(end)
-        fresh = [entry for entry in self._fresh(found, known) if self._proposable(entry[1])]
-        fresh = self._apart(fresh)
-        if fresh:
-            self._extend(fresh)
+        reached = minimize(
+            slope,
+            np.array([self._unit(start, place) for place in places]),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, 1.0)] * size,
+            options={"maxiter": ASCENT_STEPS},
+        )
+        return self._moved(start, places, reached.x, rounded=True)
 
     def _different(self, order: Sequence[int], count: int, taken: Sequence[int] = ()) -> list[int]:
         """Candidates: those taken and the first of `order`, no two near copies, `count` in all."""
