@@ -16,6 +16,7 @@ from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets import engine as band
 from lcsearch.tui.widgets.engine import EngineBand
+from lcsearch.tui.widgets.keys import KeyBar
 
 from .fakes import FakeDesk, FakeHouse, make_snapshot
 from .test_console import SMALL, console, press, toasts, until
@@ -81,6 +82,20 @@ async def test_the_key_and_its_command_are_there_only_when_they_are_needed():
         await until(pilot, lambda: shown(pilot) is not None)
         commands = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
         assert [title for title in commands if "Start the engine" in title]
+
+
+async def test_the_key_is_no_longer_shown_once_an_engine_has_come_by_itself():
+    desk = FakeDesk(make_snapshot())
+    desk.change(engine=EngineStatus(False, "none", None))
+    async with console(desk) as pilot:
+
+        def keys():
+            return str(pilot.app.screen.query_one(KeyBar).render())
+
+        await until(pilot, lambda: "Start engine" in keys())
+        assert shown(pilot) is None  # it may be starting: nothing to worry about yet
+        desk.change(engine=EngineStatus(True, "serving", 4711))
+        await until(pilot, lambda: "Start engine" not in keys())
 
 
 async def test_an_engine_that_cannot_be_started_says_why():

@@ -48,6 +48,7 @@ class EngineBand(Static):
     def __init__(self) -> None:
         super().__init__()
         self._snapshot: Snapshot | None = None
+        self._needed: bool | None = None
         self._missing_since: float | None = None
         self._timer: Timer | None = None
         self._told: tuple[Any, ...] | None = None
@@ -55,7 +56,12 @@ class EngineBand(Static):
     def show(self, snapshot: Snapshot) -> None:
         """Show how the engine stands; nothing where all is well."""
         self._snapshot = snapshot
-        if not needs_engine(snapshot):
+        needed = needs_engine(snapshot)
+        if needed != self._needed:
+            # the key is offered by the same rule, whether or not the band has anything to say
+            self._needed = needed
+            self.screen.refresh_bindings()
+        if not needed:
             self._missing_since = None
             if self._timer is not None:
                 self._timer.stop()
@@ -82,7 +88,6 @@ class EngineBand(Static):
         if why:
             lines += [Content.styled(line, "$foreground 70%") for line in why[-room:]]
         self.update(Content("\n").join(lines))
-        self.screen.refresh_bindings()
 
     def _state(self, snapshot: Snapshot) -> tuple[str, str, tuple[str, ...]] | None:
         engine = snapshot.engine
