@@ -151,7 +151,8 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
             )
     seconds = time.monotonic() - began
     assert last_loss is not None
-    accuracy = loop.accuracy(run.model, *loop.testing(data, test, chosen), torch.float32)
+    model = loop.full_precision(run)
+    accuracy = loop.accuracy(model, *loop.testing(data, test, chosen), torch.float32)
     result = FinalResult(
         session=order.session,
         trial=order.trial,
@@ -173,7 +174,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         lcsearch=__version__,
         files=(),
     )
-    written = write(Path(order.folder), run.model, data, result, order.onnx, cancelled)
+    written = write(Path(order.folder), model, data, result, order.onnx, cancelled)
     if written is not None:
         say(FinalDone(folder=order.folder, result=written))
 

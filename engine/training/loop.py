@@ -23,8 +23,9 @@ from ...sessions.records import Augment, Config, Epoch
 from ..cnn import Network
 from .build import build
 from .data import PART, Data, Images, Split
+from .weights import Weights
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 VALIDATION_BATCH = 500
 WINDOW = 0.25
 """Seconds of training between two looks at how fast the reference network is now."""
@@ -123,6 +124,8 @@ class Run:
     data: Placed
     dtype: torch.dtype
     model: nn.Sequential
+    """Its layers hold their weights in `dtype`, batch norm's in float32."""
+    weights: Weights
     optimiser: torch.optim.Adam
     scaler: torch.amp.GradScaler
     """Keeps the gradients of float16 from vanishing; does nothing for other types."""
@@ -225,15 +228,23 @@ def _normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def begin(task: Task, data: Placed, dtype: torch.dtype) -> Run:
     """A new network with its optimiser: Adam, the L2 term in the gradient."""
     model = build(task.network, task.seed).to(data.device)
+    weights = Weights(model, dtype)
     optimiser = torch.optim.Adam(
-        model.parameters(),
+        [weights.master],
         lr=task.config["learning_rate"],
         weight_decay=task.config["weight_decay"],
         fused=data.device.type in ("cpu", "cuda"),
     )
     scaler = torch.amp.GradScaler(data.device.type, enabled=dtype == torch.float16)
     order = torch.Generator().manual_seed(task.seed)
-    return Run(task, data, dtype, model, optimiser, scaler, order, [])
+    return Run(task, data, dtype, model, weights, optimiser, scaler, order, [])
+
+
+def full_precision(run: Run) -> nn.Sequential:
+    """A copy of the run's network as it is now, all of it in float32."""
+    model = build(run.task.network, run.task.seed).to(run.data.device)
+    model.load_state_dict(run.weights.state_dict())
+    return model
 
 
 def set_rate(run: Run, number: int) -> None:
@@ -363,7 +374,7 @@ def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
     loss = _loss(run, drawn, start, end)
     torch.autograd.backward(loss)
     loss.item()  # the device may still be at work
-    run.optimiser.zero_grad(set_to_none=True)
+    run.weights.zero_grad()
     with torch.no_grad():
         for buffer, before in kept:
             buffer.copy_(before)
@@ -376,18 +387,19 @@ def _loss(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
     if drawn.moves is not None or drawn.flips is not None:
         moves, flips = (None if of is None else of[start:end] for of in (drawn.moves, drawn.flips))
         images = vary(images, moves, flips)
-    with torch.autocast(data.device.type, run.dtype, enabled=run.dtype != torch.float32):
-        logits = run.model(images)
+    logits = run.model(images.to(run.dtype))
     return functional.cross_entropy(logits.float(), data.train_labels.index_select(0, index))
 
 
 def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
     """One step of training on these images of the epoch; returns their mean loss, detached."""
     loss = _loss(run, drawn, start, end)
-    run.optimiser.zero_grad(set_to_none=True)
+    run.weights.zero_grad()
     torch.autograd.backward(run.scaler.scale(loss))
+    run.weights.gather()
     run.scaler.step(run.optimiser)
     run.scaler.update()
+    run.weights.spread()
     return loss.detach()
 
 
@@ -497,7 +509,7 @@ def save(run: Run, path: Path) -> None:
             "augment": run.task.augment,
             "dtype": str(run.dtype).removeprefix("torch."),
             "epochs": [epoch.model_dump() for epoch in run.epochs],
-            "model": run.model.state_dict(),
+            "model": run.weights.state_dict(),
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "order": run.order.get_state(),
@@ -563,7 +575,7 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
         )
     run = begin(task, data, dtype)
     try:
-        run.model.load_state_dict(kept["model"])
+        run.weights.load_state_dict(kept["model"])
         run.optimiser.load_state_dict(kept["optimiser"])
         run.scaler.load_state_dict(kept["scaler"])
         run.order.set_state(kept["order"])

@@ -1,0 +1,116 @@
+"""One piece of memory for all weights: the same numbers as a tensor for each, as autocast's."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lcsearch.engine import cnn
+from lcsearch.engine.training import loop
+from lcsearch.engine.training.build import build
+from lcsearch.engine.training.data import read
+from lcsearch.engine.training.weights import Weights
+from lcsearch.sessions.records import DataSource
+
+SHAPE, CLASSES = (1, 8, 8), 10
+
+
+@pytest.fixture(scope="module")
+def placed():
+    return loop.place(read(DataSource(spec="digits")), torch.device("cpu"))
+
+
+def network(**change):
+    config = cnn.reference(SHAPE, CLASSES) | {"weight_decay": 1e-3, "batch_size": 64} | change
+    return cnn.network(config, SHAPE, CLASSES), config
+
+
+def separate(laid, config, placed, dtype, steps):
+    """The losses of plain PyTorch: a parameter each, autocast, torch's own Adam over all."""
+    model = build(laid, 5)
+    adam = torch.optim.Adam(
+        model.parameters(), config["learning_rate"], weight_decay=config["weight_decay"], fused=True
+    )
+    losses = []
+    model.train()
+    for at in range(steps):
+        index = torch.arange(64 * at, 64 * at + 64)
+        images = placed.train_images[index].permute(0, 3, 1, 2)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = model(images)
+        loss = functional.cross_entropy(logits.float(), placed.train_labels[index])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    return losses, model
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"kernel": [1, 3, 5, 3], "batch_norm": [True, False, True, False], "groups": [1, 2, 4, 1]},
+        {"classifier_layers": 2, "hidden_units": [32], "density": [0.25, 1.0]},
+    ],
+)
+def test_the_losses_are_those_of_a_parameter_each(placed, dtype, change):
+    laid, config = network(**change)
+    expected, model = separate(laid, config, placed, dtype, 8)
+    run = loop.begin(loop.Task(laid, config, 5, 1), placed, dtype)
+    run.model.train()
+    drawn = loop.Draw(torch.arange(8 * 64))
+    losses = [loop.step(run, drawn, 64 * at, 64 * at + 64).item() for at in range(8)]
+    # which operators compute them can differ in the last digit of the data type
+    torch.testing.assert_close(
+        losses, expected, rtol=2e-6 if dtype == torch.float32 else 2e-3, atol=0
+    )
+    state = run.weights.state_dict()
+    assert state.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert state[name].dtype == value.dtype
+        torch.testing.assert_close(state[name], value, rtol=1e-2, atol=2e-3)
+
+
+def test_layers_compute_in_the_low_type_and_batch_norm_in_float32():
+    laid, _ = network()
+    model = build(laid, 0)
+    exact = {name: value.clone() for name, value in model.state_dict().items()}
+    weights = Weights(model, torch.bfloat16)
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            norm = isinstance(module, torch.nn.BatchNorm2d)
+            assert parameter.dtype == (torch.float32 if norm else torch.bfloat16)
+    # nothing was lost by rounding: the weights that are stepped are those that were drawn
+    for name, value in weights.state_dict().items():
+        assert torch.equal(value, exact[name])
+    assert weights.master.numel() == laid.params
+
+
+def test_a_state_of_another_network_is_refused_and_changes_no_weight():
+    laid, _ = network()
+    weights = Weights(build(laid, 0), torch.bfloat16)
+    before = weights.master.clone()
+    other, _ = network(channels=[8, 8, 8, 8])
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        weights.load_state_dict(build(other, 0).state_dict())
+    assert torch.equal(weights.master, before)
+
+
+def test_memory_formats_are_kept():
+    laid, _ = network()
+    model = build(laid, 0)
+    before = {name: p.stride() for name, p in model.named_parameters()}
+    Weights(model, torch.bfloat16)
+    assert {name: p.stride() for name, p in model.named_parameters()} == before
+
+
+def test_a_network_in_full_precision_is_the_run_s(placed):
+    laid, config = network()
+    run = loop.begin(loop.Task(laid, config, 5, 1), placed, torch.bfloat16)
+    run.model.train()
+    loop.step(run, loop.Draw(torch.arange(64)), 0, 64)
+    copy = loop.full_precision(run)
+    assert all(p.dtype == torch.float32 for p in copy.parameters())
+    state = run.weights.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in copy.state_dict().items())
