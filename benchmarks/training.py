@@ -2,19 +2,24 @@
 
     python benchmarks/training.py [--json] [--quick] [--case NAME ...] [--seeds 5] [--rounds 5]
 
-Each case prints one line as soon as it is done.  Ours and the plain loop (DataLoader, fp32,
-channels first, `.item()` every batch) run in a process each and take turns, epoch by epoch, so
-that both meet the same load; ratios are medians of pairs.  `gflops` counts six operations a
-multiply-accumulate (forward and both backward products).
+Each case prints one line as soon as it is done.  Ours trains as a session does by default: two
+trainers at once with half the processors each (`images_per_second` is both together, `one_trainer`
+a single one with all of them).  The plain loop (DataLoader, fp32, channels first, `.item()` every
+batch, PyTorch's own threads) has the machine to itself.  All are processes that take turns, epoch
+by epoch, so that they meet the same load; ratios are medians of pairs.  `gflops` counts six
+operations a multiply-accumulate (forward and both backward products).
 
     conv-32-64-64-128, digits-32, digits-338, groups-kernel-7, sparse-classifier
-                  speed against the plain loop, the peak, and the accuracy of both over the seeds
+                  speed against the plain loop, the peak, and the accuracy of both over the seeds;
+                  `share_of_operators`: the convolutions', pools', norms' and the classifier's time,
+                  each timed alone, over the whole step's (one trainer, all threads)
     fp32          accuracy of our loop in its own data type and in float32, over the seeds
     steadiness    f_c of one network five times, alone and beside a second trainer
     warm          milliseconds from the order to the first batch, in a warm trainer
     sparse        a step of a sparse layer and of a dense one, 2,048 x 512 and 8,192 x 512
     scaling       10, 20, 40 thousand images: seconds an epoch and peak memory
     trainers      trials an hour by number of trainers and threads of each
+    waiting       the same by how long threads spin before they sleep
     session       60,000 images, one session, all levels, 3 epochs: minutes and peak memory
 """
 
@@ -133,6 +138,48 @@ def worker(kind: str, case: str, size: int | None) -> None:
                 total += loss.item()
         return time.perf_counter() - began
 
+    def operators() -> dict[str, Any]:
+        """Seconds of each layer forward and backward by itself, summed, and of a whole step."""
+        run = loop.begin(loop.Task(laid, settings, 0, 1), placed, chosen)
+        run.model.train()
+        drawn = loop.draw(run, 1)
+        start, end = bounds[0]
+
+        def median(work: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> float:
+            taken = []
+            for _ in range(12 if laid.macs > 10**7 else 60):
+                given = before()
+                began = time.perf_counter()
+                work(*given) if given else work()
+                taken.append(time.perf_counter() - began)
+            return statistics.median(taken)
+
+        step = median(lambda: loop.step(run, drawn, start, end))
+        alone = 0.0
+        features = placed.train_batch(drawn.order[start:end]).to(chosen)
+        for at, layer in enumerate(run.model):
+            leaf = features.detach().requires_grad_(at > 0)
+            gradient = torch.ones_like(layer(leaf + 0))
+
+            def given(leaf: Any = leaf) -> tuple[Any]:
+                return (leaf + 0,)  # a layer may work in place, which no leaf allows
+
+            def passed(leaf: Any = leaf, layer: Any = layer) -> tuple[Any]:
+                leaf.grad = None
+                return (layer(leaf + 0),)
+
+            alone += median(layer, given)
+            alone += median(lambda out, g=gradient: out.backward(g), passed)
+            features = layer(features.clone()).detach()
+        run.weights.zero_grad()
+
+        def adam() -> None:
+            run.weights.gather()
+            run.optimiser.step()
+            run.weights.spread()
+
+        return {"operators": alone + median(adam), "step": step}
+
     torch.manual_seed(0)
     model, rest = begin(0, chosen)
     for line in sys.stdin:
@@ -145,6 +192,8 @@ def worker(kind: str, case: str, size: int | None) -> None:
                 "dtype": str(chosen).removeprefix("torch."),
                 "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             }
+        elif command == "operators":
+            answer = operators()
         else:
             seed, epochs = int(words[0]), int(words[1])
             torch.manual_seed(seed)
@@ -152,21 +201,35 @@ def worker(kind: str, case: str, size: int | None) -> None:
             for _ in range(epochs):
                 epoch(fresh, trained)
             # the same judge for both: float32
-            answer = {"accuracy": loop.validate(fresh, placed, torch.float32)}
+            judged = loop.full_precision(trained) if kind == "ours" else fresh
+            answer = {"accuracy": loop.validate(judged, placed, torch.float32)}
         print(json.dumps(answer), flush=True)
 
 
 class Worker:
-    """A process that trains one case in one way."""
+    """A process that trains one case in one way; ours as the engine starts it."""
 
-    def __init__(self, kind: str, case: str, size: int | None = None, **env: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        case: str,
+        size: int | None = None,
+        threads: int | None = None,
+        waiting: dict[str, str] | None = None,
+    ) -> None:
+        from lcsearch.engine.executors.local import WAITING
+
         command = [sys.executable, "-P", __file__, "--worker", kind, "--case", case]
+        env = dict(WAITING if waiting is None else waiting) if kind == "ours" else {}
+        if threads is not None:
+            env["OMP_NUM_THREADS"] = str(threads)
+        outside = {k: v for k, v in os.environ.items() if k not in WAITING}
         self.child = subprocess.Popen(
             [*command, *(["--size", str(size)] if size else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **env},
+            env={**outside, **env},
         )
 
     def tell(self, command: str) -> None:
@@ -212,37 +275,65 @@ def deviation(values: list[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
+def usual() -> tuple[int, int]:
+    """Trainers at once of a session on processors, and threads of each."""
+    from lcsearch.engine.executors.local import TRAINERS, processors
+
+    count = min(TRAINERS, processors())
+    return count, max(1, processors() // count)
+
+
+def together(sides: list[Worker]) -> float:
+    """Images a second of an epoch of all, begun at once."""
+    began = time.perf_counter()
+    for side in sides:
+        side.tell("epoch")
+    images = sum(side.hear()["images"] for side in sides)
+    return images / (time.perf_counter() - began)
+
+
 def speed(case: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Both loops in turns, the peak beside them, and the accuracy of each."""
-    ours, plain = Worker("ours", case), Worker("plain", case)
+    """Ours, one trainer and the plain loop in turns, the peak beside them; accuracies."""
+    count, threads = usual()
+    both = [Worker("ours", case, threads=threads) for _ in range(count)]
+    one, plain = Worker("ours", case), Worker("plain", case)
     # digits take a tenth of a second an epoch: more of them
     rounds = options.rounds * (4 if case.startswith("digits") else 1)
-    ours.ask("epoch"), plain.ask("epoch")
-    pairs, peaks = [], []
+    together(both), together([one]), together([plain])
+    rows, peaks = [], []
+    told = one.ask("epoch")
     for _ in range(rounds):
-        pairs.append((ours.ask("epoch"), plain.ask("epoch")))
+        rows.append((together(both), together([one]), together([plain])))
         if len(peaks) < options.rounds:
-            peaks.append(peak_gflops(pairs[-1][0]["dtype"]))
+            peaks.append(peak_gflops(told["dtype"]))
+    for side in both:
+        side.end()
+    parts = one.ask("operators")
     accuracy: dict[str, list[float]] = {
         name: [
             side.ask(f"accuracy {seed} {options.epochs} own")["accuracy"]
             for seed in range(options.seeds)
         ]
-        for name, side in (("ours", ours), ("plain", plain))
+        for name, side in (("ours", one), ("plain", plain))
     }
-    ours.end(), plain.end()
-    mine = statistics.median(one["seconds"] for one, _ in pairs)
-    images, gflop = pairs[0][0]["images"], pairs[0][0]["gflop"]
+    one.end(), plain.end()
+    mine, alone, theirs = (statistics.median(column) for column in zip(*rows, strict=True))
+    gflop = told["gflop"] / told["images"]  # an image
     peak = statistics.median(peaks)
     return {
         "case": case,
-        "dtype": pairs[0][0]["dtype"],
-        "ours_images_per_second": images / mine,
-        "plain_images_per_second": images / statistics.median(two["seconds"] for _, two in pairs),
-        "ratio": statistics.median(two["seconds"] / one["seconds"] for one, two in pairs),
-        "gflops": gflop / mine,
+        "dtype": told["dtype"],
+        "trainers": count,
+        "threads": threads,
+        "ours_images_per_second": mine,
+        "plain_images_per_second": theirs,
+        "ratio": statistics.median(row[0] / row[2] for row in rows),
+        "one_trainer_images_per_second": alone,
+        "one_trainer_ratio": statistics.median(row[1] / row[2] for row in rows),
+        "gflops": gflop * mine,
         "peak_gflops": peak,
-        "share_of_peak": gflop / mine / peak,
+        "share_of_peak": gflop * mine / peak,
+        "share_of_operators": parts["operators"] / parts["step"],
         "accuracy_ours": statistics.mean(accuracy["ours"]) if options.seeds else None,
         "accuracy_plain": statistics.mean(accuracy["plain"]) if options.seeds else None,
         "deviation_ours": deviation(accuracy["ours"]),
@@ -287,6 +378,8 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
     from lcsearch.engine.training.data import read
     from lcsearch.sessions.records import DataSource
 
+    _, threads = usual()
+    torch.set_num_threads(threads)
     data = read(DataSource(spec=FASHION, train_size=2000 if options.quick else 5000))
     shape, classes = data.summary.shape, data.summary.classes
     placed = loop.place(data, torch.device("cpu"))
@@ -313,7 +406,7 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
     costs(1)
     repeats = 3 if options.quick else 5
     idle = costs(repeats)
-    second = Worker("ours", "conv-32-64-64-128", 5000)
+    second = Worker("ours", "conv-32-64-64-128", 5000, threads)
     for _ in range(1000):
         second.tell("epoch")
     second.hear()
@@ -453,43 +546,69 @@ def scaling(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         }
 
 
+def rate(sides: list[Worker], seconds: float) -> float:
+    """Trials of ten epochs an hour of trainers that work side by side, each at its own pace."""
+    for side in sides:
+        side.ask("epoch")
+    epochs = [0] * len(sides)
+    until = time.monotonic() + seconds
+
+    def work(at: int) -> None:
+        while time.monotonic() < until:
+            sides[at].ask("epoch")
+            epochs[at] += 1
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=work, args=(at,)) for at in range(len(sides))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    taken = time.monotonic() - began
+    for side in sides:
+        side.end()
+    return 3600 * sum(epochs) / 10 / taken
+
+
 def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Epochs of the same network in one or more trainers at once, with one thread or more each."""
-    cores = os.cpu_count() or 1
-    for name in ("digits-338", "conv-32-64-64-128"):
+    from lcsearch.engine.executors.local import processors
+
+    cores = processors()
+    seconds = 3 if options.quick else 8
+    for name in ("digits-32", "digits-338", "conv-32-64-64-128"):
         for count in sorted({1, cores, 2 * cores}):
             for threads in sorted({1, max(1, cores // count), cores}):
                 size = 2000 if name.startswith("conv") else None
-                sides = [
-                    Worker("ours", name, size, OMP_NUM_THREADS=str(threads)) for _ in range(count)
-                ]
-                for side in sides:
-                    side.ask("epoch")
-                epochs = [0] * count
-                until = time.monotonic() + (3 if options.quick else 12)
-
-                def work(
-                    at: int, until: float = until, sides: Any = sides, done: Any = epochs
-                ) -> None:
-                    while time.monotonic() < until:
-                        sides[at].ask("epoch")
-                        done[at] += 1
-
-                began = time.monotonic()
-                threads_here = [threading.Thread(target=work, args=(at,)) for at in range(count)]
-                for thread in threads_here:
-                    thread.start()
-                for thread in threads_here:
-                    thread.join()
-                taken = time.monotonic() - began
-                for side in sides:
-                    side.end()
+                sides = [Worker("ours", name, size, threads) for _ in range(count)]
                 yield {
                     "case": case,
                     "network": name,
                     "trainers": count,
                     "threads": threads,
-                    "trials_per_hour": 3600 * sum(epochs) / 10 / taken,  # of ten epochs
+                    "trials_per_hour": rate(sides, seconds),
+                }
+
+
+def waiting(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One trainer with all threads, and two that share them, by how their threads wait."""
+    from lcsearch.engine.executors.local import processors
+
+    ways = {"sleeps": {"OMP_WAIT_POLICY": "PASSIVE"}, "default": {}}
+    ways |= {f"spins {spins}": {"GOMP_SPINCOUNT": str(spins)} for spins in (1000, 10000, 30000)}
+    for name in ("digits-32", "digits-338"):
+        for way, env in ways.items():
+            for count in (1, 2):
+                sides = [
+                    Worker("ours", name, None, processors(), waiting=env) for _ in range(count)
+                ]
+                yield {
+                    "case": case,
+                    "network": name,
+                    "way": way,
+                    "trainers": count,
+                    "threads": processors(),
+                    "trials_per_hour": rate(sides, 2 if options.quick else 6),
                 }
 
 
@@ -546,6 +665,7 @@ OTHERS: dict[str, Callable[[str, argparse.Namespace], Any]] = {
     "sparse": sparse,
     "scaling": scaling,
     "trainers": trainers,
+    "waiting": waiting,
     "session": session,
 }
 
@@ -563,12 +683,14 @@ def main() -> None:
     parser.add_argument("--worker", choices=("ours", "plain"), help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    # as the engine starts its trainers, and before torch is imported: threads that spin while they
-    # wait for each other are many times slower where anything else works too
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.worker:
         worker(options.worker, options.case[0], options.size)
         return
+    # as the engine starts its trainers, before torch is imported
+    from lcsearch.engine.executors.local import WAITING
+
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     if options.quick:
         options.rounds, options.epochs = min(options.rounds, 2), min(options.epochs, 1)
         options.seeds = min(options.seeds, 2)

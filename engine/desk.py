@@ -335,11 +335,10 @@ class Desk:
         Raises Misuse for a value that cannot be used, StoreError where Ray is not installed.
         """
         before = self.refresh().session.execution
-        if fields.get("executor", before.executor) == "local" and (
-            "executor" in fields or "devices" in fields
-        ):  # which knows no more than one at a time on each device
-            fields = {"parallel": 1, **fields}
-        execution = cluster.checked(before.model_validate({**before.model_dump(), **fields}))
+        kept = before.model_dump()
+        if "executor" in fields or "devices" in fields:  # how many at once is another's number
+            del kept["parallel"]
+        execution = cluster.checked(before.model_validate({**kept, **fields}))
         self._store.set_session({"execution": before}, execution=execution)
         return execution
 

@@ -25,7 +25,14 @@ from ..sessions.records import OPEN_STATES, Failure, Session, Trial, now
 from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
-from .executors.local import DevicesExecutor, Event, Gone, LocalExecutor, Notice
+from .executors.local import (
+    DevicesExecutor,
+    Event,
+    Gone,
+    LocalExecutor,
+    Notice,
+    threads_each,
+)
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
 if TYPE_CHECKING:
@@ -86,10 +93,13 @@ class Service:
         if session.execution.dtype != "auto":
             dtype = session.execution.dtype
         if session.execution.executor == "local":
-            trainers = [
-                LocalExecutor(session.data, session.summary.fingerprint, self._log, dtype, device)
-                for device in session.execution.devices or ("auto",)
-            ]
+            names = session.execution.devices or ("auto",)
+            threads = None
+            if len(names) == 1:  # all on the processors, or a single one
+                names *= session.execution.parallel
+                threads = threads_each(len(names))
+            data = session.data, session.summary.fingerprint
+            trainers = [LocalExecutor(*data, self._log, dtype, device, threads) for device in names]
             return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
         from .executors.cluster import ClusterExecutor
 

@@ -7,11 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from lcsearch.engine import service
+from lcsearch.engine.executors import local
+from lcsearch.engine.executors.cluster import checked
 from lcsearch.engine.executors.local import DevicesExecutor
 from lcsearch.engine.protocol import Stop, Train
 from lcsearch.engine.service import Service
 from lcsearch.engine.training import trainer
 from lcsearch.sessions.records import Execution
+from lcsearch.sessions.store import Misuse
 
 from .sessions_for_tests import MACHINE, filled_store, make_store
 
@@ -21,8 +24,8 @@ class Fake:
 
     made: list["Fake"] = []  # noqa: RUF012 - of one test at a time
 
-    def __init__(self, data, fingerprint, log, dtype=None, device="auto"):
-        self.dtype, self.device = dtype, device
+    def __init__(self, data, fingerprint, log, dtype=None, device="auto", threads=None):
+        self.dtype, self.device, self.threads = dtype, device, threads
         self.running, self.stopped, self.said, self.closed = (), [], [], False
         Fake.made.append(self)
 
@@ -86,6 +89,55 @@ def test_the_session_says_which_devices_and_which_numbers(home, made):
         ("cuda:0", "float16"),
         ("cuda:1", "float16"),
     ]
+
+
+def test_several_at_once_share_the_processors(home, made, monkeypatch):
+    monkeypatch.setattr(local, "processors", lambda: 8)
+    Service(make_store(home, execution=Execution(parallel=2)), 1.0)
+    assert [(one.device, one.threads) for one in made] == [("auto", 4), ("auto", 4)]
+    made.clear()
+    Service(make_store(home, "one", execution=Execution(parallel=1)), 1.0)
+    assert [one.threads for one in made] == [None]
+    made.clear()
+    gpus = Execution(devices=("cuda:0", "cuda:1"), parallel=2)
+    Service(make_store(home, "gpus", execution=gpus), 1.0)
+    assert [one.threads for one in made] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cores", "fields", "number"),
+    [
+        (False, 8, {}, 2),
+        (False, 1, {}, 1),
+        (False, 8, {"parallel": 1}, 1),
+        (False, 8, {"parallel": 8, "devices": ("cpu",)}, 8),
+        (True, 8, {}, 1),
+        (True, 8, {"devices": ("cpu",)}, 2),
+        (True, 8, {"devices": ("cuda:0",)}, 1),
+        (True, 8, {"devices": ("cuda:0", "cuda:1")}, 2),
+        (True, 8, {"devices": ("cuda:0", "cuda:1"), "parallel": 1}, 2),
+    ],
+)
+def test_how_many_at_once_where_nobody_says(monkeypatch, gpu, cores, fields, number):
+    monkeypatch.setattr(local, "processors_only", lambda: not gpu)
+    monkeypatch.setattr(local, "processors", lambda: cores)
+    assert checked(Execution(**fields)).parallel == number
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fields", "words"),
+    [
+        (False, {"parallel": 3}, "more than this machine's 2 processors"),
+        (True, {"parallel": 2}, "a GPU trains one trial at a time"),
+        (True, {"parallel": 2, "devices": ("cuda:0",)}, "1 are named"),
+        (True, {"parallel": 3, "devices": ("cuda:0", "cuda:1")}, "2 are named"),
+    ],
+)
+def test_more_at_once_than_can_be_is_refused(monkeypatch, gpu, fields, words):
+    monkeypatch.setattr(local, "processors_only", lambda: not gpu)
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    with pytest.raises(Misuse, match=words):
+        checked(Execution(**fields))
 
 
 def test_what_was_said_goes_before_what_was_done(home, made):

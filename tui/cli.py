@@ -99,7 +99,10 @@ PerTrial = Annotated[
     ),
 ]
 Parallel = Annotated[
-    int | None, typer.Option(min=1, max=256, help="Trials at once, with --executor ray.")
+    int | None,
+    typer.Option(
+        min=1, max=256, help="Trials at once (2 that share the processors, 1 on a GPU or in Ray)."
+    ),
 ]
 Address = Annotated[
     str | None,

@@ -43,7 +43,7 @@ from ..protocol import (
     commands,
     replies,
 )
-from .local import PASSIVE, Event, Gone, Notice, Watchdog
+from .local import WAITING, Event, Gone, Notice, Watchdog, at_once
 
 if TYPE_CHECKING:
     from ..training.data import Data
@@ -80,7 +80,7 @@ class TrainerActor:
     ) -> None:
         """data: as read elsewhere; None has this node read them.  version: of the engine."""
         # read by the thread library when torch is first imported
-        for name, value in PASSIVE.items():
+        for name, value in WAITING.items():
             os.environ.setdefault(name, value)
         from ..training.trainer import Trainer, keep_memory
 
@@ -530,7 +530,7 @@ def resources(words: list[str]) -> dict[str, float]:
 
 
 def checked(execution: Execution) -> Execution:
-    """The same, if trials can run that way; of this machine, one at once on each device named.
+    """The same, if trials can run that way, with as many at once as is usual if nobody says.
 
     Raises Misuse, StoreError where Ray is missing.
     """
@@ -545,15 +545,7 @@ def checked(execution: Execution) -> Execution:
                 f"per trial {name}={number:g}: not usable. Use a whole number, or a share below 1."
             )
     if execution.executor == "local":
-        devices = max(1, len(execution.devices))
-        if execution.parallel == 1:
-            return execution.model_copy(update={"parallel": devices})
-        if execution.parallel != devices:
-            raise Misuse(
-                f"parallel = {execution.parallel}: this machine trains one trial at a time on "
-                "each --device. Name them (cuda:0,cuda:1), or add --executor ray (and --address "
-                "local for a cluster of this machine alone)."
-            )
-    elif not installed():
+        return execution.model_copy(update={"parallel": at_once(execution)})
+    if not installed():
         raise StoreError(f"--executor ray needs Ray, which is not installed. Run {INSTALL}.")
     return execution

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ...sessions.store import Snapshot, StoreError
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
 from ..search import best_measured
-from .local import PASSIVE, death
+from .local import WAITING, death
 
 if TYPE_CHECKING:
     from ..advisor import Ranking
@@ -108,7 +108,7 @@ class FinalTraining:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**PASSIVE, **os.environ},
+            env={**WAITING, **os.environ},
             start_new_session=True,  # Ctrl-C is for whoever waits, who then cancels
         )
         self._write(what.model_dump_json().encode() + b"\n")

@@ -1,9 +1,10 @@
-"""This machine: one warm trainer process, spoken to by JSON lines."""
+"""This machine: warm trainer processes, spoken to by JSON lines."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import queue
 import signal
 import subprocess
@@ -18,7 +19,8 @@ from typing import IO, Literal
 
 from pydantic import ValidationError
 
-from ...sessions.records import DataSource
+from ...sessions.records import DataSource, Execution
+from ...sessions.store import Misuse
 from ..protocol import (
     Ended,
     EpochDone,
@@ -36,9 +38,14 @@ from ..protocol import (
 )
 
 TRAINER = "lcsearch.engine.training.trainer"
-PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads of the trainer sleep while they wait for each other: on a machine where anything else
-works too, threads that spin made a step of the reference network 3 to 4 times slower."""
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+"""Threads of a trainer that wait for each other spin for a moment and then sleep.  Where they sleep
+at once a small network trains 3 times slower; where they spin as long as they do by default, two
+trainers on the same processors are up to 9 times slower (benchmarks/training.py, `waiting`)."""
+TRAINERS = 2
+"""Trials at once on processors: two trainers with half the processors each train more networks an
+hour than one with all of them (benchmarks/training.py, `trainers`), and one proposal that has to do
+without the result of another costs a search next to nothing."""
 PROBE_SECONDS = 600.0
 """A probe reads the whole data set once."""
 STALL_SECONDS = 600.0
@@ -153,9 +160,15 @@ class LocalExecutor:
         log: IO[bytes],
         dtype: str | None = None,
         device: str = "auto",
+        threads: int | None = None,
     ) -> None:
-        """dtype: what the session's trials are trained in; None lets the trainer choose."""
+        """dtype: what the session's trials are trained in; None lets the trainer choose.
+
+        threads: of the processors; None takes all.
+        """
         self._device = ("--device", device)
+        if threads is not None:
+            self._device += ("--threads", str(threads))
         self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
@@ -229,7 +242,7 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**PASSIVE, **os.environ},
+            env={**WAITING, **os.environ},
         )
         threading.Thread(
             target=self._listen, args=(self._process, self._generation), daemon=True
@@ -289,8 +302,61 @@ class LocalExecutor:
         return [event]
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processors_only() -> bool:
+    """Whether there is no sign of a GPU here; seen without torch, which takes seconds to import."""
+    if sys.platform == "darwin":
+        return platform.machine() != "arm64"
+    return not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def at_once(execution: Execution) -> int:
+    """How many trials this machine trains at once: as was said, or what is usual.
+
+    Raises Misuse where several would have to share a device that is not the processors.
+    """
+    devices = len(execution.devices)
+    said = execution.parallel if "parallel" in execution.model_fields_set else None
+    if devices > 1 or execution.devices[:1] not in ((), ("auto",), ("cpu",)):
+        if said in (None, 1, devices):
+            return devices
+        raise Misuse(
+            f"parallel = {said}: one trial at a time on each --device, and {devices} are named. "
+            "Name others (cuda:0,cuda:1), or add --executor ray (and --address local for a "
+            "cluster of this machine alone)."
+        )
+    shared = processors_only() or execution.devices == ("cpu",)
+    if said is None:
+        return min(TRAINERS, processors()) if shared else 1
+    if said > 1 and not shared:
+        raise Misuse(
+            f"parallel = {said}: a GPU trains one trial at a time. Name several (--device "
+            "cuda:0,cuda:1), or --device cpu to share the processors."
+        )
+    if said > processors():
+        raise Misuse(
+            f"parallel = {said}: more than this machine's {processors()} processors. Use "
+            f"{processors()} at most."
+        )
+    return said
+
+
+def threads_each(trainers: int) -> int | None:
+    """Threads of each of several trainers on the processors; None for one, which has all."""
+    return max(1, processors() // trainers) if trainers > 1 else None
+
+
 class DevicesExecutor:
-    """Several devices of this machine, a trainer each; a trial goes to the first that is free."""
+    """Several trainers on this machine, on a device each or sharing the processors.
+
+    A trial goes to the first that is free.
+    """
 
     def __init__(self, trainers: Sequence[LocalExecutor]) -> None:
         self._trainers = tuple(trainers)
