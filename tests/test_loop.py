@@ -489,9 +489,12 @@ def test_a_gpu_is_given_what_it_is_fast_in(monkeypatch, bf16, capability, dtype)
 
 
 def test_the_data_type_depends_on_the_device_and_the_size_alone():
-    small, large = (
-        cnn.network(cnn.reference(shape, 10), shape, 10) for shape in [(1, 8, 8), (1, 28, 28)]
+    small, middle, large = (
+        cnn.network(cnn.reference(shape, 10), shape, 10)
+        for shape in [(1, 2, 2), (1, 8, 8), (1, 28, 28)]
     )
+    assert small.macs < loop.BFLOAT16_MACS < middle.macs
     native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert loop.choose_dtype(small, CPU) == FP32
+    assert loop.choose_dtype(middle, CPU) == (BF16 if native else FP32)
     assert loop.choose_dtype(large, CPU) == (BF16 if native else FP32)

@@ -166,9 +166,8 @@ class LocalExecutor:
 
         threads: of the processors; None takes all.
         """
-        self._device = ("--device", device)
-        if threads is not None:
-            self._device += ("--threads", str(threads))
+        few = () if threads is None else ("--threads", str(threads))
+        self._place = ("--device", device, *few)
         self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
@@ -238,7 +237,7 @@ class LocalExecutor:
         self._generation += 1
         self._ready, self._stalled = False, ""
         self._process = subprocess.Popen(
-            _command(*self._device, *self._options),
+            _command(*self._place, *self._options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.adam import adam
 
 from ...sessions.records import Augment, Config, Epoch
 from ..cnn import Network
@@ -398,10 +399,43 @@ def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
     run.weights.zero_grad()
     torch.autograd.backward(run.scaler.scale(loss))
     run.weights.gather()
-    run.scaler.step(run.optimiser)
-    run.scaler.update()
+    _update(run)
     run.weights.spread()
     return loss.detach()
+
+
+def _update(run: Run) -> None:
+    """Adam's step on the weights, with its state where `run.optimiser` keeps it.
+
+    By the function that `Adam.step` ends in, where nothing has to be unscaled: on a small network
+    all that comes before it takes longer than the step.
+    """
+    master, optimiser = run.weights.master, run.optimiser
+    state = optimiser.state.get(master)
+    if run.scaler.is_enabled() or not state:  # the first step makes the state
+        run.scaler.step(optimiser)
+        run.scaler.update()
+        return
+    assert master.grad is not None
+    group = optimiser.param_groups[0]
+    beta1, beta2 = group["betas"]
+    with torch.no_grad():
+        adam(
+            [master],
+            [master.grad],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            fused=group["fused"],
+            amsgrad=False,
+            maximize=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+        )
 
 
 def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> float:
