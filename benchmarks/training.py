@@ -343,29 +343,36 @@ def speed(case: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def fp32(case: str, options: argparse.Namespace) -> dict[str, Any]:
+def fp32(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Our loop in the data type that it chooses, and in float32: seeds and batches are the same."""
-    side = Worker("ours", "conv-32-64-64-128", 3000 if options.quick else 10000)
-    dtype = side.ask("epoch")["dtype"]
-    found: dict[str, list[float]] = {
-        kind: [
-            side.ask(f"accuracy {seed} {options.epochs} {kind}")["accuracy"]
-            for seed in range(options.seeds)
-        ]
-        for kind in ("own", "float32")
-    }
-    side.end()
-    own, full = (statistics.mean(found[kind]) for kind in ("own", "float32"))
-    return {
-        "case": case,
-        "dtype": dtype,
-        "accuracy_ours": own,
-        "accuracy_float32": full,
-        "difference": own - full,
-        "deviation_float32": deviation(found["float32"]),
-        "seeds": options.seeds,
-        "epochs": options.epochs,
-    }
+    _, threads = usual()
+    for name, size in (
+        ("digits-338", None),
+        ("conv-32-64-64-128", 2000 if options.quick else 5000),
+    ):
+        side = Worker("ours", name, size, threads)
+        dtype = side.ask("epoch")["dtype"]
+        epochs = options.epochs * (4 if name.startswith("digits") else 1)
+        found: dict[str, list[float]] = {
+            kind: [
+                side.ask(f"accuracy {seed} {epochs} {kind}")["accuracy"]
+                for seed in range(options.seeds)
+            ]
+            for kind in ("own", "float32")
+        }
+        side.end()
+        own, full = (statistics.mean(found[kind]) for kind in ("own", "float32"))
+        yield {
+            "case": case,
+            "network": name,
+            "dtype": dtype,
+            "accuracy_ours": own,
+            "accuracy_float32": full,
+            "difference": own - full,
+            "deviation_float32": deviation(found["float32"]),
+            "seeds": options.seeds,
+            "epochs": epochs,
+        }
 
 
 def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -380,7 +387,7 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
 
     _, threads = usual()
     torch.set_num_threads(threads)
-    data = read(DataSource(spec=FASHION, train_size=2000 if options.quick else 5000))
+    data = read(DataSource(spec=FASHION, train_size=2000 if options.quick else 2500))
     shape, classes = data.summary.shape, data.summary.classes
     placed = loop.place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
