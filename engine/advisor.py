@@ -899,8 +899,9 @@ class _Advisor:
         return max(upper - lower, 0.0), noise
 
     def _advice(self, exhausted: bool, remaining: float | None, noise: float | None) -> str:
-        last = self.level in (0, len(self.space.levels))
-        onward = "stop here" if last else "go to the next level"
+        onward = "go to the next level"
+        if self.level in (0, len(self.space.levels)):
+            onward = "stop here" if self.level <= 1 else "open level 1 again, or stop here"
         if exhausted and self.drawn and not self.allowed:
             return (
                 "Every network sampled for this level exceeds the cap on MACs: raise --macs-cap "
