@@ -1,6 +1,6 @@
 """What a session survives: kills, power cuts, full disks, sleep, crowds and long searches.
 
-    python benchmarks/soak.py --json [--short] [--case NAME ...]
+    python benchmarks/soak.py --json [--short] [--case NAME ...] [--minutes M]
 
 prints a line for every case: how many moments or how much was tried, and what was lost or happened
 twice.  Engines, trainers, scripts and consoles are real processes, killed and stopped by real
@@ -65,8 +65,9 @@ TRAINER = HERE.with_name("soak_trainer.py")
 SUMMARY = DataSummary(
     channels=1, height=8, width=8, classes=10, train=1150, val=288, test=359, fingerprint="f" * 64
 )
-BUDGET = 480.0
-"""Seconds after which a case ends with the moments that it has had: its line says how many."""
+BUDGET = 900.0
+"""Seconds after which a case ends with the moments that it has had: its line says how many.
+Set by --minutes; an idle machine needs less than half of it for any case."""
 PATIENCE = 300.0
 """Seconds after which what does not happen counts as left undone."""
 Line = dict[str, Any]
@@ -1209,6 +1210,10 @@ def main() -> int:
     parser.add_argument("--case", nargs="+", action="extend", metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--short", action="store_true", help="a few moments of each")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--minutes", type=float, default=BUDGET / 60, metavar="M",
+        help="a case ends after so long with what it has had (default: %(default)g)",
+    )  # fmt: skip
     parser.add_argument("--zygote", help=argparse.SUPPRESS)
     parser.add_argument("--in-namespace", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -1217,6 +1222,10 @@ def main() -> int:
     if given.in_namespace:
         print(json.dumps(_disk_full_inside(given.in_namespace == "short")), flush=True)
         return 0
+    if not given.minutes > 0:
+        parser.error(f"--minutes {given.minutes:g}: not usable. Use a number above 0.")
+    global BUDGET
+    BUDGET = 60 * given.minutes
     names = given.case or list(CASES)
     for name in names:
         if name not in CASES:

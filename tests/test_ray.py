@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import importlib.util
 import json
 import os
@@ -140,11 +141,75 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     assert all(t.machine.node for t in trials)
     assert len({t.key for t in trials}) == 6
     assert soak_ray.twice((desk.folder / "engine.log").read_text(encoding="utf-8")) == set()
+    # and what the trainers themselves wrote down says the same
+    lines = soak_ray.ledger(desk.folder)
+    assert soak_ray.at_once(lines, 20) == set()
+    done = soak_ray.trained(lines)
+    assert {number: sorted(set(epochs)) for number, epochs in done.items()} == {
+        number: list(range(1, 21)) for number in range(6)
+    }
+    begun = [(line["trial"], line["attempt"]) for line in lines if line["what"] == "begin"]
+    assert len(begun) == len(set(begun)) == sum(t.attempt for t in trials)
     assert not list((desk.folder / "checkpoints").iterdir())
     end(desk)
 
 
 # -- what needs no cluster ------------------------------------------------------------------------
+
+
+def test_the_witness_sees_what_runs_twice():
+    def line(what, trial=0, attempt=1, pid=7, epoch=0):
+        return {"trial": trial, "attempt": attempt, "pid": pid, "what": what, "epoch": epoch}
+
+    first = [line("begin"), line("epoch", epoch=1)]
+    other = [line("begin", 1, 1, 8), line("epoch", 1, 1, 8, 1)]
+    again = [line("begin", attempt=2, pid=9), line("epoch", attempt=2, pid=9, epoch=2)]
+    over = [line("end", attempt=2, pid=9)]
+    good = [*first, *other, *again, *over]
+    assert soak_ray.at_once(good, 2) == set()
+    assert soak_ray.trained(good) == {0: [1, 2], 1: [1]}
+    for wrong in (
+        [*first, line("beside", attempt=2, pid=9), *again],  # its lock was held
+        [*first, *again, line("epoch", epoch=2)],  # the first attempt goes on beside the second
+        [*first, *first],  # one attempt begins twice
+        [*first, *again, *over, line("begin", attempt=3, pid=9)],  # all its epochs had been trained
+    ):
+        assert soak_ray.at_once([*wrong, *other], 2) == {0}
+
+
+def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(tmp_path, monkeypatch):
+    """The real trainer, watched, while somebody else holds the lock of one of its trials."""
+    from lcsearch.engine import cnn
+    from lcsearch.engine.protocol import Load, Train
+    from lcsearch.engine.training import loop
+    from lcsearch.engine.training.trainer import Trainer
+
+    monkeypatch.setattr(loop, "train", loop.train)  # as it was, at the end
+    said = []
+    trainer = Trainer(said.append, "cpu", 1, "float32", probing=False)
+    trainer.load(Load(data=DataSource(spec="digits", train_size=200)))
+    summary = said[0].summary
+    config = cnn.reference(summary.shape, summary.classes)
+    place = tmp_path / "witness"
+    place.mkdir()
+    soak_ray.watch(trainer, str(place))
+    for trial in (0, 1):
+        handle = os.open(place / f"trial-{trial}", os.O_RDWR | os.O_CREAT)
+        if trial == 1:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        path = tmp_path / f"trial-{trial}.pt"
+        trainer.train(
+            Train(
+                trial=trial, attempt=1, config=config, reference=config, seed=0, epochs=2,
+                features=4, checkpoint=str(path), lock=f"{path}.lock",
+            )
+        )  # fmt: skip
+        os.close(handle)
+    assert [type(one).__name__ for one in said].count("Finished") == 2
+    seen = [(line["trial"], line["what"], line["epoch"]) for line in soak_ray.ledger(tmp_path)]
+    whole = [("begin", 0), ("epoch", 1), ("epoch", 2), ("end", 0)]
+    assert seen == [(0, *one) for one in whole] + [(1, *one) for one in [("beside", 0), *whole]]
+    assert soak_ray.at_once(soak_ray.ledger(tmp_path), 2) == {1}
 
 
 def test_resources_are_read():

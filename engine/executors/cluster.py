@@ -196,6 +196,9 @@ class ClusterExecutor:
     Ray ends them when it ends.
     """
 
+    trainer: type[TrainerActor] = TrainerActor
+    """What lives in a slot; whoever wants to see what is trained brings one that writes it down."""
+
     def __init__(self, session: Session, dtype: str | None = None) -> None:
         """dtype: what the session's trials are trained in; None lets the first trainer choose."""
         self._execution = session.execution
@@ -309,7 +312,7 @@ class ClusterExecutor:
         asked = self._execution.per_trial
         cpus = asked.get("cpus", 1.0)
         actor = (
-            ray.remote(TrainerActor)
+            ray.remote(self.trainer)
             .options(
                 num_cpus=cpus,
                 num_gpus=asked.get("gpus", 0.0),
