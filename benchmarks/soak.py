@@ -1206,6 +1206,7 @@ def measure(names: list[str], short: bool) -> Iterator[Line]:
 
 def main() -> int:
     """Run what the command line asks for; 1 if anything was lost, done twice or left undone."""
+    global BUDGET
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--case", nargs="+", action="extend", metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--short", action="store_true", help="a few moments of each")
@@ -1224,7 +1225,6 @@ def main() -> int:
         return 0
     if not given.minutes > 0:
         parser.error(f"--minutes {given.minutes:g}: not usable. Use a number above 0.")
-    global BUDGET
     BUDGET = 60 * given.minutes
     names = given.case or list(CASES)
     for name in names:

@@ -5,10 +5,10 @@
 It prints one line of JSON: `case`, `count` of trials, `lost` (not done, or short of an epoch that
 its trainers wrote down), `twice` (trials that two attempts were at work on at once, or that went on
 after their end), `attempts` in all, `again` (epochs that were trained a second time, for the node
-was lost before the first had come back), `seconds`.  What is trained is written down by the trainers
-themselves, in the actors, and by nobody who could mistake it: see `watch`.  The cluster lives in a
-network namespace that has only loopback, with a token of its own; `--serve N` is that cluster,
-spoken to by lines of JSON, and `--engine FOLDER` the engine of a session.
+was lost before the first had come back), `seconds`.  What is trained is written down by the
+trainers themselves, in the actors: see `watch`.  The cluster lives in a network namespace that has
+only loopback, with a token of its own; `--serve N` is that cluster, spoken to by lines of JSON, and
+`--engine FOLDER` the engine of a session.
 """
 
 from __future__ import annotations
