@@ -527,9 +527,7 @@ def case_kill(short: bool) -> Line:
         console = Terminal(house.home, folder.name)
         by_console: set[str] = set()
         began = time.monotonic()
-        for moment in range(moments):
-            if late(began):
-                break
+        while (moment := sum(killed.values())) < moments and not late(began):
             end = time.monotonic() + rng.uniform(0.0, 0.8)
             while time.monotonic() < end:
                 witness.look()

@@ -152,6 +152,19 @@ class Ranking:
         """Its place among the candidates by LogEI, 1 for the best; 1 before anything is known."""
         return self._known().rank_of(proposal)
 
+    def together(self, count: int) -> tuple[Proposal, ...]:
+        """The networks to train at once, at most `count`: the first is the ranking's first, and
+        each one after it the best, had those before it come out as they are expected to.
+
+        Kriging believers (Ginsbourger, Le Riche, Carraro 2010).  Nothing is fitted again, and the
+        predictions are the ranking's own: what was merely believed narrows none of them.
+        """
+        if count <= 1 or self.incumbent is None:
+            return self.proposals[: max(count, 0)]
+        advisor = self._known()
+        with _one_thread():
+            return tuple(advisor.together(self.proposals, count, self.wc))
+
     def reweighted(self, wc: float) -> Ranking:
         """The same candidates under another complexity weight; nothing is fitted again."""
         advisor = self._known()
@@ -814,6 +827,35 @@ class _Advisor:
             )
             for i, config in enumerate(configs)
         ]
+
+    def together(self, ranked: Sequence[Proposal], count: int, wc: float) -> list[Proposal]:
+        """See `Ranking.together`.  ranked: its proposals."""
+        if self.surrogate is None:  # a strategy without a belief, which knows nothing better
+            return list(ranked[:count])
+        # the initial design goes first; its points were drawn to lie apart
+        chosen = [proposal for proposal in ranked if proposal.origin == "design"][:count]
+        new = [proposal.config for proposal in chosen]
+        ahead = {proposal.id for proposal in chosen}
+        left = [i for i, key in enumerate(self.keys) if key not in ahead]
+        surrogate, belief, best = self.surrogate, self.belief, self._threshold(wc)
+        assert self.points is not None
+        weight = self._weight(self.points.configs, self.points.features)
+        rows: list[int] = []
+        while left and len(chosen) + len(rows) < count:
+            if new:
+                points = surrogate.points(new)
+                best = min(best, float(surrogate.belief(points).objective(wc)[0].min()))
+                surrogate = surrogate.believing(points)
+                belief = surrogate.belief(self.points)
+            assert belief is not None
+            value = belief.improvement(wc, best).log_ei + weight
+            order = sorted(left, key=lambda i: -float(value[i]))
+            rows = self._different(order, len(rows) + 1, rows)
+            if rows[-1] not in left:  # near copies of those are all that is left
+                break
+            left.remove(rows[-1])
+            new = [self.points.configs[rows[-1]]]
+        return chosen + self.proposals([self.points.configs[i] for i in rows], "model", wc)
 
     def _nearest(self, points: Points, wc: float) -> list[Nearest]:
         """The observed trial of the highest correlation, by the error's kernel."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -243,6 +244,37 @@ def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(desk, mon
     assert "no trainer starts" in snapshot.engine.message
     assert "exit status 7" in snapshot.engine.message
     assert snapshot.trials[0].state == "interrupted"
+
+
+def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(desk):
+    """A whole search by real processes: an engine, two trainers, two trials at once."""
+    desk.set_execution(devices=("cpu", "auto"))
+    assert desk.refresh().session.execution.parallel == 2
+    # the first epoch of every trial waits until both are at work
+    with held(desk, 1):
+        desk.autopilot(trials=4, levels="all")
+        wait_for(
+            lambda: [t.state for t in desk.refresh().trials].count("running") == 2,
+            what="two at once",
+        )
+        assert len(soak().trainers(desk.refresh().engine.pid)) == 2
+    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the search")
+    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="every trial")
+    snapshot = desk.refresh()
+    accepted = [t for t in snapshot.trials if t.source == "autopilot"]
+    assert [t.level for t in accepted] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+    assert len({t.key for t in snapshot.trials}) == len(snapshot.trials)
+    assert [len(t.epochs) for t in snapshot.trials] == [2] * 17
+    assert {t.attempt for t in snapshot.trials} == {1}
+    # at the beginning of a level both slots are free, and one ranking fills them
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    levels = {snapshot.trials[int(first)].level for first, _ in pairs}
+    assert levels >= {2, 3, 4}
+    # two processes trained, and neither had a trial of the other's
+    lines = map(json.loads, (desk.folder / "ledger").read_text().splitlines())
+    by = {(line["trial"], line["pid"]) for line in lines}
+    assert len({pid for _, pid in by}) == 2
+    assert len(by) == 17
 
 
 MEMORY = Path("/sys/fs/cgroup/memory")

@@ -111,6 +111,48 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
     desk.close()
 
 
+def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "pilot", nodes, epochs=4, parallel=2)
+    soak_ray.queue(desk, 3)
+    nodes.start_engine(desk.folder)
+    # from now on both nodes have a warm trainer
+    wait_for(
+        lambda: re.search("trainer ready(?s:.*)trainer ready", desk.log_tail(100)),
+        what="both trainers",
+    )
+    wait_for(lambda: set(states(desk)) == {"done"}, what="the first three")
+    desk._store.apply(search.autopilot(desk.refresh(), trials=4, levels="all"))
+
+    def over():
+        snapshot = desk.refresh()
+        assert snapshot.engine.alive, desk.log_tail()
+        ended = all(trial.state == "done" for trial in snapshot.trials)
+        # two levels are enough
+        return snapshot.session.level > 2 and ended
+
+    wait_for(lambda: desk.refresh().session.level == 3, what="the third level")
+    desk._store.apply(search.takeover(desk.refresh()))
+    wait_for(over, what="the end of what was begun")
+    trials = desk.refresh().trials
+    assert [t.level for t in trials][:11] == [0] + [1] * 6 + [2] * 4
+    assert {t.source for t in trials[3:]} == {"autopilot"}
+    assert all(t.prediction is not None for t in trials[3:])
+    assert len({t.key for t in trials}) == len(trials)
+    lines = soak_ray.ledger(desk.folder)
+    assert soak_ray.at_once(lines, 4) == set()
+    assert all(epochs == [1, 2, 3, 4] for epochs in soak_ray.trained(lines).values())
+    # of each pair that one ranking gave, the one began before the other had ended
+    order = [(line["trial"], line["what"]) for line in lines]
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    assert {trials[int(first)].level for first, _ in pairs} >= {1, 2}
+    for pair in pairs:
+        if (both := sorted(map(int, pair)))[1] <= 10:
+            begun = max(order.index((number, "begin")) for number in both)
+            assert begun < min(order.index((number, "end")) for number in both)
+    end(desk)
+
+
 def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
     desk = make(home, "nodes", nodes, epochs=20, parallel=2)
