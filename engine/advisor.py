@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +52,8 @@ FEASIBLE_LENGTH = 0.5
 NEAR_COPY = 0.15
 """Networks closer than this in the embedding (1: one category changed) are near copies: one stands
 for all of them in a list of proposals, and rejecting one rejects them all."""
+MANY = 300
+"""Observations from which a fit leaves enough memory behind for giving it back to pay."""
 FEASIBLE_PRIOR = 0.5
 """How many successes, right at a network, the belief that it trains at all is worth."""
 
@@ -251,7 +255,21 @@ def rank(
             favourite=dict(favourite or {}),
             strategy=strategy,
         )
-        return advisor.ranking(complexity_weight, start)
+        ranking = advisor.ranking(complexity_weight, start)
+    if len(observations) >= MANY:
+        _give_back()
+    return ranking
+
+
+def _give_back() -> None:
+    """Give memory that is free back to the system.
+
+    The (n, n) matrices of a fit lie below the size that glibc gives back by itself, and the heap
+    would grow with every ranking.  Other C libraries have no such call.
+    """
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 @cache
