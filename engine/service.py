@@ -208,6 +208,8 @@ class Service:
             if self._executor.running:
                 return False
             self._executor.close()
+            if self.store.refresh().engine.message:  # what the old one lacked, nobody lacks now
+                self.store.say("")
             self._execution = session.execution
             self._executor = self._new_executor(session)
         return True

@@ -22,7 +22,7 @@ from lcsearch.engine.executors import cluster
 from lcsearch.sessions.records import DataSource, Execution
 from lcsearch.sessions.store import Misuse, StoreError
 
-from .conftest import benchmark, wait_for, without
+from .conftest import benchmark, soak, wait_for, without
 
 soak_ray = benchmark("soak_ray")
 SMALL = {"conv_layers": "3", "channels": "24..64"}
@@ -46,7 +46,7 @@ def nodes():
 
 
 def make(home, name, nodes, epochs, **execution):
-    given = Execution(executor="ray", address=nodes.address, **execution)
+    given = Execution(executor="ray", **{"address": nodes.address, **execution})
     folder = desks.create(
         home,
         name,
@@ -81,6 +81,43 @@ def actors(nodes):
 
 def states(desk):
     return [trial.state for trial in desk.refresh().trials]
+
+
+def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
+    home, nodes, monkeypatch
+):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
+    nodes.start_engine(desk.folder)
+    wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
+    pid = desk.refresh().engine.pid
+    # Ray's agents go on looking for the rest for a minute, and do nothing else
+    family = psutil.Process(pid).children(recursive=True)
+    cluster_of_its_own = [p for p in family if p.name() in ("gcs_server", "raylet")]
+    assert len(cluster_of_its_own) == 2
+    family = [*cluster_of_its_own, *actors(nodes)]
+    assert len(family) == 3
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(soak().alive(p.pid) for p in family), 30, "their end")
+    desk.close()
+
+
+def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_trial_on(
+    home, nodes, monkeypatch
+):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
+    nodes.start_engine(desk.folder)
+    wait_for(lambda: desk.refresh().engine.message, what="word of it")
+    assert desk.refresh().engine.message == (
+        "Ray starts 1 more trainer as soon as there is room for gpus=1, fast=1 each: "
+        "3 nodes, cpus=2, gpus=0, fast=0 in all"
+    )
+    assert states(desk) == ["queued"]
+    desk.set_execution(per_trial={"cpus": 0.5})
+    wait_for(lambda: states(desk) == ["done"], what="the trial")
+    assert desk.refresh().engine.message == ""
+    end(desk)
 
 
 # the order matters: the last of them leaves a node less

@@ -208,6 +208,7 @@ class ClusterExecutor:
         self._connecting: float | None = None
         self._data: _Connected | None = None
         self._slots: list[_Slot] = []
+        self._over = threading.Event()
         self._told = ""
         self._asked = 0.0
         self._fell = -SAME_SECONDS
@@ -265,6 +266,7 @@ class ClusterExecutor:
         for slot in slots:
             ray.kill(slot.actor)
         ray.shutdown()
+        self._over.set()
         self._data = self._connecting = None
         self._told = ""
 
@@ -303,6 +305,9 @@ class ClusterExecutor:
             self._events.put((None, Refused(message=_no_cluster(address, error))))
         else:
             self._events.put((None, _Connected(data)))
+            # a cluster of this machine's own dies with whoever started it: on Linux that is this
+            # very thread, not its process
+            self._over.wait()
 
     def _start(self) -> None:
         """Ask the cluster for one more slot; it is ready when its trainer says so."""
