@@ -37,7 +37,9 @@ def desk(house, monkeypatch, request):
     monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
-    desk = Desk(house.session(request.node.name[:60], epochs=2))
+    # the end of it tells a test's cases apart
+    name = re.sub(r"\W+", "-", request.node.name)[-60:].strip("_-")
+    desk = Desk(house.session(name, epochs=2))
     yield desk
     end(desk)
 
@@ -220,6 +222,38 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
     after = submit(desk, 1, 1)
     wait_for(lambda: state(desk, after) == "done", what="the trial after it")
     assert desk.refresh().engine.pid == pid
+
+
+def faulty(words):
+    """A trainer that waits in place of training, and does this in place of trial 0."""
+    text = soak().TRAINER.read_text().replace("def go_on(", "def others(")
+    head, main, tail = text.partition("if __name__")
+    given = "order, who, *rest"
+    first = f"def go_on({given}):\n    if not order['trial']:\n        {words}\n    others({given})"
+    return f"{head}{first}\n\n\n{main}{tail}"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        ("os._exit(7)", "crash", "it ended with exit status 7"),
+        ("os.kill(os.getpid(), 11)", "signal", "it was killed by SIGSEGV"),
+        ("print('Segmentation', file=output, flush=True); time.sleep(60)", "crash", "no reply"),
+    ],
+    ids=("status", "signal", "garbage"),
+)
+def test_every_death_of_a_trainer_has_its_name_and_ends_no_engine(
+    desk, monkeypatch, words, kind, said
+):
+    monkeypatch.setenv("SOAK_TRAINER", faulty(words))
+    after = submit(desk, 1, 1)
+    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    trial = desk.refresh().trials[0]
+    assert (trial.state, trial.failure.kind, trial.attempt) == ("failed", kind, 3)
+    assert "the trainer died 3 times without a new epoch" in trial.failure.message
+    assert said in trial.failure.message
+    log = (desk.folder / "engine.log").read_text()
+    assert len(re.findall(r"engine \d+ serves", log)) == 1
 
 
 def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(desk):
