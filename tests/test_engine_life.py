@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import desk as desks
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, now
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
@@ -309,6 +310,20 @@ def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(desk):
     by = {(line["trial"], line["pid"]) for line in lines}
     assert len({pid for _, pid in by}) == 2
     assert len(by) == 17
+
+
+def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
+    desk.autopilot(minutes=0.1)
+    until = desk.refresh().session.autopilot.until
+    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the minutes")
+    assert now() >= until
+    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="what was begun")
+    accepted = [d for d in desk.refresh().decisions if d.kind == "accept"]
+    assert accepted
+    assert {d.by for d in accepted} == {"autopilot"}
+    # one that was being written at that very moment may be a little late
+    assert all(d.at < until + timedelta(seconds=1) for d in accepted)
+    assert desk.refresh().engine.alive
 
 
 MEMORY = Path("/sys/fs/cgroup/memory")
