@@ -320,6 +320,18 @@ class House:
         Store.create(folder, session, first).close()
         return folder
 
+    def at_work(self, epochs: int = 3) -> Witness:
+        """A session with an engine at work, and who remembers what is acknowledged in it."""
+        witness = Witness(self.session(epochs=epochs))
+        witness.desk.start_engine()
+        return witness
+
+    def console(self, folder: Path) -> Terminal:
+        """A console that shows the session in this folder."""
+        terminal = Terminal(self.home, folder.name)
+        wait_for(lambda: b"Candidates" in terminal.drawn, "a console")
+        return terminal
+
 
 def engine_pid(desk: Desk) -> int | None:
     """The process of the engine at work."""
@@ -521,10 +533,8 @@ def case_kill(short: bool) -> Line:
     lost: list[str] = []
     killed = dict.fromkeys(("engine", "trainer", "script", "console"), 0)
     with House() as house:
-        folder = house.session()
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
+        witness = house.at_work()
+        folder, desk = witness.folder, witness.desk
 
         def script() -> int:
             kinds = ["new", "new", "reject", "wc", "withdraw", "repeat"]
@@ -592,9 +602,8 @@ def case_power_cut(short: bool) -> Line:
     lost: list[str] = []
     checked = 0
     with House(SOAK_EPOCH_MS="10") as house:
-        folder = house.session()
-        witness = Witness(folder)
-        witness.desk.start_engine()
+        witness = house.at_work()
+        folder = witness.folder
         kinds = ["new", "reject", "wc", "withdraw", "repeat"]
         scripts = [
             start("script", str(folder), str(witness.acks), n, 0, 0.02, kinds) for n in range(3)
@@ -754,12 +763,9 @@ def case_decisions(short: bool) -> Line:
     """Two consoles and three scripts decide at once while an engine trains: all of it, once."""
     each, look = 20 if short else 667, desks_look()
     with House(SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
-        witness.desk.start_engine()
-        consoles = [Terminal(house.home, folder.name) for _ in range(2)]
-        for console in consoles:
-            wait_for(lambda console=console: b"Candidates" in console.drawn, "a console")
+        witness = house.at_work(epochs=1)
+        folder = witness.folder
+        consoles = [house.console(folder) for _ in range(2)]
         kinds = ["wc", "wc", "reject", "reject", "new", "withdraw", "repeat"]
         began = time.monotonic()
         scripts = [
@@ -824,12 +830,9 @@ def case_notice(short: bool) -> Line:
     count = 5 if short else 60
     rng = random.Random(8)
     with House(SOAK_EPOCH_MS="0") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
-        console = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in console.drawn, "the console")
+        witness = house.at_work(epochs=1)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
         by: dict[str, list[float]] = {"engine": [], "console": []}
         for _ in range(count):
             wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
@@ -869,10 +872,8 @@ def case_leave(short: bool) -> Line:
     rng = random.Random(4)
     idle = 0.12
     with House(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
+        witness = house.at_work(epochs=1)
         desk = witness.desk
-        desk.start_engine()
         stranded: list[int] = []
         engines: set[int | None] = set()
         left = raced = 0
@@ -906,6 +907,18 @@ def case_leave(short: bool) -> Line:
         return verdict(line, len(engines) > raced // 10)
 
 
+def settle(pid: int) -> None:
+    """Wait until a process has had next to nothing to do for a second."""
+    process = psutil.Process(pid)
+
+    def rests() -> bool:
+        before = sum(process.cpu_times()[:2])
+        time.sleep(1.0)
+        return sum(process.cpu_times()[:2]) - before < 0.2
+
+    wait_for(rests, "rest")
+
+
 def _weights(pids: dict[str, int]) -> dict[str, float]:
     """Memory in MB that is each process's own, and its open files."""
     found = {}
@@ -924,12 +937,9 @@ def case_long(short: bool) -> Line:
 
     draw = np.random.default_rng(5)
     with House(SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
-        console = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in console.drawn, "the console")
+        witness = house.at_work(epochs=1)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
         pid = wait_for(lambda: engine_pid(desk), "the engine")
         samples: list[dict[str, float]] = []
         began = time.monotonic()
@@ -948,17 +958,22 @@ def case_long(short: bool) -> Line:
         states = witness.drained()
         took = time.monotonic() - began
         lost, twice = witness.lost(), witness.twice()
+        if not alive(console.pid):
+            raise Undone(f"a console that stays: it ended with {console.drawn[-2000:]!r}")
+        settle(console.pid)
+        settled_mb = _weights({"console": console.pid})["console_mb"]
         drawn = console.total
         console.close()
         held = _held(folder)
-        fresh = Terminal(house.home, folder.name)
-        wait_for(lambda: b"ranked in" in fresh.drawn, "a fresh console's ranking")
+        fresh = house.console(folder)
+        settle(fresh.pid)
         fresh_mb = _weights({"console": fresh.pid})["console_mb"]
         fresh.close()
         line: Line = {
             "case": "long", "count": states.get("done", 0), "lost": len(lost), "twice": len(twice),
             "seconds": round(took, 1), "same_engine": engine_pid(desk) == pid, "trials": states,
-            "records_kb_per_trial": round(held, 2), "fresh_console_mb": round(fresh_mb, 1),
+            "records_kb_per_trial": round(held, 2), "console_mb_at_rest": round(settled_mb, 1),
+            "fresh_console_mb_at_rest": round(fresh_mb, 1),
             "drawn_mb": round(drawn / 1e6, 1), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
         second_half = samples[len(samples) // 2 :]
@@ -975,9 +990,7 @@ def case_long(short: bool) -> Line:
         line["fds_grown"] = round(leaks, 2)
         # flat: an engine grows by its records alone, and a console that has seen every trial
         # weighs as much as one that is opened at the end; a few trials are lost in the noise
-        flat = short or (
-            line["engine_kb_per_trial"] < held + 3.0 and line["console_mb"][1] < 1.25 * fresh_mb
-        )
+        flat = short or (line["engine_kb_per_trial"] < held + 3.0 and settled_mb < 1.25 * fresh_mb)
         return verdict(
             line, not states.get("failed"), bool(line["same_engine"]), leaks < 3, flat
         )  # fmt: skip
@@ -1080,12 +1093,9 @@ def case_sleep(short: bool) -> Line:
     draw = np.random.default_rng(0)
     # the watchdog's patience is a third of the sleep: a false alarm would show
     with House(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as house:
-        folder = house.session(epochs=8)
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
-        console = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in console.drawn, "the console")
+        witness = house.at_work(epochs=8)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
         pid = wait_for(lambda: engine_pid(desk), "the engine")
         rounds = 0
         alone: list[bool] = []
@@ -1135,9 +1145,7 @@ def case_idle(short: bool) -> Line:
 
     draw = np.random.default_rng(7)
     with House(SOAK_EPOCH_MS="0") as house:
-        folder = house.session(epochs=1)
-        desk = Desk(folder)
-        desk.start_engine()
+        desk = house.at_work(epochs=1).desk
         for _ in range(20 if short else 200):
             queue_one(desk, draw)
         wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
