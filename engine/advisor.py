@@ -52,8 +52,10 @@ FEASIBLE_LENGTH = 0.5
 NEAR_COPY = 0.15
 """Networks closer than this in the embedding (1: one category changed) are near copies: one stands
 for all of them in a list of proposals, and rejecting one rejects them all."""
-MANY = 300
-"""Observations from which a fit leaves enough memory behind for giving it back to pay."""
+M_MMAP_THRESHOLD = -3
+"""A setting of mallopt(3) in glibc; other C libraries know no such number."""
+LARGE_BYTES = 4_000_000
+"""A matrix of 700 observations: smaller ones are asked for again too soon to be given back."""
 FEASIBLE_PRIOR = 0.5
 """How many successes, right at a network, the belief that it trains at all is worth."""
 
@@ -235,6 +237,7 @@ def rank(
     start = time.perf_counter()
     if favourite:
         _region(space, favourite)
+    _let_go_of_large()
     with _one_thread():
         advisor = _Advisor(
             space=space,
@@ -255,21 +258,19 @@ def rank(
             favourite=dict(favourite or {}),
             strategy=strategy,
         )
-        ranking = advisor.ranking(complexity_weight, start)
-    if len(observations) >= MANY:
-        _give_back()
-    return ranking
+        return advisor.ranking(complexity_weight, start)
 
 
-def _give_back() -> None:
-    """Give memory that is free back to the system.
+@cache
+def _let_go_of_large() -> None:
+    """Have the C library give large arrays back to the system as soon as they are freed.
 
-    The (n, n) matrices of a fit lie below the size that glibc gives back by itself, and the heap
-    would grow with every ranking.  Other C libraries have no such call.
+    glibc learns to keep blocks as large as those it has seen freed, up to 32 MB: the (n, n)
+    matrices of thousands of observations would stay with the process after every ranking.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
-    if library is not None and hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
+    if library is not None and hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 @cache

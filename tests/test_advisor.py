@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcsearch.engine import advisor, cnn
+from lcsearch.engine import cnn
 from lcsearch.engine.advisor import NEAR_COPY, Observation, rank
 from lcsearch.engine.kernel import squared_distances
 from lcsearch.engine.space import (
@@ -233,33 +233,27 @@ def test_no_more_are_trained_at_once_than_the_level_has():
     assert len({p.id for p in chosen}) == len(chosen)
 
 
-HOLES = """
-import psutil
-from lcsearch.engine.advisor import _give_back
-blocks = [bytearray(100_000) for _ in range(400)]
-last = blocks.pop()  # above all the others, it keeps the heap from shrinking by itself
-del blocks
+FREED = """
+import sys, psutil
+from lcsearch.engine import advisor
+if sys.argv[1] == "let go":
+    advisor._let_go_of_large()
+del (large := [bytearray(b"x") * 30_000_000])[:]  # from now on glibc keeps what is as large
+blocks = [bytearray(b"x") * 30_000_000 for _ in range(4)]
 before = psutil.Process().memory_info().rss
-_give_back()
+del blocks[:3]  # the last one lies above them
 print((before - psutil.Process().memory_info().rss) / 1e6)
 """
 
 
-def test_what_a_ranking_of_many_leaves_behind_is_given_back(monkeypatch):
-    given = []
-    monkeypatch.setattr(advisor, "_give_back", lambda: given.append(1))
-    rank(SPACE, TWENTY, 1, BASE, 0.1)
-    assert given == []
-    monkeypatch.setattr(advisor, "MANY", 20)
-    rank(SPACE, TWENTY, 1, BASE, 0.1)
-    assert given == [1]
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc has this setting")
+def test_large_arrays_are_given_back_as_soon_as_they_are_freed():
+    def given_back(word):
+        run = [sys.executable, "-P", "-c", FREED, word]
+        return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
-
-@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc gives back on request")
-def test_memory_that_is_free_is_given_back():
-    run = [sys.executable, "-P", "-c", HOLES]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert float(done.stdout) > 30
+    assert given_back("let go") > 85
+    assert given_back("keep") < 65
 
 
 def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking):
