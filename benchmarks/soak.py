@@ -989,8 +989,9 @@ def case_long(short: bool) -> Line:
             leaks = max(leaks, statistics.linear_regression(x, files)[0] * (x[-1] - x[0]))
         line["fds_grown"] = round(leaks, 2)
         # flat: an engine grows by its records alone, and a console that has seen every trial
-        # weighs as much as one that is opened at the end; a few trials are lost in the noise
-        flat = short or (line["engine_kb_per_trial"] < held + 3.0 and settled_mb < 1.25 * fresh_mb)
+        # weighs little more than one that is opened at the end (it has ranked before: matrices
+        # of n² numbers); what a few trials weigh is lost in the noise
+        flat = short or (line["engine_kb_per_trial"] < held + 3.0 and settled_mb < 1.5 * fresh_mb)
         return verdict(
             line, not states.get("failed"), bool(line["same_engine"]), leaks < 3, flat
         )  # fmt: skip
