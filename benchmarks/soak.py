@@ -1,6 +1,6 @@
 """What a session survives: kills, power cuts, full disks, sleep, crowds and long searches.
 
-    python benchmarks/soak.py --json [--short] [--case NAME ...]
+    python benchmarks/soak.py --json [--short] [--case NAME ...] [--minutes M]
 
 prints a line for every case: how many moments or how much was tried, and what was lost or happened
 twice.  Engines, trainers, scripts and consoles are real processes, killed and stopped by real
@@ -65,8 +65,9 @@ TRAINER = HERE.with_name("soak_trainer.py")
 SUMMARY = DataSummary(
     channels=1, height=8, width=8, classes=10, train=1150, val=288, test=359, fingerprint="f" * 64
 )
-BUDGET = 480.0
-"""Seconds after which a case ends with the moments that it has had: its line says how many."""
+BUDGET = 900.0
+"""Seconds after which a case ends with the moments that it has had: its line says how many.
+Set by --minutes; an idle machine needs less than half of it for any case."""
 PATIENCE = 300.0
 """Seconds after which what does not happen counts as left undone."""
 Line = dict[str, Any]
@@ -319,6 +320,18 @@ class House:
         Store.create(folder, session, first).close()
         return folder
 
+    def at_work(self, epochs: int = 3) -> Witness:
+        """A session with an engine at work, and who remembers what is acknowledged in it."""
+        witness = Witness(self.session(epochs=epochs))
+        witness.desk.start_engine()
+        return witness
+
+    def console(self, folder: Path) -> Terminal:
+        """A console that shows the session in this folder."""
+        terminal = Terminal(self.home, folder.name)
+        wait_for(lambda: b"Candidates" in terminal.drawn, "a console")
+        return terminal
+
 
 def engine_pid(desk: Desk) -> int | None:
     """The process of the engine at work."""
@@ -388,6 +401,14 @@ def _decide(desk: Desk, kind: str, token: str, draw: Any, rng: random.Random) ->
         done = [t for t in snapshot.trials if t.observed]
         if done and len(waiting) < 8:
             return desk.repeat(rng.choice(done).number, token)
+    return None
+
+
+def queue_one(desk: Desk, draw: Any) -> int | None:
+    """Queue a network drawn at random; its trial, None where the same was drawn before."""
+    base = search.base_trial(desk.refresh()).config
+    with contextlib.suppress(Late):
+        return desk.submit(desk.space.sample(draw, 1, base), None, kind="new").trial
     return None
 
 
@@ -512,10 +533,8 @@ def case_kill(short: bool) -> Line:
     lost: list[str] = []
     killed = dict.fromkeys(("engine", "trainer", "script", "console"), 0)
     with House() as house:
-        folder = house.session()
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
+        witness = house.at_work()
+        folder, desk = witness.folder, witness.desk
 
         def script() -> int:
             kinds = ["new", "new", "reject", "wc", "withdraw", "repeat"]
@@ -526,9 +545,7 @@ def case_kill(short: bool) -> Line:
         console = Terminal(house.home, folder.name)
         by_console: set[str] = set()
         began = time.monotonic()
-        for moment in range(moments):
-            if late(began):
-                break
+        while (moment := sum(killed.values())) < moments and not late(began):
             end = time.monotonic() + rng.uniform(0.0, 0.8)
             while time.monotonic() < end:
                 witness.look()
@@ -585,9 +602,8 @@ def case_power_cut(short: bool) -> Line:
     lost: list[str] = []
     checked = 0
     with House(SOAK_EPOCH_MS="10") as house:
-        folder = house.session()
-        witness = Witness(folder)
-        witness.desk.start_engine()
+        witness = house.at_work()
+        folder = witness.folder
         kinds = ["new", "reject", "wc", "withdraw", "repeat"]
         scripts = [
             start("script", str(folder), str(witness.acks), n, 0, 0.02, kinds) for n in range(3)
@@ -747,12 +763,9 @@ def case_decisions(short: bool) -> Line:
     """Two consoles and three scripts decide at once while an engine trains: all of it, once."""
     each, look = 20 if short else 667, desks_look()
     with House(SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
-        witness.desk.start_engine()
-        consoles = [Terminal(house.home, folder.name) for _ in range(2)]
-        for console in consoles:
-            wait_for(lambda console=console: b"Candidates" in console.drawn, "a console")
+        witness = house.at_work(epochs=1)
+        folder = witness.folder
+        consoles = [house.console(folder) for _ in range(2)]
         kinds = ["wc", "wc", "reject", "reject", "new", "withdraw", "repeat"]
         began = time.monotonic()
         scripts = [
@@ -812,6 +825,46 @@ def _queue_delays(witness: Witness, acks: list[dict[str, Any]]) -> int:
     return sum(trials[n].attempt > 0 or trials[n].state == "cancelled" for n in queued)
 
 
+def case_notice(short: bool) -> Line:
+    """How long engine and console, with nothing else to do, take to see what another decided."""
+    count = 5 if short else 60
+    rng = random.Random(8)
+    with House(SOAK_EPOCH_MS="0") as house:
+        witness = house.at_work(epochs=1)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
+        by: dict[str, list[float]] = {"engine": [], "console": []}
+        for _ in range(count):
+            wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
+            # wherever in their rounds they are
+            time.sleep(rng.uniform(0.4, 0.7))
+            number = desk._store.apply(search.repeat(desk.refresh(), desk.space, 0)).trial
+            began = time.monotonic()
+            assert number is not None
+            wait_for(lambda n=number: desk.refresh().trials[n].attempt > 0, "the trial's beginning")
+            by["engine"].append(time.monotonic() - began)
+            wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
+            time.sleep(rng.uniform(0.4, 0.7))
+            value = round(rng.uniform(0.1, 0.9), 3)
+            console.drawn = b""
+            desk.set_wc(value)
+            began = time.monotonic()
+            said = weight(value).encode()
+            wait_for(lambda said=said: said in console.drawn, "the weight on the screen")
+            by["console"].append(time.monotonic() - began)
+        console.close()
+        states = witness.drained()
+        lost, twice = witness.lost(), witness.twice()
+        line: Line = {
+            "case": "notice", "count": 2 * count, "lost": len(lost), "twice": len(twice),
+            "trials": states, "what": sorted({*lost, *twice})[:5],
+        }  # fmt: skip
+        for name, delays in by.items():
+            line[f"{name}_ms_median"] = round(1000 * statistics.median(delays))
+            line[f"{name}_ms_most"] = round(1000 * max(delays))
+        return verdict(line, not states.get("failed"), states.get("done", 0) == count + 1)
+
+
 def case_leave(short: bool) -> Line:
     """A trial is queued at the very moment when the idle engine leaves: it runs every time."""
     races = 10 if short else 500
@@ -819,10 +872,8 @@ def case_leave(short: bool) -> Line:
     rng = random.Random(4)
     idle = 0.12
     with House(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
+        witness = house.at_work(epochs=1)
         desk = witness.desk
-        desk.start_engine()
         stranded: list[int] = []
         engines: set[int | None] = set()
         left = raced = 0
@@ -856,6 +907,18 @@ def case_leave(short: bool) -> Line:
         return verdict(line, len(engines) > raced // 10)
 
 
+def settle(pid: int) -> None:
+    """Wait until a process has had next to nothing to do for a second."""
+    process = psutil.Process(pid)
+
+    def rests() -> bool:
+        before = sum(process.cpu_times()[:2])
+        time.sleep(1.0)
+        return sum(process.cpu_times()[:2]) - before < 0.2
+
+    wait_for(rests, "rest")
+
+
 def _weights(pids: dict[str, int]) -> dict[str, float]:
     """Memory in MB that is each process's own, and its open files."""
     found = {}
@@ -874,24 +937,17 @@ def case_long(short: bool) -> Line:
 
     draw = np.random.default_rng(5)
     with House(SOAK_EPOCH_MS="1") as house:
-        folder = house.session(epochs=1)
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
-        console = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in console.drawn, "the console")
+        witness = house.at_work(epochs=1)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
         pid = wait_for(lambda: engine_pid(desk), "the engine")
         samples: list[dict[str, float]] = []
         began = time.monotonic()
         number = 0
         while number < trials and not late(began):
             waiting = len(search.pending(desk.refresh()))
-            base = search.base_trial(desk.refresh()).config
             for _ in range(min(max(20 - waiting, 0), trials - number)):
-                with contextlib.suppress(Late):  # the same network was drawn before
-                    config = desk.space.sample(draw, 1, base)
-                    decision = desk.submit(config, None, kind="new")
-                    number = decision.trial or number
+                number = queue_one(desk, draw) or number
             if number // (trials // 40 or 1) >= len(samples):
                 trainer = trainers(pid)
                 pids = {"engine": pid, "console": console.pid}
@@ -902,18 +958,22 @@ def case_long(short: bool) -> Line:
         states = witness.drained()
         took = time.monotonic() - began
         lost, twice = witness.lost(), witness.twice()
+        if not alive(console.pid):
+            raise Undone(f"a console that stays: it ended with {console.drawn[-2000:]!r}")
+        settle(console.pid)
+        settled_mb = _weights({"console": console.pid})["console_mb"]
         drawn = console.total
         console.close()
         held = _held(folder)
-        fresh = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in fresh.drawn, "a fresh console")
-        time.sleep(1.0)
+        fresh = house.console(folder)
+        settle(fresh.pid)
         fresh_mb = _weights({"console": fresh.pid})["console_mb"]
         fresh.close()
         line: Line = {
             "case": "long", "count": states.get("done", 0), "lost": len(lost), "twice": len(twice),
             "seconds": round(took, 1), "same_engine": engine_pid(desk) == pid, "trials": states,
-            "records_kb_per_trial": round(held, 2), "fresh_console_mb": round(fresh_mb, 1),
+            "records_kb_per_trial": round(held, 2), "console_mb_at_rest": round(settled_mb, 1),
+            "fresh_console_mb_at_rest": round(fresh_mb, 1),
             "drawn_mb": round(drawn / 1e6, 1), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
         second_half = samples[len(samples) // 2 :]
@@ -928,7 +988,13 @@ def case_long(short: bool) -> Line:
             line[f"{name}_fds"] = [int(min(files)), int(max(files))]
             leaks = max(leaks, statistics.linear_regression(x, files)[0] * (x[-1] - x[0]))
         line["fds_grown"] = round(leaks, 2)
-        return verdict(line, not states.get("failed"), bool(line["same_engine"]), leaks < 3)
+        # flat: an engine grows by its records alone, and a console that has seen every trial
+        # weighs little more than one that is opened at the end (it has ranked before: matrices
+        # of n² numbers); what a few trials weigh is lost in the noise
+        flat = short or (line["engine_kb_per_trial"] < held + 3.0 and settled_mb < 1.5 * fresh_mb)
+        return verdict(
+            line, not states.get("failed"), bool(line["same_engine"]), leaks < 3, flat
+        )  # fmt: skip
 
 
 def _held(folder: Path) -> float:
@@ -1023,24 +1089,19 @@ def _epoch(number: int) -> Epoch:
 def case_sleep(short: bool) -> Line:
     """Engine, trainer and console stopped for a while, as a laptop's sleep does: all go on."""
     seconds = 3.0 if short else 60.0
+    import numpy as np
+
+    draw = np.random.default_rng(0)
     # the watchdog's patience is a third of the sleep: a false alarm would show
     with House(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as house:
-        folder = house.session(epochs=8)
-        witness = Witness(folder)
-        desk = witness.desk
-        desk.start_engine()
-        console = Terminal(house.home, folder.name)
-        wait_for(lambda: b"Candidates" in console.drawn, "the console")
+        witness = house.at_work(epochs=8)
+        folder, desk = witness.folder, witness.desk
+        console = house.console(folder)
         pid = wait_for(lambda: engine_pid(desk), "the engine")
         rounds = 0
         alone: list[bool] = []
         for with_trainer in (True, False):
-            base = search.base_trial(desk.refresh()).config
-            import numpy as np
-
-            config = desk.space.sample(np.random.default_rng(rounds), 1, base)
-            number = desk.submit(config, None, kind="new").trial
-            assert number is not None
+            number = wait_for(lambda: queue_one(desk, draw), "a network that is new")
             wait_for(
                 lambda number=number: len(desk.refresh().trials[number].epochs) >= 2, "an epoch"
             )
@@ -1085,13 +1146,9 @@ def case_idle(short: bool) -> Line:
 
     draw = np.random.default_rng(7)
     with House(SOAK_EPOCH_MS="0") as house:
-        folder = house.session(epochs=1)
-        desk = Desk(folder)
-        desk.start_engine()
+        desk = house.at_work(epochs=1).desk
         for _ in range(20 if short else 200):
-            base = search.base_trial(desk.refresh()).config
-            with contextlib.suppress(Late):
-                desk.submit(desk.space.sample(draw, 1, base), None, kind="new")
+            queue_one(desk, draw)
         wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
         pid = wait_for(lambda: engine_pid(desk), "the engine")
         time.sleep(0.5)
@@ -1183,6 +1240,7 @@ CASES: dict[str, Callable[[bool], Line]] = {
     "disk-full": case_disk_full,
     "file-limit": case_file_limit,
     "decisions": case_decisions,
+    "notice": case_notice,
     "long": case_long,
     "many": case_many,
     "leave": case_leave,
@@ -1205,10 +1263,15 @@ def measure(names: list[str], short: bool) -> Iterator[Line]:
 
 def main() -> int:
     """Run what the command line asks for; 1 if anything was lost, done twice or left undone."""
+    global BUDGET
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--case", nargs="+", action="extend", metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--short", action="store_true", help="a few moments of each")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--minutes", type=float, default=BUDGET / 60, metavar="M",
+        help="a case ends after so long with what it has had (default: %(default)g)",
+    )  # fmt: skip
     parser.add_argument("--zygote", help=argparse.SUPPRESS)
     parser.add_argument("--in-namespace", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -1217,6 +1280,9 @@ def main() -> int:
     if given.in_namespace:
         print(json.dumps(_disk_full_inside(given.in_namespace == "short")), flush=True)
         return 0
+    if not given.minutes > 0:
+        parser.error(f"--minutes {given.minutes:g}: not usable. Use a number above 0.")
+    BUDGET = 60 * given.minutes
     names = given.case or list(CASES)
     for name in names:
         if name not in CASES:

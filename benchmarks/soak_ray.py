@@ -2,15 +2,19 @@
 
     python benchmarks/soak_ray.py --json [--nodes 4] [--trials 40] [--epochs 10]
 
-It prints one line of JSON: `case`, `count` of trials, `lost` (not done, or short of an epoch),
-`twice` (attempts of one trial that were at work at once, or that ended twice), `attempts` in all,
-`seconds`.  The cluster lives in a network namespace that has only loopback, with a token of its
-own; `--serve N` is that cluster, spoken to by lines of JSON.
+It prints one line of JSON: `case`, `count` of trials, `lost` (not done, or short of an epoch that
+its trainers wrote down), `twice` (trials that two attempts were at work on at once, or that went on
+after their end), `attempts` in all, `again` (epochs that were trained a second time, for the node
+was lost before the first had come back), `seconds`.  What is trained is written down by the
+trainers themselves, in the actors: see `watch`.  The cluster lives in a network namespace that has
+only loopback, with a token of its own; `--serve N` is that cluster, spoken to by lines of JSON, and
+`--engine FOLDER` the engine of a session.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import re
@@ -19,8 +23,14 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lcsearch.engine.protocol import Train
+    from lcsearch.engine.training.trainer import Trainer
+    from lcsearch.sessions.records import Epoch
 
 STORE_BYTES = 80_000_000
 START_SECONDS = 60
@@ -103,7 +113,9 @@ def serve(count: int) -> None:
     os.dup2(2, 1)
     from ray.cluster_utils import Cluster
 
-    from lcsearch.engine.desk import Desk
+    from lcsearch.engine import desk as desks
+
+    desks._engine = lambda folder: [sys.executable, "-P", __file__, "--engine", str(folder)]
 
     def say(**answer: object) -> None:
         output.write(json.dumps(answer) + "\n")
@@ -123,7 +135,7 @@ def serve(count: int) -> None:
             if "kill" in order:
                 nodes[order["kill"]].kill_all_processes(check_alive=False, allow_graceful=False)
             else:
-                desk = Desk(Path(order["engine"]))
+                desk = desks.Desk(Path(order["engine"]))
                 desk.start_engine()
                 desk.close()
             say(done=True)
@@ -131,6 +143,104 @@ def serve(count: int) -> None:
             say(error=str(error))
     for one in [*nodes, cluster.head_node]:
         one.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+# -- the witness ----------------------------------------------------------------------------------
+
+
+def engine(folder: str) -> int:
+    """Be the engine of a session, whose trainers write down what they train."""
+    from lcsearch.engine import service
+    from lcsearch.engine.executors import cluster
+
+    place = Path(folder) / "witness"
+    place.mkdir(mode=0o700, exist_ok=True)
+
+    class TrainerActorWatched(cluster.TrainerActor):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            watch(self._trainer, str(place))
+
+    cluster.ClusterExecutor.trainer = TrainerActorWatched
+    sys.argv = ["service", folder]
+    return service.main()
+
+
+def watch(trainer: Trainer, place: str) -> None:
+    """Have a trainer write down what it trains, in lines that each are one write.
+
+    place: a folder that all nodes share.  While it trains a trial it holds a lock there, which the
+    system takes back when the process is dead: an attempt that finds it held is not alone.
+    """
+    from lcsearch.engine.training import loop
+
+    attempt, train = trainer._train, loop.train
+
+    def note(order: Train, what: str, epoch: int = 0) -> None:
+        who = {"trial": order.trial, "attempt": order.attempt, "pid": os.getpid()}
+        line = json.dumps({**who, "what": what, "epoch": epoch}) + "\n"
+        ledger = os.open(f"{place}/ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(ledger, line.encode())
+        os.close(ledger)
+
+    def watched(order: Train) -> None:
+        def noted(*given: Any) -> Iterator[Epoch]:
+            for epoch in train(*given):
+                note(order, "epoch", epoch.epoch)
+                yield epoch
+
+        loop.train = noted
+        lock = os.open(f"{place}/trial-{order.trial}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(order, "beside")
+        note(order, "begin")
+        try:
+            attempt(order)
+        finally:
+            note(order, "end")
+            os.close(lock)
+
+    trainer._train = watched  # type: ignore[method-assign]
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    """What the trainers of a session wrote down, in the order in which it happened."""
+    lines = (folder / "witness" / "ledger").read_text(encoding="ascii").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def at_once(lines: list[dict[str, Any]], epochs: int) -> set[int]:
+    """Trials that, by a ledger, two attempts were at work on, or that went on after their end."""
+    found: set[int] = set()
+    at_work: dict[int, tuple[int, int]] = {}
+    last: dict[int, int] = {}
+    for line in lines:
+        trial, who = line["trial"], (line["attempt"], line["pid"])
+        before = at_work.get(trial, (0, 0))
+        begins = line["what"] == "begin"
+        if (
+            line["what"] == "beside"
+            # every attempt is a new one, and an earlier one is heard of no more
+            or (begins and (who[0] <= before[0] or last.get(trial) == epochs))
+            or (not begins and who != before)
+        ):
+            found.add(trial)
+        if begins:
+            at_work[trial] = who
+        if line["what"] == "epoch":
+            last[trial] = line["epoch"]
+    return found
+
+
+def trained(lines: list[dict[str, Any]]) -> dict[int, list[int]]:
+    """The epochs of every trial by a ledger, as they were trained."""
+    found: dict[int, list[int]] = {}
+    for line in lines:
+        if line["what"] == "epoch":
+            found.setdefault(line["trial"], []).append(line["epoch"])
+    return found
 
 
 def twice(log: str) -> set[int]:
@@ -143,6 +253,9 @@ def twice(log: str) -> set[int]:
             found.add(trial)
         at_work[trial] = now if word == "begins" else None
     return found
+
+
+# -- the case -------------------------------------------------------------------------------------
 
 
 def queue(desk: Any, trials: int) -> None:
@@ -196,7 +309,15 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
             time.sleep(0.1)
         seconds = time.monotonic() - began
         found = desk.refresh().trials
-        whole = [t for t in found if t.state == "done" and len(t.epochs) == epochs]
+        lines = ledger(folder)
+        done = trained(lines)
+        all_of_them = list(range(1, epochs + 1))
+        whole = [
+            t
+            for t in found
+            if t.state == "done"
+            and [e.epoch for e in t.epochs] == all_of_them == sorted(set(done.get(t.number, ())))
+        ]
         log = (folder / "engine.log").read_text(encoding="utf-8", errors="replace")
         desk.close()
         cluster.close()
@@ -206,8 +327,9 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
         "nodes": nodes,
         "killed": int(killed),
         "lost": trials - len(whole),
-        "twice": len(twice(log)),
-        "attempts": sum(t.attempt for t in found),
+        "twice": len(twice(log) | at_once(lines, epochs)),
+        "attempts": sum(line["what"] == "begin" for line in lines),
+        "again": sum(len(seen) - len(set(seen)) for seen in done.values()),
         "seconds": round(seconds, 1),
     }
 
@@ -221,10 +343,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve is not None:
         serve(words.serve)
         return
+    if words.engine is not None:
+        sys.exit(engine(words.engine))
     reason = Nodes.unable()
     if reason is not None:
         sys.exit(f"no network namespace can be made here ({reason}). Run it as root.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +52,10 @@ FEASIBLE_LENGTH = 0.5
 NEAR_COPY = 0.15
 """Networks closer than this in the embedding (1: one category changed) are near copies: one stands
 for all of them in a list of proposals, and rejecting one rejects them all."""
+M_MMAP_THRESHOLD = -3
+"""A setting of mallopt(3) in glibc; other C libraries know no such number."""
+LARGE_BYTES = 4_000_000
+"""A matrix of 700 observations: smaller ones are asked for again too soon to be given back."""
 FEASIBLE_PRIOR = 0.5
 """How many successes, right at a network, the belief that it trains at all is worth."""
 
@@ -152,6 +158,19 @@ class Ranking:
         """Its place among the candidates by LogEI, 1 for the best; 1 before anything is known."""
         return self._known().rank_of(proposal)
 
+    def together(self, count: int) -> tuple[Proposal, ...]:
+        """The networks to train at once, at most `count`: the first is the ranking's first, and
+        each one after it the best, had those before it come out as they are expected to.
+
+        Kriging believers (Ginsbourger, Le Riche, Carraro 2010).  Nothing is fitted again, and the
+        predictions are the ranking's own: what was merely believed narrows none of them.
+        """
+        if count <= 1 or self.incumbent is None:
+            return self.proposals[: max(count, 0)]
+        advisor = self._known()
+        with _one_thread():
+            return tuple(advisor.together(self.proposals, count, self.wc))
+
     def reweighted(self, wc: float) -> Ranking:
         """The same candidates under another complexity weight; nothing is fitted again."""
         advisor = self._known()
@@ -218,6 +237,7 @@ def rank(
     start = time.perf_counter()
     if favourite:
         _region(space, favourite)
+    _let_go_of_large()
     with _one_thread():
         advisor = _Advisor(
             space=space,
@@ -239,6 +259,18 @@ def rank(
             strategy=strategy,
         )
         return advisor.ranking(complexity_weight, start)
+
+
+@cache
+def _let_go_of_large() -> None:
+    """Have the C library give large arrays back to the system as soon as they are freed.
+
+    glibc learns to keep blocks as large as those it has seen freed, up to 32 MB: the (n, n)
+    matrices of thousands of observations would stay with the process after every ranking.
+    """
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 @cache
@@ -814,6 +846,35 @@ class _Advisor:
             )
             for i, config in enumerate(configs)
         ]
+
+    def together(self, ranked: Sequence[Proposal], count: int, wc: float) -> list[Proposal]:
+        """See `Ranking.together`.  ranked: its proposals."""
+        if self.surrogate is None:  # a strategy without a belief, which knows nothing better
+            return list(ranked[:count])
+        # the initial design goes first; its points were drawn to lie apart
+        chosen = [proposal for proposal in ranked if proposal.origin == "design"][:count]
+        new = [proposal.config for proposal in chosen]
+        ahead = {proposal.id for proposal in chosen}
+        left = [i for i, key in enumerate(self.keys) if key not in ahead]
+        surrogate, belief, best = self.surrogate, self.belief, self._threshold(wc)
+        assert self.points is not None
+        weight = self._weight(self.points.configs, self.points.features)
+        rows: list[int] = []
+        while left and len(chosen) + len(rows) < count:
+            if new:
+                points = surrogate.points(new)
+                best = min(best, float(surrogate.belief(points).objective(wc)[0].min()))
+                surrogate = surrogate.believing(points)
+                belief = surrogate.belief(self.points)
+            assert belief is not None
+            value = belief.improvement(wc, best).log_ei + weight
+            order = sorted(left, key=lambda i: -float(value[i]))
+            rows = self._different(order, len(rows) + 1, rows)
+            if rows[-1] not in left:  # near copies of those are all that is left
+                break
+            left.remove(rows[-1])
+            new = [self.points.configs[rows[-1]]]
+        return chosen + self.proposals([self.points.configs[i] for i in rows], "model", wc)
 
     def _nearest(self, points: Points, wc: float) -> list[Nearest]:
         """The observed trial of the highest correlation, by the error's kernel."""

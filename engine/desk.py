@@ -376,6 +376,8 @@ class Desk:
 
         Raises StoreError with the last lines of its log if it cannot start.
         """
+        if self._store.read_only:
+            raise StoreError(f"{self.folder}: read-only, no engine can work here.")
         with self._start:
             if self._store.refresh().engine.state == "stopped":
                 self._store.call_engine()
@@ -398,6 +400,8 @@ class Desk:
 
     def become_engine(self) -> Never:
         """Go on as the engine itself, in this very process: a service manager looks after it."""
+        if self._store.read_only:
+            raise StoreError(f"{self.folder}: read-only, no engine can work here.")
         if self._store.refresh().engine.state == "stopped":
             self._store.call_engine()
         self.close()
@@ -438,7 +442,11 @@ class Desk:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         log = self.folder / "engine.log"
-        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
+        try:
+            handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise StoreError(f"{log}: cannot be written ({error}). No engine can start.") from error
+        with os.fdopen(handle) as output:
             return subprocess.Popen(
                 _engine(self.folder),
                 stdin=subprocess.DEVNULL,

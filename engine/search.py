@@ -26,7 +26,7 @@ from ..sessions.records import (
     now,
 )
 from ..sessions.store import Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
-from .advisor import FADING, Observation, Ranking, rank
+from .advisor import FADING, Observation, Proposal, Ranking, rank
 from .cnn import FLAT, LEVELS, exact_complexity, reference, session_space
 from .objective import best_error, medians
 from .objective import objective as weigh
@@ -520,6 +520,32 @@ def accept(
         expect=expect,
         unique=trial.key,
     )
+
+
+def together(snapshot: Snapshot, ranked: Ranking) -> tuple[Proposal, ...]:
+    """What the autopilot queues at once from one ranking: for each slot that is free, as far as
+    its budget goes, a network that is the best if those before it come out as expected.
+    """
+    session, pilot = snapshot.session, snapshot.session.autopilot
+    assert pilot is not None
+    count = session.execution.parallel - len(pending(snapshot))
+    if pilot.trials is not None:
+        count = min(count, pilot.trials - pilot.accepted)
+    return ranked.together(count)
+
+
+def accept_together(snapshot: Snapshot, space: Space, proposals: Sequence[Proposal]) -> list[Plan]:
+    """The autopilot's decisions to queue these, in turn: each assumes the one before it.
+
+    A person's decision between two of them makes the rest come too late.  Raises InvalidConfig.
+    """
+    plans = []
+    for proposal in proposals:
+        plan = accept(snapshot, space, proposal.config, proposal.prediction, by="autopilot")
+        plans.append(plan)
+        session = snapshot.session.model_copy(update=dict(plan.session))
+        snapshot = replace(snapshot, session=session)
+    return plans
 
 
 def submit(

@@ -36,8 +36,10 @@ from .executors.local import (
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
 if TYPE_CHECKING:
-    from .advisor import Ranking
+    from .advisor import Proposal, Ranking
     from .executors.cluster import ClusterExecutor
+
+    Thought = tuple[Ranking, tuple[Proposal, ...]]
 
 IDLE_SECONDS = 600.0
 TICK = 0.1
@@ -80,7 +82,7 @@ class Service:
         """Times in a row that the disk was full, no epoch between them."""
         self._asked: set[tuple[int, int]] = set()
         self._thinker = ThreadPoolExecutor(1, "advisor")
-        self._thought: tuple[Snapshot, Future[Ranking]] | None = None
+        self._thought: tuple[Snapshot, Future[Thought]] | None = None
         self._settled: object = None
         """What the last ranking said nothing could be done about before it changes."""
         self._busy_until = time.monotonic()
@@ -216,6 +218,8 @@ class Service:
             if self._executor.running:
                 return False
             self._executor.close()
+            if self.store.refresh().engine.message:  # what the old one lacked, nobody lacks now
+                self.store.say("")
             self._execution = session.execution
             self._executor = self._new_executor(session)
         return True
@@ -268,8 +272,7 @@ class Service:
         if self._settled == _ground(snapshot):
             return
         if self._thought is None:
-            space = session_space(snapshot.session)
-            self._thought = snapshot, self._thinker.submit(search.ranking, snapshot, space)
+            self._thought = snapshot, self._thinker.submit(_think, snapshot)
             return
         basis, future = self._thought
         if not future.done():
@@ -279,7 +282,7 @@ class Service:
         if _decided(basis) != _decided(snapshot):  # meanwhile: think again
             return
         try:
-            self._act(snapshot, future.result())
+            self._act(snapshot, *future.result())
         except Late as late:  # a person decided in the same moment, and takes the wheel
             log.info("autopilot: %s", late)
         except NoRoom:
@@ -300,13 +303,13 @@ class Service:
         except Late as late:
             log.info("autopilot: %s", late)
 
-    def _act(self, snapshot: Snapshot, ranking: Ranking) -> None:
+    def _act(self, snapshot: Snapshot, ranking: Ranking, together: tuple[Proposal, ...]) -> None:
         step = search.pilot_step(snapshot, ranking)
         if step.do == "propose":
-            best, space = ranking.proposals[0], session_space(snapshot.session)
-            self.store.apply(
-                search.accept(snapshot, space, best.config, best.prediction, by="autopilot")
-            )
+            plans = search.accept_together(snapshot, session_space(snapshot.session), together)
+            numbers = [self.store.apply(plan).trial for plan in plans]
+            if len(numbers) > 1:
+                log.info("autopilot: trials %s from one ranking", ", ".join(map(str, numbers)))
         elif step.do == "advance":
             log.info("autopilot: next level: %s", step.reason)
             number = ranking.incumbent_number
@@ -452,6 +455,12 @@ class Service:
             old = path.read_bytes()
             path.with_name("engine.log.1").write_bytes(old[-LOG_BYTES:])
             os.truncate(path, 0)
+
+
+def _think(snapshot: Snapshot) -> Thought:
+    """Rank, and choose what is to be trained at once; in a thread, for it takes up to a second."""
+    ranking = search.ranking(snapshot, session_space(snapshot.session))
+    return ranking, search.together(snapshot, ranking)
 
 
 def _decided(snapshot: Snapshot) -> tuple[Session, int]:

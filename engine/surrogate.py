@@ -135,6 +135,8 @@ class Process:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._regressor.fit(X, (y - self.centre) / self.scale)
+        # it held this very process: a ring, which would keep its (n, n) factor long after its use
+        self._regressor.optimizer = None
 
     @property
     def kernel(self) -> Conditional:

@@ -69,7 +69,9 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
 
-@dataclass(frozen=True)
+# compared by identity: two arrays are neither equal nor unequal but an array of answers, and what
+# shows a plot asks whether it is another
+@dataclass(frozen=True, eq=False)
 class Band:
     """The area between two curves over xs, all of shape (n,), xs ascending."""
 
@@ -78,7 +80,7 @@ class Band:
     high: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A polyline; `dashed` leaves every other stretch out."""
 

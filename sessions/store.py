@@ -273,10 +273,13 @@ class Store:
         _refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         file = path / "session.db"
         if not file.is_file():
             raise StoreError(f"session {path.name!r}: not found ({file} is missing).")
         try:
+            if self.read_only:
+                file = self._reachable(file)
             self._db = _connect(file, read_only=self.read_only)
             self._check(file)
             if self.read_only or not migrate:
@@ -357,6 +360,30 @@ class Store:
         """Close the file."""
         with self._guard:
             self._db.close()
+            if self._copy is not None:
+                self._copy.cleanup()
+
+    def _reachable(self, file: Path) -> Path:
+        """The file where it can be read, though nothing can be written beside it.
+
+        A write-ahead log is read by an index that SQLite keeps in a third file.  Where that is
+        missing and cannot be made, as in a copy on a medium that is read-only, it is made
+        elsewhere, in a copy: nobody writes to the session meanwhile.
+        """
+        log, index = (file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))
+        if not log.exists() or index.exists():
+            return file
+        self._copy = tempfile.TemporaryDirectory(prefix="lcsearch-")
+        place = Path(self._copy.name)
+        try:
+            for one in (file, log):
+                shutil.copyfile(one, place / one.name)
+        except OSError as error:
+            raise StoreError(
+                f"session {self.folder.name!r}: its write-ahead log cannot be read where it is, "
+                f"nor copied to {place} ({error}). Copy the session to a folder of your own."
+            ) from error
+        return place / file.name
 
     def _check(self, file: Path) -> None:
         if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -367,7 +394,7 @@ class Store:
                 f"{file}: written by a newer lcsearch (schema {version}, this one reads "
                 f"{SCHEMA_VERSION}). Upgrade lcsearch."
             )
-        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        verdict = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if verdict != "ok":
             raise ValueError(verdict)
 

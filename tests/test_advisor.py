@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from lcsearch.engine import cnn
 from lcsearch.engine.advisor import NEAR_COPY, Observation, rank
+from lcsearch.engine.kernel import squared_distances
 from lcsearch.engine.space import (
     Categorical,
     Integer,
@@ -183,6 +185,75 @@ def test_pending_networks_are_not_proposed_again_and_take_their_promise_with_the
     assert there.prediction.std < best.prediction.std
     assert there.prediction.log_ei < best.prediction.log_ei
     assert found.incumbent == pytest.approx(ranking.incumbent)
+
+
+def test_networks_to_train_at_once_are_chosen_as_if_those_before_had_come_out(ranking):
+    chosen = ranking.together(4)
+    assert chosen[0].id == ranking.proposals[0].id
+    assert ranking.together(1) == ranking.proposals[:1]
+    assert ranking.together(0) == ()
+    assert len({proposal.id for proposal in chosen}) == 4
+    assert [p.id for p in chosen[:2]] == [p.id for p in ranking.together(2)]
+    pool = ranking._advisor.points.configs
+    for done in (1, 2, 3):
+        # a ranking in which those before are pending believes of the whole pool just the same
+        waiting = [proposal.config for proposal in chosen[:done]]
+        there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=waiting, seed=3)
+        promise = [p.prediction.log_ei for p in there.evaluate([chosen[done].config, *pool])]
+        taken = {proposal.id for proposal in chosen[:done]}
+        near = there._advisor.embedding(waiting)
+        rest = [
+            value
+            for config, value in zip(pool, promise[1:], strict=True)
+            if SPACE.key(config) not in taken
+            and squared_distances(there._advisor.embedding([config]), near).min() >= NEAR_COPY**2
+        ]
+        assert promise[0] == pytest.approx(max(rest))
+    # what was merely believed narrows no prediction that is kept
+    bare = ranking.evaluate([proposal.config for proposal in chosen])
+    assert [p.prediction.std for p in chosen] == pytest.approx([p.prediction.std for p in bare])
+
+
+def test_the_initial_design_is_trained_at_once_before_what_the_model_proposes():
+    few = rank(SPACE, TWENTY[:4], 1, BASE, 0.1, seed=3, design=2, initial=6)
+    chosen = few.together(4)
+    assert [p.origin for p in chosen] == ["design", "design", "model", "model"]
+    assert chosen[:2] == few.proposals[:2]
+    first = rank(SPACE, [], 1, BASE, 0.1, seed=3, design=6, initial=6)
+    assert first.together(3) == first.proposals[:3]
+    drawn = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, strategy="random")
+    assert drawn.together(3) == drawn.proposals[:3]
+
+
+def test_no_more_are_trained_at_once_than_the_level_has():
+    base = {"colour": "red", "n": 1}
+    found = rank(SMALL, [Observation(0, 1, base, 0.2, 100, 1.0)], 1, base, 0.1)
+    chosen = found.together(50)
+    assert 3 <= len(chosen) <= 11
+    assert len({p.id for p in chosen}) == len(chosen)
+
+
+FREED = """
+import sys, psutil
+from lcsearch.engine import advisor
+if sys.argv[1] == "let go":
+    advisor._let_go_of_large()
+del (large := [bytearray(b"x") * 30_000_000])[:]  # from now on glibc keeps what is as large
+blocks = [bytearray(b"x") * 30_000_000 for _ in range(4)]
+before = psutil.Process().memory_info().rss
+del blocks[:3]  # the last one lies above them
+print((before - psutil.Process().memory_info().rss) / 1e6)
+"""
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc has this setting")
+def test_large_arrays_are_given_back_as_soon_as_they_are_freed():
+    def given_back(word):
+        run = [sys.executable, "-P", "-c", FREED, word]
+        return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+
+    assert given_back("let go") > 85
+    assert given_back("keep") < 65
 
 
 def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking):

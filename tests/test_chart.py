@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lcsearch.engine.advisor import Slice
 from lcsearch.engine.cnn import space
 from lcsearch.tui.widgets.belief import axes_of, belief_plot
-from lcsearch.tui.widgets.chart import Axis, Band, Bar, Line, Mark, Plot, axis, raster
+from lcsearch.tui.widgets.chart import Axis, Band, Bar, Chart, Line, Mark, Plot, axis, raster
 
 UNIT = Axis(0.0, 1.0, ((0.0, "0"), (1.0, "1")))
 XS = np.linspace(0, 1, 64)
@@ -147,6 +147,29 @@ def test_numbers_are_a_band_with_the_trials_in_it():
     # a trial far off is shown at the edge and does not flatten the rest
     assert plot.marks[1].char == "▴"
     assert plot.y.high < 0.4
+
+
+async def test_a_belief_that_changes_on_the_same_axes_is_shown_anew():
+    """As a new ranking brings it: axes and xs are the same, and the curves are others."""
+    from textual.app import App
+
+    xs, sides = np.linspace(0, 1, 8), (Axis(0.0, 1.0), Axis(0.0, 1.0))
+
+    def belief(height):
+        return Plot(*sides, Band(xs, 0 * xs, 0 * xs + height), (Line(xs, 0 * xs + height / 2),))
+
+    class Screen(App):
+        def compose(self):
+            yield Chart()
+
+    async with Screen().run_test(size=(40, 12)) as pilot:
+        chart = pilot.app.query_one(Chart)
+        shown = []
+        for height in (0.9, 0.2):
+            chart.plot = belief(height)
+            await pilot.pause()
+            shown.append([chart.render_line(y).text for y in range(chart.size.height)])
+        assert shown[0] != shown[1]
 
 
 def test_what_is_switched_off_stands_left_of_all_numbers():

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import desk as desks
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, now
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
@@ -36,7 +38,9 @@ def desk(house, monkeypatch, request):
     monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
-    desk = Desk(house.session(request.node.name[:60], epochs=2))
+    # the end of it tells a test's cases apart
+    name = re.sub(r"\W+", "-", request.node.name)[-60:].strip("_-")
+    desk = Desk(house.session(name, epochs=2))
     yield desk
     end(desk)
 
@@ -221,6 +225,38 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
     assert desk.refresh().engine.pid == pid
 
 
+def faulty(words):
+    """A trainer that waits in place of training, and does this in place of trial 0."""
+    text = soak().TRAINER.read_text().replace("def go_on(", "def others(")
+    head, main, tail = text.partition("if __name__")
+    given = "order, who, *rest"
+    first = f"def go_on({given}):\n    if not order['trial']:\n        {words}\n    others({given})"
+    return f"{head}{first}\n\n\n{main}{tail}"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        ("os._exit(7)", "crash", "it ended with exit status 7"),
+        ("os.kill(os.getpid(), 11)", "signal", "it was killed by SIGSEGV"),
+        ("print('Segmentation', file=output, flush=True); time.sleep(60)", "crash", "no reply"),
+    ],
+    ids=("status", "signal", "garbage"),
+)
+def test_every_death_of_a_trainer_has_its_name_and_ends_no_engine(
+    desk, monkeypatch, words, kind, said
+):
+    monkeypatch.setenv("SOAK_TRAINER", faulty(words))
+    after = submit(desk, 1, 1)
+    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    trial = desk.refresh().trials[0]
+    assert (trial.state, trial.failure.kind, trial.attempt) == ("failed", kind, 3)
+    assert "the trainer died 3 times without a new epoch" in trial.failure.message
+    assert said in trial.failure.message
+    log = (desk.folder / "engine.log").read_text()
+    assert len(re.findall(r"engine \d+ serves", log)) == 1
+
+
 def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(desk):
     with held(desk, 1):
         for attempt in range(1, 11):
@@ -243,6 +279,51 @@ def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(desk, mon
     assert "no trainer starts" in snapshot.engine.message
     assert "exit status 7" in snapshot.engine.message
     assert snapshot.trials[0].state == "interrupted"
+
+
+def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(desk):
+    """A whole search by real processes: an engine, two trainers, two trials at once."""
+    desk.set_execution(devices=("cpu", "auto"))
+    assert desk.refresh().session.execution.parallel == 2
+    # the first epoch of every trial waits until both are at work
+    with held(desk, 1):
+        desk.autopilot(trials=4, levels="all")
+        wait_for(
+            lambda: [t.state for t in desk.refresh().trials].count("running") == 2,
+            what="two at once",
+        )
+        assert len(soak().trainers(desk.refresh().engine.pid)) == 2
+    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the search")
+    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="every trial")
+    snapshot = desk.refresh()
+    accepted = [t for t in snapshot.trials if t.source == "autopilot"]
+    assert [t.level for t in accepted] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+    assert len({t.key for t in snapshot.trials}) == len(snapshot.trials)
+    assert [len(t.epochs) for t in snapshot.trials] == [2] * 17
+    assert {t.attempt for t in snapshot.trials} == {1}
+    # at the beginning of a level both slots are free, and one ranking fills them
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    levels = {snapshot.trials[int(first)].level for first, _ in pairs}
+    assert levels >= {2, 3, 4}
+    # two processes trained, and neither had a trial of the other's
+    lines = map(json.loads, (desk.folder / "ledger").read_text().splitlines())
+    by = {(line["trial"], line["pid"]) for line in lines}
+    assert len({pid for _, pid in by}) == 2
+    assert len(by) == 17
+
+
+def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
+    desk.autopilot(minutes=0.1)
+    until = desk.refresh().session.autopilot.until
+    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the minutes")
+    assert now() >= until
+    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="what was begun")
+    accepted = [d for d in desk.refresh().decisions if d.kind == "accept"]
+    assert accepted
+    assert {d.by for d in accepted} == {"autopilot"}
+    # one that was being written at that very moment may be a little late
+    assert all(d.at < until + timedelta(seconds=1) for d in accepted)
+    assert desk.refresh().engine.alive
 
 
 MEMORY = Path("/sys/fs/cgroup/memory")

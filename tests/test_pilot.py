@@ -1,10 +1,12 @@
-"""The engine on the autopilot, its rankings made by hand: when it goes on or ends, and why."""
+"""The engine on the autopilot: when it goes on or ends, and why; how many it queues at once."""
 
 import pytest
 
 from lcsearch.engine import search, service
 from lcsearch.engine.advisor import Proposal, Ranking
 from lcsearch.engine.cnn import session_space
+from lcsearch.sessions.records import Execution
+from lcsearch.sessions.store import Late
 
 from .sessions_for_tests import filled_store, finish
 
@@ -127,3 +129,66 @@ def test_domains_and_strategy_that_a_person_changes_reach_the_engine(engine, sto
     assert session_space(snapshot.session)["conv_layers"].domain.text() == "2..3"
     assert snapshot.trials[-1].source == "autopilot"
     assert snapshot.trials[-1].prediction is None
+
+
+# -- several at once ------------------------------------------------------------------------------
+
+
+def think(engine, store):
+    """Let the autopilot think, and act on what it thought."""
+    engine._steer(store.refresh())
+    if engine._thought is not None:
+        engine._thought[1].result()
+        engine._steer(store.refresh())
+
+
+def by_autopilot(store):
+    return [t for t in store.refresh().trials if t.source == "autopilot"]
+
+
+def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monkeypatch):
+    made = []
+
+    def rank(snapshot, space, inner=search.ranking):
+        made.append(inner(snapshot, space))
+        return made[-1]
+
+    monkeypatch.setattr(search, "ranking", rank)
+    store.set_session({}, execution=Execution(executor="ray", parallel=3))
+    store.apply(search.autopilot(store.refresh(), trials=4))
+    think(engine, store)
+    assert len(made) == 1
+    first = by_autopilot(store)
+    assert [t.state for t in first] == ["queued"] * 3
+    assert [t.key for t in first] == [p.id for p in made[0].together(3)]
+    assert store.refresh().session.autopilot.accepted == 3
+    think(engine, store)
+    assert len(made) == 1  # every slot is taken: it waits
+    for trial in first[:2]:
+        finish(store, trial.number)
+    think(engine, store)
+    # two slots are free, and the budget has one left
+    assert len(made) == 2
+    assert len({t.key for t in by_autopilot(store)}) == 4
+    think(engine, store)
+    assert len(by_autopilot(store)) == 4
+    for trial in by_autopilot(store)[2:]:
+        finish(store, trial.number)
+    engine._steer(store.refresh())
+    assert store.refresh().session.autopilot is None
+
+
+def test_a_person_who_decides_between_two_of_them_has_the_wheel(store):
+    store.set_session({}, execution=Execution(executor="ray", parallel=3))
+    store.apply(search.autopilot(store.refresh(), trials=4))
+    snapshot = store.refresh()
+    space = session_space(snapshot.session)
+    chosen = search.together(snapshot, search.ranking(snapshot, space))
+    first, *rest = search.accept_together(snapshot, space, chosen)
+    store.apply(first)
+    store.apply(search.takeover(store.refresh()))
+    assert len(rest) == 2
+    for plan in rest:
+        with pytest.raises(Late, match="autopilot of the session has changed"):
+            store.apply(plan)
+    assert len(by_autopilot(store)) == 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import importlib.util
 import json
 import os
@@ -21,7 +22,7 @@ from lcsearch.engine.executors import cluster
 from lcsearch.sessions.records import DataSource, Execution
 from lcsearch.sessions.store import Misuse, StoreError
 
-from .conftest import benchmark, wait_for, without
+from .conftest import benchmark, soak, wait_for, without
 
 soak_ray = benchmark("soak_ray")
 SMALL = {"conv_layers": "3", "channels": "24..64"}
@@ -35,17 +36,20 @@ def nodes():
     reason = soak_ray.Nodes.unable()
     if reason is not None:
         pytest.skip(f"no network namespace can be made here ({reason}): Ray is not tested")
-    try:
-        found = soak_ray.Nodes(2)
-    except soak_ray.Gone:
-        # a raylet gives its agents 15 s to start, which is a matter of the machine's load alone
-        pytest.skip("the nodes of a Ray cluster do not start within Ray's own limits here")
+    # a raylet gives its agents 15 s to start, which is a matter of the machine's load alone
+    for again in (True, False):
+        try:
+            found = soak_ray.Nodes(2)
+            break
+        except soak_ray.Gone:
+            if not again:
+                pytest.skip("the nodes of a Ray cluster do not start within Ray's own limits here")
     yield found
     found.close()
 
 
 def make(home, name, nodes, epochs, **execution):
-    given = Execution(executor="ray", address=nodes.address, **execution)
+    given = Execution(executor="ray", **{"address": nodes.address, **execution})
     folder = desks.create(
         home,
         name,
@@ -82,6 +86,43 @@ def states(desk):
     return [trial.state for trial in desk.refresh().trials]
 
 
+def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
+    home, nodes, monkeypatch
+):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
+    nodes.start_engine(desk.folder)
+    wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
+    pid = desk.refresh().engine.pid
+    # Ray's agents go on looking for the rest for a minute, and do nothing else
+    family = psutil.Process(pid).children(recursive=True)
+    cluster_of_its_own = [p for p in family if p.name() in ("gcs_server", "raylet")]
+    assert len(cluster_of_its_own) == 2
+    family = [*cluster_of_its_own, *actors(nodes)]
+    assert len(family) == 3
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(soak().alive(p.pid) for p in family), 30, "their end")
+    desk.close()
+
+
+def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_trial_on(
+    home, nodes, monkeypatch
+):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
+    nodes.start_engine(desk.folder)
+    wait_for(lambda: desk.refresh().engine.message, what="word of it")
+    assert desk.refresh().engine.message == (
+        "Ray starts 1 more trainer as soon as there is room for gpus=1, fast=1 each: "
+        "3 nodes, cpus=2, gpus=0, fast=0 in all"
+    )
+    assert states(desk) == ["queued"]
+    desk.set_execution(per_trial={"cpus": 0.5})
+    wait_for(lambda: states(desk) == ["done"], what="the trial")
+    assert desk.refresh().engine.message == ""
+    end(desk)
+
+
 # the order matters: the last of them leaves a node less
 
 
@@ -108,6 +149,48 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
     os.kill(desk.refresh().engine.pid, signal.SIGKILL)
     wait_for(lambda: not actors(nodes), what="the end of the actors")
     desk.close()
+
+
+def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatch):
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    desk = make(home, "pilot", nodes, epochs=4, parallel=2)
+    soak_ray.queue(desk, 3)
+    nodes.start_engine(desk.folder)
+    # from now on both nodes have a warm trainer
+    wait_for(
+        lambda: re.search("trainer ready(?s:.*)trainer ready", desk.log_tail(100)),
+        what="both trainers",
+    )
+    wait_for(lambda: set(states(desk)) == {"done"}, what="the first three")
+    desk._store.apply(search.autopilot(desk.refresh(), trials=4, levels="all"))
+
+    def over():
+        snapshot = desk.refresh()
+        assert snapshot.engine.alive, desk.log_tail()
+        ended = all(trial.state == "done" for trial in snapshot.trials)
+        # two levels are enough
+        return snapshot.session.level > 2 and ended
+
+    wait_for(lambda: desk.refresh().session.level == 3, what="the third level")
+    desk._store.apply(search.takeover(desk.refresh()))
+    wait_for(over, what="the end of what was begun")
+    trials = desk.refresh().trials
+    assert [t.level for t in trials][:11] == [0] + [1] * 6 + [2] * 4
+    assert {t.source for t in trials[3:]} == {"autopilot"}
+    assert all(t.prediction is not None for t in trials[3:])
+    assert len({t.key for t in trials}) == len(trials)
+    lines = soak_ray.ledger(desk.folder)
+    assert soak_ray.at_once(lines, 4) == set()
+    assert all(epochs == [1, 2, 3, 4] for epochs in soak_ray.trained(lines).values())
+    # of each pair that one ranking gave, the one began before the other had ended
+    order = [(line["trial"], line["what"]) for line in lines]
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    assert {trials[int(first)].level for first, _ in pairs} >= {1, 2}
+    for pair in pairs:
+        if (both := sorted(map(int, pair)))[1] <= 10:
+            begun = max(order.index((number, "begin")) for number in both)
+            assert begun < min(order.index((number, "end")) for number in both)
+    end(desk)
 
 
 def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
@@ -140,11 +223,75 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     assert all(t.machine.node for t in trials)
     assert len({t.key for t in trials}) == 6
     assert soak_ray.twice((desk.folder / "engine.log").read_text(encoding="utf-8")) == set()
+    # and what the trainers themselves wrote down says the same
+    lines = soak_ray.ledger(desk.folder)
+    assert soak_ray.at_once(lines, 20) == set()
+    done = soak_ray.trained(lines)
+    assert {number: sorted(set(epochs)) for number, epochs in done.items()} == {
+        number: list(range(1, 21)) for number in range(6)
+    }
+    begun = [(line["trial"], line["attempt"]) for line in lines if line["what"] == "begin"]
+    assert len(begun) == len(set(begun)) == sum(t.attempt for t in trials)
     assert not list((desk.folder / "checkpoints").iterdir())
     end(desk)
 
 
 # -- what needs no cluster ------------------------------------------------------------------------
+
+
+def test_the_witness_sees_what_runs_twice():
+    def line(what, trial=0, attempt=1, pid=7, epoch=0):
+        return {"trial": trial, "attempt": attempt, "pid": pid, "what": what, "epoch": epoch}
+
+    first = [line("begin"), line("epoch", epoch=1)]
+    other = [line("begin", 1, 1, 8), line("epoch", 1, 1, 8, 1)]
+    again = [line("begin", attempt=2, pid=9), line("epoch", attempt=2, pid=9, epoch=2)]
+    over = [line("end", attempt=2, pid=9)]
+    good = [*first, *other, *again, *over]
+    assert soak_ray.at_once(good, 2) == set()
+    assert soak_ray.trained(good) == {0: [1, 2], 1: [1]}
+    for wrong in (
+        [*first, line("beside", attempt=2, pid=9), *again],  # its lock was held
+        [*first, *again, line("epoch", epoch=2)],  # the first attempt goes on beside the second
+        [*first, *first],  # one attempt begins twice
+        [*first, *again, *over, line("begin", attempt=3, pid=9)],  # all its epochs had been trained
+    ):
+        assert soak_ray.at_once([*wrong, *other], 2) == {0}
+
+
+def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(tmp_path, monkeypatch):
+    """The real trainer, watched, while somebody else holds the lock of one of its trials."""
+    from lcsearch.engine import cnn
+    from lcsearch.engine.protocol import Load, Train
+    from lcsearch.engine.training import loop
+    from lcsearch.engine.training.trainer import Trainer
+
+    monkeypatch.setattr(loop, "train", loop.train)  # as it was, at the end
+    said = []
+    trainer = Trainer(said.append, "cpu", 1, "float32", probing=False)
+    trainer.load(Load(data=DataSource(spec="digits", train_size=200)))
+    summary = said[0].summary
+    config = cnn.reference(summary.shape, summary.classes)
+    place = tmp_path / "witness"
+    place.mkdir()
+    soak_ray.watch(trainer, str(place))
+    for trial in (0, 1):
+        handle = os.open(place / f"trial-{trial}", os.O_RDWR | os.O_CREAT)
+        if trial == 1:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        path = tmp_path / f"trial-{trial}.pt"
+        trainer.train(
+            Train(
+                trial=trial, attempt=1, config=config, reference=config, seed=0, epochs=2,
+                features=4, checkpoint=str(path), lock=f"{path}.lock",
+            )
+        )  # fmt: skip
+        os.close(handle)
+    assert [type(one).__name__ for one in said].count("Finished") == 2
+    seen = [(line["trial"], line["what"], line["epoch"]) for line in soak_ray.ledger(tmp_path)]
+    whole = [("begin", 0), ("epoch", 1), ("epoch", 2), ("end", 0)]
+    assert seen == [(0, *one) for one in whole] + [(1, *one) for one in [("beside", 0), *whole]]
+    assert soak_ray.at_once(soak_ray.ledger(tmp_path), 2) == {1}
 
 
 def test_resources_are_read():

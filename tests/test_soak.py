@@ -10,6 +10,7 @@ CASES = (
     "disk-full",
     "file-limit",
     "decisions",
+    "notice",
     "long",
     "many",
     "leave",

@@ -1,7 +1,12 @@
 """What a session's file promises: whole decisions, late ones refused, what is new at once."""
 
+import json
+import os
+import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -206,6 +211,62 @@ def test_a_read_only_folder_opens_to_read(home, monkeypatch):
     assert len(reader.refresh().trials) == 2
     with pytest.raises(StoreError, match="read-only"):
         reader.apply(search.set_wc(reader.refresh(), 1.0))
+
+
+READ_ONLY = """
+import json, os, subprocess, sys
+from pathlib import Path
+from lcsearch.engine import search
+from lcsearch.engine.desk import Desk
+from lcsearch.sessions.store import StoreError
+home = Path(sys.argv[1])
+subprocess.run(["mount", "--bind", home, home], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
+found = {}
+for name in ("closed", "left", "copied"):
+    desk = Desk(home / "sessions" / name)
+    snapshot = desk.refresh()
+    said = []
+    for act in (lambda: desk.set_wc(1.0), desk.start_engine, desk.become_engine):
+        try:
+            act()
+        except StoreError as error:
+            said.append(str(error))
+    desk.close()
+    found[name] = snapshot.session.wc, len(snapshot.trials), snapshot.read_only, said
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="only root can mount a file system that is read-only",
+)
+def test_a_session_on_a_medium_that_is_read_only_opens_whatever_was_left_there(home):
+    store = make_store(home, "closed")
+    store.apply(search.set_wc(store.refresh(), 0.7))
+    store.close()
+    store = make_store(home, "left")
+    store.apply(search.set_wc(store.refresh(), 0.7))
+    # as a crash leaves it: what was decided last is in the log alone
+    for name, extras in (("killed", ("-wal", "-shm")), ("copied", ("-wal",))):
+        (home / "sessions" / name).mkdir()
+        for extra in ("", *extras):
+            file = f"session.db{extra}"
+            shutil.copyfile(store.folder / file, home / "sessions" / name / file)
+    store.close()
+    shutil.rmtree(store.folder)
+    (home / "sessions" / "killed").rename(store.folder)
+    command = ["unshare", "-m", "--propagation", "private", sys.executable, "-P", "-c"]
+    done = subprocess.run(
+        [*command, READ_ONLY, str(home)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, (wc, trials, read_only, said) in json.loads(done.stdout).items():
+        assert (wc, trials, read_only) == (0.7, 1, True), name
+        assert "nothing can be decided here" in said[0]
+        assert "no engine can work here" in said[1]
+        assert said[1:] == [said[1]] * 2
 
 
 def test_what_somebody_asked_of_a_running_trial_outlives_its_engine(home):

@@ -1,6 +1,8 @@
 """The surrogate: finite on anything, right where a closed form or a simulation knows the answer."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -162,6 +164,22 @@ def test_a_pending_network_moves_no_mean_and_takes_the_uncertainty_there():
     )
     assert (after.error.transformed_std < before.error.transformed_std).all()
     assert (after.complexity.transformed_std < before.complexity.transformed_std).all()
+
+
+def test_a_surrogate_that_nobody_needs_is_gone_at_once():
+    """Its factors weigh n² numbers: they must not wait for the collector of rings."""
+    gc.collect()
+    gc.disable()
+    try:
+        surrogate = Surrogate(SPACE, seen(15), 17)
+        believing = surrogate.believing(surrogate.observed)
+        parts = [weakref.ref(s.error) for s in (surrogate, believing)]
+        parts += [weakref.ref(s.complexity) for s in (surrogate, believing)]
+        assert all(part() is not None for part in parts)
+        del surrogate, believing
+        assert [part() for part in parts] == [None] * 4
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

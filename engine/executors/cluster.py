@@ -196,6 +196,9 @@ class ClusterExecutor:
     Ray ends them when it ends.
     """
 
+    trainer: type[TrainerActor] = TrainerActor
+    """What lives in a slot; whoever wants to see what is trained brings one that writes it down."""
+
     def __init__(self, session: Session, dtype: str | None = None) -> None:
         """dtype: what the session's trials are trained in; None lets the first trainer choose."""
         self._execution = session.execution
@@ -205,6 +208,7 @@ class ClusterExecutor:
         self._connecting: float | None = None
         self._data: _Connected | None = None
         self._slots: list[_Slot] = []
+        self._over = threading.Event()
         self._told = ""
         self._asked = 0.0
         self._fell = -SAME_SECONDS
@@ -262,6 +266,7 @@ class ClusterExecutor:
         for slot in slots:
             ray.kill(slot.actor)
         ray.shutdown()
+        self._over.set()
         self._data = self._connecting = None
         self._told = ""
 
@@ -300,6 +305,9 @@ class ClusterExecutor:
             self._events.put((None, Refused(message=_no_cluster(address, error))))
         else:
             self._events.put((None, _Connected(data)))
+            # a cluster of this machine's own dies with whoever started it: on Linux that is this
+            # very thread, not its process
+            self._over.wait()
 
     def _start(self) -> None:
         """Ask the cluster for one more slot; it is ready when its trainer says so."""
@@ -309,7 +317,7 @@ class ClusterExecutor:
         asked = self._execution.per_trial
         cpus = asked.get("cpus", 1.0)
         actor = (
-            ray.remote(TrainerActor)
+            ray.remote(self.trainer)
             .options(
                 num_cpus=cpus,
                 num_gpus=asked.get("gpus", 0.0),
