@@ -22,6 +22,7 @@ from ..sessions import exchange
 from ..sessions import store as places
 from ..sessions.records import (
     OPEN_STATES,
+    Advised,
     Augment,
     Config,
     DataSource,
@@ -256,11 +257,15 @@ class Desk:
             self.start_engine()
         return decision
 
-    def accept(self, proposal: Proposal, reason: str = "") -> Decision:
-        """Queue a candidate of the advisor's."""
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision:
+        """Queue a candidate of the advisor's.  advised: its first one, kept if it is another."""
         config, prediction = proposal.config, proposal.prediction
         return self._decide(
-            search.accept(self.refresh(), self.space, config, prediction, reason=reason)
+            search.accept(
+                self.refresh(), self.space, config, prediction, reason=reason, advised=advised
+            )
         )
 
     def submit(
@@ -270,10 +275,22 @@ class Desk:
         *,
         kind: Literal["edit", "new"],
         reason: str = "",
+        advised: Advised | None = None,
     ) -> Decision:
-        """Queue a network of the person's own.  Raises InvalidConfig."""
+        """Queue a network of the person's own.  advised: what the advisor had first.
+
+        Raises InvalidConfig.
+        """
         return self._decide(
-            search.submit(self.refresh(), self.space, config, prediction, kind=kind, reason=reason)
+            search.submit(
+                self.refresh(),
+                self.space,
+                config,
+                prediction,
+                kind=kind,
+                reason=reason,
+                advised=advised,
+            )
         )
 
     def reject(self, proposal: Proposal, reason: str = "") -> Decision:

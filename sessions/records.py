@@ -211,8 +211,23 @@ class Trial(Record):
         return self.state == "done" and self.error is not None and self.complexity is not None
 
 
+class Advised(Record):
+    """The candidate that the advisor had first when a person chose another network.
+
+    id: its key.  prediction: what the model believed of it at that moment.
+    """
+
+    id: str
+    config: Config
+    prediction: Prediction
+
+
 class Decision(Record):
-    """One decision, kept for ever: who, what, on which belief, and why."""
+    """One decision, kept for ever: who, what, on which belief, and why.
+
+    detail: what this kind keeps besides, such as `from` and `to` of a setting; `advised`, an
+    `Advised`, where a network was queued that was not the advisor's first candidate.
+    """
 
     number: int
     at: AwareDatetime
@@ -224,6 +239,15 @@ class Decision(Record):
     prediction: Prediction | None = None
     reason: str = ""
     detail: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def advised(self) -> Advised | None:
+        """What the advisor had first; None where it was followed, or had no belief.
+
+        Kept in `detail`, which every version reads; a field of its own older ones would refuse.
+        """
+        given = self.detail.get("advised")
+        return None if given is None else Advised.model_validate(given)
 
 
 class Autopilot(Record):

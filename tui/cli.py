@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Never
 import typer
 
 if TYPE_CHECKING:
-    from ..engine.advisor import Proposal
+    from ..engine.advisor import Proposal, Ranking
     from ..engine.desk import Desk
     from ..sessions.store import Snapshot
 
@@ -774,15 +774,15 @@ def _chosen(
     rank: int | None,
     strategy: Strategy | None = None,
     domains: dict[str, str] | None = None,
-) -> Proposal:
-    """The proposal of this id or rank in the ranking as it is now, or as it was looked at."""
+) -> tuple[Proposal, Ranking]:
+    """The proposal of this id or rank, in the ranking as it is now, or as it was looked at."""
     if rank is not None and rank < 1:
         _fail(f"--rank {rank}: not usable. The best candidate is --rank 1.", 2)
     ranking = desk.rank(_look(desk, strategy, domains or {}), count=max(200, rank or 1))
     if id_ is not None:
         for proposal in ranking.proposals:
             if proposal.id == id_:
-                return proposal
+                return proposal, ranking
         _fail(
             f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
             "Ask `lcsearch propose` again."
@@ -790,7 +790,7 @@ def _chosen(
     wanted = rank or 1
     if wanted > len(ranking.proposals):
         _fail(f"--rank {wanted}: there are {len(ranking.proposals)} candidates. {ranking.advice}")
-    return ranking.proposals[wanted - 1]
+    return ranking.proposals[wanted - 1], ranking
 
 
 @app.command()
@@ -815,12 +815,14 @@ def accept(
     with _desk(name) as desk:
         if config is None:
             domains = _domains(domain, "--domain ")
-            decision = desk.accept(_chosen(desk, id_, rank, strategy, domains), reason)
+            proposal, ranking = _chosen(desk, id_, rank, strategy, domains)
+            decision = desk.accept(proposal, reason, advised=ranking.advised)
         else:
             own = desk.space.validate(_read_config(config, desk))
             ranking = desk.rank(desk.refresh(), count=1)
+            prediction = ranking.evaluate([own])[0].prediction
             decision = desk.submit(
-                own, ranking.evaluate([own])[0].prediction, kind="new", reason=reason
+                own, prediction, kind="new", reason=reason, advised=ranking.advised
             )
         _say(f"trial {decision.trial} is queued.")
         typer.echo(str(decision.trial))
@@ -861,7 +863,7 @@ def reject(
     if (id_ is None) == (rank is None):
         _fail("give --id or --rank.", 2)
     with _desk(name) as desk:
-        proposal = _chosen(desk, id_, rank)
+        proposal, _ = _chosen(desk, id_, rank)
         desk.reject(proposal, reason)
         _say(f"rejected {proposal.id}. `lcsearch undo {name}` brings it back.")
 

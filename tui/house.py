@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..engine.protocol import FinalDone, FinalProgress
     from ..engine.space import Space
     from ..sessions.records import (
+        Advised,
         Augment,
         Config,
         DataSource,
@@ -43,7 +44,9 @@ class DeskLike(Protocol):
 
     def refresh(self) -> Snapshot: ...
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking: ...
-    def accept(self, proposal: Proposal, reason: str = "") -> Decision: ...
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision: ...
     def submit(
         self,
         config: Config,
@@ -51,6 +54,7 @@ class DeskLike(Protocol):
         *,
         kind: Literal["edit", "new"],
         reason: str = "",
+        advised: Advised | None = None,
     ) -> Decision: ...
     def reject(self, proposal: Proposal, reason: str = "") -> Decision: ...
     def repeat(self, number: int, reason: str = "") -> Decision: ...

@@ -44,6 +44,14 @@ FIGURES = (
         "measurements within the prediction ± 2 predictive σ; 95 % if well calibrated",
         "",
     ),
+    (
+        "you were right",
+        "of the networks that you trained instead of the advisor's first candidate of that "
+        "moment: f measured is below the candidate's, as measured if it was trained too, else as "
+        "predicted then. The candidate is first by EI: it may have been there to learn from, so "
+        "being right says who found the better network, not who taught the model more",
+        "f of yours < f, else μ, of its candidate, under the w_c of then",
+    ),
     ("16 · 32↓ · 64⇣", "channels of each convolution; ↓ by stride, ⇣ by pooling", ""),
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),
     ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),

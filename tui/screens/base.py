@@ -234,12 +234,14 @@ class SessionScreen(Screen[Any]):
         def submit(edited: Edited | None) -> None:
             if edited is None:
                 return
+            advised = None if self.ranking is None else self.ranking.advised
             self.console.decide(
                 lambda desk: desk.submit(
                     edited.config,
                     edited.prediction,
                     kind="edit" if kind == "edit" else "new",
                     reason=edited.reason,
+                    advised=advised,
                 ),
                 queued_words,
             )

@@ -296,6 +296,14 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
             told += f" (w_c {words.weight(belief.wc)})"
         told += f", EI {words.improvement(belief.ei)}"
         lines.append(Content(told))
+    advised = next(
+        (d.advised for d in snapshot.decisions if d.trial == trial.number and d.advised), None
+    )
+    if advised is not None:
+        level = shown_level(snapshot.session, trial.level)
+        first = words.network_line(advised.config, level)
+        told = f"instead of {first}, predicted {words.f_value(advised.prediction.mean)}"
+        lines.append(Content.styled(told, "$foreground 70%"))
     reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
     if trial.disturbed:

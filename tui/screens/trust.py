@@ -6,12 +6,21 @@ import json
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from .. import format as words
-from ..scorecard import PERSON, Outcome, Picks, coverage, outcomes, overrides, picks
+from ..scorecard import (
+    PERSON,
+    Outcome,
+    Override,
+    Picks,
+    coverage,
+    outcomes,
+    overrides,
+    picks,
+)
 from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
@@ -47,7 +56,7 @@ class TrustScreen(TwoSides):
                 yield Edge("bottom")
             with Vertical(id="right", classes="side"):
                 yield Edge("top", "Scores")
-                with Vertical(classes="panel grows"):
+                with VerticalScroll(classes="panel grows"):
                     yield Static(id="scores", classes="words")
                 yield Edge("bottom")
         yield KeyBar(ORDER[2:])
@@ -145,12 +154,45 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
                     f"gained {score.gained:.3f}  mean f {words.f_value(score.mean)}"
                 )
             )
-    right, edited = overrides(results)
-    if edited:
+    return Content("\n").join([*lines, Content(""), *_overridden(snapshot)])
+
+
+def _overridden(snapshot: Snapshot) -> list[Content]:
+    """Every network that a person trained in the place of the first candidate: who was right."""
+    lines = [Content.styled("Where you overrode it", "bold")]
+    found = overrides(snapshot)
+    if not found:
+        own = any(t.source in PERSON and t.repeat_of is None for t in snapshot.trials)
         lines.append(
             Content(
-                f"\nWhere you edited its candidate, the network did better than the model "
-                f"believed in {right} of {edited}."
+                "no network of yours has been measured yet that was not its first candidate"
+                if not own
+                else "its first candidate of that moment was not kept, or is still in training"
             )
         )
-    return Content("\n").join(lines)
+        return lines
+    right = sum(override.right for override in found)
+    gap = sum(override.against - override.f for override in found) / len(found)
+    lines.append(
+        Content.assemble(
+            "you were right ",
+            (f"{right} of {len(found)}", "bold"),
+            f", on average by {gap:+.4f} in f".replace("-", "−"),
+        )
+    )
+    return [*lines, *(_verdict(override) for override in reversed(found))]
+
+
+def _verdict(override: Override) -> Content:
+    """One line: the person's f beside that of the candidate that was passed over."""
+    belief = override.advised.prediction
+    source = (
+        f"± {belief.predictive_std:.3f} predicted"
+        if override.measured is None
+        else f"in trial {override.measured}"
+    )
+    return Content.assemble(
+        ("✓", "$success") if override.right else ("✗", "$error"),
+        f" trial {override.trial.number:<4}{override.f:.4f}",
+        (f"  its candidate {override.against:.4f} {source}", "$foreground 60%"),
+    )

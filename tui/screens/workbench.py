@@ -362,7 +362,8 @@ class WorkbenchScreen(TwoSides):
         if proposal is None:
             return
         self._taken.add(proposal.id)
-        self.console.decide(lambda desk: desk.accept(proposal), queued_words)
+        advised = None if self.ranking is None else self.ranking.advised
+        self.console.decide(lambda desk: desk.accept(proposal, advised=advised), queued_words)
         if self.snapshot is not None:
             self._candidates(self.snapshot, self.ranking)
 
