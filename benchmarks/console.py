@@ -5,8 +5,9 @@
 first-frame: `lcsearch tui` as a whole process in a terminal of its own, from start until its first
 frame stands and it has left again, over the same of a bare Textual app; paired runs in turn, the
 median of the pairs' ratios.  chart: CPU milliseconds of one update.  keys: wall milliseconds from
-a key press to the screen painted after it, with so many trials.  idle: share of a core while a
-training reports an epoch a second and nobody types.
+a key press to the last paint that it causes, with so many trials, while a network really trains on
+all processors and reports an epoch a second; `load` is the machine's before, without that training.
+idle: share of a core while a training reports an epoch a second and nobody types.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,23 @@ sys.argv = ["lcsearch", "tui"]
 from lcsearch.tui.cli import app as verbs
 verbs()
 """
+
+
+TRAINING = """
+import torch
+from lcsearch.engine.cnn import network, reference
+from lcsearch.engine.training.build import build
+shape = (1, 28, 28)
+model = build(network(reference(shape, 10), shape, 10, 4), 0).train()
+optimiser = torch.optim.Adam(model.parameters())
+images, labels = torch.randn(128, *shape), torch.randint(10, (128,))
+print("trains", flush=True)
+while True:
+    optimiser.zero_grad()
+    torch.nn.functional.cross_entropy(model(images), labels).backward()
+    optimiser.step()
+"""
+"""The reference network, step by step, as the trainer's process does beside the console."""
 
 
 def seconds_in_terminal(program: str, home: str) -> float:
@@ -196,7 +215,25 @@ class Answered:
         return self.dialog.now is not self.before and not self.dialog._evaluations.busy
 
 
-def _train(desk: Any, stop: Any) -> None:
+@contextmanager
+def _training() -> Iterator[None]:
+    """A network that trains in a process of its own, with the threads that trainers have."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", TRAINING],
+        stdout=subprocess.PIPE, env={**surroundings, "OMP_WAIT_POLICY": "PASSIVE"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"trains\n":
+            raise SystemExit("the training beside the console did not start")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _report(desk: Any, stop: Any) -> None:
     """An epoch a second, as a training of small networks reports them."""
     epoch = 0
     while not stop.wait(1.0):
@@ -212,11 +249,12 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
     """From a key to the painted screen: cursor, screen change, what-if of an edit."""
     import threading
 
-    from textual import events
-
     async def use(app: Any, pilot: Any, desk: Any) -> dict[str, list[float]]:
+        # not before the console's own modules, which say how often Textual paints
+        from textual import events
+
         stop = threading.Event()
-        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
         thread.start()
 
         painted: list[float] = []
@@ -234,7 +272,8 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
             start = time.perf_counter()
             app.post_message(events.Key(key, key if len(key) == 1 else None))
             while not done():
-                await asyncio.sleep(0)
+                # without a rest this loop would keep the threads that work from the interpreter
+                await asyncio.sleep(0.001)
                 if time.perf_counter() - start > 5:
                     raise SystemExit(f"{key} did nothing")
             held = len(painted)
@@ -246,7 +285,7 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
         table = app.screen.query_one("#candidates")
 
         found: dict[str, list[float]] = {"cursor": [], "screen": [], "what-if": []}
-        try:
+        with _training():
             for press in range(presses):
                 row = table.cursor_row
                 key = "j" if press % 20 < 10 else "k"
@@ -259,11 +298,11 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
             for press in range(presses // 2):
                 key = "up" if press % 6 < 3 else "down"
                 found["what-if"].append(await timed(key, Answered(dialog)))
-        finally:
-            stop.set()
-            thread.join()
+        stop.set()
+        thread.join()
         return found
 
+    load = os.getloadavg()[0]
     for name, times in asyncio.run(_console(trials, use)).items():
         ordered = sorted(times)
         yield {
@@ -271,6 +310,7 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
             "trials": trials,
             "p50_ms": round(statistics.median(ordered), 1),
             "p95_ms": round(ordered[int(0.95 * len(ordered))], 1),
+            "load": round(load, 1),
         }
 
 
@@ -280,7 +320,7 @@ def idle(trials: int = 100, seconds: float = 15.0) -> Iterator[dict[str, Any]]:
 
     async def use(app: Any, pilot: Any, desk: Any) -> float:
         stop = threading.Event()
-        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
         thread.start()
         await asyncio.sleep(2)
         start, began = time.process_time(), time.perf_counter()

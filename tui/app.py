@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -476,6 +477,10 @@ class Console(App[int]):
                 self.fail("No ranking", message.reason)
             return
         self._ranked = (message.key, message.wc)
+        if not gc.get_freeze_count():
+            # all that a ranking needs is imported now and stays: walking through it again and
+            # again for garbage would hold the screen up for a quarter of a second each time
+            gc.freeze()
         with self.batch_update():
             self.ranking = message.ranking
         self._want_ranking()

@@ -12,12 +12,13 @@ from textual.containers import Horizontal, HorizontalScroll, Vertical, VerticalS
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Label
 
 from ...engine.space import Categorical, Parameter, Space
 from .. import format as words
 from ..latest import Latest
 from ..widgets.fields import Cycle
+from ..widgets.text import Text
 from .base import Dialog, buttons
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ class EditDialog(Dialog[Edited]):
             box.border_subtitle = "↑ ↓ change · tab next · enter trains"
             with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
                 yield from self._rows()
-            yield Static(id="figures")
-            yield Static(id="problems", classes="problem", markup=False)
+            yield Text(id="figures")
+            yield Text(id="problems", classes="problem", markup=False)
             with Horizontal(classes="line"):
                 yield Label("Reason (kept with the decision)", classes="wide-name")
                 yield Input(id="reason", compact=True, placeholder="none given")
@@ -297,7 +298,7 @@ class EditDialog(Dialog[Edited]):
 
     def _consider(self) -> None:
         problems = self.space.problems(self.config)
-        self.query_one("#problems", Static).update("\n".join(f"✗ {text}" for text in problems[:3]))
+        self.query_one("#problems", Text).update("\n".join(f"✗ {text}" for text in problems[:3]))
         ranking = self.console.ranking
         if problems or ranking is None:
             self._evaluations.drop()
@@ -371,7 +372,7 @@ class EditDialog(Dialog[Edited]):
                     (tail, "$foreground 60%"),
                 )
             )
-        self.query_one("#figures", Static).update(Content("\n").join(lines))
+        self.query_one("#figures", Text).update(Content("\n").join(lines))
 
     # -- the answer -----------------------------------------------------------------------------
 

@@ -146,6 +146,9 @@ class SessionScreen(Screen[Any]):
         assert self.console.desk is not None
         return self.console.desk.space
 
+    _shown: tuple[object, ...] = ()
+    """What was shown last: a screen that comes back unchanged is painted as it stands."""
+
     def on_mount(self) -> None:
         """Follow the session's news."""
         self.mount(EngineBand(), after=self.query_one(LevelsBar))
@@ -158,12 +161,20 @@ class SessionScreen(Screen[Any]):
 
     def on_screen_resume(self) -> None:
         """Show what has changed meanwhile."""
-        self._show()
+        now = self._now()
+        if len(self._shown) != len(now) or any(
+            a is not b for a, b in zip(self._shown, now, strict=True)
+        ):
+            self._show()
+
+    def _now(self) -> tuple[object, ...]:
+        return self.snapshot, self.ranking, self.console.ranking_running
 
     def _show(self) -> None:
         snapshot = self.snapshot
         if snapshot is None or self.console.desk is None:
             return
+        self._shown = self._now()
         with self.app.batch_update():
             best = search.best_measured(snapshot)
             value = None if best is None else search.objective(best, snapshot.session.wc)

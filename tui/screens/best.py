@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine.cnn import Network, network
 from ...engine.search import best_measured, level_names, objective
@@ -18,6 +17,7 @@ from .. import format as words
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
+from ..widgets.text import Text
 from .base import ORDER, TwoSides, ViewLine
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ class BestScreen(TwoSides):
             with Vertical(id="left", classes="side"):
                 yield Edge("top", "Best network", id="best-title")
                 with VerticalScroll(classes="panel grows"):
-                    yield Static(id="layers", classes="words")
+                    yield Text(id="layers", classes="words")
                 yield Edge("bottom")
             with Vertical(id="right", classes="side"):
                 yield Edge("top", "What each level gained")
                 with VerticalScroll(classes="panel grows", can_focus=False):
-                    yield Static(id="gains", classes="words")
+                    yield Text(id="gains", classes="words")
                 yield Edge("middle", "What to do with it")
                 with Vertical(classes="panel"):
-                    yield Static(id="next", classes="words")
+                    yield Text(id="next", classes="words")
                 yield Edge("bottom")
         yield KeyBar(ORDER[2:])
 
@@ -82,18 +82,18 @@ class BestScreen(TwoSides):
         """Layers, gains, next steps."""
         super().repaint(snapshot, ranking)
         trial = self.chosen_trial()
-        layers = self.query_one("#layers", Static)
+        layers = self.query_one("#layers", Text)
         title = self.query_one("#best-title", Edge)
         if trial is None:
             title.title_text = "Best network"
             layers.update("No network has been measured yet.  2 shows what trains.")
-            self.query_one("#gains", Static).update("")
-            self.query_one("#next", Static).update("")
+            self.query_one("#gains", Text).update("")
+            self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {trial.number}"
         layers.update(_layers(trial, snapshot, ranking))
-        self.query_one("#gains", Static).update(_gains(snapshot, level_names(snapshot.session)))
-        self.query_one("#next", Static).update(
+        self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
+        self.query_one("#next", Text).update(
             Content.assemble(
                 ("t", "bold $primary"),
                 f"  {_finishing(self.console.finishing, snapshot.session.name)}\n",

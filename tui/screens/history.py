@@ -18,6 +18,7 @@ from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
+from ..widgets.text import Text
 from .base import ORDER, TwoSides, ViewLine
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class HistoryScreen(TwoSides):
                     yield Chart(id="curves", empty="Curves come with the first epoch.")
                 yield Edge("middle", "Trial", id="trial-title")
                 with Vertical(classes="panel"):
-                    yield Static(id="trial", classes="words")
+                    yield Text(id="trial", classes="words")
                 yield Edge("bottom")
         yield KeyBar((*ORDER[2:], "mark", "sort", "filter"))
 
@@ -181,7 +182,7 @@ class HistoryScreen(TwoSides):
 
     def _selected(self) -> None:
         snapshot, trial = self.snapshot, self.chosen_trial()
-        panel = self.query_one("#trial", Static)
+        panel = self.query_one("#trial", Text)
         if snapshot is None or trial is None:
             panel.update("")
             self.query_one("#curves", Chart).plot = None

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine.search import best_measured, objective, pareto
 from .. import format as words
@@ -19,6 +18,7 @@ from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
+from ..widgets.text import Text
 from .base import ORDER, SessionScreen
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TradeoffScreen(SessionScreen):
                 yield Slider(0.0, id="slider")
             yield Edge("middle", "Trial · h l", id="point-title")
             with Vertical(classes="panel"):
-                yield Static(id="point", classes="words")
+                yield Text(id="point", classes="words")
             yield Edge("bottom")
         yield KeyBar(ORDER[2:])
 
@@ -88,7 +88,7 @@ class TradeoffScreen(SessionScreen):
             with slider.prevent(Slider.Moved):
                 slider.value = snapshot.session.wc
         self._preview = None
-        super().on_screen_resume()
+        self._show()
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The points, the front, the lines of equal f, the words."""
@@ -148,7 +148,7 @@ class TradeoffScreen(SessionScreen):
             )
             network = words.network_line(top.config, ranking.level or None)
             lines.append(Content(f"first candidate: {network}{told}"))
-        self.query_one("#point", Static).update(Content("\n").join(lines))
+        self.query_one("#point", Text).update(Content("\n").join(lines))
 
     # -- w_c ------------------------------------------------------------------------------------
 

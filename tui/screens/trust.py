@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from .. import format as words
 from ..scorecard import (
@@ -25,6 +24,7 @@ from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
+from ..widgets.text import Text
 from .base import ORDER, TwoSides, ViewLine
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TrustScreen(TwoSides):
             with Vertical(id="right", classes="side"):
                 yield Edge("top", "Scores")
                 with VerticalScroll(classes="panel grows"):
-                    yield Static(id="scores", classes="words")
+                    yield Text(id="scores", classes="words")
                 yield Edge("bottom")
         yield KeyBar(ORDER[2:])
 
@@ -66,7 +66,7 @@ class TrustScreen(TwoSides):
         super().repaint(snapshot, ranking)
         results = outcomes(snapshot.trials)
         self.query_one("#trust", Chart).plot = trust_plot(results)
-        self.query_one("#scores", Static).update(_scores(snapshot, results))
+        self.query_one("#scores", Text).update(_scores(snapshot, results))
 
     def figure(self) -> Figure | None:
         """The chart of calibration."""

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine import search
 from ...engine.search import base_trial, level_trials, objective
@@ -22,6 +21,7 @@ from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
+from ..widgets.text import Text
 from ..widgets.training import TrainingPanel
 from ..widgets.why import WhyPanel
 from .base import ORDER, TwoSides, ViewLine, queued_words
@@ -120,8 +120,8 @@ class WorkbenchScreen(TwoSides):
                 yield Edge("top", "Candidates", id="candidates-title")
                 with Vertical(classes="panel grows"):
                     yield Table((), id="candidates")
-                    yield Static(id="no-candidates")
-                    yield Static(id="kept-to", markup=False)
+                    yield Text(id="no-candidates")
+                    yield Text(id="kept-to", markup=False)
                 yield Edge("middle", "Why this one")
                 with Vertical(classes="panel"):
                     yield WhyPanel(id="why")
@@ -197,7 +197,7 @@ class WorkbenchScreen(TwoSides):
         table.show(rows, first=True)
         self._headline(ranking)
         self._kept_to(snapshot)
-        empty = self.query_one("#no-candidates", Static)
+        empty = self.query_one("#no-candidates", Text)
         empty.display = not rows
         if table.display != bool(rows):
             table.display = bool(rows)
@@ -243,7 +243,7 @@ class WorkbenchScreen(TwoSides):
             lines.append(f"looking at {words.region(look)} alone · esc ends it")
         if session.favourite:
             lines.append(words.favoured(session, search.favour_strength(snapshot)))
-        line = self.query_one("#kept-to", Static)
+        line = self.query_one("#kept-to", Text)
         if line.display != bool(lines):
             line.display = bool(lines)
         line.update("\n".join(lines))

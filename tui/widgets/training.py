@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine.search import falling_behind, objective
 from .. import format as words
+from .text import Text
 
 if TYPE_CHECKING:
     from ...sessions.records import Trial
@@ -75,7 +75,7 @@ def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
     return max(total / snapshot.session.execution.parallel, longest)
 
 
-class TrainingPanel(Static):
+class TrainingPanel(Text):
     """One line a running trial, one for what waits, one for the last result."""
 
     DEFAULT_CSS = """
