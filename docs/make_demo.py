@@ -18,7 +18,7 @@ from pathlib import Path
 from lcsearch.engine import desk as sessions
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
-from lcsearch.sessions.records import Config, DataSource
+from lcsearch.sessions.records import Config, DataSource, Setup
 from lcsearch.sessions.store import StoreError
 
 OUT = Path(__file__).resolve().parent.parent / "tui" / "demo.json"
@@ -188,10 +188,12 @@ def main(images: str) -> int:
         try:
             folder = sessions.create(
                 Path(place),
-                "demo",
-                DataSource(spec=f"idx:{images}", train_size=4000),
-                epochs=4,
-                trials_per_level=8,
+                Setup(
+                    name="demo",
+                    data=DataSource(spec=f"idx:{images}", train_size=4000),
+                    epochs=4,
+                    trials_per_level=8,
+                ),
             )
             desk = Desk(folder)
             desk.start_engine()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ..sessions import exchange
 from ..sessions import store as places
-from ..sessions.records import Decision, Session, Trial
+from ..sessions.records import Decision, Session, Trial, in_words
 from ..sessions.store import EngineStatus, Misuse, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
@@ -289,7 +289,8 @@ def _about_advised(decision: Decision, space: Space) -> Iterator[str]:
             return
         key = space.key(space.validate(advised.config))
     except (ValidationError, InvalidConfig) as error:
-        yield f"detail.advised: {str(error).splitlines()[0]}."
+        words = in_words(error) if isinstance(error, ValidationError) else error
+        yield f"detail.advised: {words}"
         return
     if advised.id != key:
         yield f"detail.advised.id = {advised.id}: the key of this network is {key}."

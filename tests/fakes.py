@@ -543,6 +543,8 @@ class FakeHouse:
     created: list[Any] = field(default_factory=list)
     trash: dict[str, FakeDesk] = field(default_factory=dict)
     damaged: str = ""
+    slow: threading.Event | None = None
+    """Where there is one, no session is set up before it is set."""
 
     def summaries(self) -> list[SessionSummary]:
         found = []
@@ -567,6 +569,8 @@ class FakeHouse:
         return found
 
     def create(self, setup: Any) -> None:
+        if self.slow is not None:
+            self.slow.wait(10)
         if self.refuse:
             raise SetupError(self.refuse)
         self.created.append(setup)

@@ -43,6 +43,12 @@ HANG_UP_SECONDS = 5.0
 CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
+LAYOUT_WORDS = {
+    "auto": "Two columns where there is room for them, else one",
+    "columns": "Always two columns",
+    "tabs": "Always one column; v changes it",
+}
+
 Key = tuple[object, ...]
 
 
@@ -162,6 +168,7 @@ class Console(App[int]):
         "best": _best,
     }
     DEFAULT_MODE = "sessions"
+    NOTIFICATION_TIMEOUT = 4.0
     SCREENS_OF_A_SESSION = ("workbench", "history", "tradeoff", "trust", "best")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -213,6 +220,7 @@ class Console(App[int]):
     ranking: reactive[Ranking | None] = reactive(None)
     ranking_running: reactive[bool] = reactive(False)
     finishing: reactive[Finishing | None] = reactive(None)
+    settings: reactive[preferences.Settings] = reactive(preferences.Settings)
 
     def __init__(
         self,
@@ -229,7 +237,6 @@ class Console(App[int]):
         self.clock = clock
         self.start_name = name
         self.settings_file = settings_file or preferences.path()
-        self.settings = preferences.Settings()
         self.settings_problem = ""
         self.desk: DeskLike | None = None
         self.read_seconds = read_seconds
@@ -621,6 +628,12 @@ class Console(App[int]):
                     lambda action=binding.action: self.call_later(screen.run_action, action),
                 )
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        for layout, how in LAYOUT_WORDS.items():
+            yield SystemCommand(
+                f"Layout: {layout}",
+                how,
+                lambda layout=layout: self.change_setting("layout", layout),
+            )
         yield SystemCommand(
             "Save a picture",
             "Save this screen as SVG",

@@ -355,8 +355,9 @@ def new(
     """Make a session: check its data, and queue the reference network."""
     with _words():
         from ..engine import desk
+        from ..engine.executors import cluster
         from ..sessions import store
-        from ..sessions.records import DataSource, Execution
+        from ..sessions.records import DataSource, Execution, Setup
 
         domains = _domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -373,10 +374,11 @@ def new(
             _fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
         if not 0 <= wc < float("inf"):
             _fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
-        folder = desk.create(
-            store.home(),
-            name,
-            DataSource(
+        places = _execution(executor, address, per_trial, parallel, data_on_nodes, device, dtype)
+        cluster.check_fields(executor.value, places)
+        asked = Setup(
+            name=name,
+            data=DataSource(
                 spec=data,
                 train_size=train_size,
                 val_fraction=val_fraction,
@@ -395,10 +397,9 @@ def new(
             flat=flat,
             augment=augment.value,
             stop_behind=stop_behind,
-            execution=Execution.model_validate(
-                _execution(executor, address, per_trial, parallel, data_on_nodes, device, dtype)
-            ),
+            execution=Execution.model_validate(places),
         )
+        folder = desk.create(store.home(), asked)
         summary = store.Store(folder).refresh().session.summary
         _say(
             f"session {name}: {summary.train} training and {summary.val} validation images of "
@@ -548,9 +549,10 @@ def report(
 ) -> None:
     """Write a session as one HTML page to share: what was searched, found and decided."""
     with _desk(name) as desk:
-        from ..sessions.report import write
+        from ..sessions.report import check_ending, write
         from .page import page
 
+        check_ending(output)
         write(page(*desk.recommended()), output)
         _say(f"session {name}: written to {output}.")
 

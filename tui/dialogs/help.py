@@ -26,7 +26,13 @@ FIGURES = (
     ("by its mean", "the first term of EI; negative where μ > f*", "(f* − μ) Φ(z)"),
     ("by being unknown", "the second term of EI", "σ φ(z)"),
     ("acc", "predicted validation accuracy in percent", "100 · (1 − μ of f_p)"),
-    ("s/ep", "predicted seconds of an epoch on this machine", "μ of f_c · seconds of trial 0"),
+    (
+        "s/ep",
+        "seconds of an epoch: predicted for a candidate, as measured for a trial.  A busy machine "
+        "is slow for everybody: f_c divides by the reference network, timed in the same moments, "
+        "so that f_c may be small where s/ep is large",
+        "candidate: μ of f_c · seconds of trial 0",
+    ),
     (
         "may be gained",
         "the gap between f* and the best that the level may hold still; below the noise of a "

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
@@ -16,6 +18,7 @@ from ...engine import search
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
 from ..widgets.table import Table
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from ...sessions.records import Decision, Trial
     from ...sessions.store import Snapshot
     from ..app import Console
-    from ..house import DeskLike
 
 
 ORDER = (
@@ -152,7 +154,7 @@ class SessionScreen(Screen[Any]):
     def on_mount(self) -> None:
         """Follow the session's news."""
         self.mount(EngineBand(), after=self.query_one(LevelsBar))
-        for name in ("snapshot", "ranking", "ranking_running"):
+        for name in ("snapshot", "ranking", "ranking_running", "settings"):
             self.watch(self.app, name, self._news, init=False)
 
     def _news(self) -> None:
@@ -168,7 +170,8 @@ class SessionScreen(Screen[Any]):
             self._show()
 
     def _now(self) -> tuple[object, ...]:
-        return self.snapshot, self.ranking, self.console.ranking_running
+        console = self.console
+        return self.snapshot, self.ranking, console.ranking_running, console.settings
 
     def _show(self) -> None:
         snapshot = self.snapshot
@@ -480,33 +483,14 @@ class SessionScreen(Screen[Any]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        from ..dialogs.export import ExportDialog
+        from ..dialogs.export import export_of, write
 
         def export(path: Path | None) -> None:
-            if path is None:
-                return
+            if path is not None:
+                self.notify("Exporting…")
+                self.console.decide(lambda desk: write(desk, path), f"Exported to {path}")
 
-            def write(desk: DeskLike) -> None:
-                if path.suffix.lower() in (".html", ".htm"):
-                    from ...sessions import report
-                    from ..page import page
-
-                    report.write(page(*desk.recommended()), path)
-                else:
-                    desk.export(path)
-
-            self.notify("Exporting…")
-            self.console.decide(write, f"Exported to {path}")
-
-        self.app.push_screen(
-            ExportDialog(
-                "Export the session",
-                "FILE.json: session, space, every trial with its epochs, every decision, to be "
-                "imported again. FILE.html: a page to share.",
-                Path.cwd() / f"{snapshot.session.name}.json",
-            ),
-            export,
-        )
+        self.app.push_screen(export_of(snapshot.session.name), export)
 
     def action_export_chart(self) -> None:
         """Write the chart of this screen to a file."""
@@ -544,6 +528,28 @@ class TwoSides(SessionScreen):
         Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
     ]
     SIDES = ("", "")
+    KEYS = ORDER[2:]
+    """What the key bar shows first: what can be decided here."""
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield from self.left()
+            with Vertical(id="right", classes="side"):
+                yield from self.right()
+        yield KeyBar(self.KEYS)
+
+    def left(self) -> ComposeResult:
+        """What stands at the left, or is shown first."""
+        raise NotImplementedError
+
+    def right(self) -> ComposeResult:
+        """What stands at the right, or is shown by `v`."""
+        raise NotImplementedError
 
     def on_mount(self) -> None:
         """Name the sides."""

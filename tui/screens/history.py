@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -15,11 +15,9 @@ from ...engine.search import level_names, objective, shown_level
 from .. import format as words
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
-from .base import ORDER, TwoSides, ViewLine
+from .base import TwoSides
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -55,32 +53,28 @@ class HistoryScreen(TwoSides):
         self._sort = "number"
         self._marked: list[int] = []
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Trials", id="trials-title")
-                with Vertical(classes="panel grows"):
-                    yield Input(id="filter", compact=True, placeholder="words to look for")
-                    yield Table((), id="trials")
-                    yield Static(
-                        "No trial has been queued yet. 2 shows the candidates.",
-                        id="no-trials",
-                        classes="empty",
-                    )
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Validation accuracy by epoch", id="curves-title")
-                with Vertical(classes="panel grows"):
-                    yield Chart(id="curves", empty="Curves come with the first epoch.")
-                yield Edge("middle", "Trial", id="trial-title")
-                with Vertical(classes="panel"):
-                    yield Text(id="trial", classes="words")
-                yield Edge("bottom")
-        yield KeyBar((*ORDER[2:], "mark", "sort", "filter"))
+    def left(self) -> ComposeResult:
+        """The trials."""
+        yield Edge("top", "Trials", id="trials-title")
+        with Vertical(classes="panel grows"):
+            yield Input(id="filter", compact=True, placeholder="words to look for")
+            yield Table((), id="trials")
+            yield Static(
+                "No trial has been queued yet. 2 shows the candidates.",
+                id="no-trials",
+                classes="empty",
+            )
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """The curves, and the whole of one trial."""
+        yield Edge("top", "Validation accuracy by epoch", id="curves-title")
+        with Vertical(classes="panel grows"):
+            yield Chart(id="curves", empty="Curves come with the first epoch.")
+        yield Edge("middle", "Trial", id="trial-title")
+        with Vertical(classes="panel"):
+            yield Text(id="trial", classes="words")
+        yield Edge("bottom")
 
     def on_mount(self) -> None:
         """The table is ready for the keys."""

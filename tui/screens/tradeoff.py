@@ -115,7 +115,6 @@ class TradeoffScreen(SessionScreen):
     ) -> None:
         lines: list[Content] = []
         if selected is not None and selected.error is not None:
-            cost = words.seconds(selected.seconds_per_epoch)
             lines.append(
                 Content.assemble(
                     (f"{selected.number}", "bold"),
@@ -125,7 +124,8 @@ class TradeoffScreen(SessionScreen):
             lines.append(
                 Content(
                     f"f {words.f_measured(objective(selected, wc))} · "
-                    f"{words.percent(1 - selected.error)} % · {cost} s/epoch · "
+                    f"{words.percent(1 - selected.error)} % · "
+                    f"{words.costs(selected, snapshot.session.measure)} · "
                     f"{words.count(selected.params)} parameters · {words.big(selected.macs)} MACs"
                 )
             )

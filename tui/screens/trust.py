@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
 from .. import format as words
@@ -22,10 +22,8 @@ from ..scorecard import (
 )
 from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
 from ..widgets.text import Text
-from .base import ORDER, TwoSides, ViewLine
+from .base import TwoSides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,26 +38,22 @@ class TrustScreen(TwoSides):
 
     SIDES = ("Calibration", "Scores")
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
-                with Vertical(classes="panel grows"):
-                    yield Chart(
-                        id="trust",
-                        empty="A point for every trial that was predicted and measured.",
-                    )
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Scores")
-                with VerticalScroll(classes="panel grows"):
-                    yield Text(id="scores", classes="words")
-                yield Edge("bottom")
-        yield KeyBar(ORDER[2:])
+    def left(self) -> ComposeResult:
+        """The chart of calibration."""
+        yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
+        with Vertical(classes="panel grows"):
+            yield Chart(
+                id="trust",
+                empty="A point for every trial that was predicted and measured.",
+            )
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """The scores."""
+        yield Edge("top", "Scores")
+        with VerticalScroll(classes="panel grows"):
+            yield Text(id="scores", classes="words")
+        yield Edge("bottom")
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Points and scores."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine import search
@@ -18,13 +18,11 @@ from ..latest import Latest
 from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
 from ..widgets.training import TrainingPanel
 from ..widgets.why import WhyPanel
-from .base import ORDER, TwoSides, ViewLine, queued_words
+from .base import ORDER, TwoSides, queued_words
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -40,6 +38,7 @@ class WorkbenchScreen(TwoSides):
     """Candidates and their reasons at the left, belief and training at the right."""
 
     SIDES = ("Candidates", "Belief and training")
+    KEYS = ORDER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "accept", "Accept", id="decide.accept", tooltip="Train the selected candidate"
@@ -110,31 +109,27 @@ class WorkbenchScreen(TwoSides):
         self._spinner: Timer | None = None
         self._beat = 0
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Candidates", id="candidates-title")
-                with Vertical(classes="panel grows"):
-                    yield Table((), id="candidates")
-                    yield Text(id="no-candidates")
-                    yield Text(id="kept-to", markup=False)
-                yield Edge("middle", "Why this one")
-                with Vertical(classes="panel"):
-                    yield WhyPanel(id="why")
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Belief", id="belief-title")
-                with Vertical(classes="panel grows"):
-                    yield Chart(id="belief")
-                yield Edge("middle", "Training")
-                with Vertical(classes="panel"):
-                    yield TrainingPanel(id="training")
-                yield Edge("bottom")
-        yield KeyBar(ORDER)
+    def left(self) -> ComposeResult:
+        """Candidates, and why this one."""
+        yield Edge("top", "Candidates", id="candidates-title")
+        with Vertical(classes="panel grows"):
+            yield Table((), id="candidates")
+            yield Text(id="no-candidates")
+            yield Text(id="kept-to", markup=False)
+        yield Edge("middle", "Why this one")
+        with Vertical(classes="panel"):
+            yield WhyPanel(id="why")
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """Belief and training."""
+        yield Edge("top", "Belief", id="belief-title")
+        with Vertical(classes="panel grows"):
+            yield Chart(id="belief")
+        yield Edge("middle", "Training")
+        with Vertical(classes="panel"):
+            yield TrainingPanel(id="training")
+        yield Edge("bottom")
 
     def on_mount(self) -> None:
         """The spinner turns while a ranking is made."""
