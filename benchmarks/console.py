@@ -295,8 +295,10 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
                 found["screen"].append(await timed(key, lambda mode=mode: app.current_mode == mode))
             await pilot.press("2", "e")
             dialog = app.screen
-            for press in range(presses // 2):
-                key = "up" if press % 6 < 3 else "down"
+            field = dialog.query(".field").first()
+            largest = str(max(field.parameter.domain.values()))
+            for _ in range(presses // 2):
+                key = "down" if field.value == largest else "up"
                 found["what-if"].append(await timed(key, Answered(dialog)))
         stop.set()
         thread.join()

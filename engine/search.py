@@ -933,6 +933,22 @@ def waiting(snapshot: Snapshot) -> list[Trial]:
     return sorted(found, key=lambda t: (t.state != "interrupted", t.number))
 
 
+def flight_seconds(
+    snapshot: Snapshot,
+    *,
+    trials: int | None,
+    minutes: float | None,
+    levels: Literal["this", "all"] = "this",
+) -> float | None:
+    """Seconds that an autopilot would take, with what is queued already; None: unknown.
+
+    Raises Misuse as `autopilot`.
+    """
+    plan = autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
+    session = snapshot.session.model_copy(update=dict(plan.session))
+    return seconds_left(replace(snapshot, session=session))
+
+
 def seconds_left(snapshot: Snapshot) -> float | None:
     """Seconds until what is queued, and what the autopilot will add, is trained; None: unknown."""
     session = snapshot.session

@@ -90,7 +90,9 @@ def in_words(error: ValidationError) -> str:
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
     ).lstrip(".")
     given = "" if fault["type"] == "missing" else f" = {str(fault['input'])[:60]}"
-    remedy = _REMEDIES.get(fault["type"], f"{fault['msg']}.").format(**fault.get("ctx", {}))
+    known = _REMEDIES.get(fault["type"])
+    # what pydantic says itself may hold braces
+    remedy = f"{fault['msg']}." if known is None else known.format(**fault.get("ctx", {}))
     return f"{where or 'the record'}{given}: not usable. {remedy}"
 
 

@@ -21,8 +21,9 @@ from textual.widgets import Input, Static, TextArea
 from lcsearch.engine import search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
-from lcsearch.sessions.records import Execution
+from lcsearch.sessions.records import Autopilot, Execution
 from lcsearch.sessions.store import StoreError
+from lcsearch.tui import format as words
 from lcsearch.tui.app import Console
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.failure import FailureDialog
@@ -562,7 +563,7 @@ async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
             ("name", "a/b", "letters"),
             ("data", "nothing", "KIND:PATH"),
             ("wc", "-1", "0 or more"),
-            ("epochs", "0", "1 or more"),
+            ("epochs", "0", "1 to 100,000"),
             ("domain-conv_layers", "6..2", "reversed"),
             ("domain-kernel", "2", "not possible"),
         ):
@@ -728,6 +729,40 @@ async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch)
         pilot.app.desk.change(session=pilot.app.snapshot.session.model_copy(update={"wc": 0.3}))
         await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.3)
         assert made
+
+
+async def test_the_autopilot_says_how_long_it_will_take():
+    desk = FakeDesk(make_snapshot(running=0, queued=0))
+    async with console(desk) as pilot:
+        await press(pilot, "p")
+        dialog = pilot.app.screen
+        few = search.flight_seconds(desk.snapshot, trials=8, minutes=None)
+        assert words.duration(few) in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#trials", Input).value = "800"
+        await pilot.pause()
+        many = search.flight_seconds(desk.snapshot, trials=800, minutes=None)
+        assert many == pytest.approx(100 * few)
+        assert words.duration(many) in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#minutes", Input).value = "2"
+        await pilot.pause()
+        assert "2 min" in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#minutes", Input).value = "-2"
+        await pilot.pause()
+        assert str(dialog.query_one("#estimate").render()) == ""
+        await press(pilot, "enter")
+        assert "minutes = -2" in str(dialog.query_one("#problem").render())
+        await press(pilot, "escape", "p", "enter")
+        assert desk.made("autopilot")
+
+
+async def test_what_the_autopilot_has_still_to_do_is_told():
+    snapshot = make_snapshot(autopilot=Autopilot(trials=8, accepted=3))
+    async with console(FakeDesk(snapshot)) as pilot:
+        told = text_of(pilot, "#training")
+        assert "autopilot: 3 of 8, about" in told
+        assert words.duration(search.seconds_left(snapshot)) in told
+        await press(pilot, "q")
+        assert "left." in str(pilot.app.screen.query(Static).first().render())
 
 
 async def test_an_unknown_session_is_named_and_the_list_stays():

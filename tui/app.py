@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from textual.app import SystemCommand
+    from textual.widget import AwaitMount
 
     from ..engine.advisor import Ranking
     from ..engine.protocol import FinalDone, FinalProgress
@@ -40,6 +41,8 @@ READ_SECONDS = 0.1
 """How often the reader looks for news."""
 HANG_UP_SECONDS = 5.0
 """How long a console that was told to go may take to put its terminal back."""
+AT_ONCE_SECONDS = 0.004
+"""Until a screen that was there before is painted: time for what is new on it."""
 CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
@@ -243,6 +246,8 @@ class Console(App[int]):
         self._wake = threading.Event()
         self._wanted: tuple[Key, float] | None = None
         self._ranked: tuple[Key, float] | None = None
+        self._seen: set[str] = set()
+        self._made = False
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
         self.opening = name
@@ -570,6 +575,18 @@ class Console(App[int]):
 
         self.push_screen(FailureDialog(title, text))
 
+    # -- another screen -------------------------------------------------------------------------
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Go to a screen."""
+        self._made = mode in self._seen
+        self._seen.add(mode)
+        return super().switch_mode(mode)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Hold painting back while a screen is made; one that was there is painted at once."""
+        super().delay_update(AT_ONCE_SECONDS if self._made else delay)
+
     # -- actions --------------------------------------------------------------------------------
 
     async def action_show_screen(self, mode: str) -> None:
@@ -599,11 +616,13 @@ class Console(App[int]):
         if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
+        from ..engine import search
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
             final = None if finishing is None else finishing.trial
-            self.push_screen(QuitDialog(open_trials, final), self._quit)
+            left = None if snapshot is None else search.seconds_left(snapshot)
+            self.push_screen(QuitDialog(open_trials, final, left), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":

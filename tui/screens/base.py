@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -161,8 +161,11 @@ class SessionScreen(Screen[Any]):
         if self.is_current or (self.app.screen.is_modal and self in self.app.screen_stack):
             self._show()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show what has changed meanwhile."""
+        # working out every style again takes longer than painting, and where the theme has changed
+        # meanwhile the app has done it already
+        event.refresh_styles = False
         now = self._now()
         if len(self._shown) != len(now) or any(
             a is not b for a, b in zip(self._shown, now, strict=True)
@@ -356,7 +359,11 @@ class SessionScreen(Screen[Any]):
         done = search.standing(snapshot)[session.level].trials
         self.app.push_screen(
             AutopilotDialog(
-                max(session.trials_per_level - done, 1), model=session.strategy == "gp"
+                max(session.trials_per_level - done, 1),
+                lambda flight: search.flight_seconds(
+                    snapshot, trials=flight.trials, minutes=flight.minutes, levels=flight.levels
+                ),
+                model=session.strategy == "gp",
             ),
             fly,
         )
@@ -528,7 +535,7 @@ class TwoSides(SessionScreen):
         Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
     ]
     SIDES = ("", "")
-    KEYS = ORDER[2:]
+    KEYS: ClassVar[tuple[str, ...]] = ORDER[2:]
     """What the key bar shows first: what can be decided here."""
 
     def compose(self) -> ComposeResult:

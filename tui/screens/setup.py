@@ -436,6 +436,7 @@ class SetupScreen(Screen[None]):
 
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy
+        self._beat = 0
         line = self.query_one("#probing", Static)
         line.display = busy
         self.query_one("#setup-form").disabled = busy
@@ -448,8 +449,10 @@ class SetupScreen(Screen[None]):
 
     def _spin(self) -> None:
         self._beat += 1
+        # how long it takes nobody knows before it was done once: how long it has taken, then
         self.query_one("#probing", Static).update(
-            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images…"
+            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… "
+            f"{words.duration(self._beat / 10)}"
         )
 
     def action_leave(self) -> None:

@@ -88,7 +88,7 @@ class TradeoffScreen(SessionScreen):
             with slider.prevent(Slider.Moved):
                 slider.value = snapshot.session.wc
         self._preview = None
-        self._show()
+        self._shown = ()  # Textual calls the handler of the class above next: it shows all of this
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The points, the front, the lines of equal f, the words."""

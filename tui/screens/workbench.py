@@ -38,7 +38,7 @@ class WorkbenchScreen(TwoSides):
     """Candidates and their reasons at the left, belief and training at the right."""
 
     SIDES = ("Candidates", "Belief and training")
-    KEYS = ORDER
+    KEYS: ClassVar[tuple[str, ...]] = ORDER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "accept", "Accept", id="decide.accept", tooltip="Train the selected candidate"
