@@ -295,6 +295,7 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
                 found["screen"].append(await timed(key, lambda mode=mode: app.current_mode == mode))
             await pilot.press("2", "e")
             dialog = app.screen
+            await pilot.pause(1.0)  # the form itself is there before it is typed in
             field = dialog.query(".field").first()
             largest = str(max(field.parameter.domain.values()))
             for _ in range(presses // 2):

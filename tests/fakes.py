@@ -241,8 +241,8 @@ def replace_observed(ranking: FakeRanking, config: Config) -> Prediction:
 
 
 def passed_over(session: Session, space: Space, trial: Trial) -> dict[str, Any]:
-    """What the advisor had first, for a trial of a person's own: about half as wide."""
-    config = {**trial.config, "channels": [c // 16 * 8 + 8 for c in trial.config["channels"]]}
+    """What the advisor had first, for a trial of a person's own: it sees less, or more."""
+    config = {**trial.config, "kernel": [3 if k == 1 else 1 for k in trial.config["kernel"]]}
     ranking = make_ranking(space, (), trial.level, session.wc, ())
     advised = Advised(
         id=space.key(config), config=config, prediction=replace_observed(ranking, config)

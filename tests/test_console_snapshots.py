@@ -51,7 +51,7 @@ def look(request, monkeypatch):
     if not found.colour:
         monkeypatch.setenv("NO_COLOR", "1")
     # the dialogs of files propose one where the console works
-    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/user"))
+    monkeypatch.setattr(Path, "cwd", classmethod(lambda cls: Path("/home/user")))
     return found
 
 
@@ -290,9 +290,12 @@ async def home_shown(house: FakeHouse, size: tuple[int, int], *keys: str, theme:
         if theme:
             app.theme = theme
             await settled(pilot)
+        first = app.screen
         for key in keys:
             await pilot.press(key)
             await settled(pilot)
+        # the set-up to be copied is read in a thread
+        await settled(pilot, lambda: not keys or app.screen is not first)
         return svg_of(app)
 
 

@@ -200,6 +200,6 @@ async def test_trust_says_who_was_right(store, space):
         await press(pilot, "5")
         told = text_of(pilot, "#scores")
         assert "you were right 1 of 2" in told
-        assert "✓ trial 5" in told
-        assert "✗ trial 6" in told
+        judged = [line.split()[:2] for line in told.splitlines() if line[:1] in "✓✗"]
+        assert judged[-2:] == [["✗", "6"], ["✓", "5"]]
         assert "predicted" in told

@@ -41,6 +41,9 @@ READ_SECONDS = 0.1
 """How often the reader looks for news."""
 HANG_UP_SECONDS = 5.0
 """How long a console that was told to go may take to put its terminal back."""
+GARBAGE = 50_000, 20, 50
+"""Objects made until the newest are looked through for garbage, and how often the older ones are:
+Python's own numbers have it done in the middle of most keys."""
 AT_ONCE_SECONDS = 0.004
 """Until a screen that was there before is painted: time for what is new on it."""
 CANDIDATES = 24
@@ -493,6 +496,7 @@ class Console(App[int]):
             # all that a ranking needs is imported now and stays: walking through it again and
             # again for garbage would hold the screen up for a quarter of a second each time
             gc.freeze()
+            gc.set_threshold(*GARBAGE)
         with self.batch_update():
             self.ranking = message.ranking
         self._want_ranking()

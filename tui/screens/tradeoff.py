@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -80,7 +80,7 @@ class TradeoffScreen(SessionScreen):
         super().on_mount()
         self.query_one(Slider).focus()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Start from the session's w_c."""
         snapshot = self.snapshot
         if snapshot is not None:

@@ -167,13 +167,11 @@ def _overridden(snapshot: Snapshot) -> list[Content]:
         return lines
     right = sum(override.right for override in found)
     gap = sum(override.against - override.f for override in found) / len(found)
+    lines.append(Content.assemble("you were right ", (f"{right} of {len(found)}", "bold")))
     lines.append(
-        Content.assemble(
-            "you were right ",
-            (f"{right} of {len(found)}", "bold"),
-            f", on average by {gap:+.4f} in f".replace("-", "−"),
-        )
+        Content(f"your f was {'lower' if gap > 0 else 'higher'} by {abs(gap):.4f} on average")
     )
+    lines.append(Content.styled("  trial  your f  its candidate's f", "$foreground 60%"))
     return [*lines, *(_verdict(override) for override in reversed(found))]
 
 
@@ -187,6 +185,6 @@ def _verdict(override: Override) -> Content:
     )
     return Content.assemble(
         ("✓", "$success") if override.right else ("✗", "$error"),
-        f" trial {override.trial.number:<4}{override.f:.4f}",
-        (f"  its candidate {override.against:.4f} {source}", "$foreground 60%"),
+        f" {override.trial.number:>5}  {override.f:.4f}  {override.against:.4f} ",
+        (source, "$foreground 60%"),
     )

@@ -15,14 +15,15 @@ class Text(Static):
 
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
         """Show this; nothing is painted if it is what stands there."""
-        if not _same(self.content, content):
+        other = not _same(self.content, content)
+        if other:
             super().update(content, layout=False)
         # asked for again where it stands already: while a screen is made, a layout can be lost
-        if layout and not self._fits():
+        if layout and (other or self.content_size.width) and not self._fits():
             self.refresh(layout=True)
 
     def _fits(self) -> bool:
-        """Whether the text takes as many lines as there are; not known before the first layout."""
+        """Whether the text takes as many lines as there are; not known while it is not shown."""
         room = self.content_size
         lines = self.get_content_height(self.size, self.app.size, room.width)
         return bool(room.width) and lines == room.height
