@@ -160,6 +160,13 @@ async def test_the_failure_dialog(picture, look):
     assert await shown(desk, look.size, "s", "e", theme=look.theme) == picture
 
 
+@pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
+async def test_other_sides(picture, size):
+    async with workbench(FakeDesk(make_snapshot(failed=1)), size) as draw:
+        for name, key in (("curves", "3"), ("scores", "5"), ("gains", "6")):
+            assert await draw(key, "v") == picture(name=name)
+
+
 async def test_belief_along_a_number(picture):
     desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
     assert await shown(desk, WIDE) == picture

@@ -1,4 +1,4 @@
-"""What a record refuses is said in the words of a person: what, which value, what to do."""
+"""What is said to a person: what a record refuses, and figures that fit their place."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from lcsearch.sessions.records import DataSource, Epoch, Execution, Setup, Trial, in_words
+from lcsearch.tui.format import improvement
 
 from .sessions_for_tests import make_session
 
@@ -46,3 +47,19 @@ def test_a_set_up_has_the_defaults_of_a_session():
     session = make_session("a")
     for name in ("wc", "measure", "seed", "features", "macs_cap", "strategy", "execution"):
         assert getattr(setup, name) == getattr(session, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0039, "3.9e-3"),
+        (2e-9, "2.0e-9"),
+        (3.04e-10, "3e-10"),
+        (4e-88, "4e-88"),
+        (0, "0"),
+        (None, "–"),
+    ],
+)
+def test_an_improvement_fits_its_column(value, text):
+    assert improvement(value) == text
+    assert len(text) <= 6

@@ -62,12 +62,12 @@ def f_measured(value: float | None) -> str:
 
 
 def improvement(value: float | None) -> str:
-    """An expected improvement: two digits and a short exponent, `3.9e-3`."""
+    """An expected improvement: two digits and a short exponent, `3.9e-3`; one where it is tiny."""
     if value is None or math.isnan(value):
         return DASH
     if value == 0 or abs(value) < 1e-99:
         return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
+    mantissa, exponent = f"{value:.{1 if abs(value) > 1e-9 else 0}e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 
