@@ -74,6 +74,10 @@ while True:
 """The reference network, step by step, as the trainer's process does beside the console."""
 
 
+QUIET_SECONDS = 0.12
+"""Without a paint, until what a key has caused counts as painted; an epoch's news count as its."""
+
+
 def seconds_in_terminal(program: str, home: str) -> float:
     """Wall seconds of a whole process on a pseudo-terminal; what it writes is read and dropped."""
     main, other = pty.openpty()
@@ -276,20 +280,24 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
                 await asyncio.sleep(0.001)
                 if time.perf_counter() - start > 5:
                     raise SystemExit(f"{key} did nothing")
-            held = len(painted)
+            finished = time.perf_counter()
             # the last of the paints that follow each other, not the first: all must be there
-            while len(painted) == held or time.perf_counter() - painted[-1] < 0.06:
+            while time.perf_counter() - max(finished, *painted[-1:]) < QUIET_SECONDS:
                 await asyncio.sleep(0.001)
+            if painted[-1] < start:
+                raise SystemExit(f"{key} painted nothing")
             return 1000 * (painted[-1] - start)
 
         table = app.screen.query_one("#candidates")
+        slices = app.screen._slices
 
         found: dict[str, list[float]] = {"cursor": [], "screen": [], "what-if": []}
         with _training():
             for press in range(presses):
                 row = table.cursor_row
                 key = "j" if press % 20 < 10 else "k"
-                found["cursor"].append(await timed(key, lambda row=row: table.cursor_row != row))
+                moved = lambda row=row: table.cursor_row != row and not slices.busy  # noqa: E731
+                found["cursor"].append(await timed(key, moved))
             for press in range(presses // 2):
                 key, mode = ("3", "history") if press % 2 == 0 else ("2", "workbench")
                 found["screen"].append(await timed(key, lambda mode=mode: app.current_mode == mode))
