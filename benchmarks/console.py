@@ -5,8 +5,9 @@
 first-frame: `lcsearch tui` as a whole process in a terminal of its own, from start until its first
 frame stands and it has left again, over the same of a bare Textual app; paired runs in turn, the
 median of the pairs' ratios.  chart: CPU milliseconds of one update.  keys: wall milliseconds from
-a key press to the screen painted after it, with so many trials.  idle: share of a core while a
-training reports an epoch a second and nobody types.
+a key press to the last paint that it causes, with so many trials, while a network really trains on
+all processors and reports an epoch a second; `load` is the machine's before, without that training.
+idle: share of a core while a training reports an epoch a second and nobody types.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,27 @@ sys.argv = ["lcsearch", "tui"]
 from lcsearch.tui.cli import app as verbs
 verbs()
 """
+
+
+TRAINING = """
+import torch
+from lcsearch.engine.cnn import network, reference
+from lcsearch.engine.training.build import build
+shape = (1, 28, 28)
+model = build(network(reference(shape, 10), shape, 10, 4), 0).train()
+optimiser = torch.optim.Adam(model.parameters())
+images, labels = torch.randn(128, *shape), torch.randint(10, (128,))
+print("trains", flush=True)
+while True:
+    optimiser.zero_grad()
+    torch.nn.functional.cross_entropy(model(images), labels).backward()
+    optimiser.step()
+"""
+"""The reference network, step by step, as the trainer's process does beside the console."""
+
+
+QUIET_SECONDS = 0.12
+"""Without a paint, until what a key has caused counts as painted; an epoch's news count as its."""
 
 
 def seconds_in_terminal(program: str, home: str) -> float:
@@ -196,7 +219,25 @@ class Answered:
         return self.dialog.now is not self.before and not self.dialog._evaluations.busy
 
 
-def _train(desk: Any, stop: Any) -> None:
+@contextmanager
+def _training() -> Iterator[None]:
+    """A network that trains in a process of its own, with the threads that trainers have."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", TRAINING],
+        stdout=subprocess.PIPE, env={**surroundings, "OMP_WAIT_POLICY": "PASSIVE"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"trains\n":
+            raise SystemExit("the training beside the console did not start")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _report(desk: Any, stop: Any) -> None:
     """An epoch a second, as a training of small networks reports them."""
     epoch = 0
     while not stop.wait(1.0):
@@ -212,11 +253,12 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
     """From a key to the painted screen: cursor, screen change, what-if of an edit."""
     import threading
 
-    from textual import events
-
     async def use(app: Any, pilot: Any, desk: Any) -> dict[str, list[float]]:
+        # not before the console's own modules, which say how often Textual paints
+        from textual import events
+
         stop = threading.Event()
-        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
         thread.start()
 
         painted: list[float] = []
@@ -234,36 +276,46 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
             start = time.perf_counter()
             app.post_message(events.Key(key, key if len(key) == 1 else None))
             while not done():
-                await asyncio.sleep(0)
+                # without a rest this loop would keep the threads that work from the interpreter
+                await asyncio.sleep(0.001)
                 if time.perf_counter() - start > 5:
                     raise SystemExit(f"{key} did nothing")
-            held = len(painted)
+            finished = time.perf_counter()
             # the last of the paints that follow each other, not the first: all must be there
-            while len(painted) == held or time.perf_counter() - painted[-1] < 0.06:
+            last = 0.0
+            while last < start or time.perf_counter() - max(finished, last) < QUIET_SECONDS:
                 await asyncio.sleep(0.001)
-            return 1000 * (painted[-1] - start)
+                last = painted[-1] if painted else 0.0
+                if time.perf_counter() - start > 10:
+                    raise SystemExit(f"{key} painted nothing")
+            return 1000 * (last - start)
 
         table = app.screen.query_one("#candidates")
+        slices = app.screen._slices
 
         found: dict[str, list[float]] = {"cursor": [], "screen": [], "what-if": []}
-        try:
+        with _training():
             for press in range(presses):
                 row = table.cursor_row
                 key = "j" if press % 20 < 10 else "k"
-                found["cursor"].append(await timed(key, lambda row=row: table.cursor_row != row))
-            for press in range(presses // 2):
+                moved = lambda row=row: table.cursor_row != row and not slices.busy  # noqa: E731
+                found["cursor"].append(await timed(key, moved))
+            for press in range(presses):
                 key, mode = ("3", "history") if press % 2 == 0 else ("2", "workbench")
                 found["screen"].append(await timed(key, lambda mode=mode: app.current_mode == mode))
             await pilot.press("2", "e")
             dialog = app.screen
-            for press in range(presses // 2):
-                key = "up" if press % 6 < 3 else "down"
+            await pilot.pause(1.0)  # the form itself is there before it is typed in
+            field = dialog.query(".field").first()
+            largest = str(max(field.parameter.domain.values()))
+            for _ in range(presses):
+                key = "down" if field.value == largest else "up"
                 found["what-if"].append(await timed(key, Answered(dialog)))
-        finally:
-            stop.set()
-            thread.join()
+        stop.set()
+        thread.join()
         return found
 
+    load = os.getloadavg()[0]
     for name, times in asyncio.run(_console(trials, use)).items():
         ordered = sorted(times)
         yield {
@@ -271,6 +323,7 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
             "trials": trials,
             "p50_ms": round(statistics.median(ordered), 1),
             "p95_ms": round(ordered[int(0.95 * len(ordered))], 1),
+            "load": round(load, 1),
         }
 
 
@@ -280,7 +333,7 @@ def idle(trials: int = 100, seconds: float = 15.0) -> Iterator[dict[str, Any]]:
 
     async def use(app: Any, pilot: Any, desk: Any) -> float:
         stop = threading.Event()
-        thread = threading.Thread(target=_train, args=(desk, stop))
+        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
         thread.start()
         await asyncio.sleep(2)
         start, began = time.process_time(), time.perf_counter()

@@ -55,6 +55,7 @@ from lcsearch.sessions.records import (  # noqa: E402
     Decision,
     Epoch,
     Session,
+    Setup,
     now,
 )
 from lcsearch.sessions.store import Late, NoRoom, Store, StoreError  # noqa: E402
@@ -1189,7 +1190,7 @@ def case_gap(short: bool) -> Line:
         home, log = Path(place), Path(place) / "gap"
         os.environ["LCSEARCH_HOME"] = str(home)
         folder = desks.create(
-            home, "gap", DataSource(spec="digits", train_size=300), epochs=1, measure="macs"
+            home, Setup("gap", DataSource(spec="digits", train_size=300), epochs=1, measure="macs")
         )
         program = (
             "import sys; from lcsearch.engine.executors import local\n"

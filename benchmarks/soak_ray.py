@@ -277,17 +277,19 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
     os.environ["LCSEARCH_IDLE_SECONDS"] = "30"
     from lcsearch.engine import desk as desks
     from lcsearch.engine.desk import Desk
-    from lcsearch.sessions.records import DataSource, Execution
+    from lcsearch.sessions.records import DataSource, Execution, Setup
 
     cluster = Nodes(nodes)
     with tempfile.TemporaryDirectory() as home:
         folder = desks.create(
             Path(home),
-            "soak",
-            DataSource(spec="digits"),
-            epochs=epochs,
-            measure="macs",
-            execution=Execution(executor="ray", address=cluster.address, parallel=nodes),
+            Setup(
+                "soak",
+                DataSource(spec="digits"),
+                epochs=epochs,
+                measure="macs",
+                execution=Execution(executor="ray", address=cluster.address, parallel=nodes),
+            ),
         )
         desk = Desk(folder)
         began = time.monotonic()

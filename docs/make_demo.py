@@ -18,7 +18,7 @@ from pathlib import Path
 from lcsearch.engine import desk as sessions
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
-from lcsearch.sessions.records import Config, DataSource
+from lcsearch.sessions.records import Config, DataSource, Setup
 from lcsearch.sessions.store import StoreError
 
 OUT = Path(__file__).resolve().parent.parent / "tui" / "demo.json"
@@ -44,7 +44,7 @@ class Person:
     def accept(self, rank: int = 1, reason: str = "") -> None:
         """Train a candidate."""
         ranking = self.desk.rank(self.desk.refresh(), count=24)
-        self.desk.accept(ranking.proposals[rank - 1], reason)
+        self.desk.accept(ranking.proposals[rank - 1], reason, advised=ranking.advised)
         self.wait()
 
     def change_mind(self) -> None:
@@ -64,9 +64,8 @@ class Person:
         """Train the best candidate, changed."""
         ranking = self.desk.rank(self.desk.refresh(), count=24)
         config = self.desk.space.validate(change(dict(ranking.proposals[0].config)))
-        self.desk.submit(
-            config, ranking.evaluate([config])[0].prediction, kind="edit", reason=reason
-        )
+        prediction = ranking.evaluate([config])[0].prediction
+        self.desk.submit(config, prediction, kind="edit", reason=reason, advised=ranking.advised)
         self.wait()
 
     def new(self, given: Config, reason: str) -> None:
@@ -74,14 +73,15 @@ class Person:
         snapshot = self.desk.refresh()
         base = search.base_trial(snapshot).config
         config = self.desk.space.validate(self.desk.space.completed(given, base))
-        prediction = self.desk.rank(snapshot, count=1).evaluate([config])[0].prediction
-        self.desk.submit(config, prediction, kind="new", reason=reason)
+        ranking = self.desk.rank(snapshot, count=1)
+        prediction = ranking.evaluate([config])[0].prediction
+        self.desk.submit(config, prediction, kind="new", reason=reason, advised=ranking.advised)
         self.wait()
 
     def stop_next(self, reason: str) -> None:
         """Train a candidate, and stop it after its first epoch."""
         ranking = self.desk.rank(self.desk.refresh(), count=24)
-        number = self.desk.accept(ranking.proposals[1]).trial
+        number = self.desk.accept(ranking.proposals[1], advised=ranking.advised).trial
         assert number is not None
         while not self.desk.refresh().trials[number].epochs:
             time.sleep(LOOK_SECONDS)
@@ -188,10 +188,12 @@ def main(images: str) -> int:
         try:
             folder = sessions.create(
                 Path(place),
-                "demo",
-                DataSource(spec=f"idx:{images}", train_size=4000),
-                epochs=4,
-                trials_per_level=8,
+                Setup(
+                    name="demo",
+                    data=DataSource(spec=f"idx:{images}", train_size=4000),
+                    epochs=4,
+                    trials_per_level=8,
+                ),
             )
             desk = Desk(folder)
             desk.start_engine()

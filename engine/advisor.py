@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sessions.records import Config, Prediction, Scalar
+from ..sessions.records import Advised, Config, Prediction, Scalar
 from .objective import objective
 from .space import Categorical, InvalidDomain, Real, Space
 from .strategies import STREAMS, Strategy
@@ -142,6 +142,14 @@ class Ranking:
     noise: float | None = None
     flat: bool = False
     _advisor: _Advisor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def advised(self) -> Advised | None:
+        """The first candidate, for a decision against it to keep; None without a belief."""
+        if not self.proposals or self.proposals[0].prediction is None:
+            return None
+        first = self.proposals[0]
+        return Advised(id=first.id, config=first.config, prediction=first.prediction)
 
     def evaluate(self, configs: Sequence[Config]) -> list[Proposal]:
         """What the model says of any valid configurations; the ranking does not change.

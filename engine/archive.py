@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..sessions import exchange
 from ..sessions import store as places
-from ..sessions.records import Decision, Session, Trial
+from ..sessions.records import Decision, Session, Trial, in_words
 from ..sessions.store import EngineStatus, Misuse, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
@@ -130,7 +132,7 @@ def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[st
     for trial in trials:
         for words in _about_trial(trial, snapshot, space):
             yield f"trial {trial.number}: {words}"
-    yield from _about_decisions(snapshot)
+    yield from _about_decisions(snapshot, space)
     yield from _about_levels(snapshot)
     yield from _derived(whole, snapshot, space)
 
@@ -222,7 +224,7 @@ def _about_epochs(trial: Trial, session: Session, space: Space) -> Iterator[str]
             yield f"{name} = {given}: the epochs say {value:.9g}."
 
 
-def _about_decisions(snapshot: Snapshot) -> Iterator[str]:
+def _about_decisions(snapshot: Snapshot, space: Space) -> Iterator[str]:
     trials = snapshot.trials
     made: dict[int, int] = {}
     undone: set[int] = set()
@@ -234,6 +236,7 @@ def _about_decisions(snapshot: Snapshot) -> Iterator[str]:
             yield f"{at}: trial {decision.trial} is not in this session."
             return
         yield from (f"{at}: {words}" for words in _about_detail(decision))
+        yield from (f"{at}: {words}" for words in _about_advised(decision, space))
         if decision.kind == "undo":
             undoes = decision.detail["undoes"]
             known = 1 <= undoes < index and undoes not in undone
@@ -276,6 +279,25 @@ def _about_detail(decision: Decision) -> Iterator[str]:
         )
     if not fits:
         yield f"detail = {detail}: not what a decision of kind {decision.kind} keeps."
+
+
+def _about_advised(decision: Decision, space: Space) -> Iterator[str]:
+    """The candidate that was passed over is a network of this space, and another one."""
+    try:
+        advised = decision.advised
+        if advised is None:
+            return
+        key = space.key(space.validate(advised.config))
+    except (ValidationError, InvalidConfig) as error:
+        words = in_words(error) if isinstance(error, ValidationError) else error
+        yield f"detail.advised: {words}"
+        return
+    if advised.id != key:
+        yield f"detail.advised.id = {advised.id}: the key of this network is {key}."
+    if decision.config == advised.config:
+        yield "detail.advised: the very network that was decided on."
+    if min(advised.prediction.std, advised.prediction.predictive_std) < 0:
+        yield "detail.advised.prediction: a standard deviation below 0."
 
 
 def _is_count(value: object) -> bool:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never
 
@@ -22,16 +22,15 @@ from ..sessions import exchange
 from ..sessions import store as places
 from ..sessions.records import (
     OPEN_STATES,
-    Augment,
+    Advised,
     Config,
-    DataSource,
     Decision,
     Execution,
-    Measure,
     Prediction,
     Session,
+    Setup,
     StopMode,
-    Strategy,
+    in_words,
     now,
 )
 from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
@@ -86,76 +85,39 @@ TRIALS = 12
 """Trials planned for a level, unless said otherwise."""
 
 
-def create(
-    home: Path,
-    name: str,
-    data: DataSource,
-    *,
-    wc: float = 0.1,
-    measure: Measure = "seconds",
-    epochs: int = 10,
-    seed: int = 0,
-    features: int = 4,
-    macs_cap: float = 8.0,
-    domains: Mapping[str, str] | None = None,
-    trials_per_level: int | None = None,
-    strategy: Strategy = "gp",
-    flat: bool = False,
-    augment: Augment = "none",
-    stop_behind: bool = False,
-    execution: Execution | None = None,
-) -> Path:
+def create(home: Path, setup: Setup) -> Path:
     """Check the data, make a session and queue its reference network; gives its folder.
 
-    trials_per_level: 12 if None, and 48 for the one level of a flat session.
     Takes seconds: the data are read by a process of their own.  Raises SetupError.
     """
-    domains = dict(domains or {})
     try:
-        places.check_name(name)
-        target = home / "sessions" / name
+        places.check_name(setup.name)
+        target = home / "sessions" / setup.name
         if target.exists():
             raise SetupError(
-                f"session {name!r}: exists already. Choose another name, or delete it first."
+                f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
-        cnn_space((1, 8, 8), 10, domains=domains)
-        if not 0 <= wc < 1e6:
-            raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more.")
-        execution = cluster.checked(execution or Execution())
-        data = data.model_copy(update={"spec": _absolute(data.spec)})
+        cnn_space((1, 8, 8), 10, domains=dict(setup.domains))
+        if not 0 <= setup.wc < 1e6:
+            raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
+        execution = cluster.checked(setup.execution)
+        data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
             raise SetupError(answer.message)
-        session = Session(
-            name=name,
-            created=now(),
-            data=data,
-            summary=answer.summary,
-            wc=wc,
-            measure=measure,
-            epochs=epochs,
-            seed=seed,
-            features=features,
-            macs_cap=macs_cap,
-            domains=domains,
-            trials_per_level=TRIALS * (FLAT_LEVELS if flat else 1)
-            if trials_per_level is None
-            else trials_per_level,
-            strategy=strategy,
-            flat=flat,
-            augment=augment,
-            stop_behind=stop_behind,
-            execution=execution,
+        budget = TRIALS * (FLAT_LEVELS if setup.flat else 1)
+        asked = {part.name: getattr(setup, part.name) for part in fields(setup)}
+        asked["domains"] = dict(setup.domains)
+        asked["trials_per_level"] = (
+            budget if setup.trials_per_level is None else setup.trials_per_level
         )
+        asked |= {"data": data, "execution": execution}
+        session = Session(created=now(), summary=answer.summary, **asked)
         first = search.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        raise SetupError(
-            f"{name} = {fault['input']}: not usable. {fault['msg']}.", misuse=True
-        ) from error
+        raise SetupError(in_words(error), misuse=True) from error
     except (Misuse, InvalidDomain) as error:
         raise SetupError(str(error), misuse=True) from error
     except StoreError as error:
@@ -256,11 +218,15 @@ class Desk:
             self.start_engine()
         return decision
 
-    def accept(self, proposal: Proposal, reason: str = "") -> Decision:
-        """Queue a candidate of the advisor's."""
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision:
+        """Queue a candidate of the advisor's.  advised: its first one, kept if it is another."""
         config, prediction = proposal.config, proposal.prediction
         return self._decide(
-            search.accept(self.refresh(), self.space, config, prediction, reason=reason)
+            search.accept(
+                self.refresh(), self.space, config, prediction, reason=reason, advised=advised
+            )
         )
 
     def submit(
@@ -270,10 +236,22 @@ class Desk:
         *,
         kind: Literal["edit", "new"],
         reason: str = "",
+        advised: Advised | None = None,
     ) -> Decision:
-        """Queue a network of the person's own.  Raises InvalidConfig."""
+        """Queue a network of the person's own.  advised: what the advisor had first.
+
+        Raises InvalidConfig.
+        """
         return self._decide(
-            search.submit(self.refresh(), self.space, config, prediction, kind=kind, reason=reason)
+            search.submit(
+                self.refresh(),
+                self.space,
+                config,
+                prediction,
+                kind=kind,
+                reason=reason,
+                advised=advised,
+            )
         )
 
     def reject(self, proposal: Proposal, reason: str = "") -> Decision:
@@ -335,6 +313,7 @@ class Desk:
         Raises Misuse for a value that cannot be used, StoreError where Ray is not installed.
         """
         before = self.refresh().session.execution
+        cluster.check_fields(fields.get("executor", before.executor), fields)
         kept = before.model_dump()
         if "executor" in fields or "devices" in fields:  # how many at once is another's number
             del kept["parallel"]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ..sessions.records import (
     OPEN_STATES,
+    Advised,
     Autopilot,
     Config,
     Decision,
@@ -437,6 +438,18 @@ def _wheel(by: By) -> dict[str, Any]:
     return {"autopilot": None} if by == "person" else {}
 
 
+def _against(snapshot: Snapshot, key: str, advised: Advised | None) -> dict[str, Any]:
+    """What a decision keeps of the advisor's first candidate: nothing where it was followed.
+
+    A candidate that was queued or rejected meanwhile is none any more.
+    """
+    if advised is None or advised.id == key:
+        return {}
+    if any(t.key == advised.id for t in snapshot.trials) or advised.config in rejected(snapshot):
+        return {}
+    return {"advised": advised.model_dump(mode="json")}
+
+
 def _known(space: Space, config: Config) -> tuple[int, int]:
     assert space.known is not None
     known = space.known(config)
@@ -499,8 +512,12 @@ def accept(
     *,
     by: By = "person",
     reason: str = "",
+    advised: Advised | None = None,
 ) -> Plan:
-    """Queue a candidate of the advisor's.  Raises InvalidConfig."""
+    """Queue a candidate of the advisor's.  Raises InvalidConfig.
+
+    advised: its first one at this moment, to be compared with where it is another.
+    """
     config = space.validate(config)
     session = dict(_wheel(by))
     expect: dict[str, Any] = {"level": snapshot.session.level}
@@ -513,7 +530,13 @@ def accept(
     trial = _draft(snapshot, space, config, source, prediction)
     return Plan(
         decision=_decide(
-            snapshot, "accept", by=by, reason=reason, config=config, prediction=prediction
+            snapshot,
+            "accept",
+            by=by,
+            reason=reason,
+            config=config,
+            prediction=prediction,
+            detail=_against(snapshot, trial.key, advised),
         ),
         trial=trial,
         session=session,
@@ -556,12 +579,23 @@ def submit(
     *,
     kind: Literal["edit", "new"],
     reason: str = "",
+    advised: Advised | None = None,
 ) -> Plan:
-    """Queue a network of the person's own.  Raises InvalidConfig with every problem."""
+    """Queue a network of the person's own.  Raises InvalidConfig with every problem.
+
+    advised: the advisor's first candidate at this moment, to be compared with.
+    """
     config = space.validate(config)
     trial = _draft(snapshot, space, config, "edited" if kind == "edit" else "manual", prediction)
     return Plan(
-        decision=_decide(snapshot, kind, reason=reason, config=config, prediction=prediction),
+        decision=_decide(
+            snapshot,
+            kind,
+            reason=reason,
+            config=config,
+            prediction=prediction,
+            detail=_against(snapshot, trial.key, advised),
+        ),
         trial=trial,
         session=_wheel("person"),
         expect={"level": snapshot.session.level},
@@ -923,6 +957,22 @@ def waiting(snapshot: Snapshot) -> list[Trial]:
     """What to train next: what was interrupted first, then in the order of the queue."""
     found = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
     return sorted(found, key=lambda t: (t.state != "interrupted", t.number))
+
+
+def flight_seconds(
+    snapshot: Snapshot,
+    *,
+    trials: int | None,
+    minutes: float | None,
+    levels: Literal["this", "all"] = "this",
+) -> float | None:
+    """Seconds that an autopilot would take, with what is queued already; None: unknown.
+
+    Raises Misuse as `autopilot`.
+    """
+    plan = autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
+    session = snapshot.session.model_copy(update=dict(plan.session))
+    return seconds_left(replace(snapshot, session=session))
 
 
 def seconds_left(snapshot: Snapshot) -> float | None:

@@ -21,6 +21,7 @@ from .records import (
     Record,
     Session,
     Trial,
+    in_words,
     now,
 )
 from .store import Snapshot, StoreError
@@ -270,13 +271,8 @@ def read(path: Path) -> Document:
     try:
         return Document.model_validate(plain)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = "".join(
-            f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
-        ).lstrip(".")
         raise StoreError(
-            f"{path}: {where or 'the document'}: {fault['msg']}. The file was changed or damaged; "
-            "export the session again."
+            f"{path}: {in_words(error)} The file was changed or damaged; export the session again."
         ) from error
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 Scalar = bool | int | float | str
 Config = dict[str, Any]
@@ -42,6 +44,8 @@ DecisionKind = Literal[
 
 MOST_PARALLEL = 256
 """Trials at once: each has a thread of the engine that listens to it."""
+LARGEST_BUDGET = 100_000
+"""Epochs of a trial, and trials of a level."""
 LARGEST_SEED = 2**31 - 1
 """Of a session: every trial's own seed must fit into 64 bits."""
 OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interrupted"})
@@ -59,6 +63,37 @@ class Record(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
     )
+
+
+_REMEDIES = {
+    "greater_than_equal": "Use {ge:,} or more.",
+    "greater_than": "Use more than {gt:,}.",
+    "less_than_equal": "Use at most {le:,}.",
+    "less_than": "Use less than {lt:,}.",
+    "literal_error": "Use {expected}.",
+    "string_too_long": "Use at most {max_length:,} characters.",
+    "string_too_short": "Give it a value.",
+    "missing": "Give it a value.",
+    "extra_forbidden": "There is nothing of this name.",
+    "finite_number": "Use a finite number.",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "Use a whole number."),
+    **dict.fromkeys(("float_parsing", "float_type"), "Use a number."),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "Use true or false."),
+    "string_type": "Use a text.",
+}
+
+
+def in_words(error: ValidationError) -> str:
+    """The first thing that a record refused: what, which value, what to do."""
+    fault = error.errors(include_url=False)[0]
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
+    ).lstrip(".")
+    given = "" if fault["type"] == "missing" else f" = {str(fault['input'])[:60]}"
+    known = _REMEDIES.get(fault["type"])
+    # what pydantic says itself may hold braces
+    remedy = f"{fault['msg']}." if known is None else known.format(**fault.get("ctx", {}))
+    return f"{where or 'the record'}{given}: not usable. {remedy}"
 
 
 class DataSource(Record):
@@ -211,8 +246,23 @@ class Trial(Record):
         return self.state == "done" and self.error is not None and self.complexity is not None
 
 
+class Advised(Record):
+    """The candidate that the advisor had first when a person chose another network.
+
+    id: its key.  prediction: what the model believed of it at that moment.
+    """
+
+    id: str
+    config: Config
+    prediction: Prediction
+
+
 class Decision(Record):
-    """One decision, kept for ever: who, what, on which belief, and why."""
+    """One decision, kept for ever: who, what, on which belief, and why.
+
+    detail: what this kind keeps besides, such as `from` and `to` of a setting; `advised`, an
+    `Advised`, where a network was queued that was not the advisor's first candidate.
+    """
 
     number: int
     at: AwareDatetime
@@ -224,6 +274,15 @@ class Decision(Record):
     prediction: Prediction | None = None
     reason: str = ""
     detail: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def advised(self) -> Advised | None:
+        """What the advisor had first; None where it was followed, or had no belief.
+
+        Kept in `detail`, which every version reads; a field of its own older ones would refuse.
+        """
+        given = self.detail.get("advised")
+        return None if given is None else Advised.model_validate(given)
 
 
 class Autopilot(Record):
@@ -279,14 +338,14 @@ class Session(Record):
     summary: DataSummary
     wc: Annotated[float, Field(ge=0, alias="w_c")] = 0.1
     measure: Measure = "seconds"
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
+    epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 10
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     features: Annotated[int, Field(ge=1, le=1024)] = 4
     macs_cap: Annotated[float, Field(gt=0)] = 8.0
     domains: dict[str, str] = Field(default_factory=dict)
     level: Annotated[int, Field(ge=1)] = 1
     bases: dict[int, int] = Field(default_factory=dict)
-    trials_per_level: Annotated[int, Field(ge=1, le=100_000)] = 12
+    trials_per_level: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 12
     autopilot: Autopilot | None = None
     augment: Augment = "none"
     stop_behind: bool = False
@@ -295,3 +354,27 @@ class Session(Record):
     flat: bool = False
     favourite: dict[str, str] = Field(default_factory=dict)
     execution: Execution = Field(default_factory=Execution)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a new session is asked for, as `Session` keeps it; `desk.create` checks it.
+
+    trials_per_level: 12 if None, and 48 for the one level of a flat session.
+    """
+
+    name: str
+    data: DataSource
+    wc: float = 0.1
+    measure: Measure = "seconds"
+    epochs: int = 10
+    seed: int = 0
+    features: int = 4
+    macs_cap: float = 8.0
+    domains: Mapping[str, str] = field(default_factory=dict)
+    trials_per_level: int | None = None
+    strategy: Strategy = "gp"
+    flat: bool = False
+    augment: Augment = "none"
+    stop_behind: bool = False
+    execution: Execution = field(default_factory=Execution)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from .exchange import put
 from .plots import Figure, inline
+from .store import Misuse
+
+ENDINGS = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,13 @@ def html(page: Page) -> str:
     return environment.from_string(source).render(page=page, figures=drawn)
 
 
+def check_ending(path: Path) -> None:
+    """Raises Misuse unless the file would be opened as a page."""
+    if path.suffix.lower() not in ENDINGS:
+        raise Misuse(f"{path}: a page is opened by its ending. End the file's name with .html.")
+
+
 def write(page: Page, path: Path) -> None:
-    """Write the page whole or not at all.  Raises StoreError."""
+    """Write the page whole or not at all.  Raises Misuse for another ending, StoreError."""
+    check_ending(path)
     put(path, html(page).encode())

@@ -19,6 +19,7 @@ from lcsearch.engine.desk import SessionSummary, SetupError
 from lcsearch.engine.protocol import FinalDone, FinalProgress
 from lcsearch.engine.space import Categorical, Space
 from lcsearch.sessions.records import (
+    Advised,
     Autopilot,
     Config,
     DataSource,
@@ -239,6 +240,16 @@ def replace_observed(ranking: FakeRanking, config: Config) -> Prediction:
     return found
 
 
+def passed_over(session: Session, space: Space, trial: Trial) -> dict[str, Any]:
+    """What the advisor had first, for a trial of a person's own: it sees less, or more."""
+    config = {**trial.config, "kernel": [3 if k == 1 else 1 for k in trial.config["kernel"]]}
+    ranking = make_ranking(space, (), trial.level, session.wc, ())
+    advised = Advised(
+        id=space.key(config), config=config, prediction=replace_observed(ranking, config)
+    )
+    return advised.model_dump(mode="json")
+
+
 def make_snapshot(
     *,
     level: int = 2,
@@ -287,6 +298,8 @@ def make_snapshot(
             number=index, at=trial.created, by="person", level=trial.level, trial=trial.number,
             kind="edit" if trial.source == "edited" else "accept", config=trial.config,
             prediction=trial.prediction,
+            detail={"advised": passed_over(session, space, trial)}
+            if trial.source == "edited" else {},
         )
         for index, trial in enumerate(trials[1:])
     ]  # fmt: skip
@@ -348,6 +361,8 @@ class FakeDesk:
     closed: bool = False
     looks: list[dict[str, str]] = field(default_factory=list)
     """The domains of every ranking."""
+    advised: list[Advised | None] = field(default_factory=list)
+    """What the advisor had first when a network was queued."""
     final: FakeFinal = field(default_factory=FakeFinal)
     slow: threading.Event | None = None
     """Where there is one, a ranking is not ready before it is set."""
@@ -405,13 +420,23 @@ class FakeDesk:
     def _session(self, **fields: Any) -> None:
         self.change(session=self.snapshot.session.model_copy(update=fields))
 
-    def accept(self, proposal: Proposal, reason: str = "") -> Decision:
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision:
         self.calls.append(("accept", proposal.id, reason))
+        self.advised.append(advised)
         return self._queue("accept", proposal.config, proposal.prediction)
 
     def submit(
-        self, config: Config, prediction: Prediction | None, *, kind: Any, reason: str = ""
+        self,
+        config: Config,
+        prediction: Prediction | None,
+        *,
+        kind: Any,
+        reason: str = "",
+        advised: Advised | None = None,
     ) -> Decision:
+        self.advised.append(advised)
         self.calls.append(("submit", config, prediction, kind, reason))
         return self._queue(kind, config, prediction)
 
@@ -518,6 +543,8 @@ class FakeHouse:
     created: list[Any] = field(default_factory=list)
     trash: dict[str, FakeDesk] = field(default_factory=dict)
     damaged: str = ""
+    slow: threading.Event | None = None
+    """Where there is one, no session is set up before it is set."""
 
     def summaries(self) -> list[SessionSummary]:
         found = []
@@ -542,6 +569,8 @@ class FakeHouse:
         return found
 
     def create(self, setup: Any) -> None:
+        if self.slow is not None:
+            self.slow.wait(10)
         if self.refuse:
             raise SetupError(self.refuse)
         self.created.append(setup)

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
+import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -20,9 +21,11 @@ from textual.widgets import Input, Static, TextArea
 from lcsearch.engine import search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
+from lcsearch.sessions.records import Autopilot, Execution
 from lcsearch.sessions.store import StoreError
+from lcsearch.tui import format as words
 from lcsearch.tui.app import Console
-from lcsearch.tui.dialogs.edit import EditDialog
+from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
@@ -164,6 +167,23 @@ async def test_an_invalid_edit_is_explained_and_not_sent():
         assert text_of(pilot, "#problems") == ""
         await press(pilot, "enter")
         assert len(desk.made("submit")) == 1
+
+
+async def test_a_value_that_is_not_searched_is_remarked_and_trains():
+    desk = FakeDesk(make_snapshot(level=1, done=(6,), domains={"channels": "8..96"}))
+    async with console(desk) as pilot:
+        await press(pilot, "e")
+        names = [str(label.render()) for label in pilot.app.screen.query(".form-row .name")]
+        assert "conv_layers" in names  # as the region's dialog, the chart and the errors name it
+        last = [f for f in pilot.app.screen.query(NumberField) if f.parameter.name == "channels"][
+            -1
+        ]
+        last.value = "128"
+        await settled(pilot)
+        said = text_of(pilot, "#problems")
+        assert f"channels[{last.index}] = 128: outside what is searched, 8..96" in said
+        await press(pilot, "enter")
+        assert desk.made("submit")[0][0]["channels"][-1] == 128
 
 
 async def test_more_layers_in_the_form_lengthen_every_list():
@@ -543,7 +563,7 @@ async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
             ("name", "a/b", "letters"),
             ("data", "nothing", "KIND:PATH"),
             ("wc", "-1", "0 or more"),
-            ("epochs", "0", "1 or more"),
+            ("epochs", "0", "1 to 100,000"),
             ("domain-conv_layers", "6..2", "reversed"),
             ("domain-kernel", "2", "not possible"),
         ):
@@ -608,6 +628,141 @@ async def test_a_copied_set_up_fills_the_form():
         assert values["field-wc"] == "0.7"
         assert values["field-data"] == "idx:/data/fashion"
         assert values["field-domain-conv_layers"] == "3..5"
+
+
+async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
+    execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
+    desk = FakeDesk(make_snapshot(execution=execution, features=2, macs_cap=3.0))
+    house = FakeHouse({"fashion": desk})
+    async with console(house=house) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(house.created))
+    (setup,) = house.created
+    assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
+
+
+async def test_every_field_of_the_set_up_is_explained_whole_below_it():
+    async with console(house=FakeHouse(), size=NARROW) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        for name, words in [
+            ("field-data", "fashion-mnist:DIR"),
+            ("field-wc", "more look for low complexity"),
+            ("measure", "timed beside it"),
+            ("stop-behind", "median"),
+        ]:
+            pilot.app.screen.query_one(f"#{name}").focus()
+            await pilot.pause()
+            assert words in text_of(pilot, "#note-line")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("epochs", "100001", "1 to 100,000"),
+        ("trials", "0", "1 to 100,000"),
+        ("seed", "9999999999", "0 to 2,147,483,647"),
+        ("epochs", "9" * 5000, "1 to 100,000"),
+    ],
+)
+async def test_a_number_that_no_session_takes_is_told_at_its_field(name, value, words):
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        pilot.app.screen.query_one(f"#field-{name}", Input).value = value
+        await settled(pilot)
+        assert words in str(pilot.app.screen.query_one(f"#note-{name}").render())
+        await press(pilot, "enter")
+        assert not house.created
+
+
+async def test_a_session_is_exported_from_the_list_too(tmp_path):
+    desk = FakeDesk(make_snapshot())
+    async with console(house=FakeHouse({"fashion": desk})) as pilot:
+        await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
+        await press(pilot, "o")
+        pilot.app.screen.query_one("#path", Input).value = str(tmp_path / "f.txt")
+        await press(pilot, "enter")
+        assert "end it with .json, .html" in text_of(pilot, "#problem")
+        pilot.app.screen.query_one("#path", Input).value = str(tmp_path / "f.html")
+        await press(pilot, "enter")
+        await until(pilot, lambda: "Exported to" in toasts(pilot))
+    assert "<!DOCTYPE html>" in (tmp_path / "f.html").read_text()
+    assert desk.closed
+
+
+async def test_a_layout_is_chosen_in_the_palette_and_kept(tmp_path):
+    file = tmp_path / "settings.json"
+    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, settings_file=file)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
+        commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
+        assert app.screen.query_one("#right").display
+        commands["Layout: tabs"]()
+        await pilot.pause()
+        assert not app.screen.query_one("#right").display
+        assert json.loads(file.read_text())["layout"] == "tabs"
+        commands["Layout: auto"]()
+        await pilot.pause()
+        assert app.screen.query_one("#right").display
+
+
+async def test_what_was_loaded_for_the_first_ranking_is_not_walked_through_again():
+    async with console(FakeDesk(make_snapshot())):
+        assert gc.get_freeze_count() > 0
+
+
+async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch):
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        await press(pilot, "3", "2")
+        made = []
+        real = WorkbenchScreen.repaint
+        monkeypatch.setattr(
+            WorkbenchScreen, "repaint", lambda self, *given: (made.append(1), real(self, *given))
+        )
+        await press(pilot, "3", "2")
+        assert not made
+        pilot.app.desk.change(session=pilot.app.snapshot.session.model_copy(update={"wc": 0.3}))
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.3)
+        assert made
+
+
+async def test_the_autopilot_says_how_long_it_will_take():
+    desk = FakeDesk(make_snapshot(running=0, queued=0))
+    async with console(desk) as pilot:
+        await press(pilot, "p")
+        dialog = pilot.app.screen
+        few = search.flight_seconds(desk.snapshot, trials=8, minutes=None)
+        assert words.duration(few) in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#trials", Input).value = "800"
+        await pilot.pause()
+        many = search.flight_seconds(desk.snapshot, trials=800, minutes=None)
+        assert many == pytest.approx(100 * few)
+        assert words.duration(many) in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#minutes", Input).value = "2"
+        await pilot.pause()
+        assert "2 min" in str(dialog.query_one("#estimate").render())
+        dialog.query_one("#minutes", Input).value = "-2"
+        await pilot.pause()
+        assert str(dialog.query_one("#estimate").render()) == ""
+        await press(pilot, "enter")
+        assert "minutes = -2" in str(dialog.query_one("#problem").render())
+        await press(pilot, "escape", "p", "enter")
+        assert desk.made("autopilot")
+
+
+async def test_what_the_autopilot_has_still_to_do_is_told():
+    snapshot = make_snapshot(autopilot=Autopilot(trials=8, accepted=3))
+    async with console(FakeDesk(snapshot)) as pilot:
+        told = text_of(pilot, "#training")
+        assert "autopilot: 3 of 8, about" in told
+        assert words.duration(search.seconds_left(snapshot)) in told
+        await press(pilot, "q")
+        assert "left." in str(pilot.app.screen.query(Static).first().render())
 
 
 async def test_an_unknown_session_is_named_and_the_list_stays():

@@ -1,4 +1,6 @@
-"""Every screen and dialog as a picture: sizes, themes, empty, full and failing states."""
+"""Every screen and dialog as a picture, in every size, a light theme and without colour; then the
+states that a screen can be in: empty, loading, full, failing.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,10 @@ import os
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 import re
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,39 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 
 from lcsearch.tui.app import Console
+from lcsearch.tui.screens.workbench import WorkbenchScreen
 
 from .fakes import NOW, FakeDesk, FakeHouse, empty_snapshot, make_snapshot
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
-SIZES = {"wide": WIDE, "narrow": NARROW, "small": SMALL}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A terminal that the console is seen in."""
+
+    size: tuple[int, int]
+    theme: str = ""
+    colour: bool = True
+
+
+LOOKS = {
+    "wide": Look(WIDE),
+    "narrow": Look(NARROW),
+    "small": Look(SMALL),
+    "light": Look(WIDE, "lcsearch-light"),
+    "no-colour": Look(WIDE, colour=False),
+}
+
+
+@pytest.fixture(params=LOOKS)
+def look(request, monkeypatch):
+    found = LOOKS[request.param]
+    if not found.colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    # the dialogs of files propose one where the console works
+    monkeypatch.setattr(Path, "cwd", classmethod(lambda cls: Path("/home/user")))
+    return found
 
 
 class Svg(SingleFileSnapshotExtension):
@@ -104,39 +135,36 @@ DIALOGS = {
     "advance": ("right_square_bracket",),
     "reopen": ("left_square_bracket",),
     "export": ("o",),
+    "export-chart": ("O",),
     "help": ("question_mark",),
     "quit": ("q",),
+    "final": ("6", "t"),
 }
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_screens(picture, size):
-    async with workbench(FakeDesk(make_snapshot(failed=1)), SIZES[size]) as draw:
+async def test_screens(picture, look):
+    async with workbench(FakeDesk(make_snapshot(failed=1)), look.size, look.theme) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_dialogs(picture, size, monkeypatch):
-    # the dialog of the export proposes a file where one works
-    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/user"))
-    async with workbench(FakeDesk(make_snapshot()), SIZES[size]) as draw:
+async def test_dialogs(picture, look):
+    async with workbench(FakeDesk(make_snapshot()), look.size, look.theme) as draw:
         for name, keys in DIALOGS.items():
             assert await draw(*keys) == picture(name=name)
             await draw("escape")
 
 
-async def test_light(picture):
-    async with workbench(FakeDesk(make_snapshot()), WIDE, "lcsearch-light") as draw:
-        for name in ("workbench", "tradeoff"):
-            assert await draw(*SCREENS[name]) == picture(name=name)
+async def test_the_failure_dialog(picture, look):
+    desk = FakeDesk(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
+    assert await shown(desk, look.size, "s", "e", theme=look.theme) == picture
 
 
-async def test_without_colour(picture, monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    async with workbench(FakeDesk(make_snapshot()), WIDE) as draw:
-        for name in ("workbench", "tradeoff", "trust"):
-            assert await draw(*SCREENS[name]) == picture(name=name)
+@pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
+async def test_other_sides(picture, size):
+    async with workbench(FakeDesk(make_snapshot(failed=1)), size) as draw:
+        for name, key in (("curves", "3"), ("scores", "5"), ("gains", "6")):
+            assert await draw(key, "v") == picture(name=name)
 
 
 async def test_belief_along_a_number(picture):
@@ -185,38 +213,115 @@ async def test_an_engine_that_is_gone(picture):
         assert drawn == picture
 
 
-async def test_the_failure_dialog(picture):
-    desk = FakeDesk(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
-    assert await shown(desk, NARROW, "s", "e") == picture
+async def test_a_full_session(picture):
+    snapshot = make_snapshot(level=4, done=(60, 40, 40, 60), running=4, queued=9, failed=8)
+    async with workbench(FakeDesk(snapshot), NARROW) as draw:
+        for name, keys in SCREENS.items():
+            assert await draw(*keys) == picture(name=name)
 
 
-async def home_shown(house: FakeHouse, size: tuple[int, int], *keys: str) -> str:
+async def test_the_first_ranking_is_on_its_way(picture):
+    desk = FakeDesk(make_snapshot(), slow=threading.Event())
+    house = FakeHouse({"fashion": desk})
+    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
+    async with app.run_test(size=NARROW) as pilot:
+        try:
+            for _ in range(500):
+                await pilot.pause(0.01)
+                if app.current_mode == "workbench" and app.ranking_running:
+                    break
+            still(app)
+            for name, key in (("workbench", "2"), ("best", "6")):
+                await pilot.press(key)
+                await pilot.pause()
+                still(app)
+                await pilot.pause(0.1)
+                assert svg_of(app) == picture(name=name)
+        finally:
+            desk.slow.set()
+
+
+def still(app: Console) -> None:
+    """A spinner that does not turn, to be drawn."""
+    screen = app.screen
+    if isinstance(screen, WorkbenchScreen) and screen._spinner is not None:
+        screen._spinner.pause()
+        screen._spinner.resume = lambda: None
+        screen._beat = 0
+        screen._headline(None)
+
+
+async def test_the_images_are_looked_at(picture):
+    house = FakeHouse(slow=threading.Event())
+    app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
+    async with app.run_test(size=NARROW) as pilot:
+        try:
+            await settled(pilot, lambda: getattr(app.screen, "summaries", None) is not None)
+            await pilot.press("n")
+            await settled(pilot)
+            await pilot.press("enter")
+            screen = app.screen
+            screen._timer.pause()
+            screen._beat = 0
+            screen._spin()
+            await pilot.pause(0.1)
+            assert svg_of(app) == picture
+        finally:
+            house.slow.set()
+
+
+async def test_no_room_on_the_disk(picture):
+    snapshot = make_snapshot()
+    trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
+    snapshot = replace(snapshot, engine=replace(snapshot.engine, trouble=trouble))
+    assert await shown(FakeDesk(snapshot), NARROW) == picture
+
+
+async def test_a_session_that_can_only_be_read(picture):
+    assert await shown(FakeDesk(replace(make_snapshot(), read_only=True)), NARROW) == picture
+
+
+async def test_a_network_that_cannot_be_built_and_one_that_is_not_searched(picture):
+    async with workbench(FakeDesk(make_snapshot(level=1, done=(8,))), NARROW) as draw:
+        await draw("e", "tab", "end", *["backspace"] * 3, *"120")
+        assert await draw() == picture(name="outside")
+        await draw(*["backspace"] * 3, "0")
+        assert await draw() == picture(name="impossible")
+
+
+async def home_shown(house: FakeHouse, size: tuple[int, int], *keys: str, theme: str = "") -> str:
     """The picture after some keys on the list of sessions."""
     app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
         await settled(pilot, lambda: getattr(app.screen, "summaries", None) is not None)
+        if theme:
+            app.theme = theme
+            await settled(pilot)
+        first = app.screen
         for key in keys:
             await pilot.press(key)
             await settled(pilot)
+        # the set-up to be copied is read in a thread
+        await settled(pilot, lambda: not keys or app.screen is not first)
         return svg_of(app)
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_sessions(picture, size):
+def two_sessions() -> FakeHouse:
     other = make_snapshot(name="digits", running=0, queued=0, wc=1.0)
-    house = FakeHouse(
-        {"fashion": FakeDesk(make_snapshot()), "digits": FakeDesk(other)}, damaged="old-one"
-    )
-    assert await home_shown(house, SIZES[size]) == picture
+    desks = {"fashion": FakeDesk(make_snapshot()), "digits": FakeDesk(other)}
+    return FakeHouse(desks, damaged="old-one")
+
+
+HOME = {"list": (), "import": ("i",), "set-up": ("n",), "copy": ("c",)}
+
+
+@pytest.mark.parametrize("name", HOME)
+async def test_home(picture, look, name):
+    assert await home_shown(two_sessions(), look.size, *HOME[name], theme=look.theme) == picture
 
 
 async def test_no_sessions(picture):
     assert await home_shown(FakeHouse(), NARROW) == picture
-
-
-@pytest.mark.parametrize("size", SIZES)
-async def test_set_up(picture, size):
-    assert await home_shown(FakeHouse(), SIZES[size], "n") == picture
 
 
 async def test_set_up_with_wrong_fields(picture):

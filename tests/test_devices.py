@@ -161,6 +161,9 @@ def test_unknown_devices_are_refused(device):
     [
         (["--device", "tpu"], "--device tpu: not usable"),
         (["--device", "cuda:0,cuda:0"], "not usable"),
+        (["--per-trial", "gpus=1"], "--per-trial: of a Ray cluster"),
+        (["--address", "10.0.0.1:6379"], "--address: of a Ray cluster"),
+        (["--data-on-nodes"], "add --executor ray"),
     ],
 )
 def test_the_command_refuses_what_is_no_device(home, given, said):

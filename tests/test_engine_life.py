@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import desk as desks
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
-from lcsearch.sessions.records import DataSource, now
+from lcsearch.sessions.records import DataSource, Setup, now
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
@@ -365,7 +365,7 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(desks.create(home, "demo", data, epochs=2, measure="macs"))
+    desk = Desk(desks.create(home, Setup("demo", data, epochs=2, measure="macs")))
     try:
         desk.start_engine()
         slow = small(desk, batch_size=2, channels=[64, 64], downsample=["none", "none"])

@@ -19,7 +19,7 @@ from lcsearch.engine import desk as desks
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import cluster
-from lcsearch.sessions.records import DataSource, Execution
+from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.sessions.store import Misuse, StoreError
 
 from .conftest import benchmark, soak, wait_for, without
@@ -52,12 +52,14 @@ def make(home, name, nodes, epochs, **execution):
     given = Execution(executor="ray", **{"address": nodes.address, **execution})
     folder = desks.create(
         home,
-        name,
-        DataSource(spec="digits"),
-        epochs=epochs,
-        measure="macs",
-        domains=SMALL,
-        execution=given,
+        Setup(
+            name,
+            DataSource(spec="digits"),
+            epochs=epochs,
+            measure="macs",
+            domains=SMALL,
+            execution=given,
+        ),
     )
     return Desk(folder)
 
@@ -333,7 +335,7 @@ def test_without_ray_the_remedy_is_said(home):
 def test_where_trials_run_is_set_and_shown(home):
     if not cluster.installed():
         pytest.skip("ray is not installed")
-    folder = desks.create(home, "s", DataSource(spec="digits", train_size=200), epochs=1)
+    folder = desks.create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
     desk = Desk(folder)
     assert desk.refresh().session.execution == cluster.checked(Execution())
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "s"]
@@ -353,7 +355,7 @@ def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", address="127.0.0.1:9")
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(desks.create(home, "s", data, epochs=1, execution=execution))
+    desk = Desk(desks.create(home, Setup("s", data, epochs=1, execution=execution)))
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
         desk.start_engine()
@@ -384,7 +386,9 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
     execution = Execution(executor="ray", parallel=3)
     data = DataSource(spec="digits", train_size=200)
     desk = Desk(
-        desks.create(home, "s", data, epochs=1, measure="macs", domains=SMALL, execution=execution)
+        desks.create(
+            home, Setup("s", data, epochs=1, measure="macs", domains=SMALL, execution=execution)
+        )
     )
     desk._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)
     desk._store.apply(search.autopilot(desk.refresh(), trials=8))

@@ -173,6 +173,11 @@ def test_the_commands(home, tmp_path):
     done = run(app, ["report", "demo", "-o", str(place)])
     assert done.exit_code == 0, done.stderr
     assert "recommended" in place.read_text()
+    for name in ("page.pdf", "page"):
+        wrong = run(app, ["report", "demo", "-o", str(tmp_path / name)])
+        assert wrong.exit_code == 2
+        assert "End the file's name with .html" in wrong.stderr
+        assert not (tmp_path / name).exists()
     done = run(app, ["plot", "demo", "belief", "--along", "conv_layers", "-o", f"{tmp_path}/b.csv"])
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "b.csv").read_text().startswith("conv_layers,mean,std\n2,")

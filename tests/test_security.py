@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import desk as desks
 from lcsearch.engine.desk import Desk
 from lcsearch.sessions import store as places
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import Misuse, StoreError
 from lcsearch.tui.cli import app
 
@@ -105,7 +105,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trap = tmp_path / "trap"
     data = DataSource(spec="digits", train_size=100)
-    desk = Desk(desks.create(home, "demo", data, epochs=1, measure="macs"))
+    desk = Desk(desks.create(home, Setup("demo", data, epochs=1, measure="macs")))
     checkpoints = desk.folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "trial-0.pt").write_bytes(pickle.dumps(Malicious(trap)))

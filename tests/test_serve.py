@@ -20,7 +20,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from lcsearch.engine import desk as sessions
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 from lcsearch.tui.serve import ConsoleServer, NotServed, bind
@@ -275,9 +275,15 @@ class Browser:
 async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
     chromium = need("chromium")
     folder = sessions.create(
-        home, "web", DataSource(spec="digits", train_size=300), epochs=2,
-        domains={"conv_layers": "2", "channels": "8"}, measure="macs",
-    )  # fmt: skip
+        home,
+        Setup(
+            name="web",
+            data=DataSource(spec="digits", train_size=300),
+            epochs=2,
+            domains={"conv_layers": "2", "channels": "8"},
+            measure="macs",
+        ),
+    )
     server, address = start(home, "web")
     profile = tmp_path / "profile"
     browser = subprocess.Popen(

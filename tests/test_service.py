@@ -12,7 +12,7 @@ import pytest
 from lcsearch.engine import desk as desks
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import StoreError
 
 from .conftest import wait_for
@@ -22,7 +22,7 @@ from .conftest import wait_for
 def desk(home, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "30")
     folder = desks.create(
-        home, "demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs"
+        home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
     )
     desk = Desk(folder)
     yield desk
@@ -148,7 +148,7 @@ def test_data_that_changed_are_refused(home, tmp_path):
         np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
 
     write(int(rng.integers(100)))
-    desk = Desk(desks.create(home, "demo", DataSource(spec=f"npz:{path}"), epochs=1))
+    desk = Desk(desks.create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
     write(12345)
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
@@ -167,7 +167,7 @@ def test_an_engine_that_cannot_start_shows_its_log(desk, monkeypatch):
 def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0.2")
     folder = desks.create(
-        home, "demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs"
+        home, Setup("demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs")
     )
     desk = Desk(folder)
     desk.start_engine()

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from lcsearch.engine import search
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.desk import Desk, create
 from lcsearch.sessions import exchange
+from lcsearch.sessions.records import DataSource, Setup
 
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
@@ -166,6 +167,122 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     assert data["best"]["trial"] in range(5)
 
 
+def test_every_decision_by_its_key(console, home):
+    """The whole table of decisions: each key leads to one that is kept, u takes some back."""
+    folder = create(
+        home,
+        Setup(
+            name="keys",
+            data=DataSource(spec="digits", train_size=300),
+            epochs=1,
+            domains={"conv_layers": "2..3", "channels": "8..16"},
+        ),
+    )
+    desk = Desk(folder)
+    terminal = console("keys")
+
+    def decided(kind, number):
+        wait_for(lambda: len(desk.refresh().decisions) >= number, 60, f"decision {number}, {kind}")
+        decision = desk.refresh().decisions[number - 1]
+        assert decision.kind == kind
+        return decision
+
+    def ended(number):
+        wait_for(lambda: desk.refresh().trials[number].state == "done", 120, f"trial {number}")
+        terminal.wait("f* 0.", "f* 1.")
+        terminal.wait_gone("ranking ")
+
+    ended(0)
+    terminal.keys("w")
+    terminal.wait("how much complexity counts")
+    terminal.keys("Right", "Enter")
+    assert decided("wc", 1).detail["from"] == 0.1
+    terminal.wait_gone("how much complexity counts")
+    terminal.keys("u")
+    decided("undo", 2)
+    assert desk.refresh().session.wc == 0.1
+
+    terminal.wait_gone("ranking ")
+    terminal.keys("a")
+    ended(decided("accept", 3).trial)
+    terminal.keys("n")
+    form = terminal.wait("New network, from trial")
+    start = int(form.partition("New network, from trial ")[2].split()[0])
+    terminal.wait("MACs")
+    layers = desk.refresh().trials[start].config["conv_layers"]
+    terminal.keys("Down" if layers >= 3 else "Up")
+    terminal.settle()
+    terminal.keys("Enter")
+    ended(decided("new", 4).trial)
+    terminal.keys("r")
+    terminal.wait("Repeat a trial")
+    terminal.keys("Enter")
+    repeated = decided("repeat", 5)
+    ended(repeated.trial)
+    assert desk.refresh().trials[repeated.trial].repeat_of == repeated.detail["repeats"]
+    terminal.keys("x")
+    terminal.wait("near copies")
+    terminal.type("not this one")
+    terminal.keys("Enter")
+    assert decided("reject", 6).reason == "not this one"
+    terminal.wait_gone("near copies")
+    terminal.keys("e")
+    while "Edit candidate" not in terminal.wait("Edit candidate", "decided already"):
+        # the next ranking, without the rejected one, is on its way
+        terminal.wait_gone("decided already")
+        terminal.keys("e")
+    terminal.keys("Enter")
+    ended(decided("edit", 7).trial)
+
+    slow = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
+    base = desk.refresh().trials[0].config
+    number = desk.submit(desk.space.completed(slow, base), None, kind="new").trial
+    wait_for(lambda: desk.refresh().trials[number].state == "running", what="the slow trial")
+    terminal.wait("1 training")
+    terminal.wait_gone("ranking ")
+    terminal.keys("a")
+    queued = decided("accept", 9)
+    terminal.wait("1 queued")
+    terminal.keys("u")
+    decided("undo", 10)
+    assert desk.refresh().trials[queued.trial].state == "cancelled"
+    terminal.keys("s")
+    terminal.wait("After this epoch: trial")
+    terminal.keys("n")
+    assert decided("stop", 11).trial == number
+    wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")
+
+    terminal.wait_gone("ranking ")
+    terminal.keys("p")
+    terminal.wait("The engine accepts the best candidate")
+    terminal.keys("Enter")
+    decided("autopilot", 12)
+    wait_for(lambda: desk.refresh().session.autopilot is not None, what="the autopilot")
+    terminal.wait("autopilot  ")
+    terminal.keys("p")
+    wait_for(lambda: desk.refresh().session.autopilot is None, what="the wheel")
+    assert "takeover" in [d.kind for d in desk.refresh().decisions]
+    wait_for(lambda: not search.pending(desk.refresh()), 120, "the last trial")
+
+    before = len(desk.refresh().decisions)
+    terminal.wait_gone("ranking ")
+    terminal.keys("]")
+    terminal.wait("Carry it forward")
+    terminal.keys("Enter")
+    decided("advance", before + 1)
+    assert desk.refresh().session.level == 2
+    terminal.wait_gone("Carry it forward")
+    terminal.wait("② Parameters  0 / 12")
+    terminal.keys("[")
+    terminal.wait("earlier level")
+    terminal.keys("Enter")
+    terminal.wait("Carry it forward")
+    terminal.keys("Enter")
+    decided("reopen", before + 2)
+    assert desk.refresh().session.level == 1
+    desk.close()
+
+
 def test_training_goes_on_while_the_console_is_closed(console, home):
     terminal = console()
     set_up(terminal)
@@ -216,6 +333,33 @@ def test_a_signal_leaves_the_terminal_as_it_was(console, home, number):
     process.send_signal(number)
     terminal.wait("exit status")
     assert terminal.flags() == "0 0 1"
+
+
+CRASHING = """
+import sys
+from pathlib import Path
+from lcsearch.tui import app
+def crash(self):
+    raise RuntimeError("on purpose")
+app.Console.action_help = crash
+sys.exit(app.run(Path(sys.argv[1]), "demo"))
+"""
+
+
+def test_an_exception_leaves_the_terminal_as_it_was(home, tmp_path):
+    filled_store(home, 3).close()
+    program = tmp_path / "crash.py"
+    program.write_text(CRASHING)
+    words = shlex.join([sys.executable, "-P", str(program), str(home)])
+    terminal = Terminal(f"TEXTUAL_ANIMATIONS=none {words}")
+    try:
+        terminal.wait("Candidates")
+        terminal.keys("?")
+        terminal.wait("exit status 1")
+        assert terminal.flags() == "0 0 1"
+        assert "on purpose" in terminal.screen()
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])

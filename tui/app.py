@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from textual.app import SystemCommand
+    from textual.widget import AwaitMount
 
     from ..engine.advisor import Ranking
     from ..engine.protocol import FinalDone, FinalProgress
@@ -39,8 +41,19 @@ READ_SECONDS = 0.1
 """How often the reader looks for news."""
 HANG_UP_SECONDS = 5.0
 """How long a console that was told to go may take to put its terminal back."""
+GARBAGE = 50_000, 20, 50
+"""Objects made until the newest are looked through for garbage, and how often the older ones are:
+Python's own numbers have it done in the middle of most keys."""
+AT_ONCE_SECONDS = 0.004
+"""Until a screen that was there before is painted: time for what is new on it."""
 CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
+
+LAYOUT_WORDS = {
+    "auto": "Two columns where there is room for them, else one",
+    "columns": "Always two columns",
+    "tabs": "Always one column; v changes it",
+}
 
 Key = tuple[object, ...]
 
@@ -161,6 +174,7 @@ class Console(App[int]):
         "best": _best,
     }
     DEFAULT_MODE = "sessions"
+    NOTIFICATION_TIMEOUT = 4.0
     SCREENS_OF_A_SESSION = ("workbench", "history", "tradeoff", "trust", "best")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -212,6 +226,7 @@ class Console(App[int]):
     ranking: reactive[Ranking | None] = reactive(None)
     ranking_running: reactive[bool] = reactive(False)
     finishing: reactive[Finishing | None] = reactive(None)
+    settings: reactive[preferences.Settings] = reactive(preferences.Settings)
 
     def __init__(
         self,
@@ -228,13 +243,14 @@ class Console(App[int]):
         self.clock = clock
         self.start_name = name
         self.settings_file = settings_file or preferences.path()
-        self.settings = preferences.Settings()
         self.settings_problem = ""
         self.desk: DeskLike | None = None
         self.read_seconds = read_seconds
         self._wake = threading.Event()
         self._wanted: tuple[Key, float] | None = None
         self._ranked: tuple[Key, float] | None = None
+        self._seen: set[str] = set()
+        self._made = False
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
         self.opening = name
@@ -476,6 +492,11 @@ class Console(App[int]):
                 self.fail("No ranking", message.reason)
             return
         self._ranked = (message.key, message.wc)
+        if not gc.get_freeze_count():
+            # all that a ranking needs is imported now and stays: walking through it again and
+            # again for garbage would hold the screen up for a quarter of a second each time
+            gc.freeze()
+            gc.set_threshold(*GARBAGE)
         with self.batch_update():
             self.ranking = message.ranking
         self._want_ranking()
@@ -558,6 +579,18 @@ class Console(App[int]):
 
         self.push_screen(FailureDialog(title, text))
 
+    # -- another screen -------------------------------------------------------------------------
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Go to a screen."""
+        self._made = mode in self._seen
+        self._seen.add(mode)
+        return super().switch_mode(mode)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Hold painting back while a screen is made; one that was there is painted at once."""
+        super().delay_update(AT_ONCE_SECONDS if self._made else delay)
+
     # -- actions --------------------------------------------------------------------------------
 
     async def action_show_screen(self, mode: str) -> None:
@@ -587,11 +620,13 @@ class Console(App[int]):
         if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
+        from ..engine import search
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
             final = None if finishing is None else finishing.trial
-            self.push_screen(QuitDialog(open_trials, final), self._quit)
+            left = None if snapshot is None else search.seconds_left(snapshot)
+            self.push_screen(QuitDialog(open_trials, final, left), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":
@@ -616,6 +651,12 @@ class Console(App[int]):
                     lambda action=binding.action: self.call_later(screen.run_action, action),
                 )
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        for layout, how in LAYOUT_WORDS.items():
+            yield SystemCommand(
+                f"Layout: {layout}",
+                how,
+                lambda layout=layout: self.change_setting("layout", layout),
+            )
         yield SystemCommand(
             "Save a picture",
             "Save this screen as SVG",

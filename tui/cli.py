@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Never
 import typer
 
 if TYPE_CHECKING:
-    from ..engine.advisor import Proposal
+    from ..engine.advisor import Proposal, Ranking
     from ..engine.desk import Desk
     from ..sessions.store import Snapshot
 
@@ -358,8 +358,9 @@ def new(
     """Make a session: check its data, and queue the reference network."""
     with _words():
         from ..engine import desk
+        from ..engine.executors import cluster
         from ..sessions import store
-        from ..sessions.records import DataSource, Execution
+        from ..sessions.records import DataSource, Execution, Setup
 
         domains = _domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -376,10 +377,11 @@ def new(
             _fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
         if not 0 <= wc < float("inf"):
             _fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
-        folder = desk.create(
-            store.home(),
-            name,
-            DataSource(
+        places = _execution(executor, address, per_trial, parallel, data_on_nodes, device, dtype)
+        cluster.check_fields(executor.value, places)
+        asked = Setup(
+            name=name,
+            data=DataSource(
                 spec=data,
                 train_size=train_size,
                 val_fraction=val_fraction,
@@ -398,10 +400,9 @@ def new(
             flat=flat,
             augment=augment.value,
             stop_behind=stop_behind,
-            execution=Execution.model_validate(
-                _execution(executor, address, per_trial, parallel, data_on_nodes, device, dtype)
-            ),
+            execution=Execution.model_validate(places),
         )
+        folder = desk.create(store.home(), asked)
         summary = store.Store(folder).refresh().session.summary
         _say(
             f"session {name}: {summary.train} training and {summary.val} validation images of "
@@ -551,9 +552,10 @@ def report(
 ) -> None:
     """Write a session as one HTML page to share: what was searched, found and decided."""
     with _desk(name) as desk:
-        from ..sessions.report import write
+        from ..sessions.report import check_ending, write
         from .page import page
 
+        check_ending(output)
         write(page(*desk.recommended()), output)
         _say(f"session {name}: written to {output}.")
 
@@ -777,15 +779,15 @@ def _chosen(
     rank: int | None,
     strategy: Strategy | None = None,
     domains: dict[str, str] | None = None,
-) -> Proposal:
-    """The proposal of this id or rank in the ranking as it is now, or as it was looked at."""
+) -> tuple[Proposal, Ranking]:
+    """The proposal of this id or rank, in the ranking as it is now, or as it was looked at."""
     if rank is not None and rank < 1:
         _fail(f"--rank {rank}: not usable. The best candidate is --rank 1.", 2)
     ranking = desk.rank(_look(desk, strategy, domains or {}), count=max(200, rank or 1))
     if id_ is not None:
         for proposal in ranking.proposals:
             if proposal.id == id_:
-                return proposal
+                return proposal, ranking
         _fail(
             f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
             "Ask `lcsearch propose` again."
@@ -793,7 +795,7 @@ def _chosen(
     wanted = rank or 1
     if wanted > len(ranking.proposals):
         _fail(f"--rank {wanted}: there are {len(ranking.proposals)} candidates. {ranking.advice}")
-    return ranking.proposals[wanted - 1]
+    return ranking.proposals[wanted - 1], ranking
 
 
 @app.command()
@@ -818,12 +820,14 @@ def accept(
     with _desk(name) as desk:
         if config is None:
             domains = _domains(domain, "--domain ")
-            decision = desk.accept(_chosen(desk, id_, rank, strategy, domains), reason)
+            proposal, ranking = _chosen(desk, id_, rank, strategy, domains)
+            decision = desk.accept(proposal, reason, advised=ranking.advised)
         else:
             own = desk.space.validate(_read_config(config, desk))
             ranking = desk.rank(desk.refresh(), count=1)
+            prediction = ranking.evaluate([own])[0].prediction
             decision = desk.submit(
-                own, ranking.evaluate([own])[0].prediction, kind="new", reason=reason
+                own, prediction, kind="new", reason=reason, advised=ranking.advised
             )
         _say(f"trial {decision.trial} is queued.")
         typer.echo(str(decision.trial))
@@ -864,7 +868,7 @@ def reject(
     if (id_ is None) == (rank is None):
         _fail("give --id or --rank.", 2)
     with _desk(name) as desk:
-        proposal = _chosen(desk, id_, rank)
+        proposal, _ = _chosen(desk, id_, rank)
         desk.reject(proposal, reason)
         _say(f"rejected {proposal.id}. `lcsearch undo {name}` brings it back.")
 

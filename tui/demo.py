@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from ..engine.desk import Desk, SetupError, bring_back
 from ..sessions import store
 from ..sessions.store import StoreError
-from .house import Sessions, Setup
+from .house import Sessions
 
 if TYPE_CHECKING:
-    from ..sessions.records import Decision
+    from ..sessions.records import Decision, Setup
     from ..sessions.store import Plan
 
 NAME = "demo"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..sessions.records import Config, Decision, Execution, Prediction, Session, Trial
+    from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
 
 DASH = "–"
 """Stands for a number that is not known (yet)."""
@@ -62,12 +62,12 @@ def f_measured(value: float | None) -> str:
 
 
 def improvement(value: float | None) -> str:
-    """An expected improvement: two digits and a short exponent, `3.9e-3`."""
+    """An expected improvement: two digits and a short exponent, `3.9e-3`; one where it is tiny."""
     if value is None or math.isnan(value):
         return DASH
     if value == 0 or abs(value) < 1e-99:
         return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
+    mantissa, exponent = f"{value:.{1 if abs(value) > 1e-9 else 0}e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 
@@ -262,6 +262,23 @@ def _unusual(config: Config) -> str:
     if (config["learning_rate"], config["lr_decay"], config["batch_size"]) != (1e-3, 1.0, 128):
         line += f"  {training(config)}"
     return line
+
+
+def costs(trial: Trial, measure: Measure) -> str:
+    """What a trial cost, with what it was held against: seconds alone would contradict f_c.
+
+    The reference network is timed in the same moments, and a busy machine is slow for both.
+    """
+    text = f"{seconds(trial.seconds_per_epoch)} s per epoch"
+    if measure == "seconds" and trial.reference_seconds is not None:
+        text += f", the reference beside it {seconds(trial.reference_seconds)} s"
+    if trial.complexity is not None:
+        text += (
+            f": f_c {trial.complexity:.3f}"
+            if measure == "seconds"
+            else (f", f_c {trial.complexity:.3f} ({MEASURE_TITLES[measure]})")
+        )
+    return text
 
 
 def parameter_label(parameter: str, index: int | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,15 +12,13 @@ if TYPE_CHECKING:
     from ..engine.protocol import FinalDone, FinalProgress
     from ..engine.space import Space
     from ..sessions.records import (
-        Augment,
+        Advised,
         Config,
-        DataSource,
         Decision,
-        Measure,
         Prediction,
         Session,
+        Setup,
         StopMode,
-        Strategy,
     )
     from ..sessions.store import Snapshot
 
@@ -43,7 +40,9 @@ class DeskLike(Protocol):
 
     def refresh(self) -> Snapshot: ...
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking: ...
-    def accept(self, proposal: Proposal, reason: str = "") -> Decision: ...
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision: ...
     def submit(
         self,
         config: Config,
@@ -51,6 +50,7 @@ class DeskLike(Protocol):
         *,
         kind: Literal["edit", "new"],
         reason: str = "",
+        advised: Advised | None = None,
     ) -> Decision: ...
     def reject(self, proposal: Proposal, reason: str = "") -> Decision: ...
     def repeat(self, number: int, reason: str = "") -> Decision: ...
@@ -84,26 +84,6 @@ class DeskLike(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a new session is asked for; `engine.desk.create` checks it against the data."""
-
-    name: str
-    data: DataSource
-    wc: float
-    measure: Measure
-    epochs: int
-    seed: int
-    features: int
-    macs_cap: float
-    domains: Mapping[str, str]
-    trials_per_level: int
-    strategy: Strategy = "gp"
-    flat: bool = False
-    augment: Augment = "none"
-    stop_behind: bool = False
-
-
 class House(Protocol):
     """All sessions of one home.  Every call may take long: make it in a thread."""
 
@@ -134,23 +114,7 @@ class Sessions:
         """Make a session, its data read and checked.  Raises SetupError, StoreError."""
         from ..engine import desk
 
-        desk.create(
-            self.home,
-            setup.name,
-            setup.data,
-            wc=setup.wc,
-            measure=setup.measure,
-            epochs=setup.epochs,
-            seed=setup.seed,
-            features=setup.features,
-            macs_cap=setup.macs_cap,
-            domains=dict(setup.domains),
-            trials_per_level=setup.trials_per_level,
-            strategy=setup.strategy,
-            flat=setup.flat,
-            augment=setup.augment,
-            stop_behind=setup.stop_behind,
-        )
+        desk.create(self.home, setup)
 
     def delete(self, name: str) -> object:
         """Move a session to the trash; gives what `restore` wants."""

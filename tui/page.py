@@ -11,7 +11,7 @@ from ..sessions.records import now
 from ..sessions.report import Network, Page, Table
 from . import figures
 from . import format as words
-from .scorecard import coverage, outcomes
+from .scorecard import coverage, outcomes, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -250,11 +250,21 @@ def _scores(snapshot: Snapshot) -> list[str]:
         return []
     inside = [coverage(results, widths) for widths in (1, 2)]
     total = len(results)
-    return [
+    told = [
         f"Calibration: of {total} predictions that were put to the test, {inside[0]} lie within "
         f"one predictive standard deviation ({inside[0] / total:.0%}, ideal 68 %) and {inside[1]} "
         f"within two ({inside[1] / total:.0%}, ideal 95 %)."
     ]
+    against = overrides(snapshot)
+    if against:
+        right = sum(override.right for override in against)
+        trained = sum(override.measured is not None for override in against)
+        told.append(
+            f"Where a person trained another network than the advisor's first candidate, theirs "
+            f"had the smaller f in {right} of {len(against)}; the candidate's f is what was "
+            f"measured in {trained} of them, else what was predicted at that moment."
+        )
+    return told
 
 
 def _told(belief: Prediction | None) -> tuple[str, str]:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..engine.search import objective
+
 if TYPE_CHECKING:
-    from ..sessions.records import Trial
+    from ..sessions.records import Advised, Trial
+    from ..sessions.store import Snapshot
 
 PERSON = ("edited", "manual")
 
@@ -28,6 +31,26 @@ class Outcome:
     def within(self) -> bool:
         """Whether the measurement lies within two predictive standard deviations."""
         return abs(self.f - self.mean) <= 2 * self.std
+
+
+@dataclass(frozen=True)
+class Override:
+    """A network that a person trained, and the advisor's first candidate of that moment.
+
+    f: measured.  against: the f of the candidate: measured where it was trained as well, by the
+    trial `measured`, else the mean that was predicted then.  Both under the w_c of that moment.
+    """
+
+    trial: Trial
+    advised: Advised
+    f: float
+    against: float
+    measured: int | None
+
+    @property
+    def right(self) -> bool:
+        """Whether the person's network has the smaller f."""
+        return self.f < self.against
 
 
 @dataclass(frozen=True)
@@ -78,7 +101,36 @@ def picks(trials: Sequence[Trial], wc: float, sources: Sequence[str]) -> Picks:
     return Picks(len(values), gained, sum(values) / len(values) if values else None)
 
 
-def overrides(results: Sequence[Outcome]) -> tuple[int, int]:
-    """Of the networks that a person edited: how many did better than the model believed, of all."""
-    edited = [result for result in results if result.trial.source == "edited"]
-    return sum(result.f < result.mean for result in edited), len(edited)
+def overrides(snapshot: Snapshot) -> list[Override]:
+    """Every network that a person trained instead of the advisor's first candidate.
+
+    Both sides are measured as one: a network that was repeated by the mean of its trainings.
+    """
+    measured: dict[str, list[Trial]] = {}
+    for trial in snapshot.trials:
+        if trial.observed:
+            measured.setdefault(trial.key, []).append(trial)
+
+    def mean_f(key: str, wc: float) -> float:
+        values = [objective(trial, wc) or 0.0 for trial in measured[key]]
+        return sum(values) / len(values)
+
+    found = []
+    for decision in snapshot.decisions:
+        advised = decision.advised
+        if advised is None or decision.by != "person" or decision.trial is None:
+            continue
+        trial, wc = snapshot.trials[decision.trial], advised.prediction.wc
+        if not trial.observed:
+            continue
+        later = measured.get(advised.id)
+        found.append(
+            Override(
+                trial=trial,
+                advised=advised,
+                f=mean_f(trial.key, wc),
+                against=mean_f(advised.id, wc) if later else advised.prediction.mean,
+                measured=later[0].number if later else None,
+            )
+        )
+    return found

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -535,6 +535,16 @@ def resources(words: list[str]) -> dict[str, float]:
                 f"per trial {word}: not RESOURCE=NUMBER. Use for example gpus=1."
             ) from None
     return found
+
+
+def check_fields(executor: object, given: Iterable[str]) -> None:
+    """Raises Misuse for what means nothing on this machine: nobody should think that it does."""
+    for name in given:
+        if executor == "local" and name in ("address", "per_trial", "data_on_nodes"):
+            raise Misuse(
+                f"--{name.replace('_', '-')}: of a Ray cluster, and trials run on this machine. "
+                "Leave it out, or add --executor ray."
+            )
 
 
 def checked(execution: Execution) -> Execution:

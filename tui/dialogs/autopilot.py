@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +12,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
+from ...engine.search import MOST_MINUTES, MOST_TRIALS
+from .. import format as words
 from ..widgets.fields import Cycle
 from .base import Dialog, buttons
 
@@ -27,9 +31,18 @@ class Flight:
 class AutopilotDialog(Dialog[Flight]):
     """Trials, or minutes, or whichever is used up first."""
 
-    def __init__(self, trials: int, *, model: bool = True) -> None:
-        """trials: left of the level's budget.  model: whether there is one to call it flat."""
+    def __init__(
+        self,
+        trials: int,
+        seconds: Callable[[Flight], float | None],
+        *,
+        model: bool = True,
+    ) -> None:
+        """trials: left of the level's budget.  seconds: that a flight would take, None if unknown.
+        model: whether there is one to call it flat.
+        """
         super().__init__()
+        self.seconds = seconds
         self.trials = trials
         self.model = model
 
@@ -69,39 +82,61 @@ class AutopilotDialog(Dialog[Flight]):
                     "Flat: no more can be gained in a level than the noise of a measurement.",
                     classes="hint",
                 )
+            yield Label("", id="estimate", classes="hint")
             yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Hand over"), ("no", "Cancel"))
+
+    def on_mount(self) -> None:
+        """How long the flight would take that is proposed."""
+        self._estimate()
+
+    @on(Input.Changed)
+    @on(Cycle.Changed)
+    def _estimate(self) -> None:
+        flight = self._read()
+        seconds = None if isinstance(flight, str) else self.seconds(flight)
+        told = "" if seconds is None else f"about {words.duration(seconds)}, by the pace so far"
+        self.query_one("#estimate", Label).update(told)
+
+    def _read(self) -> Flight | str:
+        """What is asked for, or what is wrong with it."""
+        trials_text = self.query_one("#trials", Input).value.strip()
+        minutes_text = self.query_one("#minutes", Input).value.strip()
+        trials: int | None = None
+        minutes: float | None = None
+        if trials_text:
+            if not re.fullmatch(r"\d{1,6}", trials_text) or not 0 < int(trials_text) <= MOST_TRIALS:
+                return (
+                    f"trials = {trials_text}: must be a whole number, 1 to {MOST_TRIALS:,}, or "
+                    "empty."
+                )
+            trials = int(trials_text)
+        if minutes_text:
+            try:
+                minutes = float(minutes_text)
+            except ValueError:
+                minutes = -1.0
+            if not 0 < minutes <= MOST_MINUTES:
+                return (
+                    f"minutes = {minutes_text}: must be above 0, at most {MOST_MINUTES:,}, or "
+                    "empty."
+                )
+        if trials is None and minutes is None:
+            return "Give trials, minutes or both."
+        levels = self.query_one("#levels", Cycle).value
+        until_flat = bool(self.query_one("#until-flat", Cycle).value) if self.model else False
+        return Flight(trials, minutes, levels, until_flat)
 
     @on(Input.Submitted)
     @on(Cycle.Submitted)
     @on(Button.Pressed, "#yes")
     def fly(self) -> None:
         """Answer, or say what is wrong."""
-        trials_text = self.query_one("#trials", Input).value.strip()
-        minutes_text = self.query_one("#minutes", Input).value.strip()
-        problem = ""
-        trials: int | None = None
-        minutes: float | None = None
-        if trials_text:
-            if trials_text.isdecimal() and int(trials_text) > 0:
-                trials = int(trials_text)
-            else:
-                problem = f"trials = {trials_text}: must be a whole number above 0, or empty."
-        if minutes_text and not problem:
-            try:
-                minutes = float(minutes_text)
-            except ValueError:
-                minutes = -1.0
-            if not 0 < minutes < 1e6:
-                problem = f"minutes = {minutes_text}: must be a number above 0, or empty."
-        if not problem and trials is None and minutes is None:
-            problem = "Give trials, minutes or both."
-        if problem:
-            self.query_one("#problem", Label).update(problem)
-            return
-        levels = self.query_one("#levels", Cycle).value
-        until_flat = bool(self.query_one("#until-flat", Cycle).value) if self.model else False
-        self.dismiss(Flight(trials, minutes, levels, until_flat))
+        flight = self._read()
+        if isinstance(flight, str):
+            self.query_one("#problem", Label).update(flight)
+        else:
+            self.dismiss(flight)
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

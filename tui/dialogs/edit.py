@@ -12,28 +12,18 @@ from textual.containers import Horizontal, HorizontalScroll, Vertical, VerticalS
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Label
 
 from ...engine.space import Categorical, Parameter, Space
 from .. import format as words
 from ..latest import Latest
 from ..widgets.fields import Cycle
+from ..widgets.text import Text
 from .base import Dialog, buttons
 
 if TYPE_CHECKING:
     from ...engine.advisor import Proposal, Ranking
     from ...sessions.records import Config, Prediction
-
-WORDS = {
-    "conv_layers": "conv layers",
-    "batch_norm": "batch norm",
-    "classifier_layers": "layers",
-    "hidden_units": "hidden units",
-    "weight_decay": "weight decay",
-    "learning_rate": "learning rate",
-    "lr_decay": "decay an epoch",
-    "batch_size": "batch size",
-}
 
 
 @dataclass(frozen=True)
@@ -175,8 +165,8 @@ class EditDialog(Dialog[Edited]):
             box.border_subtitle = "↑ ↓ change · tab next · enter trains"
             with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
                 yield from self._rows()
-            yield Static(id="figures")
-            yield Static(id="problems", classes="problem", markup=False)
+            yield Text(id="figures")
+            yield Text(id="problems")
             with Horizontal(classes="line"):
                 yield Label("Reason (kept with the decision)", classes="wide-name")
                 yield Input(id="reason", compact=True, placeholder="none given")
@@ -203,7 +193,7 @@ class EditDialog(Dialog[Edited]):
         headed = False
         for parameter in shown:
             value = self.config[parameter.name]
-            name = WORDS.get(parameter.name, parameter.name.replace("_", " "))
+            name = parameter.name
             if not isinstance(value, list):
                 own = self._own(parameter)
                 entry = _field(parameter, None, value) if own else Label(words.number(value))
@@ -297,7 +287,9 @@ class EditDialog(Dialog[Edited]):
 
     def _consider(self) -> None:
         problems = self.space.problems(self.config)
-        self.query_one("#problems", Static).update("\n".join(f"✗ {text}" for text in problems[:3]))
+        said = [Content.styled(f"✗ {text}", "$error") for text in problems[:3]]
+        said += [Content.styled(f"! {text}", "$warning") for text in self._outside()[:2]]
+        self.query_one("#problems", Text).update(Content("\n").join(said))
         ranking = self.console.ranking
         if problems or ranking is None:
             self._evaluations.drop()
@@ -305,6 +297,21 @@ class EditDialog(Dialog[Edited]):
             self._show()
             return
         self._ask(ranking, self.space.validate(self.config))
+
+    def _outside(self) -> list[str]:
+        """What can be trained, but is not searched: the advisor never proposes such a value."""
+        found = []
+        for parameter in self.space.at_level(self.level):
+            value = self.config[parameter.name]
+            entries = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for index, item in entries:
+                if parameter.bounds.contains(item) and not parameter.domain.contains(item):
+                    label = words.parameter_label(parameter.name, index)
+                    found.append(
+                        f"{label} = {words.number(item)}: outside what is searched, "
+                        f"{parameter.domain.text()}. It trains all the same."
+                    )
+        return found
 
     def _ask(self, ranking: Ranking, config: Config) -> None:
         def evaluate() -> tuple[Config, Proposal | None, int | None]:
@@ -371,7 +378,7 @@ class EditDialog(Dialog[Edited]):
                     (tail, "$foreground 60%"),
                 )
             )
-        self.query_one("#figures", Static).update(Content("\n").join(lines))
+        self.query_one("#figures", Text).update(Content("\n").join(lines))
 
     # -- the answer -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,6 +11,9 @@ from textual.containers import Vertical
 from textual.widgets import Button, Input, Label, Static
 
 from .base import Dialog, buttons
+
+if TYPE_CHECKING:
+    from ..house import DeskLike
 
 
 class ExportDialog(Dialog[Path]):
@@ -60,3 +64,26 @@ class ExportDialog(Dialog[Path]):
     def leave(self) -> None:
         """Write nothing."""
         self.dismiss(None)
+
+
+def export_of(session: str) -> ExportDialog:
+    """Where a session is to be written, and as what."""
+    return ExportDialog(
+        f"Export {session}",
+        "FILE.json: session, space, every trial with its epochs, every decision, to be imported "
+        "again. FILE.html: a page to share.",
+        Path.cwd() / f"{session}.json",
+        (".json", ".html", ".htm"),
+    )
+
+
+def write(desk: DeskLike, path: Path) -> None:
+    """Write a session as what the file's ending says (ranks once).  Raises StoreError."""
+    from ...sessions import report
+
+    if path.suffix.lower() in report.ENDINGS:
+        from ..page import page
+
+        report.write(page(*desk.recommended()), path)
+    else:
+        desk.export(path)

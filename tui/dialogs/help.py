@@ -26,7 +26,13 @@ FIGURES = (
     ("by its mean", "the first term of EI; negative where μ > f*", "(f* − μ) Φ(z)"),
     ("by being unknown", "the second term of EI", "σ φ(z)"),
     ("acc", "predicted validation accuracy in percent", "100 · (1 − μ of f_p)"),
-    ("s/ep", "predicted seconds of an epoch on this machine", "μ of f_c · seconds of trial 0"),
+    (
+        "s/ep",
+        "seconds of an epoch: predicted for a candidate, as measured for a trial.  A busy machine "
+        "is slow for everybody: f_c divides by the reference network, timed in the same moments, "
+        "so that f_c may be small where s/ep is large",
+        "candidate: μ of f_c · seconds of trial 0",
+    ),
     (
         "may be gained",
         "the gap between f* and the best that the level may hold still; below the noise of a "
@@ -43,6 +49,14 @@ FIGURES = (
         "within 2σ",
         "measurements within the prediction ± 2 predictive σ; 95 % if well calibrated",
         "",
+    ),
+    (
+        "you were right",
+        "of the networks that you trained instead of the advisor's first candidate of that "
+        "moment: f measured is below the candidate's, as measured if it was trained too, else as "
+        "predicted then. The candidate is first by EI: it may have been there to learn from, so "
+        "being right says who found the better network, not who taught the model more",
+        "f of yours < f, else μ, of its candidate, under the w_c of then",
     ),
     ("16 · 32↓ · 64⇣", "channels of each convolution; ↓ by stride, ⇣ by pooling", ""),
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class QuitDialog(Dialog[str]):
     """`keep`, `stop`, or nothing."""
 
-    def __init__(self, trials: Sequence[Trial], final: int | None = None) -> None:
-        """final: the trial that is trained to the end, if any."""
+    def __init__(
+        self, trials: Sequence[Trial], final: int | None = None, left: float | None = None
+    ) -> None:
+        """final: the trial that is trained to the end, if any.  left: seconds until all is done."""
         super().__init__()
+        self.left = left
         self.trials = trials
         self.final = final
 
@@ -39,7 +42,8 @@ class QuitDialog(Dialog[str]):
         with Vertical(classes="dialog") as box:
             box.border_title = "Quit"
             if parts:
-                yield Static(", ".join(parts).capitalize() + ".")
+                left = "" if self.left is None else f" About {words.duration(self.left)} left."
+                yield Static(", ".join(parts).capitalize() + "." + left)
             if self.final is not None:
                 yield Static(f"Trial {self.final} is trained to the end: leaving cancels that.")
             leave = [

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on
+from textual import events, on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
@@ -16,6 +18,7 @@ from ...engine import search
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
+from ..widgets.keys import KeyBar
 from ..widgets.table import Table
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from ...sessions.records import Decision, Trial
     from ...sessions.store import Snapshot
     from ..app import Console
-    from ..house import DeskLike
 
 
 ORDER = (
@@ -146,24 +148,39 @@ class SessionScreen(Screen[Any]):
         assert self.console.desk is not None
         return self.console.desk.space
 
+    _shown: tuple[object, ...] = ()
+    """What was shown last: a screen that comes back unchanged is painted as it stands."""
+
     def on_mount(self) -> None:
         """Follow the session's news."""
         self.mount(EngineBand(), after=self.query_one(LevelsBar))
-        for name in ("snapshot", "ranking", "ranking_running"):
+        for name in ("snapshot", "ranking", "ranking_running", "settings"):
             self.watch(self.app, name, self._news, init=False)
 
     def _news(self) -> None:
         if self.is_current or (self.app.screen.is_modal and self in self.app.screen_stack):
             self._show()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show what has changed meanwhile."""
-        self._show()
+        # working out every style again takes longer than painting, and where the theme has changed
+        # meanwhile the app has done it already
+        event.refresh_styles = False
+        now = self._now()
+        if len(self._shown) != len(now) or any(
+            a is not b for a, b in zip(self._shown, now, strict=True)
+        ):
+            self._show()
+
+    def _now(self) -> tuple[object, ...]:
+        console = self.console
+        return self.snapshot, self.ranking, console.ranking_running, console.settings
 
     def _show(self) -> None:
         snapshot = self.snapshot
         if snapshot is None or self.console.desk is None:
             return
+        self._shown = self._now()
         with self.app.batch_update():
             best = search.best_measured(snapshot)
             value = None if best is None else search.objective(best, snapshot.session.wc)
@@ -234,12 +251,14 @@ class SessionScreen(Screen[Any]):
         def submit(edited: Edited | None) -> None:
             if edited is None:
                 return
+            advised = None if self.ranking is None else self.ranking.advised
             self.console.decide(
                 lambda desk: desk.submit(
                     edited.config,
                     edited.prediction,
                     kind="edit" if kind == "edit" else "new",
                     reason=edited.reason,
+                    advised=advised,
                 ),
                 queued_words,
             )
@@ -340,7 +359,11 @@ class SessionScreen(Screen[Any]):
         done = search.standing(snapshot)[session.level].trials
         self.app.push_screen(
             AutopilotDialog(
-                max(session.trials_per_level - done, 1), model=session.strategy == "gp"
+                max(session.trials_per_level - done, 1),
+                lambda flight: search.flight_seconds(
+                    snapshot, trials=flight.trials, minutes=flight.minutes, levels=flight.levels
+                ),
+                model=session.strategy == "gp",
             ),
             fly,
         )
@@ -467,33 +490,14 @@ class SessionScreen(Screen[Any]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        from ..dialogs.export import ExportDialog
+        from ..dialogs.export import export_of, write
 
         def export(path: Path | None) -> None:
-            if path is None:
-                return
+            if path is not None:
+                self.notify("Exporting…")
+                self.console.decide(lambda desk: write(desk, path), f"Exported to {path}")
 
-            def write(desk: DeskLike) -> None:
-                if path.suffix.lower() in (".html", ".htm"):
-                    from ...sessions import report
-                    from ..page import page
-
-                    report.write(page(*desk.recommended()), path)
-                else:
-                    desk.export(path)
-
-            self.notify("Exporting…")
-            self.console.decide(write, f"Exported to {path}")
-
-        self.app.push_screen(
-            ExportDialog(
-                "Export the session",
-                "FILE.json: session, space, every trial with its epochs, every decision, to be "
-                "imported again. FILE.html: a page to share.",
-                Path.cwd() / f"{snapshot.session.name}.json",
-            ),
-            export,
-        )
+        self.app.push_screen(export_of(snapshot.session.name), export)
 
     def action_export_chart(self) -> None:
         """Write the chart of this screen to a file."""
@@ -531,6 +535,28 @@ class TwoSides(SessionScreen):
         Binding("v", "view", "View", show=False, id="view", tooltip="Show the other side"),
     ]
     SIDES = ("", "")
+    KEYS: ClassVar[tuple[str, ...]] = ORDER[2:]
+    """What the key bar shows first: what can be decided here."""
+
+    def compose(self) -> ComposeResult:
+        """Header, two sides, keys."""
+        yield SessionLine()
+        yield LevelsBar()
+        yield ViewLine(id="views")
+        with Horizontal(id="sides"):
+            with Vertical(id="left", classes="side"):
+                yield from self.left()
+            with Vertical(id="right", classes="side"):
+                yield from self.right()
+        yield KeyBar(self.KEYS)
+
+    def left(self) -> ComposeResult:
+        """What stands at the left, or is shown first."""
+        raise NotImplementedError
+
+    def right(self) -> ComposeResult:
+        """What stands at the right, or is shown by `v`."""
+        raise NotImplementedError
 
     def on_mount(self) -> None:
         """Name the sides."""

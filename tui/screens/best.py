@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine.cnn import Network, network
 from ...engine.search import best_measured, level_names, objective
 from .. import format as words
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
-from .base import ORDER, TwoSides, ViewLine
+from ..widgets.text import Text
+from .base import TwoSides
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -48,26 +46,22 @@ class BestScreen(TwoSides):
         super().on_mount()
         self.watch(self.app, "finishing", self._news, init=False)
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Best network", id="best-title")
-                with VerticalScroll(classes="panel grows"):
-                    yield Static(id="layers", classes="words")
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "What each level gained")
-                with VerticalScroll(classes="panel grows", can_focus=False):
-                    yield Static(id="gains", classes="words")
-                yield Edge("middle", "What to do with it")
-                with Vertical(classes="panel"):
-                    yield Static(id="next", classes="words")
-                yield Edge("bottom")
-        yield KeyBar(ORDER[2:])
+    def left(self) -> ComposeResult:
+        """The network, layer by layer."""
+        yield Edge("top", "Best network", id="best-title")
+        with VerticalScroll(classes="panel grows"):
+            yield Text(id="layers", classes="words")
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """What each level gained, and what to do next."""
+        yield Edge("top", "What each level gained")
+        with VerticalScroll(classes="panel grows", can_focus=False):
+            yield Text(id="gains", classes="words")
+        yield Edge("middle", "What to do with it")
+        with Vertical(classes="panel"):
+            yield Text(id="next", classes="words")
+        yield Edge("bottom")
 
     def chosen_trial(self) -> Trial | None:
         """The best trial: by the model's mean where it has one, else as measured."""
@@ -82,18 +76,18 @@ class BestScreen(TwoSides):
         """Layers, gains, next steps."""
         super().repaint(snapshot, ranking)
         trial = self.chosen_trial()
-        layers = self.query_one("#layers", Static)
+        layers = self.query_one("#layers", Text)
         title = self.query_one("#best-title", Edge)
         if trial is None:
             title.title_text = "Best network"
             layers.update("No network has been measured yet.  2 shows what trains.")
-            self.query_one("#gains", Static).update("")
-            self.query_one("#next", Static).update("")
+            self.query_one("#gains", Text).update("")
+            self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {trial.number}"
         layers.update(_layers(trial, snapshot, ranking))
-        self.query_one("#gains", Static).update(_gains(snapshot, level_names(snapshot.session)))
-        self.query_one("#next", Static).update(
+        self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
+        self.query_one("#next", Text).update(
             Content.assemble(
                 ("t", "bold $primary"),
                 f"  {_finishing(self.console.finishing, snapshot.session.name)}\n",
@@ -169,11 +163,7 @@ def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Conten
         head.append(f"{words.f_value(ranking.incumbent)} by the model (f*)")
     if trial.error is not None:
         head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
-    costs = f"{words.seconds(trial.seconds_per_epoch)} s per epoch"
-    if trial.complexity is not None:
-        costs += (
-            f", {trial.complexity:.2f} of the reference in {words.MEASURE_TITLES[session.measure]}"
-        )
+    costs = words.costs(trial, session.measure)
     lines = [
         Content(" · ".join(head)),
         Content(costs),

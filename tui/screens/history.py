@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -15,10 +15,9 @@ from ...engine.search import level_names, objective, shown_level
 from .. import format as words
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
-from .base import ORDER, TwoSides, ViewLine
+from ..widgets.text import Text
+from .base import TwoSides
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -54,32 +53,28 @@ class HistoryScreen(TwoSides):
         self._sort = "number"
         self._marked: list[int] = []
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Trials", id="trials-title")
-                with Vertical(classes="panel grows"):
-                    yield Input(id="filter", compact=True, placeholder="words to look for")
-                    yield Table((), id="trials")
-                    yield Static(
-                        "No trial has been queued yet. 2 shows the candidates.",
-                        id="no-trials",
-                        classes="empty",
-                    )
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Validation accuracy by epoch", id="curves-title")
-                with Vertical(classes="panel grows"):
-                    yield Chart(id="curves", empty="Curves come with the first epoch.")
-                yield Edge("middle", "Trial", id="trial-title")
-                with Vertical(classes="panel"):
-                    yield Static(id="trial", classes="words")
-                yield Edge("bottom")
-        yield KeyBar((*ORDER[2:], "mark", "sort", "filter"))
+    def left(self) -> ComposeResult:
+        """The trials."""
+        yield Edge("top", "Trials", id="trials-title")
+        with Vertical(classes="panel grows"):
+            yield Input(id="filter", compact=True, placeholder="words to look for")
+            yield Table((), id="trials")
+            yield Static(
+                "No trial has been queued yet. 2 shows the candidates.",
+                id="no-trials",
+                classes="empty",
+            )
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """The curves, and the whole of one trial."""
+        yield Edge("top", "Validation accuracy by epoch", id="curves-title")
+        with Vertical(classes="panel grows"):
+            yield Chart(id="curves", empty="Curves come with the first epoch.")
+        yield Edge("middle", "Trial", id="trial-title")
+        with Vertical(classes="panel"):
+            yield Text(id="trial", classes="words")
+        yield Edge("bottom")
 
     def on_mount(self) -> None:
         """The table is ready for the keys."""
@@ -181,7 +176,7 @@ class HistoryScreen(TwoSides):
 
     def _selected(self) -> None:
         snapshot, trial = self.snapshot, self.chosen_trial()
-        panel = self.query_one("#trial", Static)
+        panel = self.query_one("#trial", Text)
         if snapshot is None or trial is None:
             panel.update("")
             self.query_one("#curves", Chart).plot = None
@@ -296,6 +291,14 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
             told += f" (w_c {words.weight(belief.wc)})"
         told += f", EI {words.improvement(belief.ei)}"
         lines.append(Content(told))
+    advised = next(
+        (d.advised for d in snapshot.decisions if d.trial == trial.number and d.advised), None
+    )
+    if advised is not None:
+        level = shown_level(snapshot.session, trial.level)
+        first = words.network_line(advised.config, level)
+        told = f"instead of {first}, predicted {words.f_value(advised.prediction.mean)}"
+        lines.append(Content.styled(told, "$foreground 70%"))
     reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
     if trial.disturbed:

@@ -70,6 +70,14 @@ class SessionsScreen(Screen[Any]):
         Binding("d", "delete", "Delete", id="sessions.delete", tooltip="Delete the session"),
         Binding("u", "undo", "Undo", id="sessions.undo", tooltip="Bring the deleted session back"),
         Binding("y", "yank", "Copy", show=False, id="yank", tooltip="Copy the row as JSON"),
+        Binding(
+            "o",
+            "export",
+            "Export",
+            show=False,
+            id="export",
+            tooltip="Write the session to a JSON file, or as an HTML page to share",
+        ),
     ]
     LOOK_SECONDS = 2.0
 
@@ -158,7 +166,7 @@ class SessionsScreen(Screen[Any]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a session is greyed where there is none."""
-        if action in ("open", "copy", "delete", "yank") and not self.summaries:
+        if action in ("open", "copy", "delete", "yank", "export") and not self.summaries:
             return None
         return action != "undo" or bool(self._deleted)
 
@@ -256,6 +264,38 @@ class SessionsScreen(Screen[Any]):
             return
         self.call_later(self.notify, f"{found} is imported. enter opens it.")
         self.load()
+
+    def action_export(self) -> None:
+        """Write the selected session to a file."""
+        from ..dialogs.export import export_of
+
+        summary = self._selected()
+        if summary is None:
+            return
+        name = summary.name
+
+        def export(path: Path | None) -> None:
+            if path is not None:
+                self.notify(f"Exporting {name}…")
+                self._export(name, path)
+
+        self.app.push_screen(export_of(name), export)
+
+    @work(thread=True, group="export")
+    def _export(self, name: str, path: Path) -> None:
+        from ...sessions.store import StoreError
+        from ..dialogs.export import write
+
+        try:
+            desk = self.console.house.open(name)
+            try:
+                write(desk, path)
+            finally:
+                desk.close()
+        except StoreError as error:
+            self.call_later(self.console.fail, "Not exported", str(error))
+            return
+        self.call_later(self.notify, f"Exported to {path}", markup=False)
 
     def action_yank(self) -> None:
         """Copy the selected line as JSON."""

@@ -17,9 +17,18 @@ from textual.widgets import Input, Label, Static
 
 from ...engine.cnn import space as cnn_space
 from ...engine.space import InvalidDomain, Space
-from ...sessions.records import Augment, DataSource, Measure, Session, Strategy
+from ...sessions.records import (
+    LARGEST_BUDGET,
+    LARGEST_SEED,
+    Augment,
+    DataSource,
+    Execution,
+    Measure,
+    Session,
+    Setup,
+    Strategy,
+)
 from .. import format as words
-from ..house import Setup
 from ..widgets.fields import Cycle
 from ..widgets.frame import Edge, SplitLine
 from ..widgets.keys import KeyBar
@@ -29,20 +38,32 @@ if TYPE_CHECKING:
 
     from ..app import Console
 
+LARGEST_COUNT = 10**9
+"""Of images: none has more."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 AUGMENTS: tuple[Augment, ...] = ("none", "flip", "crop", "crop+flip")
 MEASURES: tuple[Measure, ...] = ("seconds", "params", "macs")
 STRATEGIES: tuple[Strategy, ...] = ("gp", "evolution", "annealing", "random")
+NOTES = {
+    "data": "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · "
+    "cifar10:DIR · cifar100:DIR · svhn:DIR",
+    "train_size": "images for training and validation; empty takes all of them",
+    "val_fraction": "the share of these images that is held out, and decides f_p",
+    "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
+    "measure": "what complexity is; a time is compared with the reference's, timed beside it",
+    "flat": "how the space is searched: four levels one after another, or all parameters at once",
+    "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
+    "augment": "training images are mirrored (flip) or shifted (crop) at random",
+    "stop-behind": "a trial whose f so far is worse than the others' median is stopped, not marked",
+}
+"""What there is to say of a field: below the form while it has the focus."""
 TRIALS = {False: "12", True: "48"}
 """Trials proposed for a level, of four levels and of the one that searches all at once."""
-DATA_HINT = (
-    "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · cifar10:DIR …"
-)
 
 
 @dataclass(frozen=True)
 class Field:
-    """One line of the form.  read: the value, or ValueError with what would do."""
+    """One line of the form.  hint: a few words beside it; read: the value, or ValueError."""
 
     name: str
     label: str
@@ -51,16 +72,14 @@ class Field:
     read: Callable[[str], Any]
 
 
-def _whole(low: int, empty: bool = False) -> Callable[[str], int | None]:
+def _whole(low: int, high: int, empty: bool = False) -> Callable[[str], int | None]:
     def read(text: str) -> int | None:
-        if not text and empty:
+        plain = text.replace(",", "").replace(" ", "")
+        if not plain and empty:
             return None
-        if not re.fullmatch(r"\d+", text.replace(",", "").replace(" ", "")):
-            raise ValueError(f"must be a whole number, {low} or more")
-        value = int(text.replace(",", "").replace(" ", ""))
-        if value < low:
-            raise ValueError(f"must be {low} or more")
-        return value
+        if not re.fullmatch(r"\d{1,12}", plain) or not low <= int(plain) <= high:
+            raise ValueError(f"must be a whole number, {low} to {high:,}")
+        return int(plain)
 
     return read
 
@@ -96,6 +115,11 @@ def _data(text: str) -> str:
     if not found or not kind or not path:
         raise ValueError("digits, or KIND:PATH")
     return text
+
+
+def _note(name: str, words_of_it: str) -> Label:
+    """What is said beside a field."""
+    return Label(words_of_it, id=f"note-{name}", classes="hint note", markup=False)
 
 
 def free_name(stem: str, taken: set[str]) -> str:
@@ -148,13 +172,13 @@ class SetupScreen(Screen[None]):
         stem = like.name if like is not None else "digits"
         self.fields = (
             Field("name", "name", free_name(stem, taken), "", _name(taken)),
-            Field("data", "images", data.spec, DATA_HINT, _data),
+            Field("data", "images", data.spec, "or KIND:PATH", _data),
             Field(
                 "train_size",
                 "take at most",
                 str(data.train_size or ""),
-                "images for training and validation; empty: all",
-                _whole(2, empty=True),
+                "images; empty takes all of them",
+                _whole(2, LARGEST_COUNT, empty=True),
             ),
             Field(
                 "val_fraction",
@@ -167,16 +191,30 @@ class SetupScreen(Screen[None]):
                 "wc",
                 "w_c",
                 words.number(like.wc if like else 0.1),
-                "0 accuracy alone · 0.1 balanced · 1 low complexity",
+                "0 accuracy … 1 low complexity",
                 _real(0, 1e6, "must be a number, 0 or more"),
             ),
             Field(
-                "epochs", "epochs", str(like.epochs if like else 10), "of every trial", _whole(1)
+                "epochs",
+                "epochs",
+                str(like.epochs if like else 10),
+                "of every trial",
+                _whole(1, LARGEST_BUDGET),
             ),
             Field(
-                "trials", "trials", str(like.trials_per_level if like else 12), "a level", _whole(1)
+                "trials",
+                "trials",
+                str(like.trials_per_level if like else 12),
+                "a level",
+                _whole(1, LARGEST_BUDGET),
             ),
-            Field("seed", "seed", str(like.seed if like else 0), "", _whole(0)),
+            Field(
+                "seed",
+                "seed",
+                str(like.seed if like else 0),
+                "decides every draw",
+                _whole(0, LARGEST_SEED),
+            ),
         )
         self.measure: Measure = like.measure if like is not None else "seconds"
         self.strategy: Strategy = like.strategy if like is not None else "gp"
@@ -213,7 +251,7 @@ class SetupScreen(Screen[None]):
                                 names=[words.MEASURE_TITLES[m] for m in MEASURES],
                                 id="measure",
                             )
-                            yield Label("space changes it", classes="hint note")
+                            yield _note("measure", "space changes it")
                     if field.name == "epochs":
                         with Horizontal(classes="line"):
                             yield Label("levels", classes="name")
@@ -223,19 +261,19 @@ class SetupScreen(Screen[None]):
                                 names=("four, one after another", "one, all at once"),
                                 id="flat",
                             )
-                            yield Label("how the space is searched", classes="hint note")
+                            yield _note("flat", "how the space is searched")
                         with Horizontal(classes="line"):
                             yield Label("strategy", classes="name")
                             yield Cycle(STRATEGIES, self.strategy, id="strategy")
-                            yield Label("only gp has a belief", classes="hint note")
+                            yield _note("strategy", "only gp has a belief")
                         with Horizontal(classes="line"):
                             yield Label("augment", classes="name")
                             yield Cycle(AUGMENTS, self.augment, id="augment")
-                            yield Label("images varied at random", classes="hint note")
+                            yield _note("augment", "images varied at random")
                         with Horizontal(classes="line"):
                             yield Label("stop behind", classes="name")
                             yield Cycle((False, True), self.stop_behind, id="stop-behind")
-                            yield Label("what falls behind is stopped", classes="hint note")
+                            yield _note("stop-behind", "what falls behind is stopped")
                 yield Static("Domains of the levels", classes="heading")
                 for parameter in self.space.parameters:
                     if parameter is self.space.at_level(parameter.level)[0]:
@@ -255,7 +293,7 @@ class SetupScreen(Screen[None]):
             yield Label(label, classes="name")
             wide = "long" if name in ("name", "data") else "medium"
             yield Input(start, id=f"field-{name}", compact=True, classes=wide)
-            yield Label(hint, id=f"note-{name}", classes="hint note", markup=False)
+            yield _note(name, hint)
 
     def on_mount(self) -> None:
         """Ready to type; the keys of the buttons are in the key bar."""
@@ -286,10 +324,12 @@ class SetupScreen(Screen[None]):
     def _whole_note(self) -> None:
         name = (self.focused.id if self.focused is not None else None) or ""
         line = self.query_one("#note-line", Static)
-        note = self.query(f"#note-{name.removeprefix('field-')}") if name else None
+        name = name.removeprefix("field-")
+        note = self.query(f"#note-{name}") if name else None
         text = str(note.first(Label).render()) if note else ""
-        line.update(text)
-        line.set_class(text.startswith("✗"), "problem")
+        wrong = text.startswith("✗")
+        line.update(text if wrong else NOTES.get(name, text))
+        line.set_class(wrong, "problem")
 
     def _read(self, name: str) -> tuple[bool, Any]:
         """Whether a field is right, and its value; what is wrong is said beside it."""
@@ -348,6 +388,7 @@ class SetupScreen(Screen[None]):
                 train_size=values["train_size"],
                 val_fraction=values["val_fraction"],
                 seed=seed,
+                download=self.like.data.download if self.like else False,
             ),
             wc=values["wc"],
             measure=self.query_one("#measure", Cycle).value,
@@ -361,6 +402,7 @@ class SetupScreen(Screen[None]):
             flat=self.query_one("#flat", Cycle).value,
             augment=self.query_one("#augment", Cycle).value,
             stop_behind=self.query_one("#stop-behind", Cycle).value,
+            execution=self.like.execution if self.like else Execution(),
         )
         self._set_busy(True)
         self._create(setup)
@@ -394,6 +436,7 @@ class SetupScreen(Screen[None]):
 
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy
+        self._beat = 0
         line = self.query_one("#probing", Static)
         line.display = busy
         self.query_one("#setup-form").disabled = busy
@@ -406,8 +449,10 @@ class SetupScreen(Screen[None]):
 
     def _spin(self) -> None:
         self._beat += 1
+        # how long it takes nobody knows before it was done once: how long it has taken, then
         self.query_one("#probing", Static).update(
-            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images…"
+            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… "
+            f"{words.duration(self._beat / 10)}"
         )
 
     def action_leave(self) -> None:

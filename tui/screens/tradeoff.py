@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine.search import best_measured, objective, pareto
 from .. import format as words
@@ -19,6 +18,7 @@ from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
+from ..widgets.text import Text
 from .base import ORDER, SessionScreen
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TradeoffScreen(SessionScreen):
                 yield Slider(0.0, id="slider")
             yield Edge("middle", "Trial · h l", id="point-title")
             with Vertical(classes="panel"):
-                yield Static(id="point", classes="words")
+                yield Text(id="point", classes="words")
             yield Edge("bottom")
         yield KeyBar(ORDER[2:])
 
@@ -80,7 +80,7 @@ class TradeoffScreen(SessionScreen):
         super().on_mount()
         self.query_one(Slider).focus()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Start from the session's w_c."""
         snapshot = self.snapshot
         if snapshot is not None:
@@ -88,7 +88,7 @@ class TradeoffScreen(SessionScreen):
             with slider.prevent(Slider.Moved):
                 slider.value = snapshot.session.wc
         self._preview = None
-        super().on_screen_resume()
+        self._shown = ()  # Textual calls the handler of the class above next: it shows all of this
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The points, the front, the lines of equal f, the words."""
@@ -115,7 +115,6 @@ class TradeoffScreen(SessionScreen):
     ) -> None:
         lines: list[Content] = []
         if selected is not None and selected.error is not None:
-            cost = words.seconds(selected.seconds_per_epoch)
             lines.append(
                 Content.assemble(
                     (f"{selected.number}", "bold"),
@@ -125,7 +124,8 @@ class TradeoffScreen(SessionScreen):
             lines.append(
                 Content(
                     f"f {words.f_measured(objective(selected, wc))} · "
-                    f"{words.percent(1 - selected.error)} % · {cost} s/epoch · "
+                    f"{words.percent(1 - selected.error)} % · "
+                    f"{words.costs(selected, snapshot.session.measure)} · "
                     f"{words.count(selected.params)} parameters · {words.big(selected.macs)} MACs"
                 )
             )
@@ -148,7 +148,7 @@ class TradeoffScreen(SessionScreen):
             )
             network = words.network_line(top.config, ranking.level or None)
             lines.append(Content(f"first candidate: {network}{told}"))
-        self.query_one("#point", Static).update(Content("\n").join(lines))
+        self.query_one("#point", Text).update(Content("\n").join(lines))
 
     # -- w_c ------------------------------------------------------------------------------------
 

@@ -6,17 +6,24 @@ import json
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from .. import format as words
-from ..scorecard import PERSON, Outcome, Picks, coverage, outcomes, overrides, picks
+from ..scorecard import (
+    PERSON,
+    Outcome,
+    Override,
+    Picks,
+    coverage,
+    outcomes,
+    overrides,
+    picks,
+)
 from ..widgets.chart import Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
-from .base import ORDER, TwoSides, ViewLine
+from ..widgets.text import Text
+from .base import TwoSides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,33 +38,29 @@ class TrustScreen(TwoSides):
 
     SIDES = ("Calibration", "Scores")
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
-                with Vertical(classes="panel grows"):
-                    yield Chart(
-                        id="trust",
-                        empty="A point for every trial that was predicted and measured.",
-                    )
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Scores")
-                with Vertical(classes="panel grows"):
-                    yield Static(id="scores", classes="words")
-                yield Edge("bottom")
-        yield KeyBar(ORDER[2:])
+    def left(self) -> ComposeResult:
+        """The chart of calibration."""
+        yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
+        with Vertical(classes="panel grows"):
+            yield Chart(
+                id="trust",
+                empty="A point for every trial that was predicted and measured.",
+            )
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """The scores."""
+        yield Edge("top", "Scores")
+        with VerticalScroll(classes="panel grows"):
+            yield Text(id="scores", classes="words")
+        yield Edge("bottom")
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Points and scores."""
         super().repaint(snapshot, ranking)
         results = outcomes(snapshot.trials)
         self.query_one("#trust", Chart).plot = trust_plot(results)
-        self.query_one("#scores", Static).update(_scores(snapshot, results))
+        self.query_one("#scores", Text).update(_scores(snapshot, results))
 
     def figure(self) -> Figure | None:
         """The chart of calibration."""
@@ -145,12 +148,43 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
                     f"gained {score.gained:.3f}  mean f {words.f_value(score.mean)}"
                 )
             )
-    right, edited = overrides(results)
-    if edited:
+    return Content("\n").join([*lines, Content(""), *_overridden(snapshot)])
+
+
+def _overridden(snapshot: Snapshot) -> list[Content]:
+    """Every network that a person trained in the place of the first candidate: who was right."""
+    lines = [Content.styled("Where you overrode it", "bold")]
+    found = overrides(snapshot)
+    if not found:
+        own = any(t.source in PERSON and t.repeat_of is None for t in snapshot.trials)
         lines.append(
             Content(
-                f"\nWhere you edited its candidate, the network did better than the model "
-                f"believed in {right} of {edited}."
+                "no network of yours has been measured yet that was not its first candidate"
+                if not own
+                else "its first candidate of that moment was not kept, or is still in training"
             )
         )
-    return Content("\n").join(lines)
+        return lines
+    right = sum(override.right for override in found)
+    gap = sum(override.against - override.f for override in found) / len(found)
+    lines.append(Content.assemble("you were right ", (f"{right} of {len(found)}", "bold")))
+    lines.append(
+        Content(f"your f was {'lower' if gap > 0 else 'higher'} by {abs(gap):.4f} on average")
+    )
+    lines.append(Content.styled("  trial  your f  its candidate's f", "$foreground 60%"))
+    return [*lines, *(_verdict(override) for override in reversed(found))]
+
+
+def _verdict(override: Override) -> Content:
+    """One line: the person's f beside that of the candidate that was passed over."""
+    belief = override.advised.prediction
+    source = (
+        f"± {belief.predictive_std:.3f} predicted"
+        if override.measured is None
+        else f"in trial {override.measured}"
+    )
+    return Content.assemble(
+        ("✓", "$success") if override.right else ("✗", "$error"),
+        f" {override.trial.number:>5}  {override.f:.4f}  {override.against:.4f} ",
+        (source, "$foreground 60%"),
+    )

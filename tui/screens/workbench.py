@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from ...engine import search
 from ...engine.search import base_trial, level_trials, objective
@@ -19,12 +18,11 @@ from ..latest import Latest
 from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
-from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
 from ..widgets.table import Column, Row, Table
+from ..widgets.text import Text
 from ..widgets.training import TrainingPanel
 from ..widgets.why import WhyPanel
-from .base import ORDER, TwoSides, ViewLine, queued_words
+from .base import ORDER, TwoSides, queued_words
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -40,6 +38,7 @@ class WorkbenchScreen(TwoSides):
     """Candidates and their reasons at the left, belief and training at the right."""
 
     SIDES = ("Candidates", "Belief and training")
+    KEYS: ClassVar[tuple[str, ...]] = ORDER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "accept", "Accept", id="decide.accept", tooltip="Train the selected candidate"
@@ -110,31 +109,27 @@ class WorkbenchScreen(TwoSides):
         self._spinner: Timer | None = None
         self._beat = 0
 
-    def compose(self) -> ComposeResult:
-        """Header, two sides, keys."""
-        yield SessionLine()
-        yield LevelsBar()
-        yield ViewLine(id="views")
-        with Horizontal(id="sides"):
-            with Vertical(id="left", classes="side"):
-                yield Edge("top", "Candidates", id="candidates-title")
-                with Vertical(classes="panel grows"):
-                    yield Table((), id="candidates")
-                    yield Static(id="no-candidates")
-                    yield Static(id="kept-to", markup=False)
-                yield Edge("middle", "Why this one")
-                with Vertical(classes="panel"):
-                    yield WhyPanel(id="why")
-                yield Edge("bottom")
-            with Vertical(id="right", classes="side"):
-                yield Edge("top", "Belief", id="belief-title")
-                with Vertical(classes="panel grows"):
-                    yield Chart(id="belief")
-                yield Edge("middle", "Training")
-                with Vertical(classes="panel"):
-                    yield TrainingPanel(id="training")
-                yield Edge("bottom")
-        yield KeyBar(ORDER)
+    def left(self) -> ComposeResult:
+        """Candidates, and why this one."""
+        yield Edge("top", "Candidates", id="candidates-title")
+        with Vertical(classes="panel grows"):
+            yield Table((), id="candidates")
+            yield Text(id="no-candidates")
+            yield Text(id="kept-to", markup=False)
+        yield Edge("middle", "Why this one")
+        with Vertical(classes="panel"):
+            yield WhyPanel(id="why")
+        yield Edge("bottom")
+
+    def right(self) -> ComposeResult:
+        """Belief and training."""
+        yield Edge("top", "Belief", id="belief-title")
+        with Vertical(classes="panel grows"):
+            yield Chart(id="belief")
+        yield Edge("middle", "Training")
+        with Vertical(classes="panel"):
+            yield TrainingPanel(id="training")
+        yield Edge("bottom")
 
     def on_mount(self) -> None:
         """The spinner turns while a ranking is made."""
@@ -197,7 +192,7 @@ class WorkbenchScreen(TwoSides):
         table.show(rows, first=True)
         self._headline(ranking)
         self._kept_to(snapshot)
-        empty = self.query_one("#no-candidates", Static)
+        empty = self.query_one("#no-candidates", Text)
         empty.display = not rows
         if table.display != bool(rows):
             table.display = bool(rows)
@@ -243,7 +238,7 @@ class WorkbenchScreen(TwoSides):
             lines.append(f"looking at {words.region(look)} alone · esc ends it")
         if session.favourite:
             lines.append(words.favoured(session, search.favour_strength(snapshot)))
-        line = self.query_one("#kept-to", Static)
+        line = self.query_one("#kept-to", Text)
         if line.display != bool(lines):
             line.display = bool(lines)
         line.update("\n".join(lines))
@@ -362,7 +357,8 @@ class WorkbenchScreen(TwoSides):
         if proposal is None:
             return
         self._taken.add(proposal.id)
-        self.console.decide(lambda desk: desk.accept(proposal), queued_words)
+        advised = None if self.ranking is None else self.ranking.advised
+        self.console.decide(lambda desk: desk.accept(proposal, advised=advised), queued_words)
         if self.snapshot is not None:
             self._candidates(self.snapshot, self.ranking)
 

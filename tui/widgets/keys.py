@@ -8,7 +8,8 @@ from textual import events
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+
+from .text import Text
 
 _NAMES = {
     "question_mark": "?",
@@ -34,7 +35,7 @@ def key_name(key: str) -> str:
     return _NAMES.get(key, key)
 
 
-class KeyBar(Static):
+class KeyBar(Text):
     """The bindings of the screen that are worth showing, wrapped, each one clickable."""
 
     DEFAULT_CSS = """

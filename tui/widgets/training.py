@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.content import Content
-from textual.widgets import Static
 
+from ...engine import search
 from ...engine.search import falling_behind, objective
 from .. import format as words
+from .text import Text
 
 if TYPE_CHECKING:
     from ...sessions.records import Trial
@@ -75,7 +76,7 @@ def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
     return max(total / snapshot.session.execution.parallel, longest)
 
 
-class TrainingPanel(Static):
+class TrainingPanel(Text):
     """One line a running trial, one for what waits, one for the last result."""
 
     DEFAULT_CSS = """
@@ -124,7 +125,12 @@ class TrainingPanel(Static):
             )
         left = session_seconds_left(snapshot, now) if running or waiting else None
         if left is not None and any(t.state != "paused" for t in (*running, *waiting)):
-            lines.append(Content.styled(f"about {words.duration(left)} left", "$foreground 60%"))
+            told = f"about {words.duration(left)} left"
+            pilot, whole = snapshot.session.autopilot, search.seconds_left(snapshot)
+            if pilot is not None and whole is not None:
+                count = "" if pilot.trials is None else f" {pilot.accepted} of {pilot.trials},"
+                told += f" · autopilot:{count} about {words.duration(whole)}"
+            lines.append(Content.styled(told, "$foreground 60%"))
         still = not snapshot.engine.alive or not running
         if still and waiting and snapshot.engine.message:
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))

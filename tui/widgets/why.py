@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.content import Content
-from textual.widgets import Static
 
 from .. import format as words
+from .text import Text
 
 if TYPE_CHECKING:
     from ...engine.advisor import Proposal, Ranking
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BAR = 6
 
 
-class WhyPanel(Static):
+class WhyPanel(Text):
     """The reasons for one proposal, in words and figures."""
 
     DEFAULT_CSS = """

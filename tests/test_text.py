@@ -1,0 +1,79 @@
+"""Text that asks for a layout only where its height changes."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from lcsearch.tui.widgets.text import Text
+
+
+class Holder(App[None]):
+    """A text over another widget."""
+
+    def compose(self):
+        with Vertical():
+            yield Text("one", id="text")
+            yield Static("below", id="below")
+
+
+@pytest.fixture
+async def held():
+    app = Holder()
+    async with app.run_test(size=(20, 10)) as pilot:
+        await pilot.pause()
+        text = app.query_one("#text", Text)
+        asked = []
+        refresh = text.refresh
+
+        def counted(*regions, layout=False, **given):
+            asked.append(layout)
+            return refresh(*regions, layout=layout, **given)
+
+        text.refresh = counted
+        yield pilot, text, asked
+
+
+async def test_the_same_words_are_not_painted_again(held):
+    _, text, asked = held
+    text.update("one")
+    assert asked == []
+    text.update(Content("one"))
+    text.update(Content("one"))
+    assert asked == [False]  # a text is not a content, but two contents are the same
+
+
+async def test_other_words_of_the_same_height_are_painted_where_they_stand(held):
+    pilot, text, asked = held
+    text.update("two")
+    assert asked == [False]
+    await pilot.pause()
+    assert str(text.render()) == "two"
+
+
+async def test_other_colours_are_other_words(held):
+    _, text, asked = held
+    text.update(Content("one"))
+    asked.clear()
+    text.update(Content.styled("one", "bold"))
+    assert asked == [False]
+
+
+@pytest.mark.parametrize(
+    "words", ["one\ntwo\nthree", "some words that take a second line, a third"]
+)
+async def test_more_lines_push_down_what_is_below(held, words):
+    pilot, text, asked = held
+    text.update(words)
+    assert True in asked
+    await pilot.pause()
+    await pilot.pause()
+    assert text.size.height == 3
+    assert pilot.app.query_one("#below").region.y == 3
+    text.update("one")
+    await pilot.pause()
+    await pilot.pause()
+    assert pilot.app.query_one("#below").region.y == 1

@@ -1,0 +1,65 @@
+"""What is said to a person: what a record refuses, and figures that fit their place."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from lcsearch.sessions.records import DataSource, Epoch, Execution, Setup, Trial, in_words
+from lcsearch.tui.format import improvement
+
+from .sessions_for_tests import make_session
+
+
+def told(make) -> str:
+    with pytest.raises(ValidationError) as caught:
+        make()
+    return in_words(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"epochs": 0}, "epochs = 0: not usable. Use 1 or more."),
+        ({"epochs": 100_001}, "epochs = 100001: not usable. Use at most 100,000."),
+        ({"macs_cap": 0}, "macs_cap = 0: not usable. Use more than 0."),
+        ({"wc": float("nan")}, "wc = nan: not usable. Use a finite number."),
+        ({"measure": "watts"}, "measure = watts: not usable. Use 'seconds', 'params' or 'macs'."),
+        ({"epochs": "many"}, "epochs = many: not usable. Use a whole number."),
+        ({"colour": 1}, "colour = 1: not usable. There is nothing of this name."),
+    ],
+)
+def test_what_a_session_refuses(fields, words):
+    assert told(lambda: make_session(**fields)).startswith(words)
+
+
+def test_places_inside_lists_are_named():
+    epochs = [Epoch(epoch=1, train_loss=1, val_accuracy=0.5, seconds=1).model_dump()]
+    del epochs[0]["seconds"]
+    said = told(lambda: Trial.model_validate({"epochs": epochs}))
+    assert said == "number: not usable. Give it a value."
+    said = told(lambda: Execution.model_validate({"devices": ["cpu", "tpu"]}))
+    assert said.startswith("devices[1] = tpu: not usable. ")
+
+
+def test_a_set_up_has_the_defaults_of_a_session():
+    setup = Setup(name="a", data=DataSource(spec="digits"))
+    session = make_session("a")
+    for name in ("wc", "measure", "seed", "features", "macs_cap", "strategy", "execution"):
+        assert getattr(setup, name) == getattr(session, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0039, "3.9e-3"),
+        (2e-9, "2.0e-9"),
+        (3.04e-10, "3e-10"),
+        (4e-88, "4e-88"),
+        (0, "0"),
+        (None, "–"),
+    ],
+)
+def test_an_improvement_fits_its_column(value, text):
+    assert improvement(value) == text
+    assert len(text) <= 6
