@@ -58,7 +58,7 @@ def set_up(terminal):
     terminal.press("Tab", "images for training")
     terminal.type("300")
     terminal.wait("take at most       300")
-    terminal.press("Tab", "share of them")
+    terminal.press("Tab", "share of these images")
     terminal.press("Tab", "accuracy alone")
     terminal.keys("Tab")
     terminal.settle()
