@@ -130,11 +130,11 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     done(5)
 
     terminal.keys("o")
-    terminal.wait("Export the session")
+    terminal.wait("Export digits")
     terminal.keys("Enter")
     path = tmp_path / "digits.json"
     wait_for(path.exists, what="the exported file")
-    terminal.wait_gone("Export the session")
+    terminal.wait_gone("Export digits")
     terminal.keys("q")
     terminal.wait("exit status 0")
     assert terminal.flags() == "0 0 1"
