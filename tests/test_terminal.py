@@ -58,7 +58,7 @@ def set_up(terminal):
     terminal.press("Tab", "images for training")
     terminal.type("300")
     terminal.wait("take at most       300")
-    terminal.press("Tab", "share of them")
+    terminal.press("Tab", "share of these images")
     terminal.press("Tab", "accuracy alone")
     terminal.keys("Tab")
     terminal.settle()
@@ -130,11 +130,11 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     done(5)
 
     terminal.keys("o")
-    terminal.wait("Export the session")
+    terminal.wait("Export digits")
     terminal.keys("Enter")
     path = tmp_path / "digits.json"
     wait_for(path.exists, what="the exported file")
-    terminal.wait_gone("Export the session")
+    terminal.wait_gone("Export digits")
     terminal.keys("q")
     terminal.wait("exit status 0")
     assert terminal.flags() == "0 0 1"
