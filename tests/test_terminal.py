@@ -13,7 +13,7 @@ import pytest
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk, create
 from lcsearch.sessions import exchange
-from lcsearch.sessions.records import DataSource, Setup
+from lcsearch.sessions.records import DataSource, Execution, Setup
 
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
@@ -176,6 +176,7 @@ def test_every_decision_by_its_key(console, home):
             data=DataSource(spec="digits", train_size=300),
             epochs=1,
             domains={"conv_layers": "2..3", "channels": "8..16"},
+            execution=Execution(parallel=1),  # so that one waits while another trains
         ),
     )
     desk = Desk(folder)
