@@ -168,14 +168,21 @@ def worker(kind: str, case: str, size: int | None) -> None:
                 leaf.grad = None
                 return (layer(leaf + 0),)
 
+            def nothing(leaf: Any = leaf) -> tuple[Any]:
+                leaf.grad = None
+                return (leaf + 0,)
+
             alone += median(layer, given)
             alone += median(lambda out, g=gradient: out.backward(g), passed)
+            if at:  # what the call and the way back to the leaf take by themselves
+                through = torch.ones_like(leaf)
+                alone -= median(lambda out, g=through: out.backward(g), nothing)
             features = layer(features.clone()).detach()
         run.weights.zero_grad()
 
         def adam() -> None:
             run.weights.gather()
-            run.optimiser.step()
+            loop._update(run)
             run.weights.spread()
 
         return {"operators": alone + median(adam), "step": step}

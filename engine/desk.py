@@ -315,8 +315,8 @@ class Desk:
         before = self.refresh().session.execution
         cluster.check_fields(fields.get("executor", before.executor), fields)
         kept = before.model_dump()
-        if "executor" in fields or "devices" in fields:  # how many at once is another's number
-            del kept["parallel"]
+        if any(name in fields and fields[name] != kept[name] for name in ("executor", "devices")):
+            del kept["parallel"]  # how many at once is another's number
         execution = cluster.checked(before.model_validate({**kept, **fields}))
         self._store.set_session({"execution": before}, execution=execution)
         return execution

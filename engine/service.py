@@ -31,7 +31,7 @@ from .executors.local import (
     Gone,
     LocalExecutor,
     Notice,
-    threads_each,
+    trainers_of,
 )
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
@@ -95,13 +95,11 @@ class Service:
         if session.execution.dtype != "auto":
             dtype = session.execution.dtype
         if session.execution.executor == "local":
-            names = session.execution.devices or ("auto",)
-            threads = None
-            if len(names) == 1:  # all on the processors, or a single one
-                names *= session.execution.parallel
-                threads = threads_each(len(names))
             data = session.data, session.summary.fingerprint
-            trainers = [LocalExecutor(*data, self._log, dtype, device, threads) for device in names]
+            trainers = [
+                LocalExecutor(*data, self._log, dtype, device, threads)
+                for device, threads in trainers_of(session.execution)
+            ]
             return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
         from .executors.cluster import ClusterExecutor
 
@@ -212,7 +210,8 @@ class Service:
 
     def _may_begin(self, session: Session) -> bool:
         """Whether the executor is the one that the session wants; else it is replaced when free."""
-        apart = {"parallel": 1}
+        # slots of a cluster come and go by themselves
+        apart = {"parallel": 1} if session.execution.executor == "ray" else {}
         wanted = session.execution.model_copy(update=apart)
         if wanted != self._execution.model_copy(update=apart):
             if self._executor.running:

@@ -89,7 +89,9 @@ def in_words(error: ValidationError) -> str:
     where = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
     ).lstrip(".")
-    given = "" if fault["type"] == "missing" else f" = {str(fault['input'])[:60]}"
+    # it may come from a file of somebody else's: nothing of it may reach the terminal as a command
+    value = "".join(c if c.isprintable() else "�" for c in str(fault["input"])[:60])
+    given = "" if fault["type"] == "missing" else f" = {value}"
     known = _REMEDIES.get(fault["type"])
     # what pydantic says itself may hold braces
     remedy = f"{fault['msg']}." if known is None else known.format(**fault.get("ctx", {}))

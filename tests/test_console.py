@@ -712,8 +712,11 @@ async def test_a_layout_is_chosen_in_the_palette_and_kept(tmp_path):
 
 
 async def test_what_was_loaded_for_the_first_ranking_is_not_walked_through_again():
+    before = gc.get_threshold(), gc.get_freeze_count()
     async with console(FakeDesk(make_snapshot())):
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > before[1]
+        assert gc.get_threshold() != before[0]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before[0], 0)
 
 
 async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch):

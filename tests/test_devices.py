@@ -102,6 +102,24 @@ def test_several_at_once_share_the_processors(home, made, monkeypatch):
     gpus = Execution(devices=("cuda:0", "cuda:1"), parallel=2)
     Service(make_store(home, "gpus", execution=gpus), 1.0)
     assert [one.threads for one in made] == [None, None]
+    made.clear()
+    # made on a larger machine, or on one without a GPU
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    Service(make_store(home, "moved", execution=Execution(parallel=8)), 1.0)
+    assert [one.threads for one in made] == [1, 1]
+    made.clear()
+    monkeypatch.setattr(local, "processors_only", lambda: False)
+    Service(make_store(home, "gpu", execution=Execution(parallel=2)), 1.0)
+    assert [one.threads for one in made] == [None]
+
+
+def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypatch):
+    monkeypatch.setattr(local, "processors", lambda: 8)
+    store = make_store(home, execution=Execution(parallel=1))
+    service_ = Service(store, 1.0)
+    store.set_session({}, execution=Execution(parallel=2))
+    assert service_._may_begin(store.refresh().session)
+    assert [(one.threads, one.closed) for one in made] == [(None, True), (4, False), (4, False)]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +133,6 @@ def test_several_at_once_share_the_processors(home, made, monkeypatch):
         (True, 8, {"devices": ("cpu",)}, 2),
         (True, 8, {"devices": ("cuda:0",)}, 1),
         (True, 8, {"devices": ("cuda:0", "cuda:1")}, 2),
-        (True, 8, {"devices": ("cuda:0", "cuda:1"), "parallel": 1}, 2),
     ],
 )
 def test_how_many_at_once_where_nobody_says(monkeypatch, gpu, cores, fields, number):
@@ -131,6 +148,7 @@ def test_how_many_at_once_where_nobody_says(monkeypatch, gpu, cores, fields, num
         (True, {"parallel": 2}, "a GPU trains one trial at a time"),
         (True, {"parallel": 2, "devices": ("cuda:0",)}, "1 are named"),
         (True, {"parallel": 3, "devices": ("cuda:0", "cuda:1")}, "2 are named"),
+        (True, {"parallel": 1, "devices": ("cuda:0", "cuda:1")}, "2 are named"),
     ],
 )
 def test_more_at_once_than_can_be_is_refused(monkeypatch, gpu, fields, words):

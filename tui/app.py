@@ -251,6 +251,8 @@ class Console(App[int]):
         self._ranked: tuple[Key, float] | None = None
         self._seen: set[str] = set()
         self._made = False
+        self._collecting: tuple[int, int, int] | None = None
+        """How often Python looked for garbage before the console changed it."""
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
         self.opening = name
@@ -316,6 +318,9 @@ class Console(App[int]):
         """Let go of the session; what is trained to the end ends with the console."""
         if self.finishing is not None and self.finishing.at_work:
             self.finishing.training.cancel()
+        if self._collecting is not None:
+            gc.set_threshold(*self._collecting)
+            gc.unfreeze()
         self.close_session()
 
     # -- one session ----------------------------------------------------------------------------
@@ -492,9 +497,11 @@ class Console(App[int]):
                 self.fail("No ranking", message.reason)
             return
         self._ranked = (message.key, message.wc)
-        if not gc.get_freeze_count():
+        if self._collecting is None:
             # all that a ranking needs is imported now and stays: walking through it again and
             # again for garbage would hold the screen up for a quarter of a second each time
+            self._collecting = gc.get_threshold()
+            gc.collect()
             gc.freeze()
             gc.set_threshold(*GARBAGE)
         with self.batch_update():

@@ -256,7 +256,7 @@ class ClusterExecutor:
 
     def close(self) -> None:
         """End every actor and leave the cluster; what the trainers had saved is saved."""
-        if self._data is None:
+        if self._connecting is None and self._data is None:
             return
         import ray
 
@@ -275,10 +275,14 @@ class ClusterExecutor:
     def _connect(self) -> None:
         if self._connecting is None:
             self._connecting = time.monotonic()
-            threading.Thread(target=self._reach, daemon=True).start()
+            self._over = threading.Event()  # of this connection alone: there may be another later
+            threading.Thread(target=self._reach, args=(self._over,), daemon=True).start()
 
-    def _reach(self) -> None:
-        """Connect, and bring the images into the object store; in a thread, for it takes time."""
+    def _reach(self, over: threading.Event) -> None:
+        """Connect, and bring the images into the object store; in a thread, for it takes time.
+
+        over: set when the connection is closed.
+        """
         address = self._execution.address
         try:
             if (fault := _unreachable(address)) is not None:
@@ -307,7 +311,7 @@ class ClusterExecutor:
             self._events.put((None, _Connected(data)))
             # a cluster of this machine's own dies with whoever started it: on Linux that is this
             # very thread, not its process
-            self._over.wait()
+            over.wait()
 
     def _start(self) -> None:
         """Ask the cluster for one more slot; it is ready when its trainer says so."""

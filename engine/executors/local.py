@@ -44,8 +44,7 @@ at once a small network trains 3 times slower; where they spin as long as they d
 trainers on the same processors are up to 9 times slower (benchmarks/training.py, `waiting`)."""
 TRAINERS = 2
 """Trials at once on processors: two trainers with half the processors each train more networks an
-hour than one with all of them (benchmarks/training.py, `trainers`), and one proposal that has to do
-without the result of another costs a search next to nothing."""
+hour than one with all of them (2 cores; benchmarks/training.py, `trainers`)."""
 PROBE_SECONDS = 600.0
 """A probe reads the whole data set once."""
 STALL_SECONDS = 600.0
@@ -323,7 +322,7 @@ def at_once(execution: Execution) -> int:
     devices = len(execution.devices)
     said = execution.parallel if "parallel" in execution.model_fields_set else None
     if devices > 1 or execution.devices[:1] not in ((), ("auto",), ("cpu",)):
-        if said in (None, 1, devices):
+        if said in (None, devices):
             return devices
         raise Misuse(
             f"parallel = {said}: one trial at a time on each --device, and {devices} are named. "
@@ -346,9 +345,22 @@ def at_once(execution: Execution) -> int:
     return said
 
 
-def threads_each(trainers: int) -> int | None:
-    """Threads of each of several trainers on the processors; None for one, which has all."""
-    return max(1, processors() // trainers) if trainers > 1 else None
+def trainers_of(execution: Execution) -> list[tuple[str, int | None]]:
+    """Device and threads of each trainer on this machine; None is all threads.
+
+    A session may have been made on another machine: there are no more trainers than processors
+    that they share, and one on a GPU.
+    """
+
+    def shared(name: str) -> bool:
+        return name == "cpu" or (name == "auto" and processors_only())
+
+    names = list(execution.devices) or ["auto"]
+    if len(names) == 1 and shared(names[0]):
+        names *= min(execution.parallel, processors())
+    sharing = sum(map(shared, names))
+    threads = max(1, processors() // sharing) if sharing > 1 else None
+    return [(name, threads if shared(name) else None) for name in names]
 
 
 class DevicesExecutor:

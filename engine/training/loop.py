@@ -149,8 +149,10 @@ class Draw:
     flips: Tensor | None = None
 
 
-def memory_budget(device: torch.device) -> float:
+def memory_budget(device: torch.device, share: float = 1.0) -> float:
     """Bytes that normalised images may take on the device: half of what it has.
+
+    share: of the machine's memory, where several trainers share it.
 
     LCSEARCH_MEMORY_BUDGET (bytes, or 500MB, 4GB) says otherwise.  Raises ValueError.
     """
@@ -170,10 +172,10 @@ def memory_budget(device: torch.device) -> float:
         return budget
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1] / 2
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
 
 
-def place(data: Data, device: torch.device) -> Placed:
+def place(data: Data, device: torch.device, share: float = 1.0) -> Placed:
     """Normalise the images once and put them on the device, or leave them where they are.
 
     What is above `memory_budget` is left, and normalised a batch at a time.
@@ -185,7 +187,7 @@ def place(data: Data, device: torch.device) -> Placed:
         for numbers in (data.train_numbers, data.val_numbers)
     ]
     fingerprint = data.summary.fingerprint
-    if size > memory_budget(device):
+    if size > memory_budget(device, share):
         mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
         stored = Stored(data.pool.images, mean, std, device)
         train, val = (torch.from_numpy(of) for of in (data.train_numbers, data.val_numbers))

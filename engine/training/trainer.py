@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import errno
 import gc
+import math
 import os
 import platform
 import queue
@@ -221,7 +222,9 @@ class Trainer:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         self._reference, self._reference_of = None, None
-        self._placed = place(data, torch.device(chosen_device(self._device_name)))
+        # who is given a part of the processors shares the memory likewise
+        share = min(1.0, (self._threads or math.inf) / (os.cpu_count() or 1))
+        self._placed = place(data, torch.device(chosen_device(self._device_name)), share)
         self._summary = summary = data.summary
         if self._dtype_name == "auto":
             config = cnn.reference(summary.shape, summary.classes)

@@ -25,17 +25,17 @@ class Weights:
         }
         # those that stay float32 first, so that the others are one piece
         named = sorted(model.named_parameters(), key=lambda entry: id(entry[1]) not in norms)
-        kept = sum(p.numel() for _, p in named if id(p) in norms)
-        size = sum(p.numel() for _, p in named)
+        kept = sum(_room(p) for _, p in named if id(p) in norms)
+        size = sum(_room(p) for _, p in named)
         device = next(model.parameters()).device
-        flat = torch.empty(size, device=device)
+        flat = torch.zeros(size, device=device)
         self.master = nn.Parameter(flat)
         self.master.grad = torch.zeros_like(flat)
         self._high, self._high_grad = flat[kept:], self.master.grad[kept:]
         self._low: Tensor | None = None
         self._low_grad: Tensor | None = None
         if dtype != torch.float32:
-            self._low = torch.empty_like(self._high, dtype=dtype)
+            self._low = torch.zeros_like(self._high, dtype=dtype)
             self._low_grad = torch.zeros_like(self._low)
         self._views: dict[str, Tensor] = {}
         at = 0
@@ -49,7 +49,7 @@ class Weights:
                 held = _part(self._low, at - kept, parameter)
                 gradient = _part(self._low_grad, at - kept, parameter)
             parameter.data, parameter.grad = held, gradient
-            at += parameter.numel()
+            at += _room(parameter)
         self.spread()
 
     def zero_grad(self) -> None:
@@ -79,6 +79,11 @@ class Weights:
         for name, view in self._views.items():
             view.copy_(state[name])
         self.spread()
+
+
+def _room(parameter: Tensor) -> int:
+    """Numbers kept for a parameter: a multiple of 32, so that each begins where a GPU likes it."""
+    return -(-parameter.numel() // 32) * 32
 
 
 def _part(flat: Tensor, at: int, like: Tensor) -> Tensor:

@@ -283,7 +283,6 @@ class SessionsScreen(Screen[Any]):
 
     @work(thread=True, group="export")
     def _export(self, name: str, path: Path) -> None:
-        from ...sessions.store import StoreError
         from ..dialogs.export import write
 
         try:
@@ -292,8 +291,8 @@ class SessionsScreen(Screen[Any]):
                 write(desk, path)
             finally:
                 desk.close()
-        except StoreError as error:
-            self.call_later(self.console.fail, "Not exported", str(error))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: shown
+            self.call_later(self.console.fail, "Not exported", str(error) or type(error).__name__)
             return
         self.call_later(self.notify, f"Exported to {path}", markup=False)
 

@@ -156,20 +156,21 @@ def _overridden(snapshot: Snapshot) -> list[Content]:
     lines = [Content.styled("Where you overrode it", "bold")]
     found = overrides(snapshot)
     if not found:
-        own = any(t.source in PERSON and t.repeat_of is None for t in snapshot.trials)
         lines.append(
-            Content(
-                "no network of yours has been measured yet that was not its first candidate"
-                if not own
-                else "its first candidate of that moment was not kept, or is still in training"
-            )
+            Content("no network of yours has been measured yet that was not its first candidate")
         )
         return lines
     right = sum(override.right for override in found)
     gap = sum(override.against - override.f for override in found) / len(found)
     lines.append(Content.assemble("you were right ", (f"{right} of {len(found)}", "bold")))
+    which = "lower" if gap > 0 else "higher"
+    alike = abs(gap) < 0.00005
     lines.append(
-        Content(f"your f was {'lower' if gap > 0 else 'higher'} by {abs(gap):.4f} on average")
+        Content(
+            "your f was as high on average"
+            if alike
+            else f"your f was {which} by {abs(gap):.4f} on average"
+        )
     )
     lines.append(Content.styled("  trial  your f  its candidate's f", "$foreground 60%"))
     return [*lines, *(_verdict(override) for override in reversed(found))]
