@@ -63,7 +63,7 @@ def config(channels: list[int], batch: int, **change: Any) -> dict[str, Any]:
 
 # name: data, images to train on, configuration, side of the map before the classifier
 CASES: dict[str, tuple[str, int | None, dict[str, Any], int]] = {
-    "conv-32-64-64-128": (FASHION, 15000, config([32, 64, 64, 128], 256), 1),
+    "conv-32-64-64-128": (FASHION, 5000, config([32, 64, 64, 128], 256), 1),
     "digits-32": ("digits", None, config([16, 32, 32, 64], 32), 4),
     "digits-338": ("digits", None, config([16, 32, 32, 64], 338), 4),
     "groups-kernel-7": (
