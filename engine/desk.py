@@ -37,7 +37,7 @@ from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
 from . import archive, search
 from .cnn import session_space
 from .cnn import space as cnn_space
-from .executors import cluster
+from .executors import cluster, local
 from .executors.local import probe
 from .protocol import Refused
 from .space import InvalidDomain, Space
@@ -312,12 +312,15 @@ class Desk:
 
         Raises Misuse for a value that cannot be used, StoreError where Ray is not installed.
         """
-        before = self.refresh().session.execution
+        snapshot = self.refresh()
+        before = snapshot.session.execution
         cluster.check_fields(fields.get("executor", before.executor), fields)
         kept = before.model_dump()
         if any(name in fields and fields[name] != kept[name] for name in ("executor", "devices")):
             del kept["parallel"]  # how many at once is another's number
         execution = cluster.checked(before.model_validate({**kept, **fields}))
+        if snapshot.session.measure == "seconds" and any(t.observed for t in snapshot.trials):
+            local.check_threads(before, execution)
         self._store.set_session({"execution": before}, execution=execution)
         return execution
 

@@ -6,7 +6,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from lcsearch.engine import service
+from lcsearch.engine import search, service
+from lcsearch.engine.cnn import session_space
+from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
 from lcsearch.engine.executors.cluster import checked
 from lcsearch.engine.executors.local import DevicesExecutor
@@ -16,7 +18,7 @@ from lcsearch.engine.training import trainer
 from lcsearch.sessions.records import Execution
 from lcsearch.sessions.store import Misuse
 
-from .sessions_for_tests import MACHINE, filled_store, make_store
+from .sessions_for_tests import MACHINE, filled_store, finish, make_store
 
 
 class Fake:
@@ -156,6 +158,39 @@ def test_more_at_once_than_can_be_is_refused(monkeypatch, gpu, fields, words):
     monkeypatch.setattr(local, "processors", lambda: 2)
     with pytest.raises(Misuse, match=words):
         checked(Execution(**fields))
+
+
+def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
+    """The same small network has another f_c with other threads."""
+    monkeypatch.setattr(local, "processors", lambda: 8)
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    store = make_store(home, execution=Execution(parallel=2))
+    desk = Desk(store.folder)
+    assert desk.set_execution(parallel=1).parallel == 1  # nothing is measured yet
+    assert desk.set_execution(parallel=2).parallel == 2
+    finish(store, 0)
+    with pytest.raises(Misuse, match="all threads instead of 4"):
+        desk.set_execution(parallel=1)
+    assert desk.refresh().session.execution.parallel == 2
+    assert desk.set_execution(dtype="float32").dtype == "float32"
+    counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))
+    finish(counted, 0)
+    assert Desk(counted.folder).set_execution(parallel=1).parallel == 1
+
+
+def test_a_command_that_stops_asks_which_of_several(home):
+    store = make_store(home)
+    space = session_space(store.refresh().session)
+    base = store.refresh().trials[0].config
+    other = space.completed({"batch_size": 64}, base)
+    store.apply(search.accept(store.refresh(), space, other, None))
+    for trial in store.refresh().trials:
+        store.update_trial(trial.number, {"queued"}, state="running", attempt=1)
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "stop", "demo"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "Trials 0 and 1 run. Give --trial N." in ran.stderr
+    assert all(trial.stop_request is None for trial in store.refresh().trials)
 
 
 def test_what_was_said_goes_before_what_was_done(home, made):

@@ -890,9 +890,11 @@ def stop(
     ),
     reason: Reason = "",
 ) -> None:
-    """Stop or pause the trial that runs, or withdraw one that waits."""
+    """Stop or pause the trial that runs (--trial where several do), or withdraw one that waits."""
     with _desk(name) as desk:
         running = [t.number for t in desk.refresh().trials if t.state == "running"]
+        if trial is None and len(running) > 1:
+            _fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
         number = _trial_or(trial, running, "No trial is running.")
         desk.stop(number, when.value, reason)
         _say(f"trial {number}: {'pause' if when is StopHow.pause else 'stop'} asked for.")

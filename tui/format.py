@@ -341,7 +341,7 @@ def execution_line(execution: Execution) -> str:
     if execution.executor == "local":
         devices = f" on {', '.join(execution.devices)}" if execution.devices else ""
         dtype = "" if execution.dtype == "auto" else f" in {execution.dtype}"
-        number = f", {execution.parallel} at once" if execution.parallel > 1 else ""
+        number = f", {execution.parallel} at once"
         return f"trials run on this machine{devices}{dtype}{number}"
     asked = ", ".join(f"{name}={number:g}" for name, number in execution.per_trial.items())
     data = ", every node reads the data itself" if execution.data_on_nodes else ""

@@ -402,6 +402,25 @@ class DevicesExecutor:
             trainer.close()
 
 
+def check_threads(before: Execution, after: Execution) -> None:
+    """Raises Misuse where a session's times would no longer compare.
+
+    A small network gains less by threads than the reference does: f_c of the same one was 1.3 to
+    1.7 times as high with two threads as with one.
+    """
+    if before.executor != "local" or after.executor != "local":
+        return
+    if before.devices != after.devices:  # another device is another machine, and is recorded
+        return
+    had, has = trainers_of(before)[0][1], trainers_of(after)[0][1]
+    if had != has:
+        raise Misuse(
+            f"parallel = {after.parallel}: a trial would have {has or 'all'} threads instead of "
+            f"{had or 'all'}, and times measured with the one do not compare with the other's. "
+            "Begin a new session with it, or one whose --measure is macs or params."
+        )
+
+
 def death(status: int) -> str:
     """How a process ended, in words."""
     if status >= 0:
