@@ -182,7 +182,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
 
         def adam() -> None:
             run.weights.gather()
-            loop._update(run)
+            loop.update(run)
             run.weights.spread()
 
         return {"operators": alone + median(adam), "step": step}
@@ -284,7 +284,8 @@ def deviation(values: list[float]) -> float | None:
 
 def usual() -> tuple[int, int]:
     """Trainers at once of a session on processors, and threads of each."""
-    from lcsearch.engine.executors.local import TRAINERS, processors
+    from lcsearch.engine.executors.local import TRAINERS
+    from lcsearch.engine.host import processors
 
     count = min(TRAINERS, processors())
     return count, max(1, processors() // count)
@@ -586,7 +587,7 @@ def rate(sides: list[Worker], seconds: float) -> float:
 
 def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Epochs of the same network in one or more trainers at once, with one thread or more each."""
-    from lcsearch.engine.executors.local import processors
+    from lcsearch.engine.host import processors
 
     cores = processors()
     seconds = 3 if options.quick else 8
@@ -606,7 +607,7 @@ def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]
 
 def waiting(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One trainer with all threads, and two that share them, by how their threads wait."""
-    from lcsearch.engine.executors.local import processors
+    from lcsearch.engine.host import processors
 
     ways = {"sleeps": {"OMP_WAIT_POLICY": "PASSIVE"}, "default": {}}
     ways |= {f"spins {spins}": {"GOMP_SPINCOUNT": str(spins)} for spins in (1000, 10000, 30000)}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sessions.records import Advised, Config, Prediction, Scalar
+from .host import M_MMAP_THRESHOLD, set_malloc
 from .objective import objective
 from .space import Categorical, InvalidDomain, Real, Space
 from .strategies import STREAMS, Strategy
@@ -52,8 +51,6 @@ FEASIBLE_LENGTH = 0.5
 NEAR_COPY = 0.15
 """Networks closer than this in the embedding (1: one category changed) are near copies: one stands
 for all of them in a list of proposals, and rejecting one rejects them all."""
-M_MMAP_THRESHOLD = -3
-"""A setting of mallopt(3) in glibc; other C libraries know no such number."""
 LARGE_BYTES = 4_000_000
 """A matrix of 700 observations: smaller ones are asked for again too soon to be given back."""
 FEASIBLE_PRIOR = 0.5
@@ -276,9 +273,7 @@ def _let_go_of_large() -> None:
     glibc learns to keep blocks as large as those it has seen freed, up to 32 MB: the (n, n)
     matrices of thousands of observations would stay with the process after every ranking.
     """
-    library = ctypes.CDLL(None) if os.name == "posix" else None
-    if library is not None and hasattr(library, "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+    set_malloc({M_MMAP_THRESHOLD: LARGE_BYTES})
 
 
 @cache

@@ -171,6 +171,8 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     finish(store, 0)
     with pytest.raises(Misuse, match="all threads instead of 4"):
         desk.set_execution(parallel=1)
+    with pytest.raises(Misuse, match="all threads instead of 4"):
+        desk.set_execution(devices=("cpu",), parallel=1)  # the same processors by another name
     assert desk.refresh().session.execution.parallel == 2
     assert desk.set_execution(dtype="float32").dtype == "float32"
     counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))

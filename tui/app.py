@@ -591,8 +591,12 @@ class Console(App[int]):
     def switch_mode(self, mode: str) -> AwaitMount:
         """Go to a screen."""
         self._made = mode in self._seen
+        try:
+            switched = super().switch_mode(mode)
+        finally:
+            self._made = False
         self._seen.add(mode)
-        return super().switch_mode(mode)
+        return switched
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Hold painting back while a screen is made; one that was there is painted at once."""

@@ -256,7 +256,9 @@ class ClusterExecutor:
 
     def close(self) -> None:
         """End every actor and leave the cluster; what the trainers had saved is saved."""
-        if self._connecting is None and self._data is None:
+        self._connecting = None
+        if self._data is None:
+            self._over.set()  # whoever is still connecting lets go by itself
             return
         import ray
 
@@ -267,7 +269,7 @@ class ClusterExecutor:
             ray.kill(slot.actor)
         ray.shutdown()
         self._over.set()
-        self._data = self._connecting = None
+        self._data = None
         self._told = ""
 
     # -- the cluster ------------------------------------------------------------------------------
@@ -291,6 +293,9 @@ class ClusterExecutor:
             import ray
 
             ray.init(address=address, namespace="lcsearch", logging_level=logging.WARNING)
+            if over.is_set():
+                ray.shutdown()
+                return
             self._connecting = math.inf  # reading the data takes what it takes
             data = None
             if not self._execution.data_on_nodes:
@@ -308,6 +313,9 @@ class ClusterExecutor:
         except Exception as error:  # noqa: BLE001 - the thread's edge: recorded and reported
             self._events.put((None, Refused(message=_no_cluster(address, error))))
         else:
+            if over.is_set():
+                ray.shutdown()
+                return
             self._events.put((None, _Connected(data)))
             # a cluster of this machine's own dies with whoever started it: on Linux that is this
             # very thread, not its process

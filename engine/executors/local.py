@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import queue
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 
 from ...sessions.records import DataSource, Execution
 from ...sessions.store import Misuse
+from ..host import processors, processors_only
 from ..protocol import (
     Ended,
     EpochDone,
@@ -300,18 +300,9 @@ class LocalExecutor:
         return [event]
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def processors_only() -> bool:
-    """Whether there is no sign of a GPU here; seen without torch, which takes seconds to import."""
-    if sys.platform == "darwin":
-        return platform.machine() != "arm64"
-    return not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+def on_processors(device: str) -> bool:
+    """Whether a trainer on this device trains on the processors."""
+    return device == "cpu" or (device == "auto" and processors_only())
 
 
 def at_once(execution: Execution) -> int:
@@ -329,7 +320,7 @@ def at_once(execution: Execution) -> int:
             "Name others (cuda:0,cuda:1), or add --executor ray (and --address local for a "
             "cluster of this machine alone)."
         )
-    shared = processors_only() or execution.devices == ("cpu",)
+    shared = on_processors((execution.devices or ("auto",))[0])
     if said is None:
         return min(TRAINERS, processors()) if shared else 1
     if said > 1 and not shared:
@@ -351,16 +342,30 @@ def trainers_of(execution: Execution) -> list[tuple[str, int | None]]:
     A session may have been made on another machine: there are no more trainers than processors
     that they share, and one on a GPU.
     """
-
-    def shared(name: str) -> bool:
-        return name == "cpu" or (name == "auto" and processors_only())
-
     names = list(execution.devices) or ["auto"]
-    if len(names) == 1 and shared(names[0]):
+    if len(names) == 1 and on_processors(names[0]):
         names *= min(execution.parallel, processors())
-    sharing = sum(map(shared, names))
+    sharing = sum(map(on_processors, names))
     threads = max(1, processors() // sharing) if sharing > 1 else None
-    return [(name, threads if shared(name) else None) for name in names]
+    return [(name, threads if on_processors(name) else None) for name in names]
+
+
+def check_threads(before: Execution, after: Execution) -> None:
+    """Raises Misuse where a session's times would no longer compare.
+
+    A small network gains less by threads than the reference does: f_c of the same one was 1.3 to
+    1.7 times as high with two threads as with one.
+    """
+    if before.executor != "local" or after.executor != "local":
+        return
+    (was, had), (now, has) = trainers_of(before)[0], trainers_of(after)[0]
+    # a GPU instead of the processors is another matter: each trial's record names its device
+    if on_processors(was) and on_processors(now) and had != has:
+        raise Misuse(
+            f"parallel = {after.parallel}: a trial would have {has or 'all'} threads instead of "
+            f"{had or 'all'}, and times measured with the one do not compare with the other's. "
+            "Begin a new session with it, or one whose --measure is macs or params."
+        )
 
 
 class DevicesExecutor:
@@ -400,25 +405,6 @@ class DevicesExecutor:
         """End all trainers."""
         for trainer in self._trainers:
             trainer.close()
-
-
-def check_threads(before: Execution, after: Execution) -> None:
-    """Raises Misuse where a session's times would no longer compare.
-
-    A small network gains less by threads than the reference does: f_c of the same one was 1.3 to
-    1.7 times as high with two threads as with one.
-    """
-    if before.executor != "local" or after.executor != "local":
-        return
-    if before.devices != after.devices:  # another device is another machine, and is recorded
-        return
-    had, has = trainers_of(before)[0][1], trainers_of(after)[0][1]
-    if had != has:
-        raise Misuse(
-            f"parallel = {after.parallel}: a trial would have {has or 'all'} threads instead of "
-            f"{had or 'all'}, and times measured with the one do not compare with the other's. "
-            "Begin a new session with it, or one whose --measure is macs or params."
-        )
 
 
 def death(status: int) -> str:

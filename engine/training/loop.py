@@ -401,12 +401,12 @@ def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
     run.weights.zero_grad()
     torch.autograd.backward(run.scaler.scale(loss))
     run.weights.gather()
-    _update(run)
+    update(run)
     run.weights.spread()
     return loss.detach()
 
 
-def _update(run: Run) -> None:
+def update(run: Run) -> None:
     """Adam's step on the weights, with its state where `run.optimiser` keeps it.
 
     By the function that `Adam.step` ends in, where nothing has to be unscaled: on a small network

@@ -8,7 +8,6 @@ Commands and replies are the JSON lines of engine/protocol.py.  It ends when its
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import gc
 import math
@@ -27,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from .. import cnn
+from ..host import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
 from ..objective import best_error, medians
 from ..protocol import (
     Ended,
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 
 FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Settings of mallopt(3) in glibc; other C libraries know none of these numbers."""
 WORKING_SECONDS = 5.0
 """How often a trial that is between two epochs gives a sign of life, at most."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -107,14 +105,7 @@ def keep_memory() -> None:
 
     Else glibc gives large tensors back to the system, which clears every page anew.
     """
-    allocator = ctypes.CDLL(None) if os.name == "posix" else None
-    if allocator is not None and hasattr(allocator, "mallopt"):
-        for setting, value in (
-            (M_MMAP_MAX, 0),
-            (M_TRIM_THRESHOLD, 2**31 - 1),
-            (M_TOP_PAD, 1 << 26),
-        ):
-            allocator.mallopt(setting, value)
+    set_malloc({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 1 << 26})
 
 
 class Trainer:
@@ -223,7 +214,7 @@ class Trainer:
             torch.set_num_threads(self._threads)
         self._reference, self._reference_of = None, None
         # who is given a part of the processors shares the memory likewise
-        share = min(1.0, (self._threads or math.inf) / (os.cpu_count() or 1))
+        share = min(1.0, (self._threads or math.inf) / processors())
         self._placed = place(data, torch.device(chosen_device(self._device_name)), share)
         self._summary = summary = data.summary
         if self._dtype_name == "auto":

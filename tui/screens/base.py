@@ -18,7 +18,7 @@ from ...engine import search
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import KeyBar
+from ..widgets.keys import EXPORT, KeyBar
 from ..widgets.table import Table
 
 if TYPE_CHECKING:
@@ -92,14 +92,7 @@ class SessionScreen(Screen[Any]):
             id="decide.undo",
             tooltip="Undo the last decision that can still be undone",
         ),
-        Binding(
-            "o",
-            "export",
-            "Export",
-            show=False,
-            id="export",
-            tooltip="Write the session to a JSON file, or as an HTML page to share",
-        ),
+        EXPORT,
         Binding(
             "O",
             "export_chart",

@@ -18,7 +18,7 @@ from textual.widgets import Static
 
 from .. import format as words
 from ..widgets.frame import Edge, SplitLine
-from ..widgets.keys import KeyBar
+from ..widgets.keys import EXPORT, KeyBar
 from ..widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
@@ -70,14 +70,7 @@ class SessionsScreen(Screen[Any]):
         Binding("d", "delete", "Delete", id="sessions.delete", tooltip="Delete the session"),
         Binding("u", "undo", "Undo", id="sessions.undo", tooltip="Bring the deleted session back"),
         Binding("y", "yank", "Copy", show=False, id="yank", tooltip="Copy the row as JSON"),
-        Binding(
-            "o",
-            "export",
-            "Export",
-            show=False,
-            id="export",
-            tooltip="Write the session to a JSON file, or as an HTML page to share",
-        ),
+        EXPORT,
     ]
     LOOK_SECONDS = 2.0
 

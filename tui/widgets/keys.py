@@ -28,6 +28,17 @@ _NAMES = {
 }
 
 
+EXPORT = Binding(
+    "o",
+    "export",
+    "Export",
+    show=False,
+    id="export",
+    tooltip="Write the session to a JSON file, or as an HTML page to share",
+)
+"""On the list of sessions, and on every screen of one."""
+
+
 def key_name(key: str) -> str:
     """A key as it is written on screen: `]`, `esc`, `^q`."""
     if key.startswith("ctrl+"):

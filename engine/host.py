@@ -1,0 +1,35 @@
+"""What is asked of this machine's system: its processors, whether it has a GPU, freed memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
+"""Settings of mallopt(3) in glibc; other C libraries know none of these numbers."""
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processors_only() -> bool:
+    """Whether there is no sign of a GPU here; seen without torch, which takes seconds to import."""
+    if sys.platform == "darwin":
+        return platform.machine() != "arm64"
+    return not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def set_malloc(settings: Mapping[int, int]) -> None:
+    """What the C library does with memory that is freed, where it is glibc."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "mallopt"):
+        for setting, value in settings.items():
+            library.mallopt(setting, value)
