@@ -1,5 +1,6 @@
 """The real console in a real terminal, training for real: what a person does on the first day."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -67,6 +68,20 @@ def set_up(terminal):
     terminal.wait("epochs             1 ")
     terminal.keys("Enter")
     terminal.wait("Candidates")
+
+
+@contextlib.contextmanager
+def held(desk):
+    """Who trains stands still meanwhile: no trial is over before its key was pressed."""
+    trainers = psutil.Process(desk.refresh().engine.pid).children()
+    assert trainers
+    for trainer in trainers:
+        trainer.suspend()
+    try:
+        yield
+    finally:
+        for trainer in trainers:
+            trainer.resume()
 
 
 def carry_on(terminal, level):
@@ -235,22 +250,23 @@ def test_every_decision_by_its_key(console, home):
     terminal.keys("Enter")
     ended(decided("edit", 7).trial)
 
-    slow = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
+    another = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
     base = desk.refresh().trials[0].config
-    number = desk.submit(desk.space.completed(slow, base), None, kind="new").trial
-    wait_for(lambda: desk.refresh().trials[number].state == "running", what="the slow trial")
-    terminal.wait("1 training")
-    terminal.wait_gone("ranking ")
-    terminal.keys("a")
-    queued = decided("accept", 9)
-    terminal.wait("1 queued")
-    terminal.keys("u")
-    decided("undo", 10)
-    assert desk.refresh().trials[queued.trial].state == "cancelled"
-    terminal.keys("s")
-    terminal.wait("After this epoch: trial")
-    terminal.keys("n")
-    assert decided("stop", 11).trial == number
+    with held(desk):
+        number = desk.submit(desk.space.completed(another, base), None, kind="new").trial
+        wait_for(lambda: desk.refresh().trials[number].state == "running", what="the held trial")
+        terminal.wait("1 training")
+        terminal.wait_gone("ranking ")
+        terminal.keys("a")
+        queued = decided("accept", 9)
+        terminal.wait("1 queued")
+        terminal.keys("u")
+        decided("undo", 10)
+        assert desk.refresh().trials[queued.trial].state == "cancelled"
+        terminal.keys("s")
+        terminal.wait("After this epoch: trial")
+        terminal.keys("n")
+        assert decided("stop", 11).trial == number
     wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")
 
     terminal.wait_gone("ranking ")
@@ -288,18 +304,19 @@ def test_training_goes_on_while_the_console_is_closed(console, home):
     terminal = console()
     set_up(terminal)
     desk = Desk(home / "sessions" / "digits")
-    wait_for(lambda: desk.refresh().trials[0].state in ("running", "done"), what="the reference")
-    slow = {"batch_size": 1, "channels": [8, 8, 8, 8]}
+    wait_for(lambda: desk.refresh().trials[0].state == "done", what="the reference")
+    another = {"batch_size": 1, "channels": [8, 8, 8, 8]}
     base = desk.refresh().trials[0].config
-    desk.submit(desk.space.completed(slow, base), None, kind="new")
-    wait_for(lambda: desk.refresh().trials[1].state == "running", what="the trial")
-    terminal.wait("engine ● 1 training")
-    terminal.keys("q")
-    terminal.wait("raining in the background")
-    terminal.keys("b")
-    terminal.wait("exit status 0")
-    assert terminal.flags() == "0 0 1"
-    assert desk.refresh().engine.alive
+    with held(desk):
+        desk.submit(desk.space.completed(another, base), None, kind="new")
+        wait_for(lambda: desk.refresh().trials[1].state == "running", what="the trial")
+        terminal.wait("engine ● 1 training")
+        terminal.keys("q")
+        terminal.wait("raining in the background")
+        terminal.keys("b")
+        terminal.wait("exit status 0")
+        assert terminal.flags() == "0 0 1"
+        assert desk.refresh().engine.alive
     again = console("digits")
     again.wait("Candidates")
     wait_for(lambda: desk.refresh().trials[1].state == "done", what="the trial's end")
