@@ -26,6 +26,7 @@ from ..sessions.records import (
     Config,
     Decision,
     Execution,
+    Levels,
     Prediction,
     Session,
     Setup,
@@ -319,8 +320,9 @@ class Desk:
         if any(name in fields and fields[name] != kept[name] for name in ("executor", "devices")):
             del kept["parallel"]  # how many at once is another's number
         execution = cluster.checked(before.model_validate({**kept, **fields}))
-        if snapshot.session.measure == "seconds" and any(t.observed for t in snapshot.trials):
-            local.check_threads(before, execution)
+        timed_with = search.timed_with(snapshot)
+        if "parallel" in fields and timed_with is not None:
+            local.check_parallel(execution, timed_with)
         self._store.set_session({"execution": before}, execution=execution)
         return execution
 
@@ -333,7 +335,7 @@ class Desk:
         *,
         trials: int | None = None,
         minutes: float | None = None,
-        levels: Literal["this", "all"] = "this",
+        levels: Levels = "this",
         until_flat: bool = False,
     ) -> Decision:
         """Let the engine accept the best candidate by itself."""

@@ -18,6 +18,7 @@ from ..sessions.records import (
     Config,
     Decision,
     DecisionKind,
+    Levels,
     Prediction,
     Session,
     Source,
@@ -60,7 +61,7 @@ By = Literal["person", "autopilot"]
 class PilotStep:
     """What the autopilot does next, and why.  think: it takes a ranking to say more."""
 
-    do: Literal["wait", "think", "propose", "advance", "finish"]
+    do: Literal["wait", "think", "propose", "advance", "reopen", "finish"]
     reason: str = ""
 
 
@@ -118,6 +119,17 @@ def observations(snapshot: Snapshot) -> list[Observation]:
         for trial in snapshot.trials
         if trial.observed and trial.error is not None and trial.complexity is not None
     ]
+
+
+def timed_with(snapshot: Snapshot) -> int | None:
+    """Threads that its trials on processors were timed with, where their seconds are what counts.
+
+    The same small network has another complexity with other threads: later trials keep them.
+    """
+    if snapshot.session.measure != "seconds":
+        return None
+    machines = (trial.machine for trial in snapshot.trials if trial.observed)
+    return next((m.threads for m in machines if m is not None and m.device == "cpu"), None)
 
 
 def failures(snapshot: Snapshot) -> list[Config]:
@@ -763,7 +775,13 @@ def advance(
     return _move(snapshot, "advance", session.level + 1, number, by, reason)
 
 
-def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
+def reopen(
+    snapshot: Snapshot,
+    level: int,
+    number: int | None = None,
+    by: By = "person",
+    reason: str = "",
+) -> Plan:
     """Search an earlier level again, from the network of a trial (the best one if None)."""
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
@@ -772,7 +790,7 @@ def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
         raise StoreError(
             f"level {level}: not reached yet, or none. Levels 1 to {highest} can be opened again."
         )
-    return _move(snapshot, "reopen", level, number, "person")
+    return _move(snapshot, "reopen", level, number, by, reason)
 
 
 _FLAT_WORDS = (
@@ -796,7 +814,9 @@ def _move(
     expect: dict[str, Any] = {"level": session.level}
     if by == "autopilot":
         assert session.autopilot is not None
-        changes["autopilot"] = session.autopilot.model_copy(update={"accepted": 0})
+        changes["autopilot"] = session.autopilot.model_copy(
+            update={"accepted": 0, "back": kind == "reopen"}
+        )
         expect["autopilot"] = session.autopilot
     before = {"level": session.level, "bases": dict(session.bases)}
     return Plan(
@@ -820,11 +840,14 @@ def autopilot(
     *,
     trials: int | None = None,
     minutes: float | None = None,
-    levels: Literal["this", "all"] = "this",
+    levels: Levels = "this",
     until_flat: bool = False,
 ) -> Plan:
     """Let the engine accept the best candidate by itself, for so many trials or minutes.
 
+    levels: with "round" the last level is followed by the first, whose structures are then judged
+    with the parameters found since: on real networks that found better ones than more trials a
+    level did (docs/benchmarks.md).
     until_flat: leave a level earlier, as soon as what can still be gained there is below the noise.
     """
     if trials is not None and not 0 <= trials <= MOST_TRIALS:
@@ -837,7 +860,7 @@ def autopilot(
             f"--until-flat: {strategy} has no model that could say when a level is flat. "
             "Set the strategy to gp, or give trials or minutes."
         )
-    if trials is None and (minutes is None or levels == "all"):
+    if trials is None and (minutes is None or levels != "this"):
         trials = snapshot.session.trials_per_level
     pilot = Autopilot(
         trials=trials,
@@ -929,7 +952,7 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
     more = pilot.trials is None or pilot.accepted < pilot.trials
     if waits and (not more or len(waits) >= session.execution.parallel):
         return PilotStep("wait")
-    onward = pilot.levels == "all" and session.level < len(level_names(session))
+    onward = levels_ahead(session) > 0
     if not more and not onward:
         return PilotStep("finish")
     if ranked is None:
@@ -950,7 +973,17 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
         reason = f"the budget of {pilot.trials} for this level is used up"
     if waits:  # what still trains may say otherwise
         return PilotStep("wait")
-    return PilotStep("advance" if onward else "finish", reason)
+    if not onward:
+        return PilotStep("finish", reason)
+    return PilotStep("reopen" if session.level == len(LEVELS) else "advance", reason)
+
+
+def levels_ahead(session: Session) -> int:
+    """How many levels the autopilot goes on to after the present one."""
+    pilot = session.autopilot
+    if pilot is None or pilot.levels == "this" or pilot.back or session.flat:
+        return 0
+    return len(LEVELS) - session.level + (pilot.levels == "round")
 
 
 def waiting(snapshot: Snapshot) -> list[Trial]:
@@ -964,7 +997,7 @@ def flight_seconds(
     *,
     trials: int | None,
     minutes: float | None,
-    levels: Literal["this", "all"] = "this",
+    levels: Levels = "this",
 ) -> float | None:
     """Seconds that an autopilot would take, with what is queued already; None: unknown.
 
@@ -990,8 +1023,7 @@ def seconds_left(snapshot: Snapshot) -> float | None:
     epochs = sum(each)
     pilot = session.autopilot
     if pilot is not None and pilot.trials is not None:
-        levels = len(level_names(session)) - session.level if pilot.levels == "all" else 0
-        more = max(pilot.trials - pilot.accepted, 0) + levels * pilot.trials
+        more = max(pilot.trials - pilot.accepted, 0) + levels_ahead(session) * pilot.trials
         epochs += more * session.epochs
     # side by side, but each of them one epoch after another
     seconds = max([epochs / session.execution.parallel, *each]) * an_epoch

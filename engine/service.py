@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from ..sessions.records import OPEN_STATES, Failure, Session, Trial, now
+from ..sessions.records import (
+    OPEN_STATES,
+    Conditions,
+    Failure,
+    Machine,
+    Session,
+    Trial,
+    now,
+)
 from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
 from . import search
 from .cnn import exact_complexity, session_space
@@ -98,7 +106,9 @@ class Service:
             data = session.data, session.summary.fingerprint
             trainers = [
                 LocalExecutor(*data, self._log, dtype, device, threads)
-                for device, threads in trainers_of(session.execution)
+                for device, threads in trainers_of(
+                    session.execution, search.timed_with(self.store.refresh())
+                )
             ]
             return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
         from .executors.cluster import ClusterExecutor
@@ -313,6 +323,11 @@ class Service:
             log.info("autopilot: next level: %s", step.reason)
             number = ranking.incumbent_number
             self.store.apply(search.advance(snapshot, number, by="autopilot", reason=step.reason))
+        elif step.do == "reopen":
+            log.info("autopilot: the first level again: %s", step.reason)
+            number = ranking.incumbent_number
+            plan = search.reopen(snapshot, 1, number, by="autopilot", reason=step.reason)
+            self.store.apply(plan)
         elif step.do == "finish":
             self._hand_back(snapshot, step.reason)
         else:
@@ -376,8 +391,8 @@ class Service:
             log.info("trial %d: %s", number, late)
 
     def _finish(self, event: Finished) -> None:
-        session = self.store.refresh().session
-        trial = self.store.refresh().trials[event.trial]
+        snapshot = self.store.refresh()
+        session, trial = snapshot.session, snapshot.trials[event.trial]
         exact = exact_complexity(session_space(session), trial.config, session.measure)
         self._end(
             event.trial,
@@ -388,7 +403,7 @@ class Service:
             else exact,
             seconds_per_epoch=event.seconds_per_epoch,
             reference_seconds=event.reference_seconds,
-            machine=event.machine,
+            machine=_compared(event.machine, search.timed_with(snapshot)),
             stop_request=None,
         )
 
@@ -465,6 +480,16 @@ def _think(snapshot: Snapshot) -> Thought:
 def _decided(snapshot: Snapshot) -> tuple[Session, int]:
     """What a ranking must not have missed: the session, and how many decisions it holds."""
     return snapshot.session, len(snapshot.decisions)
+
+
+def _compared(machine: Machine, timed_with: int | None) -> Machine:
+    """As recorded: where its time does not compare with those before, that is said of it."""
+    if timed_with is None or machine.device != "cpu" or machine.threads == timed_with:
+        return machine
+    words = f"threads: {machine.threads}, and {timed_with} in the trials before"
+    conditions = machine.conditions or Conditions()
+    told = conditions.model_copy(update={"disturbed": (*conditions.disturbed, words)})
+    return machine.model_copy(update={"conditions": told})
 
 
 def _ground(snapshot: Snapshot) -> object:

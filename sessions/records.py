@@ -287,19 +287,25 @@ class Decision(Record):
         return None if given is None else Advised.model_validate(given)
 
 
+Levels = Literal["this", "all", "round"]
+
+
 class Autopilot(Record):
     """The engine accepts the best candidate by itself until one of these is used up.
 
-    trials: how many more to accept (in each level with levels="all").  until: a moment in time.
+    trials: how many more to accept (in each level where it goes on to others).  until: a moment in
+    time.  levels: this one; all, to the last; or round, which then searches the first once more.
     until_flat: leave a level earlier, as soon as what can still be gained there is below the noise.
     """
 
     trials: int | None = None
     until: AwareDatetime | None = None
-    levels: Literal["this", "all"] = "this"
+    levels: Levels = "this"
     until_flat: bool = False
     accepted: int = 0
     """Trials accepted in the present level since it took the wheel."""
+    back: bool = False
+    """Whether it has come back to the first level, its last."""
 
 
 class Execution(Record):

@@ -137,6 +137,8 @@ def test_run_sets_the_strategy_and_leaves_flat_levels(store):
     pilot = store.refresh().session.autopilot
     assert (pilot.trials, pilot.levels, pilot.until_flat) == (5, "all", True)
     assert store.refresh().decisions[-1].detail["until_flat"] is True
+    lcsearch("run", "demo", "--levels", "round", "--trials", "5")
+    assert store.refresh().session.autopilot.levels == "round"
     lcsearch("undo", "demo")
     lcsearch("run", "demo", "--strategy", "evolution", "--trials", "1")
     kinds = [d.kind for d in store.refresh().decisions[-2:]]

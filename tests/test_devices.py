@@ -12,7 +12,7 @@ from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
 from lcsearch.engine.executors.cluster import checked
 from lcsearch.engine.executors.local import DevicesExecutor
-from lcsearch.engine.protocol import Stop, Train
+from lcsearch.engine.protocol import Finished, Stop, Train
 from lcsearch.engine.service import Service
 from lcsearch.engine.training import trainer
 from lcsearch.sessions.records import Execution
@@ -160,24 +160,52 @@ def test_more_at_once_than_can_be_is_refused(monkeypatch, gpu, fields, words):
         checked(Execution(**fields))
 
 
+def timed(store, number, threads):
+    """The trial as measured with so many threads of the processors."""
+    finish(store, number)
+    machine = MACHINE.model_copy(update={"threads": threads})
+    store.update_trial(number, {"done"}, machine=machine)
+
+
 def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     """The same small network has another f_c with other threads."""
     monkeypatch.setattr(local, "processors", lambda: 8)
     monkeypatch.setattr(local, "processors_only", lambda: True)
     store = make_store(home, execution=Execution(parallel=2))
     desk = Desk(store.folder)
-    assert desk.set_execution(parallel=1).parallel == 1  # nothing is measured yet
+    assert desk.set_execution(parallel=8).parallel == 8  # nothing is measured yet
     assert desk.set_execution(parallel=2).parallel == 2
-    finish(store, 0)
-    with pytest.raises(Misuse, match="all threads instead of 4"):
-        desk.set_execution(parallel=1)
-    with pytest.raises(Misuse, match="all threads instead of 4"):
-        desk.set_execution(devices=("cpu",), parallel=1)  # the same processors by another name
-    assert desk.refresh().session.execution.parallel == 2
+    timed(store, 0, 4)
+    assert search.timed_with(store.refresh()) == 4
+    with pytest.raises(Misuse, match=r"timed with 4 threads each.* enough for 2 at once"):
+        desk.set_execution(parallel=3)
+    with pytest.raises(Misuse, match="enough for 2 at once"):
+        desk.set_execution(devices=("cpu",), parallel=3)  # the same processors by another name
+    execution = desk.set_execution(parallel=1)
+    assert local.trainers_of(execution, 4) == [("auto", 4)]
     assert desk.set_execution(dtype="float32").dtype == "float32"
     counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))
-    finish(counted, 0)
-    assert Desk(counted.folder).set_execution(parallel=1).parallel == 1
+    timed(counted, 0, 4)
+    assert Desk(counted.folder).set_execution(parallel=8).parallel == 8
+
+
+@pytest.mark.parametrize(
+    ("cores", "parallel", "timed_with", "trainers"),
+    [
+        (8, 2, None, [("auto", 4)] * 2),
+        (8, 1, None, [("auto", None)]),
+        (16, 2, 4, [("auto", 4)] * 2),  # a larger machine changes nothing
+        (16, 8, 4, [("auto", 4)] * 4),
+        (4, 2, 4, [("auto", 4)]),
+        (2, 2, 4, [("auto", 2)]),  # as many as there are: its times are marked
+    ],
+)
+def test_a_session_keeps_its_threads_on_another_machine(
+    monkeypatch, cores, parallel, timed_with, trainers
+):
+    monkeypatch.setattr(local, "processors", lambda: cores)
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    assert local.trainers_of(Execution(parallel=parallel), timed_with) == trainers
 
 
 def test_a_command_that_stops_asks_which_of_several(home):
@@ -203,6 +231,31 @@ def test_what_was_said_goes_before_what_was_done(home, made):
     store.set_session({}, execution=Execution(dtype="bfloat16"))
     Service(store, 1.0)
     assert made[-1].dtype == "bfloat16"
+
+
+def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
+    """As where the session went on on a machine of fewer processors."""
+    monkeypatch.setattr(local, "processors", lambda: 1)
+    store = filled_store(home, 1)
+    store.update_trial(0, {"done"}, machine=MACHINE.model_copy(update={"threads": 4}))
+    desk = Desk(store.folder)
+    base = store.refresh().trials[0].config
+    store.apply(search.accept(store.refresh(), desk.space, {**base, "batch_size": 64}, None))
+    number = len(store.refresh().trials) - 1
+    store.update_trial(number, {"queued"}, state="running", attempt=1)
+    engine = Service(store, 1.0)
+    assert [trainer.threads for trainer in made] == [1]
+    made[-1].said = [
+        Finished(
+            trial=number, attempt=1, error=0.1, seconds_per_epoch=1.0, reference_seconds=1.0,
+            params=1, macs=1, machine=MACHINE.model_copy(update={"threads": 1}),
+        )
+    ]  # fmt: skip
+    for event in made[-1].wait(0):
+        engine._hear(event)
+    trial = store.refresh().trials[number]
+    assert trial.disturbed == ("threads: 1, and 4 in the trials before",)
+    desk.close()
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:123", ""])

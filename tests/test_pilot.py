@@ -105,6 +105,30 @@ def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store,
     assert FLAT in store.refresh().engine.message
 
 
+def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monkeypatch):
+    monkeypatch.setattr(search, "ranking", ranking_of(lambda s: False))
+    store.apply(search.autopilot(store.refresh(), trials=1, levels="round"))
+    assert search.levels_ahead(store.refresh().session) == 4
+    snapshot = fly(engine, store)
+    spent = "the budget of 1 for this level is used up"
+    assert turns(snapshot) == [
+        ("advance", 1, spent),
+        ("advance", 2, spent),
+        ("advance", 3, spent),
+        ("reopen", 4, spent),
+    ]
+    assert [t.level for t in snapshot.trials if t.source == "autopilot"] == [1, 2, 3, 4, 1]
+    again = snapshot.trials[-1].config
+    assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
+
+
+def test_one_level_has_no_round(engine, home, monkeypatch):
+    store = filled_store(home, 1, name="flat", flat=True)
+    store.apply(search.autopilot(store.refresh(), trials=2, levels="round"))
+    assert search.levels_ahead(store.refresh().session) == 0
+    store.close()
+
+
 def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(engine, store, monkeypatch):
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: s.session.level > 1))
     store.apply(search.autopilot(store.refresh(), trials=3, levels="all", until_flat=True))

@@ -214,6 +214,8 @@ def test_time_left_counts_what_is_queued_and_what_the_autopilot_adds(store, spac
     assert one > 0
     store.apply(search.autopilot(store.refresh(), trials=3, levels="all"))
     assert search.seconds_left(store.refresh()) == pytest.approx(one * 13)
+    store.apply(search.autopilot(store.refresh(), trials=3, levels="round"))
+    assert search.seconds_left(store.refresh()) == pytest.approx(one * 16)
 
 
 def test_failures_teach_only_where_the_network_is_to_blame(store, space):

@@ -122,6 +122,7 @@ class Levels(StrEnum):
 
     this = "this"
     all = "all"
+    round = "round"
 
 
 class Augment(StrEnum):
@@ -653,10 +654,14 @@ def delete(
 def run(
     name: Name,
     trials: Annotated[
-        int | None, typer.Option(min=0, help="Trials to add, in each level with --levels all.")
+        int | None,
+        typer.Option(min=0, help="Trials to add, in each level with --levels all or round."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop adding after this.")] = None,
-    levels: Annotated[Levels, typer.Option(help="this level, or all to the last.")] = Levels.this,
+    levels: Annotated[
+        Levels,
+        typer.Option(help="this level; all, to the last; or round: all, then the first once more."),
+    ] = Levels.this,
     until_flat: Annotated[
         bool,
         typer.Option(

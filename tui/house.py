@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Advised,
         Config,
         Decision,
+        Levels,
         Prediction,
         Session,
         Setup,
@@ -68,7 +69,7 @@ class DeskLike(Protocol):
         *,
         trials: int | None = None,
         minutes: float | None = None,
-        levels: Literal["this", "all"] = "this",
+        levels: Levels = "this",
         until_flat: bool = False,
     ) -> Decision: ...
     def takeover(self) -> Decision: ...

@@ -336,35 +336,40 @@ def at_once(execution: Execution) -> int:
     return said
 
 
-def trainers_of(execution: Execution) -> list[tuple[str, int | None]]:
+def trainers_of(
+    execution: Execution, timed_with: int | None = None
+) -> list[tuple[str, int | None]]:
     """Device and threads of each trainer on this machine; None is all threads.
 
-    A session may have been made on another machine: there are no more trainers than processors
-    that they share, and one on a GPU.
+    timed_with: threads of the trials that the session has timed, which later ones keep.  A session
+    may have been made on another machine: there are no more trainers than processors for their
+    threads, and one on a GPU.
     """
     names = list(execution.devices) or ["auto"]
     if len(names) == 1 and on_processors(names[0]):
-        names *= min(execution.parallel, processors())
+        names *= min(execution.parallel, processors() // (timed_with or 1) or 1)
     sharing = sum(map(on_processors, names))
     threads = max(1, processors() // sharing) if sharing > 1 else None
+    if timed_with is not None:
+        threads = min(timed_with, processors())
     return [(name, threads if on_processors(name) else None) for name in names]
 
 
-def check_threads(before: Execution, after: Execution) -> None:
-    """Raises Misuse where a session's times would no longer compare.
+def check_parallel(execution: Execution, timed_with: int) -> None:
+    """Raises Misuse for more at once than have the threads that the session's trials had.
 
     A small network gains less by threads than the reference does: f_c of the same one was 1.3 to
     1.7 times as high with two threads as with one.
     """
-    if before.executor != "local" or after.executor != "local":
+    if execution.executor != "local":
         return
-    (was, had), (now, has) = trainers_of(before)[0], trainers_of(after)[0]
-    # a GPU instead of the processors is another matter: each trial's record names its device
-    if on_processors(was) and on_processors(now) and had != has:
+    fit = len(trainers_of(execution, timed_with))
+    if execution.parallel > fit:
         raise Misuse(
-            f"parallel = {after.parallel}: a trial would have {has or 'all'} threads instead of "
-            f"{had or 'all'}, and times measured with the one do not compare with the other's. "
-            "Begin a new session with it, or one whose --measure is macs or params."
+            f"parallel = {execution.parallel}: this session's trials were timed with {timed_with} "
+            f"threads each, which their times need to compare, and this machine's {processors()} "
+            f"processors are enough for {fit} at once. Begin a new session with --parallel "
+            f"{execution.parallel}, or one whose --measure is macs or params."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,6 +17,9 @@ from .. import format as words
 from ..widgets.fields import Cycle
 from .base import Dialog, buttons
 
+if TYPE_CHECKING:
+    from ...sessions.records import Levels
+
 
 @dataclass(frozen=True)
 class Flight:
@@ -24,7 +27,7 @@ class Flight:
 
     trials: int | None
     minutes: float | None
-    levels: Literal["this", "all"]
+    levels: Levels
     until_flat: bool
 
 
@@ -66,9 +69,9 @@ class AutopilotDialog(Dialog[Flight]):
             with Horizontal(classes="line"):
                 yield Label("levels", classes="name")
                 yield Cycle(
-                    ("this", "all"),
+                    ("this", "all", "round"),
                     "this",
-                    names=("this level", "all, going on by itself"),
+                    names=("this level", "all, to the last", "all, then the first again"),
                     id="levels",
                 )
                 yield Label("space changes it", classes="hint")
