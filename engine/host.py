@@ -7,17 +7,25 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
 """Settings of mallopt(3) in glibc; other C libraries know none of these numbers."""
 
 
+@cache
 def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many processors this process may use: its affinity and its container's quota count."""
+    from joblib import cpu_count  # takes 0.1 s to import, and not everybody asks
+
+    return int(cpu_count())
+
+
+def held_back() -> bool:
+    """Whether a quota allows fewer processors than are seen, which PyTorch does not know."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return processors() < (seen or 1)
 
 
 def processors_only() -> bool:

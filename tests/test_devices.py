@@ -233,6 +233,16 @@ def test_what_was_said_goes_before_what_was_done(home, made):
     assert made[-1].dtype == "bfloat16"
 
 
+def test_a_containers_quota_counts(monkeypatch):
+    """PyTorch would start a thread for each processor of the host."""
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(local, "held_back", lambda: True)
+    assert local.trainers_of(Execution(parallel=1)) == [("auto", 2)]
+    assert local.trainers_of(Execution(parallel=2)) == [("auto", 1)] * 2
+    assert local.trainers_of(Execution(devices=("cuda:0",))) == [("cuda:0", None)]
+
+
 def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     """As where the session went on on a machine of fewer processors."""
     monkeypatch.setattr(local, "processors", lambda: 1)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from ...sessions.records import DataSource, Execution
 from ...sessions.store import Misuse
-from ..host import processors, processors_only
+from ..host import held_back, processors, processors_only
 from ..protocol import (
     Ended,
     EpochDone,
@@ -349,7 +349,8 @@ def trainers_of(
     if len(names) == 1 and on_processors(names[0]):
         names *= min(execution.parallel, processors() // (timed_with or 1) or 1)
     sharing = sum(map(on_processors, names))
-    threads = max(1, processors() // sharing) if sharing > 1 else None
+    # PyTorch's own choice for one alone: a thread for each core that it sees
+    threads = max(1, processors() // sharing) if sharing > 1 or (sharing and held_back()) else None
     if timed_with is not None:
         threads = min(timed_with, processors())
     return [(name, threads if on_processors(name) else None) for name in names]
