@@ -106,6 +106,10 @@ class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
 
 
+class Known(Late):
+    """The network to be queued is a trial already."""
+
+
 class NoRoom(StoreError):
     """Nothing can be written: the disk is full, or this process may not write that much."""
 
@@ -606,7 +610,7 @@ class Store:
                     (plan.unique,),
                 ).fetchone()
                 if same:
-                    raise Late(
+                    raise Known(
                         f"trial {same[0]} is this very network ({same[1]}). "
                         f"Repeat trial {same[0]} to train it again with another seed."
                     )

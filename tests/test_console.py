@@ -128,6 +128,29 @@ async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
         desk.slow.set()
 
 
+async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        old = pilot.app.ranking
+        desk.slow = threading.Event()
+        await press(pilot, "a")
+        await until(pilot, lambda: len(pilot.app.snapshot.trials) == len(desk.snapshot.trials))
+        pilot.app.ranking = replace(old, seconds=9.9)  # it was on its way already
+        await press(pilot, "g", "a")
+        assert len(desk.made("accept")) == 1
+        assert "decided already" in toasts(pilot)
+        desk.slow.set()
+
+
+async def test_a_network_that_is_a_trial_already_is_no_failure():
+    known = "trial 7 is this very network (done). Repeat it."
+    desk = FakeDesk(make_snapshot(), known=known)
+    async with console(desk) as pilot:
+        await press(pilot, "a")
+        await until(pilot, lambda: known.removeprefix("t") in toasts(pilot))
+        assert isinstance(pilot.app.screen, WorkbenchScreen)
+
+
 async def test_edit_sends_the_changed_network_with_the_belief_about_it():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:

@@ -22,7 +22,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from . import settings as preferences
-from .format import turn
+from .format import sentence, turn
 from .house import DeskLike, FinalLike, House, Sessions
 from .themes import DARK, LIGHT
 
@@ -429,7 +429,7 @@ class Console(App[int]):
         seen = 0 if self.snapshot is None else len(self.snapshot.decisions)
         for decision in message.snapshot.decisions[seen:]:
             if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
-                self.notify(turn(decision).capitalize())
+                self.notify(sentence(turn(decision)))
         with self.batch_update():
             self.snapshot = message.snapshot  # watchers repaint what changed
         self._want_ranking()
@@ -519,13 +519,17 @@ class Console(App[int]):
     ) -> None:
         """Take a decision off the UI loop.  say: words of the toast; then: called after success."""
         from ..engine.space import InvalidConfig
-        from ..sessions.store import StoreError
+        from ..sessions.store import Known, StoreError
 
         desk = self.desk
         if desk is None:
             return
         try:
             decision = call(desk)
+        except Known as error:
+            # nothing went wrong: what was asked for is there
+            self.call_later(self.notify, sentence(str(error)), markup=False)
+            return
         except (StoreError, InvalidConfig) as error:
             self.call_later(self.fail, "Not done", str(error))
             return

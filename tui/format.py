@@ -140,6 +140,11 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """With a capital at its beginning, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def ordinal(rank: int) -> str:
     """`1st`, `2nd`, `11th`."""
     if rank % 100 in (11, 12, 13):

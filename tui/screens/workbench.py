@@ -166,9 +166,10 @@ class WorkbenchScreen(TwoSides):
         reference = words.reference_seconds(snapshot.trials)
         rows = []
         proposals = ranking.proposals if ranking is not None else ()
+        decided = self._decided(snapshot)
         for rank, proposal in enumerate(proposals, start=1):
             belief = proposal.prediction
-            taken = proposal.id in self._taken
+            taken = proposal.id in decided
             rows.append(
                 Row(
                     proposal.id,
@@ -460,12 +461,17 @@ class WorkbenchScreen(TwoSides):
             return bool(self.console.look)
         return super().check_action(action, parameters)
 
+    def _decided(self, snapshot: Snapshot) -> set[str]:
+        """Candidates of this ranking that were decided on since it was begun."""
+        ended = ("cancelled", "stopped", "failed")
+        return self._taken | {t.key for t in snapshot.trials if t.state not in ended}
+
     def _decidable(self) -> Proposal | None:
         proposal = self.proposal
         if proposal is None:
             waiting = self.ranking is None or self.console.ranking_running
             self.notify("The ranking is on its way." if waiting else "No candidate is selected.")
-        elif proposal.id in self._taken:
+        elif self.snapshot is not None and proposal.id in self._decided(self.snapshot):
             self.notify("This one is decided already. The next ranking is on its way.")
             return None
         return proposal
