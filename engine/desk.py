@@ -65,7 +65,10 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """One line of the list of sessions.  state: training, idle, or what is wrong with it."""
+    """One line of the list of sessions.  state: training, idle, or what is wrong with it.
+
+    parallel: trials at once.
+    """
 
     name: str
     created: str = ""
@@ -77,6 +80,7 @@ class SessionSummary:
     best_trial: int | None = None
     state: str = "idle"
     flat: bool = False
+    parallel: int = 1
 
 
 FLAT_LEVELS = 4
@@ -161,6 +165,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 best_trial=None if best is None else best.number,
                 state="training" if running else "waiting" if waiting else "idle",
                 flat=session.flat,
+                parallel=session.execution.parallel,
             )
         )
     return found

@@ -43,6 +43,8 @@ def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch)
     assert "all parameters 0 of 48 trials" in lcsearch("show", "whole")[0]
     assert "proposed by evolution" in lcsearch("show", "whole")[0]
     assert "flat" in lcsearch("list")[0]
+    for words in (["show", "whole"], ["list"]):
+        assert f"{session.execution.parallel} at once" in lcsearch(*words)[0]
     exported = json.loads(lcsearch("export", "whole")[0])
     assert exported["space"]["levels"] == ["all"]
     assert exported["session"]["flat"] is True

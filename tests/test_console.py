@@ -20,11 +20,13 @@ from textual.widgets import Input, Static, TextArea
 
 from lcsearch.engine import search
 from lcsearch.engine.cnn import space as cnn_space
+from lcsearch.engine.executors import local
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
 from lcsearch.sessions.records import Autopilot, Execution
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
 from lcsearch.tui.app import Console
+from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
@@ -36,7 +38,9 @@ from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
+from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.table import Table
+from lcsearch.tui.widgets.training import TrainingPanel
 
 from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
 
@@ -432,6 +436,41 @@ async def test_quit_keeps_training_in_the_background():
     assert desk.made("stop") == []
 
 
+async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_left():
+    desk = FakeDesk(make_snapshot(running=2, execution=Execution(parallel=2)))
+    session, trials = desk.snapshot.session, desk.snapshot.trials
+    async with console(desk) as pilot:
+        await press(pilot, "q")
+        told = "\n".join(str(static.render()) for static in pilot.app.screen.query(Static))
+        for trial in trials[19:21]:
+            assert f"Trial {trial.number} trains: {words.trial_line(trial, session)}" in told
+        assert "2 trials wait." in told
+        await press(pilot, "escape", "s")
+        options = [str(o.prompt) for o in pilot.app.screen.query_one(Choices).options]
+        assert options[0] == f"Trial 19 · epoch 7/10 · {words.trial_line(trials[19], session)}"
+        assert words.trial_line(trials[21], session) in options[-2]
+        # a heading is no answer
+        await press(pilot, "down", "up", "up")
+        assert pilot.app.screen.query_one(Choices).highlighted not in (0, 4)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_each_line_of_what_trains_fits_and_names_the_network(size):
+    snapshot = make_snapshot(running=2, execution=Execution(parallel=2))
+    async with console(FakeDesk(snapshot), size=size) as pilot:
+        if size == NARROW:
+            await press(pilot, "v")
+        screen = pilot.app.screen
+        assert screen.query_one("#training-title", Edge).title_text == "Training · 2 at once"
+        panel = screen.query_one(TrainingPanel)
+        lines = str(panel.render()).splitlines()
+        assert len(lines) == panel.size.height
+        assert max(map(len, lines)) <= panel.content_size.width
+        for line, trial in zip(lines, snapshot.trials[19:21], strict=False):
+            assert line.startswith(f"{trial.number}  {words.parameters(trial.config)[:11]}")
+            assert " 7/10 " in line
+
+
 async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
@@ -664,6 +703,25 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
         await until(pilot, lambda: bool(house.created))
     (setup,) = house.created
     assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
+
+
+async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        field = pilot.app.screen.query_one("#field-parallel", Input)
+        assert field.value == "2"
+        field.value = "3"
+        await pilot.press("enter")
+        assert "more than this machine's 2 processors" in text_of(pilot, "#note-parallel")
+        assert not house.created
+        field.value = "1"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(house.created))
+    assert house.created[0].execution.parallel == 1
 
 
 async def test_every_field_of_the_set_up_is_explained_whole_below_it():

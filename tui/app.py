@@ -641,7 +641,8 @@ class Console(App[int]):
         if not isinstance(self.screen, QuitDialog):
             final = None if finishing is None else finishing.trial
             left = None if snapshot is None else search.seconds_left(snapshot)
-            self.push_screen(QuitDialog(open_trials, final, left), self._quit)
+            session = None if snapshot is None else snapshot.session
+            self.push_screen(QuitDialog(open_trials, session, final, left), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":

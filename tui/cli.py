@@ -466,7 +466,7 @@ def list_(json_: AsJson = False) -> None:
             best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
             typer.echo(
                 f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
-                f"{s.trials:>4} trials  w_c {s.wc:<5g} "
+                f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
                 f"{s.data:<24} {s.state:<9} {best}".rstrip()
             )
 
@@ -494,8 +494,7 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
     )
-    if session.execution.executor != "local":
-        yield words.execution_line(session.execution)
+    yield words.execution_line(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standing(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]

@@ -259,6 +259,13 @@ def network_line(config: Config, level: int | None = None, width: int | None = N
     return f"{parameters(config)}  {shape}" if level == 2 else line
 
 
+def trial_line(trial: Trial, session: Session, width: int | None = None) -> str:
+    """The network of a trial in one line, told as its level tells trials apart, cut to `width`."""
+    level = None if session.flat or trial.level == 0 else trial.level
+    line = network_line(trial.config, level, width)
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
 def _unusual(config: Config) -> str:
     """What of the classifier and the training is not at its default."""
     line = ""

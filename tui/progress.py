@@ -181,10 +181,11 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     ]
     if session.autopilot is not None:
         waits.append("the autopilot is on")
+    at_once = session.execution.parallel
     waiting = f"Waiting: {', '.join(waits)}." if waits else ""
     trains = f" trains {', '.join(told)}" if told else ""
     words = {
-        "serving": f"engine {engine.pid} serves{',' if trains else ''}{trains}.",
+        "serving": f"engine {engine.pid} serves{',' if trains else ''}{trains}; {at_once} at once.",
         "stopping": f"engine {engine.pid} is stopping.",
         "leaving": f"engine {engine.pid} is leaving.",
         "stopped": "the engine was stopped. `lcsearch engine start` starts it.",
@@ -200,6 +201,7 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         "message": engine.message,
         "trouble": engine.trouble,
         "running": running,
+        "parallel": at_once,
         **counts,
         "autopilot": session.autopilot is not None,
         "log": str(desk.folder / "engine.log"),

@@ -34,6 +34,12 @@ FIGURES = (
         "candidate: μ of f_c · seconds of trial 0",
     ),
     (
+        "at once",
+        "trials that train side by side, beside the word Training: the processors are shared "
+        "between them, a GPU trains one. `new --parallel` or the set-up's field chooses it",
+        "",
+    ),
+    (
         "may be gained",
         "the gap between f* and the best that the level may hold still; below the noise of a "
         "measurement the level is flat, and until flat leaves it",

@@ -324,7 +324,7 @@ class SessionScreen(Screen[Any]):
                     lambda desk: desk.stop(choice.number, choice.mode, choice.reason), choice.words
                 )
 
-        self.app.push_screen(StopDialog(trials, snapshot.session.epochs, self.chosen_trial()), stop)
+        self.app.push_screen(StopDialog(trials, snapshot.session, self.chosen_trial()), stop)
 
     def action_autopilot(self) -> None:
         """Hand the wheel over, or take it back."""

@@ -126,7 +126,7 @@ class WorkbenchScreen(TwoSides):
         yield Edge("top", "Belief", id="belief-title")
         with Vertical(classes="panel grows"):
             yield Chart(id="belief")
-        yield Edge("middle", "Training")
+        yield Edge("middle", "Training", id="training-title")
         with Vertical(classes="panel"):
             yield TrainingPanel(id="training")
         yield Edge("bottom")
@@ -146,6 +146,8 @@ class WorkbenchScreen(TwoSides):
             self._shown_ranking = ranking
             self._charted = None
         self._candidates(snapshot, ranking)
+        at_once = f"Training · {snapshot.session.execution.parallel} at once"
+        self.query_one("#training-title", Edge).title_text = at_once
         self.query_one(TrainingPanel).show(snapshot, self.console.clock())
         self._selected()
 

@@ -14,10 +14,13 @@ from .. import format as words
 from .text import Text
 
 if TYPE_CHECKING:
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.store import Snapshot
 
 
+ROOMY = 70
+"""Characters of a line from which it has a progress bar."""
+BAR, SPARKS = 10, 6
 MOST_LINES = 6
 """Running trials that have a line each: a cluster may train dozens."""
 
@@ -83,16 +86,23 @@ class TrainingPanel(Text):
     TrainingPanel { padding: 0 1; height: auto; }
     """
 
+    _shown: tuple[Snapshot, datetime] | None = None
+
+    def on_resize(self) -> None:
+        """Networks are written as long as there is room for them."""
+        if self._shown is not None:
+            self.show(*self._shown)
+
     def show(self, snapshot: Snapshot, now: datetime) -> None:
         """Show what is at work."""
-        epochs = snapshot.session.epochs
+        self._shown = snapshot, now
         room = max(self.content_size.width, 30)
         lines: list[Content] = []
         running = [trial for trial in snapshot.trials if trial.state == "running"]
         waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
         behind = falling_behind(snapshot)
         for trial in running[:MOST_LINES]:
-            lines.append(_running(trial, epochs, now, room, trial.number in behind))
+            lines.append(_running(trial, snapshot.session, room, trial.number in behind))
         if len(running) > MOST_LINES:
             more = f"and {len(running) - MOST_LINES} more are training"
             lines.append(Content.styled(more, "$foreground 60%"))
@@ -140,29 +150,33 @@ class TrainingPanel(Text):
         self.update(Content("\n").join(lines))
 
 
-def _running(trial: Trial, epochs: int, now: datetime, room: int, behind: bool = False) -> Content:
+def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content:
+    """Number, network and how far it is, in one line of `room` characters."""
+    head = Content.assemble((str(trial.number), "bold"), "  ")
+    tail = _progress(trial, session.epochs, room >= ROOMY, behind)
+    width = max(room - head.cell_length - tail.cell_length, 8)
+    return Content.assemble(head, f"{words.trial_line(trial, session, width):<{width}}", tail)
+
+
+def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:
+    """How far a running trial is, and how good so far."""
     done = len(trial.epochs)
     accuracies = [epoch.val_accuracy for epoch in trial.epochs]
-    # number, epoch, accuracy, sparkline and seconds come first; the bar takes what is left
-    width = min(max(room - 45, 4), 10)
-    head = Content.assemble((str(trial.number), "bold"), f"  epoch {done}/{epochs}  ")
+    at = f"  {done}/{epochs}  "
     if trial.stop_request is not None:
-        tail = {"pause": "pausing", "now": "stopping", "epoch": "stopping after this epoch"}
-        return Content.assemble(head, (tail[trial.stop_request], "$warning"))
-    bar: tuple[str, str] = (words.bar(done / epochs, width), "$primary")
-    parts: list[Content | str | tuple[str, str]] = [
-        head,
-        ("falling behind", "$warning") if behind else bar,
-    ]
-    if accuracies:
-        parts += [
-            f"  val {words.percent(accuracies[-1])} %  ",
-            (words.spark(accuracies, min(12, max(room - 44, 5))), "$secondary"),
-            f"  {words.seconds(epoch_seconds(trial))} s",
-        ]
-    else:
-        parts.append("  starting")
-    return Content.assemble(*parts)
+        asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
+        return Content.assemble(at, (asked[trial.stop_request], "$warning"))
+    if not accuracies:
+        return Content.assemble(at, "starting")
+    bar = f"{words.bar(done / epochs, BAR)}  " if roomy else ""
+    curve = f"{words.spark(accuracies, SPARKS):<{SPARKS}}"
+    return Content.assemble(
+        at,
+        (bar, "$primary"),
+        f"{words.percent(accuracies[-1])} %  ",
+        ("▲ behind", "$warning") if behind else (curve, "$secondary"),
+        f"  {words.seconds(epoch_seconds(trial))} s",
+    )
 
 
 def _last(snapshot: Snapshot) -> Content | None:
@@ -183,7 +197,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
     return Content.assemble(
         head,
-        f"predicted {words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
+        f"{words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
         (words.f_measured(value), "bold"),
         " ",
         (mark + {"✓": "", "▲": " worse", "▼": " better"}[mark], meaning),
