@@ -18,7 +18,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
-from lcsearch.engine import search
+from lcsearch.engine import schedule, search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.executors import local
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
@@ -820,11 +820,11 @@ async def test_the_autopilot_says_how_long_it_will_take():
     async with console(desk) as pilot:
         await press(pilot, "p")
         dialog = pilot.app.screen
-        few = search.flight_seconds(desk.snapshot, trials=8, minutes=None)
+        few = schedule.flight_seconds(desk.snapshot, trials=8, minutes=None)
         assert words.duration(few) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#trials", Input).value = "800"
         await pilot.pause()
-        many = search.flight_seconds(desk.snapshot, trials=800, minutes=None)
+        many = schedule.flight_seconds(desk.snapshot, trials=800, minutes=None)
         assert many == pytest.approx(100 * few)
         assert words.duration(many) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#minutes", Input).value = "2"
@@ -843,8 +843,8 @@ async def test_what_the_autopilot_has_still_to_do_is_told():
     snapshot = make_snapshot(autopilot=Autopilot(trials=8, accepted=3))
     async with console(FakeDesk(snapshot)) as pilot:
         told = text_of(pilot, "#training")
-        assert "autopilot: 3 of 8, about" in told
-        assert words.duration(search.seconds_left(snapshot)) in told
+        left = words.time_left(schedule.seconds_left(snapshot, NOW))
+        assert f"autopilot: 3 of 8 · {left}" in told
         await press(pilot, "q")
         assert "left." in str(pilot.app.screen.query(Static).first().render())
 

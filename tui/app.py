@@ -635,12 +635,12 @@ class Console(App[int]):
         if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
-        from ..engine import search
+        from ..engine.schedule import seconds_left
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
             final = None if finishing is None else finishing.trial
-            left = None if snapshot is None else search.seconds_left(snapshot)
+            left = None if snapshot is None else seconds_left(snapshot, self.clock())
             session = None if snapshot is None else snapshot.session
             self.push_screen(QuitDialog(open_trials, session, final, left), self._quit)
 

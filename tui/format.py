@@ -135,6 +135,11 @@ def duration(span: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def time_left(span: float | None) -> str:
+    """`about 3 min left`, or that nobody knows."""
+    return "time left not known yet" if span is None else f"about {duration(span)} left"
+
+
 def plural(amount: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
@@ -381,17 +386,6 @@ def complexity_figure(
     if reference_seconds is None:
         return f"×{prediction.complexity:.2f}"
     return seconds(prediction.complexity * reference_seconds)
-
-
-def reference_seconds(trials: Iterable[Trial]) -> float | None:
-    """Seconds of an epoch of the reference network, as last measured; None before any was."""
-    found = None
-    for trial in trials:
-        if trial.reference_seconds is not None:
-            found = trial.reference_seconds
-        elif trial.level == 0 and trial.seconds_per_epoch is not None:
-            found = trial.seconds_per_epoch
-    return found
 
 
 def verdict(prediction: Prediction, measured: float) -> str:

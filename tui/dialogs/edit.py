@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
+from ...engine.schedule import reference_seconds
 from ...engine.space import Categorical, Parameter, Space
 from .. import format as words
 from ..latest import Latest
@@ -333,7 +334,7 @@ class EditDialog(Dialog[Edited]):
         if snapshot is None:
             return
         measure = snapshot.session.measure
-        reference = words.reference_seconds(snapshot.trials)
+        reference = reference_seconds(snapshot.trials)
         valid = not self.space.problems(self.config)
         known = self.space.known(self.config) if valid and self.space.known is not None else {}
 

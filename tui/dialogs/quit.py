@@ -33,7 +33,8 @@ class QuitDialog(Dialog[str]):
         left: float | None = None,
     ) -> None:
         """trials: those of `session` that are open.  final: the trial that is trained to the end,
-        if any.  left: seconds until all is done.
+        if any.  left: seconds until all is done, None where that
+        is not known.
         """
         super().__init__()
         self.session = session
@@ -54,8 +55,7 @@ class QuitDialog(Dialog[str]):
         with Vertical(classes="dialog") as box:
             box.border_title = "Quit"
             if parts:
-                if self.left is not None:
-                    parts.append(f"About {words.duration(self.left)} left.")
+                parts.append(f"{words.sentence(words.time_left(self.left))}.")
                 yield Static("\n".join(parts), markup=False)
             if self.final is not None:
                 yield Static(f"Trial {self.final} is trained to the end: leaving cancels that.")

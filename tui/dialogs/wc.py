@@ -14,6 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
+from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, shown_level
 from .. import format as words
 from ..latest import Latest
@@ -209,7 +210,7 @@ class WcDialog(Dialog[float]):
         if not self.is_mounted:
             return
         session = self.snapshot.session
-        reference = words.reference_seconds(self.snapshot.trials)
+        reference = reference_seconds(self.snapshot.trials)
         unit = words.MEASURE_WORDS[session.measure]
         room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
         head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {'acc':>4}  {unit:>6}"

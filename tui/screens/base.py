@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from ...engine import search
+from ...engine.schedule import flight_seconds
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
@@ -353,7 +354,7 @@ class SessionScreen(Screen[Any]):
         self.app.push_screen(
             AutopilotDialog(
                 max(session.trials_per_level - done, 1),
-                lambda flight: search.flight_seconds(
+                lambda flight: flight_seconds(
                     snapshot, trials=flight.trials, minutes=flight.minutes, levels=flight.levels
                 ),
                 model=session.strategy == "gp",

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
+from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, pareto
 from .. import format as words
 from ..dialogs.wc import Slider
@@ -241,7 +242,7 @@ def scale_of(snapshot: Snapshot) -> tuple[float, str]:
         return reference.params / 1e3, "thousand parameters"
     if measure == "macs":
         return reference.macs / 1e6, "million MACs"
-    seconds = words.reference_seconds(snapshot.trials)
+    seconds = reference_seconds(snapshot.trials)
     return (seconds, "seconds per epoch") if seconds else (1.0, "cost of the reference network")
 
 

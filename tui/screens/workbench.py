@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine import search
+from ...engine.schedule import reference_seconds
 from ...engine.search import base_trial, level_trials, objective
 from .. import format as words
 from ..latest import Latest
@@ -165,7 +166,7 @@ class WorkbenchScreen(TwoSides):
                 Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
             )
         )
-        reference = words.reference_seconds(snapshot.trials)
+        reference = reference_seconds(snapshot.trials)
         rows = []
         proposals = ranking.proposals if ranking is not None else ()
         decided = self._decided(snapshot)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from ...engine import search
+from ...engine.schedule import epoch_seconds, seconds_left
 from ...engine.search import falling_behind, objective
 from .. import format as words
 from .text import Text
@@ -23,60 +22,6 @@ ROOMY = 70
 BAR, SPARKS = 10, 6
 MOST_LINES = 6
 """Running trials that have a line each: a cluster may train dozens."""
-
-
-def epoch_seconds(trial: Trial) -> float | None:
-    """Seconds that an epoch of this trial takes, as far as it is known."""
-    if trial.epochs:
-        warm = [epoch.seconds for epoch in trial.epochs[1:]] or [trial.epochs[0].seconds]
-        return statistics.median(warm)
-    return trial.seconds_per_epoch
-
-
-def seconds_left(trial: Trial, epochs: int, now: datetime) -> float | None:
-    """Seconds until a running trial ends, by the pace it has kept; None before its first epoch.
-
-    The pace is by the wall clock where the whole trial ran in one go: validation takes time too.
-    """
-    done = len(trial.epochs)
-    pace = epoch_seconds(trial)
-    if pace is None or not done:
-        return None
-    if trial.started is not None and not any(epoch.resumed for epoch in trial.epochs):
-        elapsed = (now - trial.started).total_seconds()
-        pace = max(pace, min(elapsed / done, 3 * pace))
-    return pace * max(epochs - done, 0)
-
-
-def expected_seconds(trial: Trial, epochs: int, reference: float | None) -> float | None:
-    """Seconds that a waiting trial will take, by its prediction."""
-    if trial.prediction is None or reference is None:
-        return None
-    return trial.prediction.complexity * reference * epochs
-
-
-def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
-    """Seconds until the queue is empty, where every part of it can be told."""
-    epochs = snapshot.session.epochs
-    reference = words.reference_seconds(snapshot.trials)
-    total = longest = 0.0
-    timed = snapshot.session.measure == "seconds"
-    known = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
-    for trial in snapshot.trials:
-        if trial.state == "running":
-            left = seconds_left(trial, epochs, now)
-        elif trial.state in ("queued", "interrupted"):
-            left = expected_seconds(trial, epochs, reference) if timed else None
-            if left is None and known:
-                left = statistics.median(known) * epochs
-        else:
-            continue
-        if left is None:
-            return None
-        total += left
-        longest = max(longest, left)
-    # side by side, but no trial is divided
-    return max(total / snapshot.session.execution.parallel, longest)
 
 
 class TrainingPanel(Text):
@@ -133,13 +78,11 @@ class TrainingPanel(Text):
                     " lets the engine choose.",
                 )
             )
-        left = session_seconds_left(snapshot, now) if running or waiting else None
-        if left is not None and any(t.state != "paused" for t in (*running, *waiting)):
-            told = f"about {words.duration(left)} left"
-            pilot, whole = snapshot.session.autopilot, search.seconds_left(snapshot)
-            if pilot is not None and whole is not None:
-                count = "" if pilot.trials is None else f" {pilot.accepted} of {pilot.trials},"
-                told += f" · autopilot:{count} about {words.duration(whole)}"
+        pilot = snapshot.session.autopilot
+        if pilot is not None or any(t.state != "paused" for t in (*running, *waiting)):
+            told = words.time_left(seconds_left(snapshot, now))
+            if pilot is not None and pilot.trials is not None:
+                told = f"autopilot: {pilot.accepted} of {pilot.trials} · {told}"
             lines.append(Content.styled(told, "$foreground 60%"))
         still = not snapshot.engine.alive or not running
         if still and waiting and snapshot.engine.message:
