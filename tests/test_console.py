@@ -22,7 +22,7 @@ from lcsearch.engine import schedule, search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.executors import local
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
-from lcsearch.sessions.records import Autopilot, Execution
+from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
 from lcsearch.tui.app import Console
@@ -932,6 +932,31 @@ async def test_a_broken_settings_file_is_told_and_nothing_else(tmp_path):
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         assert str(file) in app.screen.query_one(TextArea).text
     assert file.read_text() == "{"
+
+
+async def test_a_disturbed_time_and_how_far_a_trial_is_fit_their_columns():
+    snapshot = make_snapshot()
+    spoilt = Machine(
+        processor="a", device="cpu", threads=1, dtype="float32", torch="2",
+        conditions=Conditions(disturbed=("somebody else worked",)),
+    )  # fmt: skip
+    trials = [*snapshot.trials]
+    trials[13] = trials[13].model_copy(update={"seconds_per_epoch": 0.0351, "machine": spoilt})
+    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=NARROW) as pilot:
+        await press(pilot, "3")
+        table = table_of(pilot)
+        cells = {row.key: row.cells for row in table.rows}
+        assert (cells["13"][-1], cells["19"][4], cells["20"][4]) == ("~0.035", "7/10", "–")
+        drawn = [table.render_line(y).text for y in range(table.size.height)]
+        assert any(line.rstrip().endswith("~0.035") for line in drawn)
+
+
+def test_how_far_a_long_trial_is_fits_too():
+    assert [words.reached(*at) for at in ((3, 10), (99, 100), (150, 200))] == [
+        "3/10",
+        "99/100",
+        "75%",
+    ]
 
 
 async def test_the_best_measured_is_labelled_with_its_trial():

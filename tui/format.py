@@ -135,6 +135,12 @@ def duration(span: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def reached(done: int, epochs: int, width: int = 6) -> str:
+    """How far an open trial is: `3/10`, or its share where there is no room for that."""
+    text = f"{done}/{epochs}"
+    return text if len(text) <= width else f"{done / epochs:.0%}"
+
+
 def time_left(span: float | None) -> str:
     """`about 3 min left`, or that nobody knows."""
     return "time left not known yet" if span is None else f"about {duration(span)} left"
