@@ -36,6 +36,7 @@ from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets import training
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.frame import Edge
@@ -469,6 +470,30 @@ async def test_each_line_of_what_trains_fits_and_names_the_network(size):
         for line, trial in zip(lines, snapshot.trials[19:21], strict=False):
             assert line.startswith(f"{trial.number}  {words.parameters(trial.config)[:11]}")
             assert " 7/10 " in line
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("ended", ["worse", "failed"])
+async def test_no_line_of_what_trains_is_broken(size, ended, monkeypatch):
+    monkeypatch.setattr(training, "falling_behind", lambda snapshot: {19})
+    snapshot = make_snapshot(running=2, execution=Execution(parallel=2))
+    trials = [*snapshot.trials]
+    last = {"error": 0.3, "ended": NOW}
+    if ended == "failed":
+        why = Failure(kind="exception", message="channels[2] = 33: not divisible. " * 9)
+        last = {"state": "failed", "failure": why, "ended": NOW}
+    trials[18] = trials[18].model_copy(update=last)
+    trials[20] = trials[20].model_copy(update={"stop_request": "epoch"})
+    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=size) as pilot:
+        if size == NARROW:
+            await press(pilot, "v")
+        panel = pilot.app.screen.query_one(TrainingPanel)
+        lines = str(panel.render()).splitlines()
+        assert len(lines) == panel.size.height == 5
+        assert max(map(len, lines)) <= panel.content_size.width
+        assert "  behind  " in lines[0]
+        assert lines[1].endswith("stops after this epoch")
+        assert lines[4].endswith("▲ worse" if ended == "worse" else "…")
 
 
 async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():

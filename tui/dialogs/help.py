@@ -68,7 +68,17 @@ FIGURES = (
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),
     ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
     ("lr 1.0e-3 ×.99 B128", "learning rate, its factor per epoch, batch size", ""),
-    ("✓ ▲ ▼", "measured within 2σ of the prediction, worse than that, better than that", ""),
+    (
+        "✓ ▲ ▼",
+        "predicted ± σ of a measurement → measured: within 2σ, worse than that, better than that",
+        "",
+    ),
+    (
+        "behind",
+        "a trial that trains and falls behind: its f so far is worse than the median of others at "
+        "the same epoch",
+        "",
+    ),
 )
 
 

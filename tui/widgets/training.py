@@ -89,7 +89,8 @@ class TrainingPanel(Text):
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
         last = _last(snapshot)
         if last is not None:
-            lines.append(last)
+            # screen 3 has the whole of it
+            lines.append(last.truncate(room, ellipsis=True))
         self.update(Content("\n").join(lines))
 
 
@@ -117,7 +118,7 @@ def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:
         at,
         (bar, "$primary"),
         f"{words.percent(accuracies[-1])} %  ",
-        ("▲ behind", "$warning") if behind else (curve, "$secondary"),
+        ("behind", "$warning") if behind else (curve, "$secondary"),
         f"  {words.seconds(epoch_seconds(trial))} s",
     )
 
@@ -127,7 +128,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     if not ended:
         return None
     trial = max(ended, key=lambda t: (t.ended, t.number))
-    head = Content.assemble("last: trial ", (str(trial.number), "bold"), " ")
+    head = Content.assemble("last: trial ", (str(trial.number), "bold"), "  ")
     if trial.state == "failed":
         why = trial.failure.message if trial.failure is not None else "failed"
         return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
