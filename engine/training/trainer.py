@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--devices", action="store_true", help="say which there are, and end")
     options = parser.parse_args()
     if options.devices:
-        print("; ".join(devices()), file=protocol, flush=True)
+        print("\n".join(devices()), file=protocol, flush=True)
         return
     keep_memory()
 
