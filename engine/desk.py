@@ -98,7 +98,7 @@ def create(home: Path, setup: Setup) -> Path:
         places.check_name(setup.name)
         target = home / "sessions" / setup.name
         if target.exists():
-            raise SetupError(
+            raise Misuse(
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
@@ -109,7 +109,7 @@ def create(home: Path, setup: Setup) -> Path:
         data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
-            raise SetupError(answer.message)
+            raise SetupError(answer.message, misuse=answer.misuse)
         budget = TRIALS * (FLAT_LEVELS if setup.flat else 1)
         asked = {part.name: getattr(setup, part.name) for part in fields(setup)}
         asked["domains"] = dict(setup.domains)

@@ -616,7 +616,7 @@ def reject(
 def _trial_of(snapshot: Snapshot, number: int) -> Trial:
     if not 0 <= number < len(snapshot.trials):
         last = len(snapshot.trials) - 1
-        raise StoreError(
+        raise Misuse(
             f"trial {number}: there is no such trial. This session has trials 0 to {last}."
         )
     return snapshot.trials[number]
@@ -767,10 +767,12 @@ def reopen(snapshot: Snapshot, level: int, number: int | None = None) -> Plan:
     """Search an earlier level again, from the network of a trial (the best one if None)."""
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
+    if not 1 <= level <= len(LEVELS):
+        raise Misuse(f"level {level}: there is no such level. Use 1 to {len(LEVELS)}.")
     highest = reached(snapshot.session)
-    if not 1 <= level <= highest:
+    if level > highest:
         raise StoreError(
-            f"level {level}: not reached yet, or none. Levels 1 to {highest} can be opened again."
+            f"level {level}: not reached yet. Levels 1 to {highest} can be opened again."
         )
     return _move(snapshot, "reopen", level, number, "person")
 

@@ -99,7 +99,7 @@ class StoreError(Exception):
 
 
 class Misuse(StoreError):
-    """A value that cannot be used, whatever the session holds."""
+    """What was given cannot be used: it is unknown, out of range, not there, or taken."""
 
 
 class Late(StoreError):
@@ -207,12 +207,12 @@ def check_name(name: str) -> str:
 
 
 def folder(root: Path, name: str) -> Path:
-    """The folder of an existing session.  Raises StoreError for a bad or unknown name."""
+    """The folder of an existing session.  Raises Misuse for a bad or unknown name."""
     path = root / "sessions" / check_name(name)
     if not (path / "session.db").is_file():
         known = names(root)
         there = f"Sessions: {', '.join(known[:8])}." if known else "There is none yet."
-        raise StoreError(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
+        raise Misuse(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
     return path
 
 
@@ -235,7 +235,7 @@ def restore(root: Path, place: Path) -> str:
     name = place.name.rpartition("@")[0]
     target = root / "sessions" / check_name(name)
     if target.exists():
-        raise StoreError(f"session {name!r}: exists again. Delete or rename it first.")
+        raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")
     place.rename(target)
     return name
 
@@ -344,7 +344,7 @@ class Store:
         check_name(path.name)
         _refuse_network(path)
         if path.exists():
-            raise StoreError(
+            raise Misuse(
                 f"session {path.name!r}: exists already. Choose another name, or delete it first."
                 if (path / "session.db").is_file()
                 else f"{path}: a folder without a session is in the way. Remove it."

@@ -139,7 +139,7 @@ def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypa
 
 
 def test_words_and_exit_codes_of_wrong_use(desk):
-    assert "not found" in lcsearch("engine", "stop", "nothing", code=1)[1]
+    assert "not found" in lcsearch("engine", "stop", "nothing", code=2)[1]
     assert "not usable" in lcsearch("engine", "status", "../up", code=2)[1]
     lcsearch("engine", "restart", desk.folder.name, code=2)
 

@@ -119,7 +119,7 @@ def test_levels_end_and_begin_somewhere(store):
         store.apply(search.advance(store.refresh(), number))
     with pytest.raises(StoreError, match="level 4 is the last one"):
         search.advance(store.refresh(), 1)
-    with pytest.raises(StoreError, match="Levels 1 to 4"):
+    with pytest.raises(StoreError, match="Use 1 to 4"):
         search.reopen(store.refresh(), 5)
     with pytest.raises(StoreError, match="no such trial"):
         search.reopen(store.refresh(), 1, 77)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="lcsearch",
     help="Search for convolutional networks that are cheap as well as good.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong use. Sessions are kept under $LCSEARCH_HOME.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use: an option, a value or a name that cannot be "
+    "used. Sessions are kept under $LCSEARCH_HOME.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -637,7 +638,7 @@ def delete(
         if undo:
             place = store.trashed(root, name)
             if place is None:
-                _fail(f"session {name!r}: no deleted session of this name is kept.")
+                _fail(f"session {name!r}: no deleted session of this name is kept.", 2)
             store.restore(root, place)
             _say(f"session {name}: back again.")
             return
@@ -789,11 +790,19 @@ def _chosen(
                 return proposal, ranking
         _fail(
             f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
-            "Ask `lcsearch propose` again."
+            f"`lcsearch propose {desk.folder.name}` shows them.",
+            2,
         )
     wanted = rank or 1
-    if wanted > len(ranking.proposals):
-        _fail(f"--rank {wanted}: there are {len(ranking.proposals)} candidates. {ranking.advice}")
+    there = len(ranking.proposals)
+    if not there:
+        _fail(f"there is no candidate. {ranking.advice}")
+    if wanted > there:
+        _fail(
+            f"--rank {wanted}: not usable. Use 1 to {there:,}; `lcsearch propose "
+            f"{desk.folder.name}` shows the first of them.",
+            2,
+        )
     return ranking.proposals[wanted - 1], ranking
 
 

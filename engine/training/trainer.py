@@ -167,7 +167,7 @@ class Trainer:
         try:
             data = read(command.data) if data is None else data
         except DataError as error:
-            self._reply(Refused(message=str(error)))
+            self._reply(Refused(message=str(error), misuse=True))
             return
         except MemoryError:
             self._reply(
