@@ -29,7 +29,7 @@ import platformdirs
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from .records import OPEN_STATES, Decision, Epoch, Session, Trial, now
+from .records import OPEN_STATES, Decision, Epoch, Session, Trial, in_words, now
 
 SCHEMA_VERSION = 2
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
@@ -956,6 +956,8 @@ def _damaged(path: Path, error: Exception) -> str:
             f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}). Upgrade lcsearch."
         )
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, ValidationError):
+        first = in_words(error).rstrip(".")
     return (
         f"session {path.name!r}: {path / 'session.db'} is damaged ({first}). "
         "Restore it from a backup, or delete the session."

@@ -155,6 +155,30 @@ def test_wrong_use_is_said_in_one_message(run, words, code, message):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("new x --epochs 0", "'--epochs': 0: not usable. Use 1 or more."),
+        ("new x --epochs 1.5", "'--epochs': 1.5: not usable. Use a whole number."),
+        ("new x --wc much", "'--wc': much: not usable. Use a number."),
+        ("new x --measure joules", "joules: not usable. 'joules' is not one of 'seconds'"),
+        ("new x --seed 99999999999999999999", "Use at most 2,147,483,647."),
+        ("propose demo -n 201", "'-n' / '--count': 201: not usable. Use at most 200."),
+        ("plot demo pie -o x.svg", "pie: not usable. 'pie' is not one of 'tradeoff'"),
+        ("serve --port 99999", "'--port': 99999: not usable. Use at most 65,535."),
+        ("run demo --trials -1", "'--trials': -1: not usable. Use 0 or more."),
+        ("engine status", "Missing argument 'NAME'"),
+        ("wrong", "No such command 'wrong'"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_refused_in_our_own_words(run, words, message):
+    code, said = run(words)
+    assert code == WRONG
+    assert message in said
+    assert "Value error" not in said
+    assert "Input should" not in said
+
+
 def test_nothing_was_made_by_it(walked):
     made = {path.name for path in walked.iterdir()}
     assert made <= {"sessions", "notes.txt", "full", "settings.json"}

@@ -16,14 +16,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from ..engine.advisor import Proposal, Ranking
     from ..engine.desk import Desk
     from ..sessions.store import Snapshot
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; a value that none of them takes is refused in our own words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, whose options are read here too."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from ..sessions.records import refused
+
+            if isinstance(error.__cause__, ValidationError):
+                value, remedy = refused(error.__cause__)
+                error.message = f"{value}: not usable. {remedy}"
+            raise
+
+
 app = typer.Typer(
     name="lcsearch",
+    cls=Commands,
     help="Search for convolutional networks that are cheap as well as good.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use: an option, a value or a name that cannot be "
     "used. Sessions are kept under $LCSEARCH_HOME.",
