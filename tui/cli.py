@@ -502,8 +502,11 @@ def show(name: Name, json_: AsJson = False) -> None:
 
             typer.echo(text(desk.document()), nl=False)
             return
+        from .progress import engine_state
+
         for line in _session_lines(desk.refresh()):
             typer.echo(line)
+        typer.echo(engine_state(desk)["words"])
 
 
 def _session_lines(snapshot: Snapshot) -> Iterator[str]:
@@ -522,7 +525,8 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
         base = "" if level.base is None else f", from trial {level.base}"
         name = words.level_title(level.name).lower() if session.flat else level.name
-        yield f"{mark} {level.level} {name:<11} {level.trials} of {level.limit} trials{base}"
+        trials = words.level_trials(level.trials, level.limit)
+        yield f"{mark} {level.level} {name:<11} {trials}{base}"
     behind = search.falling_behind(snapshot)
     for trial in snapshot.trials:
         value = search.objective(trial, session.wc)
@@ -544,8 +548,6 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
     best = search.best_measured(snapshot)
     if best is not None:
         yield f"best measured: trial {best.number}"
-    engine = snapshot.engine
-    yield f"engine: {'serves' if engine.alive else 'none'} {engine.message}".rstrip()
 
 
 @app.command()
@@ -956,7 +958,10 @@ def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
 def undo(name: Name) -> None:
     """Undo the last decision that can still be undone."""
     with _desk(name) as desk:
-        _say(f"undone: {desk.undo().detail['kind']}.")
+        from . import format as words
+
+        decision = desk.undo()
+        _say(f"undone: {words.decided(decision.detail['kind'], decision.trial)}.")
 
 
 @app.command()

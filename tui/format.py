@@ -314,6 +314,11 @@ def level_title(name: str) -> str:
     return LEVEL_TITLES.get(name, name.capitalize())
 
 
+def level_trials(trials: int, limit: int) -> str:
+    """`6 of 12 trials`; a level may be given more than was planned: `17 trials, 12 planned`."""
+    return f"{trials} of {limit} trials" if trials <= limit else f"{trials} trials, {limit} planned"
+
+
 def level_label(level: int, names: Sequence[str]) -> str:
     """`② Parameters`; level 0 is the reference."""
     if level == 0:
@@ -341,6 +346,28 @@ def favoured(session: Session, strength: float | None) -> str:
     if strength is None:
         return f"{told} · no effect on {session.strategy}"
     return f"{told} · weighs e^-{strength:.2g} outside, fading"
+
+
+_DECIDED = {
+    "accept": "the accepted candidate",
+    "edit": "the edited network",
+    "new": "the new network",
+    "repeat": "the repeat",
+    "reject": "the rejection",
+    "wc": "the change of w_c",
+    "strategy": "the change of strategy",
+    "domains": "the change of the domains",
+    "favour": "the favourite region",
+    "advance": "the step to the next level",
+    "reopen": "the opening of the earlier level",
+    "autopilot": "the autopilot",
+}
+
+
+def decided(kind: str, trial: int | None) -> str:
+    """A decision as it is undone: `the accepted candidate, trial 12`."""
+    text = _DECIDED.get(kind, kind)
+    return text if trial is None else f"{text}, trial {trial}"
 
 
 def turn(decision: Decision) -> str:

@@ -181,9 +181,9 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         waits.append("the autopilot is on")
     at_once = session.execution.parallel
     waiting = f"Waiting: {', '.join(waits)}." if waits else ""
-    trains = f" trains {', '.join(told)}" if told else ""
+    does = f"trains {', '.join(told)}" if told else "is idle"
     words = {
-        "serving": f"engine {engine.pid} serves{',' if trains else ''}{trains}; {at_once} at once.",
+        "serving": f"engine {engine.pid} serves and {does}; {at_once} at once.",
         "stopping": f"engine {engine.pid} is stopping.",
         "leaving": f"engine {engine.pid} is leaving.",
         "stopped": "the engine was stopped. `lcsearch engine start` starts it.",

@@ -100,7 +100,10 @@ class LevelsBar(Widget):
                 if len(self.standings) == 1:
                     mark = words.FLAT_MARK
                 if level.state == "current":
-                    text = f"{mark} {title}  {level.trials} / {level.limit}"
+                    count = f"{level.trials} / {level.limit}"
+                    if level.trials > level.limit:
+                        count = f"{level.trials} trials"
+                    text = f"{mark} {title}  {count}"
                     parts.append(Content.styled(text, "bold $foreground"))
                 elif level.state == "done":
                     tail = (
