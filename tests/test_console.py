@@ -32,6 +32,7 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.dialogs.wc import Slider
 from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
@@ -319,6 +320,46 @@ async def test_the_slider_ranks_live_and_sets_wc():
         # weighed anew, not fitted anew
         await until(pilot, lambda: pilot.app.ranking.wc == 0.3)
         assert desk.ranked == 1
+
+
+@pytest.mark.parametrize(
+    ("less", "more"), [("left", "right"), ("h", "l"), ("down", "up"), ("minus", "plus")]
+)
+async def test_the_keys_that_move_wc(less, more):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "w", more, more, more, less, "enter")
+        assert desk.made("set_wc") == [(0.2,)]
+
+
+async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "4", "right", "2")
+        assert "w_c stays 0.10: enter keeps a moved one." in toasts(pilot)
+        pilot.app.clear_notifications()
+        await press(pilot, "4")
+        assert pilot.app.screen.query_one(Slider).value == 0.1
+        # a dialog leaves it where it is, and so does a decision about something else
+        await press(pilot, "right", "question_mark", "escape", "u")
+        assert pilot.app.screen.query_one(Slider).value == 0.15
+        title = pilot.app.screen.query_one("#wc-title", Edge).title_text
+        assert title == "w_c 0.15, not kept: enter keeps it · it was 0.10"
+        await press(pilot, "enter")
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        await press(pilot, "2")
+        assert "stays" not in toasts(pilot)
+
+
+async def test_the_slider_follows_a_wc_that_was_undone():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "4", "right", "enter")
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        desk._session(wc=0.1)
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.1)
+        await until(pilot, lambda: pilot.app.screen.query_one(Slider).value == 0.1)
+        assert "stays" not in toasts(pilot)
 
 
 async def test_a_typed_wc_between_the_stops():
