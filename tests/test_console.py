@@ -41,6 +41,7 @@ from lcsearch.tui.widgets import training
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.frame import Edge
+from lcsearch.tui.widgets.header import SessionLine
 from lcsearch.tui.widgets.table import Table
 from lcsearch.tui.widgets.training import TrainingPanel
 
@@ -249,6 +250,26 @@ async def test_reject_keeps_the_reason():
         await pilot.press(*"too deep")
         await press(pilot, "enter")
         assert desk.made("reject") == [(wanted, "too deep")]
+
+
+@pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
+async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(size):
+    async with console(FakeDesk(make_snapshot()), size=size) as pilot:
+        for keys in ("e", "n", "x", "r", "s", "p", "w", "f", "m", "]", "[", "o", "O", "?", "q"):
+            await press(pilot, *keys)
+            box = pilot.app.screen.query_one(".dialog")
+            hint, title = str(box.border_subtitle), str(box.border_title)
+            assert "esc" in hint, keys
+            assert max(len(hint), len(title)) <= box.outer_size.width - 6, keys
+            await press(pilot, "escape")
+
+
+async def test_the_line_of_the_session_is_whole_where_room_is_short():
+    async with console(FakeDesk(make_snapshot()), size=NARROW) as pilot:
+        line = pilot.app.screen.query_one(SessionLine)
+        shown = str(line.render())
+        assert shown.startswith("fashion · w_c 0.10 · f* 0.129 · best 0.1289  ")
+        assert shown.endswith("engine ● 1 training, 2 queued")
 
 
 async def test_escape_leaves_every_dialog_without_a_decision():

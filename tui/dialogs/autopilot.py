@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Label, Static
 from ...engine.search import MOST_MINUTES, MOST_TRIALS
 from .. import format as words
 from ..widgets.fields import Cycle
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class AutopilotDialog(Dialog[Flight]):
         """Two numbers and two choices."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Autopilot"
+            box.border_subtitle = f"tab next · enter hands over · {LEAVES}"
             yield Static(
                 "The engine accepts the best candidate by itself. p again, or any decision of "
                 "yours, takes the wheel back.",

@@ -20,7 +20,7 @@ from .. import format as words
 from ..latest import Latest
 from ..widgets.fields import Cycle
 from ..widgets.text import Text
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...engine.advisor import Proposal, Ranking
@@ -163,7 +163,7 @@ class EditDialog(Dialog[Edited]):
         """The form, the figures, the reason, the buttons."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = self.dialog_title
-            box.border_subtitle = "↑ ↓ change · tab next · enter trains"
+            box.border_subtitle = f"↑ ↓ change · tab next · enter trains · {LEAVES}"
             with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
                 yield from self._rows()
             yield Text(id="figures")

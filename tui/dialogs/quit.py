@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
-from .base import Dialog
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class QuitDialog(Dialog[str]):
             parts.append(f"{words.plural(waiting, 'trial')} {verb}.")
         with Vertical(classes="dialog") as box:
             box.border_title = "Quit"
+            box.border_subtitle = f"{MOVES} · {LEAVES}"
             if parts:
                 parts.append(f"{words.sentence(words.time_left(self.left))}.")
                 yield Static("\n".join(parts), markup=False)

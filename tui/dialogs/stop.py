@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Label, OptionList
 
 from .. import format as words
-from .base import Dialog
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
             choices += _choices(trial, self.session, letters=place == 0)
         with Vertical(classes="dialog") as box:
             box.border_title = "Stop"
+            box.border_subtitle = f"{MOVES} · tab reason · {LEAVES}"
             yield Choices(choices, id="choices")
             yield Label("Reason (kept with the decision)")
             yield Input(id="reason", compact=True, placeholder="none given")
