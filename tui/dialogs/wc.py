@@ -143,7 +143,7 @@ class WcDialog(Dialog[float]):
             box.border_title = "w_c · how much complexity counts"
             box.border_subtitle = "←→ ↑↓ hl +- move · tab types · enter keeps · esc drops"
             yield Static(
-                "0 looks for accuracy alone. The ranking below follows; nothing is trained again.",
+                "0 looks for accuracy alone. The ranking follows; nothing is trained again.",
                 classes="hint",
             )
             with Horizontal(classes="line"):
