@@ -575,9 +575,9 @@ async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
     async with console(desk) as pilot:
         await press(pilot, "j", "j", "j")
         key = table_of(pilot).cursor_key
-        assert "epoch 7/10" in text_of(pilot, "#training")
+        assert " 7/10 " in text_of(pilot, "#training")
         desk.snapshot = replace(make_snapshot(epochs_done=8), change=2)
-        await until(pilot, lambda: "epoch 8/10" in text_of(pilot, "#training"))
+        await until(pilot, lambda: " 8/10 " in text_of(pilot, "#training"))
         assert table_of(pilot).cursor_key == key
         assert desk.ranked == 1
 
