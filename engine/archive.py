@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ..sessions import exchange
 from ..sessions import store as places
 from ..sessions.records import Decision, Session, Trial, in_words
-from ..sessions.store import EngineStatus, Misuse, Snapshot, Store, StoreError
+from ..sessions.store import EngineStatus, Misuse, Snapshot, Store
 from . import search
 from .cnn import exact_complexity, session_space
 from .objective import best_error, medians
@@ -48,7 +48,7 @@ def document(
 def bring_back(home: Path, file: Path, name: str | None = None) -> Path:
     """Make the session of an exported file, under its own name or another; gives its folder.
 
-    Nothing trains in it before a person says so.  Raises StoreError with what is wrong: the file,
+    Nothing trains in it before a person says so.  Raises Misuse with what is wrong: the file,
     what it says, or that the name is taken.
     """
     whole = exchange.read(file)
@@ -58,10 +58,10 @@ def bring_back(home: Path, file: Path, name: str | None = None) -> Path:
     except Misuse as error:
         if name is not None:
             raise
-        raise StoreError(f"{file}: {error} `--name N` imports it under another name.") from error
+        raise Misuse(f"{file}: {error} `--name N` imports it under another name.") from error
     target = home / "sessions" / wanted
     if target.exists():
-        raise StoreError(
+        raise Misuse(
             f"session {wanted!r}: exists already. `lcsearch import {file} --name {_free(target)}` "
             "imports it under another name."
         )
@@ -80,7 +80,7 @@ def _free(taken: Path) -> str:
 
 
 def contents(whole: exchange.Document, file: Path) -> Snapshot:
-    """What a document holds, checked.  Raises StoreError with the first contradiction."""
+    """What a document holds, checked.  Raises Misuse with the first contradiction."""
     session = Session.model_validate(
         {name: getattr(whole.session, name) for name in Session.model_fields}
     )
@@ -96,9 +96,7 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         engine=EngineStatus(),
     )
     for words in _contradictions(whole, snapshot):
-        raise StoreError(
-            f"{file}: {words} The file was changed or damaged; export the session again."
-        )
+        raise Misuse(f"{file}: {words} The file was changed or damaged; export the session again.")
     return snapshot
 
 

@@ -66,7 +66,10 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """One line of the list of sessions.  state: training, idle, or what is wrong with it."""
+    """One line of the list of sessions.  state: training, idle, or what is wrong with it.
+
+    parallel: trials at once.
+    """
 
     name: str
     created: str = ""
@@ -78,6 +81,7 @@ class SessionSummary:
     best_trial: int | None = None
     state: str = "idle"
     flat: bool = False
+    parallel: int = 1
 
 
 FLAT_LEVELS = 4
@@ -95,7 +99,7 @@ def create(home: Path, setup: Setup) -> Path:
         places.check_name(setup.name)
         target = home / "sessions" / setup.name
         if target.exists():
-            raise SetupError(
+            raise Misuse(
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
@@ -106,7 +110,7 @@ def create(home: Path, setup: Setup) -> Path:
         data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
-            raise SetupError(answer.message)
+            raise SetupError(answer.message, misuse=answer.misuse)
         budget = TRIALS * (FLAT_LEVELS if setup.flat else 1)
         asked = {part.name: getattr(setup, part.name) for part in fields(setup)}
         asked["domains"] = dict(setup.domains)
@@ -162,6 +166,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 best_trial=None if best is None else best.number,
                 state="training" if running else "waiting" if waiting else "idle",
                 flat=session.flat,
+                parallel=session.execution.parallel,
             )
         )
     return found

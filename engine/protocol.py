@@ -61,10 +61,14 @@ class Ready(Record):
 
 
 class Refused(Record):
-    """The data cannot be used; the message says what, which value and what to do."""
+    """The data cannot be used; the message says what, which value and what to do.
+
+    misuse: whether it is the data that were named, and not this machine.
+    """
 
     kind: Literal["refused"] = "refused"
     message: str
+    misuse: bool = False
 
 
 class Started(Record):

@@ -628,7 +628,7 @@ def reject(
 def _trial_of(snapshot: Snapshot, number: int) -> Trial:
     if not 0 <= number < len(snapshot.trials):
         last = len(snapshot.trials) - 1
-        raise StoreError(
+        raise Misuse(
             f"trial {number}: there is no such trial. This session has trials 0 to {last}."
         )
     return snapshot.trials[number]
@@ -785,10 +785,12 @@ def reopen(
     """Search an earlier level again, from the network of a trial (the best one if None)."""
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
+    if not 1 <= level <= len(LEVELS):
+        raise Misuse(f"level {level}: there is no such level. Use 1 to {len(LEVELS)}.")
     highest = reached(snapshot.session)
-    if not 1 <= level <= highest:
+    if level > highest:
         raise StoreError(
-            f"level {level}: not reached yet, or none. Levels 1 to {highest} can be opened again."
+            f"level {level}: not reached yet. Levels 1 to {highest} can be opened again."
         )
     return _move(snapshot, "reopen", level, number, by, reason)
 
@@ -990,43 +992,3 @@ def waiting(snapshot: Snapshot) -> list[Trial]:
     """What to train next: what was interrupted first, then in the order of the queue."""
     found = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
     return sorted(found, key=lambda t: (t.state != "interrupted", t.number))
-
-
-def flight_seconds(
-    snapshot: Snapshot,
-    *,
-    trials: int | None,
-    minutes: float | None,
-    levels: Levels = "this",
-) -> float | None:
-    """Seconds that an autopilot would take, with what is queued already; None: unknown.
-
-    Raises Misuse as `autopilot`.
-    """
-    plan = autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
-    session = snapshot.session.model_copy(update=dict(plan.session))
-    return seconds_left(replace(snapshot, session=session))
-
-
-def seconds_left(snapshot: Snapshot) -> float | None:
-    """Seconds until what is queued, and what the autopilot will add, is trained; None: unknown."""
-    session = snapshot.session
-    done = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
-    if not done:
-        return None
-    an_epoch = sorted(done[-20:])[len(done[-20:]) // 2]
-    each = [
-        session.epochs - len(t.epochs)
-        for t in snapshot.trials
-        if t.state in ("queued", "running", "interrupted")
-    ]
-    epochs = sum(each)
-    pilot = session.autopilot
-    if pilot is not None and pilot.trials is not None:
-        more = max(pilot.trials - pilot.accepted, 0) + levels_ahead(session) * pilot.trials
-        epochs += more * session.epochs
-    # side by side, but each of them one epoch after another
-    seconds = max([epochs / session.execution.parallel, *each]) * an_epoch
-    if pilot is not None and pilot.until is not None:
-        seconds = min(seconds or float("inf"), max((pilot.until - now()).total_seconds(), 0.0))
-    return seconds

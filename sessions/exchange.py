@@ -24,7 +24,7 @@ from .records import (
     in_words,
     now,
 )
-from .store import Snapshot, StoreError
+from .store import Misuse, Snapshot, StoreError
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
 VERSION: Literal[1] = 1
@@ -206,9 +206,15 @@ def write(path: Path, whole: Document) -> None:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.  Raises StoreError."""
+    """Write a file whole or not at all.
+
+    Raises Misuse where there is no folder for it, StoreError where it cannot be written.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise Misuse(f"{path}: is a folder. Give a file in it.")
+        if not path.parent.is_dir():
+            raise Misuse(f"{path.parent}: there is no such folder. Make it first.")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -238,7 +244,7 @@ class _Unfit(ValueError):
 def read(path: Path) -> Document:
     """Read an exported session: its form only, whether it agrees with itself is asked elsewhere.
 
-    Raises StoreError for what is no such file, is too big, was cut off or is of a newer version.
+    Raises Misuse for what is no such file, is too big, was cut off or is of a newer version.
     """
     data = _bytes(path)
     try:
@@ -251,27 +257,25 @@ def read(path: Path) -> Document:
         )
         _measure(plain)
     except _Unfit as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise Misuse(f"{path}: {error}") from error
     except RecursionError as error:
-        raise StoreError(f"{path}: {_TOO_DEEP}") from error
+        raise Misuse(f"{path}: {_TOO_DEEP}") from error
     except ValueError as error:
-        raise StoreError(
+        raise Misuse(
             f"{path}: not JSON, or cut off ({error}). `lcsearch export NAME -o FILE` writes one."
         ) from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        raise StoreError(
-            f"{path}: not an exported session. `lcsearch export NAME -o FILE` writes one."
-        )
+        raise Misuse(f"{path}: not an exported session. `lcsearch export NAME -o FILE` writes one.")
     version = plain.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise StoreError(
+        raise Misuse(
             f"{path}: written by a newer lcsearch (version {version}, this one reads {VERSION}). "
             "Upgrade lcsearch."
         )
     try:
         return Document.model_validate(plain)
     except ValidationError as error:
-        raise StoreError(
+        raise Misuse(
             f"{path}: {in_words(error)} The file was changed or damaged; export the session again."
         ) from error
 
@@ -282,15 +286,15 @@ def _bytes(path: Path) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{path}: not a file. Give one that `lcsearch export` wrote.")
+                raise Misuse(f"{path}: not a file. Give one that `lcsearch export` wrote.")
             if status.st_size > LARGEST_BYTES:
-                raise StoreError(
+                raise Misuse(
                     f"{path}: {status.st_size / 2**20:,.0f} MiB, and an import is at most "
                     f"{LARGEST_BYTES / 2**20:.0f} MiB. No session that can be searched is so big."
                 )
             return file.read(LARGEST_BYTES + 1)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise Misuse(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 _TOO_DEEP = "lists and objects nested too deeply for a session. The file was changed or damaged."

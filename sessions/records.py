@@ -73,28 +73,46 @@ _REMEDIES = {
     "literal_error": "Use {expected}.",
     "string_too_long": "Use at most {max_length:,} characters.",
     "string_too_short": "Give it a value.",
+    "string_pattern_mismatch": "Use what matches {pattern}.",
     "missing": "Give it a value.",
     "extra_forbidden": "There is nothing of this name.",
     "finite_number": "Use a finite number.",
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "Use a whole number."),
+    "timezone_aware": "Give the time with its zone.",
+    "value_error": "{error}",
+    **dict.fromkeys(
+        ("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "Use a whole number."
+    ),
     **dict.fromkeys(("float_parsing", "float_type"), "Use a number."),
     **dict.fromkeys(("bool_parsing", "bool_type"), "Use true or false."),
+    **dict.fromkeys(("list_type", "tuple_type"), "Use a list."),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "Use an object."),
+    **dict.fromkeys(
+        ("datetime_parsing", "datetime_from_date_parsing", "datetime_type"),
+        "Use a time such as 2026-03-14T15:09:26Z.",
+    ),
     "string_type": "Use a text.",
 }
+_OTHER_REMEDY = "Use a value of another kind."
+"""For what pydantic alone has words: they are not for a user."""
+
+
+def refused(error: ValidationError) -> tuple[str, str]:
+    """The first value that was refused (nothing where it is missing), and what to do about it."""
+    fault = error.errors(include_url=False)[0]
+    # it may come from a file of somebody else's: nothing of it may reach the terminal as a command
+    value = "".join(c if c.isprintable() else "�" for c in str(fault["input"])[:60])
+    remedy = _REMEDIES.get(fault["type"], _OTHER_REMEDY).format(**fault.get("ctx", {}))
+    return "" if fault["type"] == "missing" else value, remedy
 
 
 def in_words(error: ValidationError) -> str:
     """The first thing that a record refused: what, which value, what to do."""
-    fault = error.errors(include_url=False)[0]
-    where = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]
-    ).lstrip(".")
-    # it may come from a file of somebody else's: nothing of it may reach the terminal as a command
-    value = "".join(c if c.isprintable() else "�" for c in str(fault["input"])[:60])
-    given = "" if fault["type"] == "missing" else f" = {value}"
-    known = _REMEDIES.get(fault["type"])
-    # what pydantic says itself may hold braces
-    remedy = f"{fault['msg']}." if known is None else known.format(**fault.get("ctx", {}))
+    place = error.errors(include_url=False)[0]["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(
+        "."
+    )
+    value, remedy = refused(error)
+    given = f" = {value}" if value else ""
     return f"{where or 'the record'}{given}: not usable. {remedy}"
 
 

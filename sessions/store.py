@@ -29,7 +29,7 @@ import platformdirs
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from .records import OPEN_STATES, Decision, Epoch, Session, Trial, now
+from .records import OPEN_STATES, Decision, Epoch, Session, Trial, in_words, now
 
 SCHEMA_VERSION = 2
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
@@ -99,11 +99,15 @@ class StoreError(Exception):
 
 
 class Misuse(StoreError):
-    """A value that cannot be used, whatever the session holds."""
+    """What was given cannot be used: it is unknown, out of range, not there, or taken."""
 
 
 class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
+
+
+class Known(Late):
+    """The network to be queued is a trial already."""
 
 
 class NoRoom(StoreError):
@@ -203,12 +207,12 @@ def check_name(name: str) -> str:
 
 
 def folder(root: Path, name: str) -> Path:
-    """The folder of an existing session.  Raises StoreError for a bad or unknown name."""
+    """The folder of an existing session.  Raises Misuse for a bad or unknown name."""
     path = root / "sessions" / check_name(name)
     if not (path / "session.db").is_file():
         known = names(root)
         there = f"Sessions: {', '.join(known[:8])}." if known else "There is none yet."
-        raise StoreError(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
+        raise Misuse(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
     return path
 
 
@@ -231,7 +235,7 @@ def restore(root: Path, place: Path) -> str:
     name = place.name.rpartition("@")[0]
     target = root / "sessions" / check_name(name)
     if target.exists():
-        raise StoreError(f"session {name!r}: exists again. Delete or rename it first.")
+        raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")
     place.rename(target)
     return name
 
@@ -340,7 +344,7 @@ class Store:
         check_name(path.name)
         _refuse_network(path)
         if path.exists():
-            raise StoreError(
+            raise Misuse(
                 f"session {path.name!r}: exists already. Choose another name, or delete it first."
                 if (path / "session.db").is_file()
                 else f"{path}: a folder without a session is in the way. Remove it."
@@ -606,7 +610,7 @@ class Store:
                     (plan.unique,),
                 ).fetchone()
                 if same:
-                    raise Late(
+                    raise Known(
                         f"trial {same[0]} is this very network ({same[1]}). "
                         f"Repeat trial {same[0]} to train it again with another seed."
                     )
@@ -952,6 +956,8 @@ def _damaged(path: Path, error: Exception) -> str:
             f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}). Upgrade lcsearch."
         )
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, ValidationError):
+        first = in_words(error).rstrip(".")
     return (
         f"session {path.name!r}: {path / 'session.db'} is damaged ({first}). "
         "Restore it from a backup, or delete the session."

@@ -31,7 +31,7 @@ from lcsearch.sessions.records import (
     Session,
     Trial,
 )
-from lcsearch.sessions.store import EngineStatus, Late, Snapshot, StoreError
+from lcsearch.sessions.store import EngineStatus, Known, Late, Snapshot, StoreError
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 SUMMARY = DataSummary(
@@ -357,6 +357,8 @@ class FakeDesk:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     candidates: int = 24
     late: str = ""
+    known: str = ""
+    """Why a network cannot be queued: it is a trial already."""
     ranked: int = 0
     closed: bool = False
     looks: list[dict[str, str]] = field(default_factory=list)
@@ -410,6 +412,8 @@ class FakeDesk:
         return decision
 
     def _queue(self, kind: Any, config: Config, prediction: Prediction | None) -> Decision:
+        if self.known:
+            raise Known(self.known)
         number = len(self.snapshot.trials)
         decision = self._decision(kind, number, config=config, prediction=prediction)
         session = self.snapshot.session

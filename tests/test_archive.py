@@ -135,7 +135,7 @@ def test_the_commands_bring_a_session_back_with_its_belief(home, tmp_path):
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     assert run(app, ["export", "demo", "-o", str(one)]).exit_code == 0
     taken = run(app, ["import", str(one)])
-    assert taken.exit_code == 1
+    assert taken.exit_code == 2
     assert "exists already" in taken.stderr
     assert "--name demo-2" in taken.stderr
     assert run(app, ["import", str(one), "--name", "again"]).exit_code == 0

@@ -10,6 +10,7 @@ from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.protocol import Ready
 from lcsearch.sessions.store import Store
+from lcsearch.tui import format as words
 from lcsearch.tui import progress
 from lcsearch.tui.cli import app
 
@@ -43,6 +44,8 @@ def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch)
     assert "all parameters 0 of 48 trials" in lcsearch("show", "whole")[0]
     assert "proposed by evolution" in lcsearch("show", "whole")[0]
     assert "flat" in lcsearch("list")[0]
+    for command in (["show", "whole"], ["list"]):
+        assert f"{session.execution.parallel} at once" in lcsearch(*command)[0]
     exported = json.loads(lcsearch("export", "whole")[0])
     assert exported["space"]["levels"] == ["all"]
     assert exported["session"]["flat"] is True
@@ -104,11 +107,11 @@ def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store):
 
 def test_a_wrong_value_among_right_ones_changes_nothing(store):
     before = store.refresh()
-    for words in (
+    for given in (
         ("--wc", "-1", "--domain", "kernel=3"),
         ("--strategy", "random", "--domain", "kernel=4"),
     ):
-        lcsearch("set", "demo", *words, code=2)
+        lcsearch("set", "demo", *given, code=2)
     assert store.refresh() is before
 
 
@@ -175,3 +178,21 @@ def test_wrong_use_is_said(store, words, message):
     before = store.refresh()
     assert message in lcsearch(*words, code=2)[1]
     assert store.refresh() is before
+
+
+def test_show_and_the_engines_status_say_the_same(store):
+    status = lcsearch("engine", "status", "demo")[0]
+    assert status.strip() == lcsearch("show", "demo")[0].splitlines()[-1]
+    assert "no engine is at work" in status
+
+
+def test_more_trials_than_planned_are_no_part_of_them(store):
+    assert "4 trials, 2 planned" in lcsearch("show", "demo")[0]
+    assert words.level_trials(1, 2) == "1 of 2 trials"
+
+
+def test_undo_says_what_and_which_trial(store):
+    number = lcsearch("accept", "demo", "--rank", "1")[0].strip()
+    assert lcsearch("undo", "demo")[1] == f"undone: the accepted candidate, trial {number}.\n"
+    lcsearch("set", "demo", "--wc", "1")
+    assert lcsearch("undo", "demo")[1] == "undone: the change of w_c.\n"

@@ -18,25 +18,32 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
-from lcsearch.engine import search
+from lcsearch.engine import schedule, search
 from lcsearch.engine.cnn import space as cnn_space
+from lcsearch.engine.executors import local
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
-from lcsearch.sessions.records import Autopilot, Execution
+from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
 from lcsearch.tui.app import Console
+from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.dialogs.wc import Slider
 from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets import training
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
+from lcsearch.tui.widgets.frame import Edge
+from lcsearch.tui.widgets.header import SessionLine
 from lcsearch.tui.widgets.table import Table
+from lcsearch.tui.widgets.training import TrainingPanel
 
 from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
 
@@ -126,6 +133,29 @@ async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
         assert len(desk.made("accept")) == 1
         assert "decided already" in toasts(pilot)
         desk.slow.set()
+
+
+async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        old = pilot.app.ranking
+        desk.slow = threading.Event()
+        await press(pilot, "a")
+        await until(pilot, lambda: len(pilot.app.snapshot.trials) == len(desk.snapshot.trials))
+        pilot.app.ranking = replace(old, seconds=9.9)  # it was on its way already
+        await press(pilot, "g", "a")
+        assert len(desk.made("accept")) == 1
+        assert "decided already" in toasts(pilot)
+        desk.slow.set()
+
+
+async def test_a_network_that_is_a_trial_already_is_no_failure():
+    known = "trial 7 is this very network (done). Repeat it."
+    desk = FakeDesk(make_snapshot(), known=known)
+    async with console(desk) as pilot:
+        await press(pilot, "a")
+        await until(pilot, lambda: known.removeprefix("t") in toasts(pilot))
+        assert isinstance(pilot.app.screen, WorkbenchScreen)
 
 
 async def test_edit_sends_the_changed_network_with_the_belief_about_it():
@@ -222,6 +252,26 @@ async def test_reject_keeps_the_reason():
         assert desk.made("reject") == [(wanted, "too deep")]
 
 
+@pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
+async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(size):
+    async with console(FakeDesk(make_snapshot()), size=size) as pilot:
+        for keys in ("e", "n", "x", "r", "s", "p", "w", "f", "m", "]", "[", "o", "O", "?", "q"):
+            await press(pilot, *keys)
+            box = pilot.app.screen.query_one(".dialog")
+            hint, title = str(box.border_subtitle), str(box.border_title)
+            assert "esc" in hint, keys
+            assert max(len(hint), len(title)) <= box.outer_size.width - 6, keys
+            await press(pilot, "escape")
+
+
+async def test_the_line_of_the_session_is_whole_where_room_is_short():
+    async with console(FakeDesk(make_snapshot()), size=NARROW) as pilot:
+        line = pilot.app.screen.query_one(SessionLine)
+        shown = str(line.render())
+        assert shown.startswith("fashion · w_c 0.10 · f* 0.129 · best 0.1289  ")
+        assert shown.endswith("engine ● 1 training, 2 queued")
+
+
 async def test_escape_leaves_every_dialog_without_a_decision():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
@@ -291,6 +341,46 @@ async def test_the_slider_ranks_live_and_sets_wc():
         # weighed anew, not fitted anew
         await until(pilot, lambda: pilot.app.ranking.wc == 0.3)
         assert desk.ranked == 1
+
+
+@pytest.mark.parametrize(
+    ("less", "more"), [("left", "right"), ("h", "l"), ("down", "up"), ("minus", "plus")]
+)
+async def test_the_keys_that_move_wc(less, more):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "w", more, more, more, less, "enter")
+        assert desk.made("set_wc") == [(0.2,)]
+
+
+async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "4", "right", "2")
+        assert "w_c stays 0.10: enter keeps a moved one." in toasts(pilot)
+        pilot.app.clear_notifications()
+        await press(pilot, "4")
+        assert pilot.app.screen.query_one(Slider).value == 0.1
+        # a dialog leaves it where it is, and so does a decision about something else
+        await press(pilot, "right", "question_mark", "escape", "u")
+        assert pilot.app.screen.query_one(Slider).value == 0.15
+        title = pilot.app.screen.query_one("#wc-title", Edge).title_text
+        assert title == "w_c 0.15, not kept: enter keeps it · it was 0.10"
+        await press(pilot, "enter")
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        await press(pilot, "2")
+        assert "stays" not in toasts(pilot)
+
+
+async def test_the_slider_follows_a_wc_that_was_undone():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "4", "right", "enter")
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        desk._session(wc=0.1)
+        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.1)
+        await until(pilot, lambda: pilot.app.screen.query_one(Slider).value == 0.1)
+        assert "stays" not in toasts(pilot)
 
 
 async def test_a_typed_wc_between_the_stops():
@@ -409,6 +499,65 @@ async def test_quit_keeps_training_in_the_background():
     assert desk.made("stop") == []
 
 
+async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_left():
+    desk = FakeDesk(make_snapshot(running=2, execution=Execution(parallel=2)))
+    session, trials = desk.snapshot.session, desk.snapshot.trials
+    async with console(desk) as pilot:
+        await press(pilot, "q")
+        told = "\n".join(str(static.render()) for static in pilot.app.screen.query(Static))
+        for trial in trials[19:21]:
+            assert f"Trial {trial.number} trains: {words.trial_line(trial, session)}" in told
+        assert "2 trials wait." in told
+        await press(pilot, "escape", "s")
+        options = [str(o.prompt) for o in pilot.app.screen.query_one(Choices).options]
+        assert options[0] == f"Trial 19 · epoch 7/10 · {words.trial_line(trials[19], session)}"
+        assert words.trial_line(trials[21], session) in options[-2]
+        # a heading is no answer
+        await press(pilot, "down", "up", "up")
+        assert pilot.app.screen.query_one(Choices).highlighted not in (0, 4)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_each_line_of_what_trains_fits_and_names_the_network(size):
+    snapshot = make_snapshot(running=2, execution=Execution(parallel=2))
+    async with console(FakeDesk(snapshot), size=size) as pilot:
+        if size == NARROW:
+            await press(pilot, "v")
+        screen = pilot.app.screen
+        assert screen.query_one("#training-title", Edge).title_text == "Training · 2 at once"
+        panel = screen.query_one(TrainingPanel)
+        lines = str(panel.render()).splitlines()
+        assert len(lines) == panel.size.height
+        assert max(map(len, lines)) <= panel.content_size.width
+        for line, trial in zip(lines, snapshot.trials[19:21], strict=False):
+            assert line.startswith(f"{trial.number}  {words.parameters(trial.config)[:11]}")
+            assert " 7/10 " in line
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("ended", ["worse", "failed"])
+async def test_no_line_of_what_trains_is_broken(size, ended, monkeypatch):
+    monkeypatch.setattr(training, "falling_behind", lambda snapshot: {19})
+    snapshot = make_snapshot(running=2, execution=Execution(parallel=2))
+    trials = [*snapshot.trials]
+    last = {"error": 0.3, "ended": NOW}
+    if ended == "failed":
+        why = Failure(kind="exception", message="channels[2] = 33: not divisible. " * 9)
+        last = {"state": "failed", "failure": why, "ended": NOW}
+    trials[18] = trials[18].model_copy(update=last)
+    trials[20] = trials[20].model_copy(update={"stop_request": "epoch"})
+    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=size) as pilot:
+        if size == NARROW:
+            await press(pilot, "v")
+        panel = pilot.app.screen.query_one(TrainingPanel)
+        lines = str(panel.render()).splitlines()
+        assert len(lines) == panel.size.height == 5
+        assert max(map(len, lines)) <= panel.content_size.width
+        assert "  behind  " in lines[0]
+        assert lines[1].endswith("stops after this epoch")
+        assert lines[4].endswith("▲ worse" if ended == "worse" else "…")
+
+
 async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
@@ -426,9 +575,9 @@ async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
     async with console(desk) as pilot:
         await press(pilot, "j", "j", "j")
         key = table_of(pilot).cursor_key
-        assert "epoch 7/10" in text_of(pilot, "#training")
+        assert " 7/10 " in text_of(pilot, "#training")
         desk.snapshot = replace(make_snapshot(epochs_done=8), change=2)
-        await until(pilot, lambda: "epoch 8/10" in text_of(pilot, "#training"))
+        await until(pilot, lambda: " 8/10 " in text_of(pilot, "#training"))
         assert table_of(pilot).cursor_key == key
         assert desk.ranked == 1
 
@@ -643,6 +792,25 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
     assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
 
 
+async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    house = FakeHouse()
+    async with console(house=house) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        field = pilot.app.screen.query_one("#field-parallel", Input)
+        assert field.value == "2"
+        field.value = "3"
+        await pilot.press("enter")
+        assert "more than this machine's 2 processors" in text_of(pilot, "#note-parallel")
+        assert not house.created
+        field.value = "1"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(house.created))
+    assert house.created[0].execution.parallel == 1
+
+
 async def test_every_field_of_the_set_up_is_explained_whole_below_it():
     async with console(house=FakeHouse(), size=NARROW) as pilot:
         await pilot.press("n")
@@ -739,11 +907,11 @@ async def test_the_autopilot_says_how_long_it_will_take():
     async with console(desk) as pilot:
         await press(pilot, "p")
         dialog = pilot.app.screen
-        few = search.flight_seconds(desk.snapshot, trials=8, minutes=None)
+        few = schedule.flight_seconds(desk.snapshot, trials=8, minutes=None)
         assert words.duration(few) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#trials", Input).value = "800"
         await pilot.pause()
-        many = search.flight_seconds(desk.snapshot, trials=800, minutes=None)
+        many = schedule.flight_seconds(desk.snapshot, trials=800, minutes=None)
         assert many == pytest.approx(100 * few)
         assert words.duration(many) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#minutes", Input).value = "2"
@@ -762,8 +930,8 @@ async def test_what_the_autopilot_has_still_to_do_is_told():
     snapshot = make_snapshot(autopilot=Autopilot(trials=8, accepted=3))
     async with console(FakeDesk(snapshot)) as pilot:
         told = text_of(pilot, "#training")
-        assert "autopilot: 3 of 8, about" in told
-        assert words.duration(search.seconds_left(snapshot)) in told
+        left = words.time_left(schedule.seconds_left(snapshot, NOW))
+        assert f"autopilot: 3 of 8 · {left}" in told
         await press(pilot, "q")
         assert "left." in str(pilot.app.screen.query(Static).first().render())
 
@@ -851,6 +1019,31 @@ async def test_a_broken_settings_file_is_told_and_nothing_else(tmp_path):
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         assert str(file) in app.screen.query_one(TextArea).text
     assert file.read_text() == "{"
+
+
+async def test_a_disturbed_time_and_how_far_a_trial_is_fit_their_columns():
+    snapshot = make_snapshot()
+    spoilt = Machine(
+        processor="a", device="cpu", threads=1, dtype="float32", torch="2",
+        conditions=Conditions(disturbed=("somebody else worked",)),
+    )  # fmt: skip
+    trials = [*snapshot.trials]
+    trials[13] = trials[13].model_copy(update={"seconds_per_epoch": 0.0351, "machine": spoilt})
+    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=NARROW) as pilot:
+        await press(pilot, "3")
+        table = table_of(pilot)
+        cells = {row.key: row.cells for row in table.rows}
+        assert (cells["13"][-1], cells["19"][4], cells["20"][4]) == ("~0.035", "7/10", "–")
+        drawn = [table.render_line(y).text for y in range(table.size.height)]
+        assert any(line.rstrip().endswith("~0.035") for line in drawn)
+
+
+def test_how_far_a_long_trial_is_fits_too():
+    assert [words.reached(*at) for at in ((3, 10), (99, 100), (150, 200))] == [
+        "3/10",
+        "99/100",
+        "75%",
+    ]
 
 
 async def test_the_best_measured_is_labelled_with_its_trial():

@@ -19,6 +19,7 @@ import pytest
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 
+from lcsearch.engine.executors import local
 from lcsearch.tui.app import Console
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 
@@ -53,6 +54,13 @@ def look(request, monkeypatch):
     # the dialogs of files propose one where the console works
     monkeypatch.setattr(Path, "cwd", classmethod(lambda cls: Path("/home/user")))
     return found
+
+
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch):
+    """The set-up proposes what suits the machine: here one that is everywhere the same."""
+    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(local, "processors_only", lambda: True)
 
 
 class Svg(SingleFileSnapshotExtension):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from lcsearch.engine import search, service
 from lcsearch.engine.cnn import session_space
@@ -17,6 +18,7 @@ from lcsearch.engine.service import Service
 from lcsearch.engine.training import trainer
 from lcsearch.sessions.records import Execution
 from lcsearch.sessions.store import Misuse
+from lcsearch.tui.cli import app
 
 from .sessions_for_tests import MACHINE, filled_store, finish, make_store
 
@@ -124,6 +126,14 @@ def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypat
     assert [(one.threads, one.closed) for one in made] == [(None, True), (4, False), (4, False)]
 
 
+@pytest.fixture
+def cards(monkeypatch):
+    """A machine with two GPUs, as torch tells of it."""
+    told = ["cuda:0 (a card): float16", "cuda:1 (a card): float16", "cpu: bfloat16"]
+    monkeypatch.setattr(local, "devices_here", lambda: told)
+    monkeypatch.setattr(local, "processors_only", lambda: False)
+
+
 @pytest.mark.parametrize(
     ("gpu", "cores", "fields", "number"),
     [
@@ -137,7 +147,7 @@ def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypat
         (True, 8, {"devices": ("cuda:0", "cuda:1")}, 2),
     ],
 )
-def test_how_many_at_once_where_nobody_says(monkeypatch, gpu, cores, fields, number):
+def test_how_many_at_once_where_nobody_says(cards, monkeypatch, gpu, cores, fields, number):
     monkeypatch.setattr(local, "processors_only", lambda: not gpu)
     monkeypatch.setattr(local, "processors", lambda: cores)
     assert checked(Execution(**fields)).parallel == number
@@ -153,7 +163,7 @@ def test_how_many_at_once_where_nobody_says(monkeypatch, gpu, cores, fields, num
         (True, {"parallel": 1, "devices": ("cuda:0", "cuda:1")}, "2 are named"),
     ],
 )
-def test_more_at_once_than_can_be_is_refused(monkeypatch, gpu, fields, words):
+def test_more_at_once_than_can_be_is_refused(cards, monkeypatch, gpu, fields, words):
     monkeypatch.setattr(local, "processors_only", lambda: not gpu)
     monkeypatch.setattr(local, "processors", lambda: 2)
     with pytest.raises(Misuse, match=words):
@@ -292,15 +302,42 @@ def test_the_command_refuses_what_is_no_device(home, given, said):
     assert said in ran.stderr
 
 
-def test_the_command_sets_devices_and_how_many_at_once(home):
+def test_the_command_sets_devices_and_how_many_at_once(home, cards):
     store = make_store(home)
-    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "demo"]
     given = ["--device", "cuda:0,cuda:1", "--dtype", "float16"]
-    ran = subprocess.run([*command, *given], capture_output=True, text=True, check=True)
+    ran = CliRunner().invoke(app, ["set", "demo", *given])
+    assert ran.exit_code == 0
     assert "cuda:0, cuda:1 in float16" in ran.stderr
     execution = store.refresh().session.execution
     assert execution.devices == ("cuda:0", "cuda:1")
     assert (execution.parallel, execution.dtype) == (2, "float16")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "cpu", "auto"])
+def test_a_device_that_is_there_may_be_named(cards, device):
+    local.check_devices(Execution(devices=(device,)))
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "mps"])
+def test_a_device_that_is_not_there_is_refused(cards, device):
+    has = f"--device {device}: not on this machine, which has cuda:0, cuda:1, cpu."
+    with pytest.raises(Misuse, match=has):
+        local.check_devices(Execution(devices=(device,)))
+
+
+def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch):
+    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(local, "devices_here", lambda: pytest.fail("torch was asked"))
+    elsewhere = Execution(devices=("cuda:0",), parallel=1)
+    store = make_store(home, execution=elsewhere)
+    words = "--device cuda:0: not on this machine, which has cpu."
+    for command in (["set", "demo"], ["new", "other"]):
+        ran = CliRunner().invoke(app, [*command, "--device", "cuda:0"])
+        assert (ran.exit_code, words in ran.stderr) == (2, True), ran.output
+    # made where there is one, it opens and keeps what it says
+    desk = Desk(store.folder)
+    assert desk.refresh().session.execution == elsewhere
+    assert desk.set_execution(devices=("cpu",)).devices == ("cpu",)
 
 
 @pytest.mark.parametrize(

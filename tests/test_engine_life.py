@@ -98,6 +98,7 @@ def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing
         seen = status(desk)
         assert (seen["alive"], seen["state"], seen["pid"]) == (True, "serving", pid)
         assert seen["running"] == [{"trial": 0, "attempt": 1, "epoch": 1, "epochs": 2}]
+        assert f"; {seen['parallel']} at once." in seen["words"]
         assert "trains trial 0 (epoch 1 of 2)" in lcsearch("engine", "status", name)[0]
         said = lcsearch("engine", "stop", name)[1]
         assert f"engine {pid} has left" in said
@@ -138,7 +139,7 @@ def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypa
 
 
 def test_words_and_exit_codes_of_wrong_use(desk):
-    assert "not found" in lcsearch("engine", "stop", "nothing", code=1)[1]
+    assert "not found" in lcsearch("engine", "stop", "nothing", code=2)[1]
     assert "not usable" in lcsearch("engine", "status", "../up", code=2)[1]
     lcsearch("engine", "restart", desk.folder.name, code=2)
 

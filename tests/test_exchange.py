@@ -8,7 +8,7 @@ import pytest
 
 from lcsearch.engine.desk import Desk
 from lcsearch.sessions import exchange
-from lcsearch.sessions.store import StoreError
+from lcsearch.sessions.store import Misuse, StoreError
 
 from .sessions_for_tests import filled_store, make_store
 
@@ -25,7 +25,7 @@ def test_the_committed_schema_is_the_records_own():
 def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
     store = filled_store(home, trials) if trials else make_store(home)
     desk = Desk(store.folder)
-    path = tmp_path / "deep" / "out.json"
+    path = tmp_path / "out.json"
     desk.export(path)
     text = path.read_text(encoding="utf-8")
     assert "NaN" not in text
@@ -57,9 +57,11 @@ def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
 def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing(home, tmp_path):
     desk = Desk(make_store(home).folder)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(Misuse, match="there is no such folder"):
         desk.export(tmp_path / "file" / "out.json")
     (tmp_path / "place").mkdir()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(Misuse, match="is a folder"):
         desk.export(tmp_path / "place")
+    with pytest.raises(StoreError, match="cannot be written"):
+        desk.export(tmp_path / f"{'long' * 70}.json")
     assert not list(tmp_path.glob(".place*"))

@@ -140,7 +140,7 @@ def test_a_command_trains_tests_once_and_writes_everything(home, done, tmp_path)
     assert result.test_accuracy == pytest.approx((logits.argmax(1) == test.labels).mean())
     assert result.test_accuracy > 0.3  # it has learnt something
     again = subprocess.run([*command, "-o", folder], capture_output=True, text=True, check=False)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
 
 

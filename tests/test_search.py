@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcsearch.engine import search
+from lcsearch.engine import schedule, search
 from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
@@ -119,7 +119,7 @@ def test_levels_end_and_begin_somewhere(store):
         store.apply(search.advance(store.refresh(), number))
     with pytest.raises(StoreError, match="level 4 is the last one"):
         search.advance(store.refresh(), 1)
-    with pytest.raises(StoreError, match="Levels 1 to 4"):
+    with pytest.raises(StoreError, match="Use 1 to 4"):
         search.reopen(store.refresh(), 5)
     with pytest.raises(StoreError, match="no such trial"):
         search.reopen(store.refresh(), 1, 77)
@@ -205,17 +205,6 @@ def test_the_front_holds_what_nothing_beats(store):
             for o in snapshot.trials
         )
         assert (trial in front) != beaten
-
-
-def test_time_left_counts_what_is_queued_and_what_the_autopilot_adds(store, space):
-    assert search.seconds_left(store.refresh()) == 0
-    store.apply(search.accept(store.refresh(), space, another(store, space), None))
-    one = search.seconds_left(store.refresh())
-    assert one > 0
-    store.apply(search.autopilot(store.refresh(), trials=3, levels="all"))
-    assert search.seconds_left(store.refresh()) == pytest.approx(one * 13)
-    store.apply(search.autopilot(store.refresh(), trials=3, levels="round"))
-    assert search.seconds_left(store.refresh()) == pytest.approx(one * 16)
 
 
 def test_failures_teach_only_where_the_network_is_to_blame(store, space):
@@ -459,7 +448,7 @@ def test_a_flat_session_searches_all_parameters_in_one_level(home):
     number = store.apply(
         search.accept(store.refresh(), space, best.config, None, by="autopilot")
     ).trial
-    assert search.seconds_left(store.refresh()) == pytest.approx(3 * 0.5)
+    assert schedule.seconds_left(store.refresh()) == pytest.approx(3 * 0.5)
     finish(store, number)
     assert store.refresh().trials[number].level == 1
     assert search.pilot_step(store.refresh()).do == "finish"

@@ -264,7 +264,7 @@ def test_every_decision_by_its_key(console, home):
         decided("undo", 10)
         assert desk.refresh().trials[queued.trial].state == "cancelled"
         terminal.keys("s")
-        terminal.wait("After this epoch: trial")
+        terminal.wait("After this epoch")
         terminal.keys("n")
         assert decided("stop", 11).trial == number
     wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")

@@ -77,3 +77,29 @@ async def test_more_lines_push_down_what_is_below(held, words):
     await pilot.pause()
     await pilot.pause()
     assert pilot.app.query_one("#below").region.y == 1
+
+
+@pytest.mark.parametrize(
+    ("style", "words"),
+    [
+        ({"max_height": 2}, "one\ntwo\nthree\nfour"),
+        ({"max_height": 4, "padding": (1, 0)}, "one\ntwo\nthree\nfour"),
+        ({"min_height": 3}, "one\ntwo"),
+        ({"height": 3}, "one\ntwo\nthree\nfour"),
+    ],
+)
+async def test_a_height_that_cannot_change_asks_for_no_layout(held, style, words):
+    pilot, text, asked = held
+    for name, value in style.items():
+        setattr(text.styles, name, value)
+    text.update(words)
+    await pilot.pause()
+    await pilot.pause()
+    height = text.size.height
+    asked.clear()
+    text.update(f"{words}!")
+    assert asked == [False]
+    text.update("\n".join([words, "more", "of it"]))
+    await pilot.pause()
+    await pilot.pause()
+    assert (text.size.height == height) == ("min_height" not in style)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
-from pydantic import ValidationError
+from pathlib import Path
+from typing import Literal
 
-from lcsearch.sessions.records import DataSource, Epoch, Execution, Setup, Trial, in_words
+import pytest
+from pydantic import ValidationError, field_validator
+
+from lcsearch.sessions.records import (
+    Autopilot,
+    DataSource,
+    Epoch,
+    Execution,
+    Record,
+    Setup,
+    Trial,
+    in_words,
+)
 from lcsearch.tui.format import improvement
 
 from .sessions_for_tests import make_session
@@ -27,6 +39,9 @@ def told(make) -> str:
         ({"measure": "watts"}, "measure = watts: not usable. Use 'seconds', 'params' or 'macs'."),
         ({"epochs": "many"}, "epochs = many: not usable. Use a whole number."),
         ({"colour": 1}, "colour = 1: not usable. There is nothing of this name."),
+        ({"domains": 3}, "domains = 3: not usable. Use an object."),
+        ({"flat": []}, "flat = []: not usable. Use true or false."),
+        ({"name": 3}, "name = 3: not usable. Use a text."),
     ],
 )
 def test_what_a_session_refuses(fields, words):
@@ -40,6 +55,24 @@ def test_places_inside_lists_are_named():
     assert said == "number: not usable. Give it a value."
     said = told(lambda: Execution.model_validate({"devices": ["cpu", "tpu"]}))
     assert said.startswith("devices[1] = tpu: not usable. ")
+
+
+def test_nothing_of_pydantics_own_words_is_said():
+    class Other(Record):
+        place: Path
+        colour: Literal["red"] | None = None
+
+        @field_validator("colour")
+        @classmethod
+        def never(cls, value):
+            raise ValueError("Red is not in fashion.")
+
+    said = told(lambda: Other(place=3))
+    assert said == "place = 3: not usable. Use a value of another kind."
+    said = told(lambda: Other(place="/", colour="red"))
+    assert said == "colour = red: not usable. Red is not in fashion."
+    said = told(lambda: Autopilot(until="yesterday"))
+    assert said == "until = yesterday: not usable. Use a time such as 2026-03-14T15:09:26Z."
 
 
 def test_a_set_up_has_the_defaults_of_a_session():

@@ -22,7 +22,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from . import settings as preferences
-from .format import turn
+from .format import sentence, turn
 from .house import DeskLike, FinalLike, House, Sessions
 from .themes import DARK, LIGHT
 
@@ -429,7 +429,7 @@ class Console(App[int]):
         seen = 0 if self.snapshot is None else len(self.snapshot.decisions)
         for decision in message.snapshot.decisions[seen:]:
             if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
-                self.notify(turn(decision).capitalize())
+                self.notify(sentence(turn(decision)))
         with self.batch_update():
             self.snapshot = message.snapshot  # watchers repaint what changed
         self._want_ranking()
@@ -519,13 +519,17 @@ class Console(App[int]):
     ) -> None:
         """Take a decision off the UI loop.  say: words of the toast; then: called after success."""
         from ..engine.space import InvalidConfig
-        from ..sessions.store import StoreError
+        from ..sessions.store import Known, StoreError
 
         desk = self.desk
         if desk is None:
             return
         try:
             decision = call(desk)
+        except Known as error:
+            # nothing went wrong: what was asked for is there
+            self.call_later(self.notify, sentence(str(error)), markup=False)
+            return
         except (StoreError, InvalidConfig) as error:
             self.call_later(self.fail, "Not done", str(error))
             return
@@ -631,13 +635,14 @@ class Console(App[int]):
         if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
-        from ..engine import search
+        from ..engine.schedule import seconds_left
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
             final = None if finishing is None else finishing.trial
-            left = None if snapshot is None else search.seconds_left(snapshot)
-            self.push_screen(QuitDialog(open_trials, final, left), self._quit)
+            left = None if snapshot is None else seconds_left(snapshot, self.clock())
+            session = None if snapshot is None else snapshot.session
+            self.push_screen(QuitDialog(open_trials, session, final, left), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":

@@ -16,16 +16,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from ..engine.advisor import Proposal, Ranking
     from ..engine.desk import Desk
     from ..sessions.store import Snapshot
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; a value that none of them takes is refused in our own words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, whose options are read here too."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from ..sessions.records import refused
+
+            if isinstance(error.__cause__, ValidationError):
+                value, remedy = refused(error.__cause__)
+                error.message = f"{value}: not usable. {remedy}"
+            raise
+
+
 app = typer.Typer(
     name="lcsearch",
+    cls=Commands,
     help="Search for convolutional networks that are cheap as well as good.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong use. Sessions are kept under $LCSEARCH_HOME.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use: an option, a value or a name that cannot be "
+    "used. Sessions are kept under $LCSEARCH_HOME.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -467,7 +489,7 @@ def list_(json_: AsJson = False) -> None:
             best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
             typer.echo(
                 f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
-                f"{s.trials:>4} trials  w_c {s.wc:<5g} "
+                f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
                 f"{s.data:<24} {s.state:<9} {best}".rstrip()
             )
 
@@ -481,8 +503,11 @@ def show(name: Name, json_: AsJson = False) -> None:
 
             typer.echo(text(desk.document()), nl=False)
             return
+        from .progress import engine_state
+
         for line in _session_lines(desk.refresh()):
             typer.echo(line)
+        typer.echo(engine_state(desk)["words"])
 
 
 def _session_lines(snapshot: Snapshot) -> Iterator[str]:
@@ -495,14 +520,14 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
     )
-    if session.execution.executor != "local":
-        yield words.execution_line(session.execution)
+    yield words.execution_line(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standing(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
         base = "" if level.base is None else f", from trial {level.base}"
         name = words.level_title(level.name).lower() if session.flat else level.name
-        yield f"{mark} {level.level} {name:<11} {level.trials} of {level.limit} trials{base}"
+        trials = words.level_trials(level.trials, level.limit)
+        yield f"{mark} {level.level} {name:<11} {trials}{base}"
     behind = search.falling_behind(snapshot)
     for trial in snapshot.trials:
         value = search.objective(trial, session.wc)
@@ -524,8 +549,6 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
     best = search.best_measured(snapshot)
     if best is not None:
         yield f"best measured: trial {best.number}"
-    engine = snapshot.engine
-    yield f"engine: {'serves' if engine.alive else 'none'} {engine.message}".rstrip()
 
 
 @app.command()
@@ -639,7 +662,7 @@ def delete(
         if undo:
             place = store.trashed(root, name)
             if place is None:
-                _fail(f"session {name!r}: no deleted session of this name is kept.")
+                _fail(f"session {name!r}: no deleted session of this name is kept.", 2)
             store.restore(root, place)
             _say(f"session {name}: back again.")
             return
@@ -795,11 +818,19 @@ def _chosen(
                 return proposal, ranking
         _fail(
             f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
-            "Ask `lcsearch propose` again."
+            f"`lcsearch propose {desk.folder.name}` shows them.",
+            2,
         )
     wanted = rank or 1
-    if wanted > len(ranking.proposals):
-        _fail(f"--rank {wanted}: there are {len(ranking.proposals)} candidates. {ranking.advice}")
+    there = len(ranking.proposals)
+    if not there:
+        _fail(f"there is no candidate. {ranking.advice}")
+    if wanted > there:
+        _fail(
+            f"--rank {wanted}: not usable. Use 1 to {there:,}; `lcsearch propose "
+            f"{desk.folder.name}` shows the first of them.",
+            2,
+        )
     return ranking.proposals[wanted - 1], ranking
 
 
@@ -932,7 +963,10 @@ def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
 def undo(name: Name) -> None:
     """Undo the last decision that can still be undone."""
     with _desk(name) as desk:
-        _say(f"undone: {desk.undo().detail['kind']}.")
+        from . import format as words
+
+        decision = desk.undo()
+        _say(f"undone: {words.decided(decision.detail['kind'], decision.trial)}.")
 
 
 @app.command()

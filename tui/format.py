@@ -135,9 +135,25 @@ def duration(span: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def reached(done: int, epochs: int, width: int = 6) -> str:
+    """How far an open trial is: `3/10`, or its share where there is no room for that."""
+    text = f"{done}/{epochs}"
+    return text if len(text) <= width else f"{done / epochs:.0%}"
+
+
+def time_left(span: float | None) -> str:
+    """`about 3 min left`, or that nobody knows."""
+    return "time left not known yet" if span is None else f"about {duration(span)} left"
+
+
 def plural(amount: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning, the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def ordinal(rank: int) -> str:
@@ -254,6 +270,13 @@ def network_line(config: Config, level: int | None = None, width: int | None = N
     return f"{parameters(config)}  {shape}" if level == 2 else line
 
 
+def trial_line(trial: Trial, session: Session, width: int | None = None) -> str:
+    """The network of a trial in one line, told as its level tells trials apart, cut to `width`."""
+    level = None if session.flat or trial.level == 0 else trial.level
+    line = network_line(trial.config, level, width)
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
 def _unusual(config: Config) -> str:
     """What of the classifier and the training is not at its default."""
     line = ""
@@ -291,6 +314,11 @@ def level_title(name: str) -> str:
     return LEVEL_TITLES.get(name, name.capitalize())
 
 
+def level_trials(trials: int, limit: int) -> str:
+    """`6 of 12 trials`; a level may be given more than was planned: `17 trials, 12 planned`."""
+    return f"{trials} of {limit} trials" if trials <= limit else f"{trials} trials, {limit} planned"
+
+
 def level_label(level: int, names: Sequence[str]) -> str:
     """`② Parameters`; level 0 is the reference."""
     if level == 0:
@@ -318,6 +346,28 @@ def favoured(session: Session, strength: float | None) -> str:
     if strength is None:
         return f"{told} · no effect on {session.strategy}"
     return f"{told} · weighs e^-{strength:.2g} outside, fading"
+
+
+_DECIDED = {
+    "accept": "the accepted candidate",
+    "edit": "the edited network",
+    "new": "the new network",
+    "repeat": "the repeat",
+    "reject": "the rejection",
+    "wc": "the change of w_c",
+    "strategy": "the change of strategy",
+    "domains": "the change of the domains",
+    "favour": "the favourite region",
+    "advance": "the step to the next level",
+    "reopen": "the opening of the earlier level",
+    "autopilot": "the autopilot",
+}
+
+
+def decided(kind: str, trial: int | None) -> str:
+    """A decision as it is undone: `the accepted candidate, trial 12`."""
+    text = _DECIDED.get(kind, kind)
+    return text if trial is None else f"{text}, trial {trial}"
 
 
 def turn(decision: Decision) -> str:
@@ -369,17 +419,6 @@ def complexity_figure(
     if reference_seconds is None:
         return f"×{prediction.complexity:.2f}"
     return seconds(prediction.complexity * reference_seconds)
-
-
-def reference_seconds(trials: Iterable[Trial]) -> float | None:
-    """Seconds of an epoch of the reference network, as last measured; None before any was."""
-    found = None
-    for trial in trials:
-        if trial.reference_seconds is not None:
-            found = trial.reference_seconds
-        elif trial.level == 0 and trial.seconds_per_epoch is not None:
-            found = trial.seconds_per_epoch
-    return found
 
 
 def verdict(prediction: Prediction, measured: float) -> str:

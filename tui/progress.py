@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..engine import search
+from ..engine import schedule, search
 from ..sessions.store import Late, StoreError
 from . import format as words
 
@@ -55,8 +55,7 @@ def follow(desk: Desk) -> int:
                         # a log shows no bar: it says at least what is at work
                         if trial.number not in begun:
                             left = _state(snapshot)["left"]
-                            line = f"trial {trial.number:>3} trains"
-                            _say(console, f"{line}, {left}" if left else line)
+                            _say(console, f"trial {trial.number:>3} trains, {left}")
                         begun.add(trial.number)
                 for decision in snapshot.decisions[decided:]:
                     if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
@@ -107,7 +106,7 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
             for said in training:
                 loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
                 line = f"epoch {said.epoch}/{said.epochs}{loss}"
-                left = f"about {words.duration(said.seconds_left or 0.0)} left"
+                left = words.time_left(said.seconds_left)
                 progress.update(task, description=line, completed=said.done, total=1.0, left=left)
                 if not console.is_terminal and said.epoch != epoch:
                     _say(console, f"{line}, {left}")
@@ -127,7 +126,6 @@ def _say(console: Console, line: str) -> None:
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     session = snapshot.session
     running = [t for t in snapshot.trials if t.state == "running"]
-    left = search.seconds_left(snapshot)
     what = "thinking"
     if running:
         what = f"{len(running)} trials" if len(running) > 1 else f"trial {running[0].number}"
@@ -136,7 +134,7 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
         "description": f"level {session.level} · {what}",
         "completed": done,
         "total": session.epochs * max(len(running), 1),
-        "left": "" if left is None else f"about {words.duration(left)} left",
+        "left": words.time_left(schedule.seconds_left(snapshot)),
     }
 
 
@@ -181,10 +179,11 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     ]
     if session.autopilot is not None:
         waits.append("the autopilot is on")
+    at_once = session.execution.parallel
     waiting = f"Waiting: {', '.join(waits)}." if waits else ""
-    trains = f" trains {', '.join(told)}" if told else ""
+    does = f"trains {', '.join(told)}" if told else "is idle"
     words = {
-        "serving": f"engine {engine.pid} serves{',' if trains else ''}{trains}.",
+        "serving": f"engine {engine.pid} serves and {does}; {at_once} at once.",
         "stopping": f"engine {engine.pid} is stopping.",
         "leaving": f"engine {engine.pid} is leaving.",
         "stopped": "the engine was stopped. `lcsearch engine start` starts it.",
@@ -200,6 +199,7 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         "message": engine.message,
         "trouble": engine.trouble,
         "running": running,
+        "parallel": at_once,
         **counts,
         "autopilot": session.autopilot is not None,
         "log": str(desk.folder / "engine.log"),

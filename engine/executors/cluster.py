@@ -43,7 +43,7 @@ from ..protocol import (
     commands,
     replies,
 )
-from .local import WAITING, Event, Gone, Notice, Watchdog, at_once
+from .local import WAITING, Event, Gone, Notice, Watchdog, at_once, check_devices
 
 if TYPE_CHECKING:
     from ..training.data import Data
@@ -562,7 +562,8 @@ def check_fields(executor: object, given: Iterable[str]) -> None:
 def checked(execution: Execution) -> Execution:
     """The same, if trials can run that way, with as many at once as is usual if nobody says.
 
-    Raises Misuse, StoreError where Ray is missing.
+    Raises Misuse, StoreError where Ray is missing.  May ask torch, which takes seconds, for the
+    devices that are named.
     """
     for name, number in execution.per_trial.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}", name) or name in RESERVED:
@@ -575,6 +576,7 @@ def checked(execution: Execution) -> Execution:
                 f"per trial {name}={number:g}: not usable. Use a whole number, or a share below 1."
             )
     if execution.executor == "local":
+        check_devices(execution)
         return execution.model_copy(update={"parallel": at_once(execution)})
     if not installed():
         raise StoreError(f"--executor ray needs Ray, which is not installed. Run {INSTALL}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ...sessions.store import Snapshot, StoreError
+from ...sessions.store import Misuse, Snapshot, StoreError
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
 from ..search import best_measured
 from .local import WAITING, death
@@ -31,6 +31,10 @@ PATIENCE = 60.0
 
 class FinalError(StoreError):
     """The final training cannot be done, or failed; the message says what to do."""
+
+
+class WrongOrder(FinalError, Misuse):
+    """What was asked for cannot be: there is no such trial, or no such folder can be made."""
 
 
 def chosen(snapshot: Snapshot, ranking: Ranking | None) -> tuple[int, str]:
@@ -52,7 +56,7 @@ def order(
 ) -> FinalOrder:
     """What is to be done for this trial.  Raises FinalError for one that is not there."""
     if not 0 <= number < len(snapshot.trials):
-        raise FinalError(
+        raise WrongOrder(
             f"trial {number}: there is no such trial. This session has trials 0 to "
             f"{len(snapshot.trials) - 1}."
         )
@@ -79,11 +83,11 @@ def usable(folder: Path) -> Path:
     """
     path = folder.expanduser().absolute()
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise FinalError(f"{path}: exists and is no folder. Name another one.")
+        raise WrongOrder(f"{path}: exists and is no folder. Name another one.")
     if path.is_dir() and any(path.iterdir()):
-        raise FinalError(f"{path}: exists and is not empty. Name another folder.")
+        raise WrongOrder(f"{path}: exists and is not empty. Name another folder.")
     if not path.parent.is_dir():
-        raise FinalError(f"{path.parent}: there is no such folder. Make it first.")
+        raise WrongOrder(f"{path.parent}: there is no such folder. Make it first.")
     try:
         with tempfile.TemporaryFile(dir=path.parent) as file:
             file.write(bytes(1 << 16))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import IO, Literal
 from pydantic import ValidationError
 
 from ...sessions.records import DataSource, Execution
-from ...sessions.store import Misuse
+from ...sessions.store import Misuse, StoreError
 from ..host import held_back, processors, processors_only
 from ..protocol import (
     Ended,
@@ -47,6 +48,8 @@ TRAINERS = 2
 hour than one with all of them (2 cores; benchmarks/training.py, `trainers`)."""
 PROBE_SECONDS = 600.0
 """A probe reads the whole data set once."""
+DEVICES_SECONDS = 120.0
+"""Torch takes seconds to import, more where much else works."""
 STALL_SECONDS = 600.0
 """How long a trainer may give no sign of life while it trains: $LCSEARCH_STALL_SECONDS, or this."""
 STALL_FACTOR = 20
@@ -334,6 +337,47 @@ def at_once(execution: Execution) -> int:
             f"{processors()} at most."
         )
     return said
+
+
+def devices_here() -> list[str]:
+    """Every device of this machine that can train, the best first: `cuda:0 (its name): float16`.
+
+    Asked of a process that may import torch.  Raises StoreError if that cannot say.
+    """
+    try:
+        asked = subprocess.run(
+            _command("--devices"),
+            capture_output=True,
+            text=True,
+            timeout=DEVICES_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StoreError(f"no answer within {DEVICES_SECONDS:.0f} s. Try again.") from error
+    if asked.returncode or not asked.stdout.strip():
+        last = (asked.stderr.strip().splitlines() or ["no word"])[-1]
+        raise StoreError(f"torch cannot be used ({last}). Install it again.")
+    return asked.stdout.strip().splitlines()
+
+
+def check_devices(execution: Execution) -> None:
+    """Raises Misuse where a device is named that this machine does not have.
+
+    A session that was made elsewhere keeps its own; only who names them here is refused.
+    """
+    wanted = [name for name in execution.devices if name not in ("auto", "cpu")]
+    if not wanted:
+        return
+    # torch takes seconds to say what shows at once where there is no sign of a GPU
+    told = [] if processors_only() else devices_here()
+    here = [re.split(r" \(|: ", line)[0] for line in told] or ["cpu"]
+    known = {*here, *(name.partition(":")[0] for name in here)}
+    for name in wanted:
+        if name not in known:
+            raise Misuse(
+                f"--device {name}: not on this machine, which has {', '.join(here)}. Name one of "
+                "these, or auto; `lcsearch doctor` shows them."
+            )
 
 
 def trainers_of(

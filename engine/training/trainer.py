@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--devices", action="store_true", help="say which there are, and end")
     options = parser.parse_args()
     if options.devices:
-        print("; ".join(devices()), file=protocol, flush=True)
+        print("\n".join(devices()), file=protocol, flush=True)
         return
     keep_memory()
 
@@ -167,7 +167,7 @@ class Trainer:
         try:
             data = read(command.data) if data is None else data
         except DataError as error:
-            self._reply(Refused(message=str(error)))
+            self._reply(Refused(message=str(error), misuse=True))
             return
         except MemoryError:
             self._reply(

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Label, Static
 from ...engine.search import MOST_MINUTES, MOST_TRIALS
 from .. import format as words
 from ..widgets.fields import Cycle
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...sessions.records import Levels
@@ -53,6 +53,7 @@ class AutopilotDialog(Dialog[Flight]):
         """Two numbers and two choices."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Autopilot"
+            box.border_subtitle = f"tab next · enter hands over · {LEAVES}"
             yield Static(
                 "The engine accepts the best candidate by itself. p again, or any decision of "
                 "yours, takes the wheel back.",
@@ -99,6 +100,8 @@ class AutopilotDialog(Dialog[Flight]):
         flight = self._read()
         seconds = None if isinstance(flight, str) else self.seconds(flight)
         told = "" if seconds is None else f"about {words.duration(seconds)}, by the pace so far"
+        if seconds is None and not isinstance(flight, str):
+            told = "how long it takes is not known before a trial was trained"
         self.query_one("#estimate", Label).update(told)
 
     def _read(self) -> Flight | str:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+MOVES = "↑ ↓ move · enter chooses"
+LEAVES = "esc leaves"
+"""Keys, as the line below a dialog says them."""
+
 
 class Dialog(ModalScreen[Answer], Generic[Answer]):
     """A question in a box; None is the answer of whoever leaves it."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class ImportDialog(Dialog[Exported]):
         """The file, the name, the buttons."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Import a session"
+            box.border_subtitle = f"tab next · enter imports · {LEAVES}"
             yield Static(
                 "A file that o or `lcsearch export` wrote. It is checked, and nothing in it trains "
                 "before you say so.",

@@ -15,7 +15,10 @@ from textual.widgets.option_list import Option
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer: what it is called inside, its letter, and what it says."""
+    """One answer: what it is called inside, its letter, and what it says.
+
+    name: empty for a heading, which cannot be chosen.
+    """
 
     name: str
     letter: str
@@ -33,22 +36,8 @@ class Choices(OptionList):
 
     def __init__(self, choices: Sequence[Choice], *, id: str | None = None) -> None:
         self.choices = tuple(choices)
-        wide = max(len(choice.text) for choice in choices)
-        super().__init__(
-            *(
-                Option(
-                    Content.assemble(
-                        (f" {choice.letter or ' '} ", "bold $primary"),
-                        f" {choice.text.ljust(wide)}",
-                        (f"   {choice.hint}", "$foreground 60%"),
-                    ),
-                    id=choice.name,
-                )
-                for choice in choices
-            ),
-            id=id,
-            compact=True,
-        )
+        wide = max(len(choice.text) for choice in choices if choice.name)
+        super().__init__(*(_option(choice, wide) for choice in choices), id=id, compact=True)
 
     def on_key(self, event: events.Key) -> None:
         """A letter chooses."""
@@ -58,3 +47,17 @@ class Choices(OptionList):
                 self.highlighted = index
                 self.action_select()
                 return
+
+
+def _option(choice: Choice, wide: int) -> Option:
+    """A line of the list.  wide: characters that the texts stand in, so that hints are aligned."""
+    if not choice.name:
+        return Option(Content(choice.text), disabled=True)
+    return Option(
+        Content.assemble(
+            (f" {choice.letter or ' '} ", "bold $primary"),
+            f" {choice.text.ljust(wide)}",
+            (f"   {choice.hint}", "$foreground 60%"),
+        ),
+        id=choice.name,
+    )

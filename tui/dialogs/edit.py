@@ -14,12 +14,13 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
+from ...engine.schedule import reference_seconds
 from ...engine.space import Categorical, Parameter, Space
 from .. import format as words
 from ..latest import Latest
 from ..widgets.fields import Cycle
 from ..widgets.text import Text
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...engine.advisor import Proposal, Ranking
@@ -162,7 +163,7 @@ class EditDialog(Dialog[Edited]):
         """The form, the figures, the reason, the buttons."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = self.dialog_title
-            box.border_subtitle = "↑ ↓ change · tab next · enter trains"
+            box.border_subtitle = f"↑ ↓ change · tab next · enter trains · {LEAVES}"
             with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
                 yield from self._rows()
             yield Text(id="figures")
@@ -333,7 +334,7 @@ class EditDialog(Dialog[Edited]):
         if snapshot is None:
             return
         measure = snapshot.session.measure
-        reference = words.reference_seconds(snapshot.trials)
+        reference = reference_seconds(snapshot.trials)
         valid = not self.space.problems(self.config)
         known = self.space.known(self.config) if valid and self.space.known is not None else {}
 

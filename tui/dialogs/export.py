@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ..house import DeskLike
@@ -31,6 +31,7 @@ class ExportDialog(Dialog[Path]):
         """The path and the buttons."""
         with Vertical(classes="dialog") as box:
             box.border_title = self._words[0]
+            box.border_subtitle = f"enter writes · {LEAVES}"
             yield Static(self._words[1], classes="hint")
             yield Label("File")
             yield Input(str(self.path), id="path", compact=True)

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Button, TextArea
 
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 
 class FailureDialog(Dialog[None]):
@@ -29,6 +29,7 @@ class FailureDialog(Dialog[None]):
         """Title, text, buttons."""
         with Vertical(classes="dialog failing") as box:
             box.border_title = f"✗ {self.failure_title}"
+            box.border_subtitle = f"c copies · {LEAVES}"
             yield TextArea(self.text, read_only=True, soft_wrap=True, id="text", compact=True)
             yield buttons(("close", "Close"), ("copy", "Copy (c)"))
 

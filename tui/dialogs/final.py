@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Label, Static
 
 from ...engine.executors.final import EPOCHS, FinalError, usable
 from ..widgets.fields import Cycle
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class FinalDialog(Dialog[Final]):
         """The fields and the buttons."""
         with Vertical(classes="dialog") as box:
             box.border_title = f"Train trial {self.trial} to the end"
+            box.border_subtitle = f"tab next · enter trains · {LEAVES}"
             yield Static(
                 "Afresh, on all images but the test set, which is then looked at once. The folder "
                 "gets weights, network.py (needs only torch) and the result.",

@@ -34,6 +34,12 @@ FIGURES = (
         "candidate: μ of f_c · seconds of trial 0",
     ),
     (
+        "at once",
+        "trials that train side by side, beside the word Training: the processors are shared "
+        "between them, a GPU trains one. `new --parallel` or the set-up's field chooses it",
+        "",
+    ),
+    (
         "may be gained",
         "the gap between f* and the best that the level may hold still; below the noise of a "
         "measurement the level is flat, and until flat leaves it",
@@ -62,7 +68,17 @@ FIGURES = (
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),
     ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
     ("lr 1.0e-3 ×.99 B128", "learning rate, its factor per epoch, batch size", ""),
-    ("✓ ▲ ▼", "measured within 2σ of the prediction, worse than that, better than that", ""),
+    (
+        "✓ ▲ ▼",
+        "predicted ± σ of a measurement → measured: within 2σ, worse than that, better than that",
+        "",
+    ),
+    (
+        "behind",
+        "a trial that trains and falls behind: its f so far is worse than the median of others at "
+        "the same epoch",
+        "",
+    ),
 )
 
 

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
-from .base import Dialog
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class LevelDialog(Dialog[int]):
         """One line a level."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Open an earlier level"
+            box.border_subtitle = f"{MOVES} · {LEAVES}"
             yield Static(
                 "All that was learnt is kept; the later levels stand at the best network.",
                 classes="hint",

@@ -11,21 +11,33 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
-from .base import Dialog
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
+
+
+MOST_NAMED = 3
+"""Trials that are named one by one; a cluster may train dozens."""
 
 
 class QuitDialog(Dialog[str]):
     """`keep`, `stop`, or nothing."""
 
     def __init__(
-        self, trials: Sequence[Trial], final: int | None = None, left: float | None = None
+        self,
+        trials: Sequence[Trial],
+        session: Session | None,
+        final: int | None = None,
+        left: float | None = None,
     ) -> None:
-        """final: the trial that is trained to the end, if any.  left: seconds until all is done."""
+        """trials: those of `session` that are open.  final: the trial that is trained to the end,
+        if any.  left: seconds until all is done, None where that
+        is not known.
+        """
         super().__init__()
+        self.session = session
         self.left = left
         self.trials = trials
         self.final = final
@@ -34,16 +46,18 @@ class QuitDialog(Dialog[str]):
         """What is at work, and the three answers."""
         running = [trial for trial in self.trials if trial.state == "running"]
         waiting = len(self.trials) - len(running)
-        parts = [f"trial {trial.number} trains" for trial in running]
-        if len(parts) > 3:
-            parts = [f"{len(parts)} trials train"]
+        parts = [self._named(trial) for trial in running]
+        if len(parts) > MOST_NAMED:
+            parts = [f"{len(parts)} trials train."]
         if waiting:
-            parts.append(f"{words.plural(waiting, 'trial')} queued")
+            verb = "waits" if waiting == 1 else "wait"
+            parts.append(f"{words.plural(waiting, 'trial')} {verb}.")
         with Vertical(classes="dialog") as box:
             box.border_title = "Quit"
+            box.border_subtitle = f"{MOVES} · {LEAVES}"
             if parts:
-                left = "" if self.left is None else f" About {words.duration(self.left)} left."
-                yield Static(", ".join(parts).capitalize() + "." + left)
+                parts.append(f"{words.sentence(words.time_left(self.left))}.")
+                yield Static("\n".join(parts), markup=False)
             if self.final is not None:
                 yield Static(f"Trial {self.final} is trained to the end: leaving cancels that.")
             leave = [
@@ -53,6 +67,10 @@ class QuitDialog(Dialog[str]):
             if not parts:
                 leave = [Choice("keep", "l", "Leave", "nothing is written")]
             yield Choices([*leave, Choice("cancel", "c", "Cancel")], id="choices")
+
+    def _named(self, trial: Trial) -> str:
+        assert self.session is not None
+        return f"Trial {trial.number} trains: {words.trial_line(trial, self.session)}"
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:

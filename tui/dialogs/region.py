@@ -17,7 +17,7 @@ from ...engine.space import Categorical, Domain, InvalidDomain, Parameter, Real,
 from ...sessions.store import StoreError
 from .. import format as words
 from ..widgets.fields import Cycle
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...sessions.records import Scalar
@@ -81,7 +81,7 @@ class RegionDialog(Dialog[Region]):
         """What for, the parameters, the buttons."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = "Region"
-            box.border_subtitle = "tab next · enter does it · empty: the whole domain"
+            box.border_subtitle = f"tab next · enter does it · empty: all · {LEAVES}"
             with Horizontal(classes="line"):
                 yield Label("what for", classes="name")
                 yield Cycle(PURPOSES, self.purpose, names=NAMES, id="purpose")

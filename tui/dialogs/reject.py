@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from .base import Dialog, buttons
+from .base import LEAVES, Dialog, buttons
 
 
 class RejectDialog(Dialog[str]):
@@ -21,6 +21,7 @@ class RejectDialog(Dialog[str]):
         """The network, the reason, the buttons."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Reject"
+            box.border_subtitle = f"enter rejects · {LEAVES}"
             yield Static(self.network, classes="quoted", markup=False)
             yield Static(
                 "It and its near copies leave the ranking. u brings them back.", classes="hint"

@@ -11,11 +11,12 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input, Label, OptionList
 
-from .base import Dialog
+from .. import format as words
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,21 @@ class ResumeChoice:
 class StopDialog(Dialog[StopChoice | ResumeChoice]):
     """Every open trial with what can be done to it; a selected one comes first."""
 
-    def __init__(self, trials: Sequence[Trial], epochs: int, selected: Trial | None) -> None:
+    def __init__(self, trials: Sequence[Trial], session: Session, selected: Trial | None) -> None:
         super().__init__()
         order = {"running": 0, "paused": 1, "queued": 2, "interrupted": 2}
         first = selected.number if selected is not None else -1
         self.trials = sorted(trials, key=lambda t: (t.number != first, order[t.state], t.number))
-        self.epochs = epochs
+        self.session = session
 
     def compose(self) -> ComposeResult:
         """The choices, and a reason."""
         choices: list[Choice] = []
         for place, trial in enumerate(self.trials):
-            choices += _choices(trial, self.epochs, letters=place == 0)
+            choices += _choices(trial, self.session, letters=place == 0)
         with Vertical(classes="dialog") as box:
             box.border_title = "Stop"
+            box.border_subtitle = f"{MOVES} · tab reason · {LEAVES}"
             yield Choices(choices, id="choices")
             yield Label("Reason (kept with the decision)")
             yield Input(id="reason", compact=True, placeholder="none given")
@@ -77,22 +79,22 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
         self.dismiss(StopChoice(at, chosen, told[mode], reason))
 
 
-def _choices(trial: Trial, epochs: int, *, letters: bool) -> list[Choice]:
-    number = trial.number
+def _choices(trial: Trial, session: Session, *, letters: bool) -> list[Choice]:
+    """What can be done to a trial, under a heading that says which network it is."""
+    number, network = trial.number, words.trial_line(trial, session)
 
-    def choice(mode: str, letter: str, text: str, hint: str) -> Choice:
-        return Choice(f"{mode}-{number}", letter if letters else "", f"{text} {number}", hint)
+    def choice(mode: str, letter: str, text: str, hint: str = "") -> Choice:
+        return Choice(f"{mode}-{number}", letter if letters else "", text, hint)
 
+    if trial.state not in ("running", "paused"):
+        return [choice("withdraw", "w", f"Withdraw trial {number}", network)]
+    at = f"epoch {len(trial.epochs)}/{session.epochs}"
+    heading = Choice("", "", f"Trial {number} · {at} · {network}")
     if trial.state == "running":
-        at = f"epoch {len(trial.epochs)} of {epochs} done"
         return [
-            choice("epoch", "e", "After this epoch: trial", at),
-            choice("now", "n", "Now: trial", "its accuracy is no observation"),
-            choice("pause", "p", "Pause: trial", "goes on later from its checkpoint"),
+            heading,
+            choice("epoch", "e", "After this epoch"),
+            choice("now", "n", "Now", "it is no observation"),
+            choice("pause", "p", "Pause", "s resumes it"),
         ]
-    if trial.state == "paused":
-        return [
-            choice("resume", "r", "Resume: trial", f"epoch {len(trial.epochs)} of {epochs} done"),
-            choice("now", "n", "End for good: trial", ""),
-        ]
-    return [choice("withdraw", "w", "Withdraw: trial", trial.state)]
+    return [heading, choice("resume", "r", "Resume"), choice("now", "n", "End for good")]

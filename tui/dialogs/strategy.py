@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
-from .base import Dialog
+from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 STRATEGIES = (
@@ -29,6 +29,7 @@ class StrategyDialog(Dialog[str]):
         """One line a strategy, the cursor on the present one."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = f"Strategy · now {self.present}"
+            box.border_subtitle = f"{MOVES} · {LEAVES}"
             yield Static(
                 "Nothing is trained again, and nothing that was learnt is lost. Without gp there "
                 "is no μ, σ or EI. u undoes it.",

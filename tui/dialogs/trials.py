@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 from ...engine.search import objective
 from .. import format as words
 from ..widgets.table import Column, Row, Table
-from .base import Dialog, buttons
+from .base import LEAVES, MOVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -57,6 +57,7 @@ class TrialDialog(Dialog[int]):
         """The hint, the trials, the buttons."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = self.dialog_title
+            box.border_subtitle = f"{MOVES} · {LEAVES}"
             yield Static(self.hint, classes="hint", markup=False)
             yield Table(COLUMNS, id="trials")
             yield buttons(("yes", self.button), ("no", "Cancel"))

@@ -14,6 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
+from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, shown_level
 from .. import format as words
 from ..latest import Latest
@@ -56,7 +57,7 @@ class Slider(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,minus", "move(-1)", "Less", show=False, id="slider.less", tooltip="Less"),
         Binding("right,plus", "move(1)", "More", show=False, id="slider.more", tooltip="More"),
-        Binding("enter", "submit", "Set", show=False, id="slider.set", tooltip="Set it"),
+        Binding("enter", "submit", "Keep", show=False, id="slider.set", tooltip="Keep this w_c"),
     ]
     DEFAULT_CSS = """
     Slider { height: 2; }
@@ -124,6 +125,11 @@ class Slider(Widget, can_focus=True):
 class WcDialog(Dialog[float]):
     """w_c, and what would be proposed and what would be best under it."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h,down", "move(-1)", "Less", show=False, id="wc.less", tooltip="Less"),
+        Binding("l,up", "move(1)", "More", show=False, id="wc.more", tooltip="More"),
+    ]
+
     def __init__(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         super().__init__()
         self.snapshot = snapshot
@@ -135,8 +141,11 @@ class WcDialog(Dialog[float]):
         value = self.snapshot.session.wc
         with Vertical(classes="dialog wide") as box:
             box.border_title = "w_c · how much complexity counts"
-            box.border_subtitle = "← → move · tab types a number · enter sets"
-            yield Static("0 looks for accuracy alone; nothing is trained again.", classes="hint")
+            box.border_subtitle = "←→ ↑↓ hl +- move · tab types · enter keeps · esc drops"
+            yield Static(
+                "0 looks for accuracy alone. The ranking follows; nothing is trained again.",
+                classes="hint",
+            )
             with Horizontal(classes="line"):
                 yield Label("w_c", classes="name")
                 yield Input(words.number(value), id="value", compact=True, classes="short")
@@ -144,7 +153,7 @@ class WcDialog(Dialog[float]):
             yield Slider(value, id="slider")
             yield Static(id="best", classes="gap")
             yield Static(id="ranked")
-            yield buttons(("yes", "Set"), ("no", "Cancel"))
+            yield buttons(("yes", "Keep"), ("no", "Cancel"))
 
     def on_mount(self) -> None:
         """The ranking as it is."""
@@ -152,6 +161,10 @@ class WcDialog(Dialog[float]):
         if self.ranking is not None:
             self._ranked(self.ranking)
         self._best(self.snapshot.session.wc)
+
+    def action_move(self, step: int) -> None:
+        """One stop on."""
+        self.query_one(Slider).action_move(step)
 
     @on(Slider.Moved)
     def moved(self, message: Slider.Moved) -> None:
@@ -209,7 +222,7 @@ class WcDialog(Dialog[float]):
         if not self.is_mounted:
             return
         session = self.snapshot.session
-        reference = words.reference_seconds(self.snapshot.trials)
+        reference = reference_seconds(self.snapshot.trials)
         unit = words.MEASURE_WORDS[session.measure]
         room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
         head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {'acc':>4}  {unit:>6}"

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from ...engine import search
+from ...engine.schedule import flight_seconds
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
@@ -324,7 +325,7 @@ class SessionScreen(Screen[Any]):
                     lambda desk: desk.stop(choice.number, choice.mode, choice.reason), choice.words
                 )
 
-        self.app.push_screen(StopDialog(trials, snapshot.session.epochs, self.chosen_trial()), stop)
+        self.app.push_screen(StopDialog(trials, snapshot.session, self.chosen_trial()), stop)
 
     def action_autopilot(self) -> None:
         """Hand the wheel over, or take it back."""
@@ -353,7 +354,7 @@ class SessionScreen(Screen[Any]):
         self.app.push_screen(
             AutopilotDialog(
                 max(session.trials_per_level - done, 1),
-                lambda flight: search.flight_seconds(
+                lambda flight: flight_seconds(
                     snapshot, trials=flight.trials, minutes=flight.minutes, levels=flight.levels
                 ),
                 model=session.strategy == "gp",
@@ -472,7 +473,8 @@ class SessionScreen(Screen[Any]):
         if last is None:
             self.notify("Nothing can be undone. A trial that runs is stopped with s.")
             return
-        self.console.decide(lambda desk: desk.undo(), f"Undone: {_told(last)}.")
+        undone = words.decided(last.kind, last.trial)
+        self.console.decide(lambda desk: desk.undo(), f"Undone: {undone}.")
 
     def figure(self) -> Figure | None:
         """The chart of this screen as it is shown, to share; None while there is none."""
@@ -591,22 +593,3 @@ class ViewLine(Static):
 
 def queued_words(decision: Decision) -> str:
     return f"Trial {decision.trial} is queued. u takes it back."
-
-
-def _told(decision: Decision) -> str:
-    told = {
-        "accept": "the accepted candidate",
-        "edit": "the edited network",
-        "new": "the new network",
-        "repeat": "the repeat",
-        "reject": "the rejection",
-        "wc": "the change of w_c",
-        "strategy": "the change of strategy",
-        "domains": "the change of the domains",
-        "favour": "the favourite region",
-        "advance": "the step to the next level",
-        "reopen": "the opening of the earlier level",
-        "autopilot": "the autopilot",
-    }
-    text = told.get(decision.kind, decision.kind)
-    return text if decision.trial is None else f"{text}, trial {decision.trial}"

@@ -143,9 +143,9 @@ def _finishing(now: Finishing | None, session: str) -> str:
         return "train it to the end, and write it"
     if now.progress is None:
         return f"cancel the end of trial {now.trial} (reading the images)"
-    left = words.duration(now.progress.seconds_left or 0.0)
+    left = words.time_left(now.progress.seconds_left)
     epoch = f"epoch {now.progress.epoch}/{now.progress.epochs}"
-    return f"cancel the end of trial {now.trial} ({epoch}, about {left} left)"
+    return f"cancel the end of trial {now.trial} ({epoch}, {left})"
 
 
 def laid_out(trial: Trial, session: Session) -> Network:

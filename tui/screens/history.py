@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from ...engine.search import level_names, objective, shown_level
+from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
@@ -98,7 +99,7 @@ class HistoryScreen(TwoSides):
                 Column("f", "f", 6, "right"),
                 Column("predicted", "μ", 5, "right"),
                 Column("accuracy", "acc", 4, "right"),
-                Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
+                Column("cost", words.MEASURE_WORDS[session.measure], 6, "right"),
             )
         )
         needle = self.query_one("#filter", Input).value.lower().split()
@@ -147,6 +148,9 @@ class HistoryScreen(TwoSides):
         else:
             cost = words.big(float(trial.params if session.measure == "params" else trial.macs))
         mark = "+" if trial.number in self._marked else ""
+        value = words.f_measured(objective(trial, session.wc))
+        if trial.state == "running" or (trial.state in OPEN_STATES and trial.epochs):
+            value = words.reached(len(trial.epochs), session.epochs)
         return Row(
             str(trial.number),
             (
@@ -154,7 +158,7 @@ class HistoryScreen(TwoSides):
                 words.STATE_MARKS[trial.state],
                 words.FLAT_MARK if session.flat and trial.level else words.LEVEL_MARKS[trial.level],
                 words.network_line(trial.config, shown_level(session, trial.level), room or None),
-                words.f_measured(objective(trial, session.wc)),
+                value,
                 words.f_value(belief.mean if belief else None),
                 words.percent(None if trial.error is None else 1 - trial.error),
                 cost,

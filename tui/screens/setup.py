@@ -16,10 +16,12 @@ from textual.screen import Screen
 from textual.widgets import Input, Label, Static
 
 from ...engine.cnn import space as cnn_space
+from ...engine.executors.local import at_once
 from ...engine.space import InvalidDomain, Space
 from ...sessions.records import (
     LARGEST_BUDGET,
     LARGEST_SEED,
+    MOST_PARALLEL,
     Augment,
     DataSource,
     Execution,
@@ -28,6 +30,7 @@ from ...sessions.records import (
     Setup,
     Strategy,
 )
+from ...sessions.store import Misuse
 from .. import format as words
 from ..widgets.fields import Cycle
 from ..widgets.frame import Edge, SplitLine
@@ -54,6 +57,8 @@ NOTES = {
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
+    "parallel": "trials that train side by side and share the processors; a GPU trains one at a "
+    "time; with other threads the same network has another f_c",
     "stop-behind": "a trial whose f so far is worse than the others' median is stopped, not marked",
 }
 """What there is to say of a field: below the form while it has the focus."""
@@ -80,6 +85,28 @@ def _whole(low: int, high: int, empty: bool = False) -> Callable[[str], int | No
         if not re.fullmatch(r"\d{1,12}", plain) or not low <= int(plain) <= high:
             raise ValueError(f"must be a whole number, {low} to {high:,}")
         return int(plain)
+
+    return read
+
+
+def _usual() -> Execution:
+    """How trials run where nobody says otherwise."""
+    return Execution(parallel=at_once(Execution()))
+
+
+def _at_once(execution: Execution) -> Callable[[str], int]:
+    """How many trials at once, where trials run as `execution` says."""
+    whole = _whole(1, MOST_PARALLEL)
+
+    def read(text: str) -> int:
+        number = whole(text)
+        assert number is not None
+        try:
+            if execution.executor == "local":
+                at_once(execution.model_copy(update={"parallel": number}))
+        except Misuse as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
+        return number
 
     return read
 
@@ -170,6 +197,7 @@ class SetupScreen(Screen[None]):
         self.space: Space = cnn_space((1, 8, 8), 10)
         data = like.data if like is not None else DataSource(spec="digits")
         stem = like.name if like is not None else "digits"
+        self.execution = like.execution if like is not None else _usual()
         self.fields = (
             Field("name", "name", free_name(stem, taken), "", _name(taken)),
             Field("data", "images", data.spec, "or KIND:PATH", _data),
@@ -207,6 +235,13 @@ class SetupScreen(Screen[None]):
                 str(like.trials_per_level if like else 12),
                 "a level",
                 _whole(1, LARGEST_BUDGET),
+            ),
+            Field(
+                "parallel",
+                "at once",
+                str(self.execution.parallel),
+                "trials that train side by side",
+                _at_once(self.execution),
             ),
             Field(
                 "seed",
@@ -402,7 +437,7 @@ class SetupScreen(Screen[None]):
             flat=self.query_one("#flat", Cycle).value,
             augment=self.query_one("#augment", Cycle).value,
             stop_behind=self.query_one("#stop-behind", Cycle).value,
-            execution=self.like.execution if self.like else Execution(),
+            execution=self.execution.model_copy(update={"parallel": values["parallel"]}),
         )
         self._set_busy(True)
         self._create(setup)

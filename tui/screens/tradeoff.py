@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
+from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, pareto
 from .. import format as words
 from ..dialogs.wc import Slider
@@ -57,6 +58,8 @@ class TradeoffScreen(SessionScreen):
         self._number: int | None = None
         self._rankings: Latest[Ranking] = Latest(self, self._ranked)
         self._preview: Ranking | None = None
+        self._kept: float | None = None
+        """The session's w_c when the slider was last put on it."""
 
     def compose(self) -> ComposeResult:
         """Header, chart, slider, words, keys."""
@@ -66,7 +69,7 @@ class TradeoffScreen(SessionScreen):
             yield Edge("top", "Trade-off", id="tradeoff-title")
             with Vertical(classes="panel grows"):
                 yield Chart(id="tradeoff", empty="The first measured trial is the first point.")
-            yield Edge("middle", "w_c · ← → move it, enter sets it", id="wc-title")
+            yield Edge("middle", "w_c · ← → move it", id="wc-title")
             with Vertical(classes="panel"):
                 yield Slider(0.0, id="slider")
             yield Edge("middle", "Trial · h l", id="point-title")
@@ -80,18 +83,27 @@ class TradeoffScreen(SessionScreen):
         super().on_mount()
         self.query_one(Slider).focus()
 
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Start from the session's w_c."""
-        snapshot = self.snapshot
-        if snapshot is not None:
-            slider = self.query_one(Slider)
-            with slider.prevent(Slider.Moved):
-                slider.value = snapshot.session.wc
+    def on_screen_suspend(self) -> None:
+        """A w_c that was moved and not kept is dropped with the screen, and not silently."""
+        if self._kept is None or self.console.current_mode == "tradeoff":
+            return  # a dialog over this screen takes nothing away
+        self._put(self._kept)
+        self._shown = ()
+
+    def _put(self, wc: float) -> None:
+        """Put the slider on the session's w_c."""
+        slider = self.query_one(Slider)
+        if self._kept is not None and slider.value not in (self._kept, wc):
+            self.notify(f"w_c stays {words.weight(wc)}: enter keeps a moved one.")
+        with slider.prevent(Slider.Moved):
+            slider.value = wc
+        self._kept = wc
         self._preview = None
-        self._shown = ()  # Textual calls the handler of the class above next: it shows all of this
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The points, the front, the lines of equal f, the words."""
+        if self._kept != snapshot.session.wc:
+            self._put(snapshot.session.wc)
         wc = self.query_one(Slider).value
         measured = [trial for trial in snapshot.trials if trial.observed]
         best = best_measured(snapshot, wc)
@@ -101,12 +113,13 @@ class TradeoffScreen(SessionScreen):
         scale, unit = scale_of(snapshot)
         self.query_one(
             "#tradeoff-title", Edge
-        ).title_text = f"Trade-off · accuracy in % against {unit} · front ○ · best ● · selected ◆"
+        ).title_text = f"Accuracy in % against {unit} · ○ front ● best ◆ selected"
         self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, scale)
         self.query_one("#wc-title", Edge).title_text = (
-            f"w_c {words.weight(wc)} · ← → move it, enter sets it"
+            f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "
+            f"{words.weight(snapshot.session.wc)}"
             if wc != snapshot.session.wc
-            else f"w_c {words.weight(wc)} · ← → move it"
+            else f"w_c {words.weight(wc)} · ← → move it, the ranking follows · enter keeps it"
         )
         self._words(snapshot, best, selected, wc)
 
@@ -241,7 +254,7 @@ def scale_of(snapshot: Snapshot) -> tuple[float, str]:
         return reference.params / 1e3, "thousand parameters"
     if measure == "macs":
         return reference.macs / 1e6, "million MACs"
-    seconds = words.reference_seconds(snapshot.trials)
+    seconds = reference_seconds(snapshot.trials)
     return (seconds, "seconds per epoch") if seconds else (1.0, "cost of the reference network")
 
 

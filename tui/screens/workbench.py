@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine import search
+from ...engine.schedule import reference_seconds
 from ...engine.search import base_trial, level_trials, objective
 from .. import format as words
 from ..latest import Latest
@@ -126,7 +127,7 @@ class WorkbenchScreen(TwoSides):
         yield Edge("top", "Belief", id="belief-title")
         with Vertical(classes="panel grows"):
             yield Chart(id="belief")
-        yield Edge("middle", "Training")
+        yield Edge("middle", "Training", id="training-title")
         with Vertical(classes="panel"):
             yield TrainingPanel(id="training")
         yield Edge("bottom")
@@ -146,6 +147,8 @@ class WorkbenchScreen(TwoSides):
             self._shown_ranking = ranking
             self._charted = None
         self._candidates(snapshot, ranking)
+        at_once = f"Training · {snapshot.session.execution.parallel} at once"
+        self.query_one("#training-title", Edge).title_text = at_once
         self.query_one(TrainingPanel).show(snapshot, self.console.clock())
         self._selected()
 
@@ -163,12 +166,13 @@ class WorkbenchScreen(TwoSides):
                 Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
             )
         )
-        reference = words.reference_seconds(snapshot.trials)
+        reference = reference_seconds(snapshot.trials)
         rows = []
         proposals = ranking.proposals if ranking is not None else ()
+        decided = self._decided(snapshot)
         for rank, proposal in enumerate(proposals, start=1):
             belief = proposal.prediction
-            taken = proposal.id in self._taken
+            taken = proposal.id in decided
             rows.append(
                 Row(
                     proposal.id,
@@ -460,12 +464,17 @@ class WorkbenchScreen(TwoSides):
             return bool(self.console.look)
         return super().check_action(action, parameters)
 
+    def _decided(self, snapshot: Snapshot) -> set[str]:
+        """Candidates of this ranking that were decided on since it was begun."""
+        ended = ("cancelled", "stopped", "failed")
+        return self._taken | {t.key for t in snapshot.trials if t.state not in ended}
+
     def _decidable(self) -> Proposal | None:
         proposal = self.proposal
         if proposal is None:
             waiting = self.ranking is None or self.console.ranking_running
             self.notify("The ranking is on its way." if waiting else "No candidate is selected.")
-        elif proposal.id in self._taken:
+        elif self.snapshot is not None and proposal.id in self._decided(self.snapshot):
             self.notify("This one is decided already. The next ranking is on its way.")
             return None
         return proposal

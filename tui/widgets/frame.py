@@ -38,12 +38,16 @@ class Edge(Widget):
 
 
 class SplitLine(Widget):
-    """One line with words at its left and at its right end; the left gives way."""
+    """One line with words at its left and at its right end; the left gives way.
+
+    short: what stands at the left where there is no room for `left`.
+    """
 
     DEFAULT_CSS = """
     SplitLine { height: 1; padding: 0 1; }
     """
     left: reactive[Content] = reactive(Content())
+    short: reactive[Content] = reactive(Content())
     right: reactive[Content] = reactive(Content())
 
     def render(self) -> Content:
@@ -51,8 +55,10 @@ class SplitLine(Widget):
         width = self.content_size.width
         right = self.right.truncate(width, ellipsis=True)
         room = max(width - right.cell_length - (2 if right.cell_length else 0), 0)
-        left = (
-            self.left.truncate(room, ellipsis=True) if self.left.cell_length > room else self.left
-        )
+        left = self.left
+        if left.cell_length > room and self.short.cell_length:
+            left = self.short
+        if left.cell_length > room:
+            left = left.truncate(room, ellipsis=True)
         gap = max(width - left.cell_length - right.cell_length, 0)
         return Content.assemble(left, " " * gap, right)

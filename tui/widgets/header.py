@@ -67,7 +67,7 @@ class SessionLine(SplitLine):
         """Show how the session stands.  best: the best measured trial and its f."""
         if snapshot is None:
             self.left = Content.styled("lcsearch", "bold $primary")
-            self.right = Content()
+            self.short = self.right = Content()
             return
         session = snapshot.session
         figures = [session.name, f"w_c {words.weight(session.wc)}"]
@@ -75,10 +75,13 @@ class SessionLine(SplitLine):
             figures.append(f"f* {words.f_value(ranking.incumbent if ranking else None)}")
         else:
             figures.append(f"by {session.strategy}")
+        short = list(figures)
         if best is not None:
             trial, value = best
             figures.append(f"best measured {words.f_measured(value)} (trial {trial.number})")
+            short.append(f"best {words.f_measured(value)}")
         self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", " · ".join(figures))
+        self.short = Content(" · ".join(short))
         self.right = engine_words(snapshot)
 
 
@@ -100,7 +103,10 @@ class LevelsBar(Widget):
                 if len(self.standings) == 1:
                     mark = words.FLAT_MARK
                 if level.state == "current":
-                    text = f"{mark} {title}  {level.trials} / {level.limit}"
+                    count = f"{level.trials} / {level.limit}"
+                    if level.trials > level.limit:
+                        count = f"{level.trials} trials"
+                    text = f"{mark} {title}  {count}"
                     parts.append(Content.styled(text, "bold $foreground"))
                 elif level.state == "done":
                     tail = (

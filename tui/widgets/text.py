@@ -23,10 +23,20 @@ class Text(Static):
             self.refresh(layout=True)
 
     def _fits(self) -> bool:
-        """Whether the text takes as many lines as there are; not known while it is not shown."""
-        room = self.content_size
+        """Whether a layout would leave the height as it is; not known while it is not shown."""
+        room, styles = self.content_size, self.styles
+        if not room.width:
+            return False
+        if styles.height is not None and not styles.height.is_auto:
+            return True
         lines = self.get_content_height(self.size, self.app.size, room.width)
-        return bool(room.width) and lines == room.height
+        # a text that is cut off, or has room to spare, stays as high as its styles let it be
+        frame = styles.gutter.height if styles.box_sizing == "border-box" else 0
+        if styles.min_height is not None and styles.min_height.is_cells:
+            lines = max(lines, int(styles.min_height.value) - frame)
+        if styles.max_height is not None and styles.max_height.is_cells:
+            lines = min(lines, int(styles.max_height.value) - frame)
+        return lines == room.height
 
 
 def _same(one: VisualType, other: VisualType) -> bool:

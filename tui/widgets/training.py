@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from ...engine import search
+from ...engine.schedule import epoch_seconds, seconds_left
 from ...engine.search import falling_behind, objective
 from .. import format as words
 from .text import Text
 
 if TYPE_CHECKING:
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.store import Snapshot
 
 
+ROOMY = 70
+"""Characters of a line from which it has a progress bar."""
+BAR, SPARKS = 10, 6
 MOST_LINES = 6
 """Running trials that have a line each: a cluster may train dozens."""
-
-
-def epoch_seconds(trial: Trial) -> float | None:
-    """Seconds that an epoch of this trial takes, as far as it is known."""
-    if trial.epochs:
-        warm = [epoch.seconds for epoch in trial.epochs[1:]] or [trial.epochs[0].seconds]
-        return statistics.median(warm)
-    return trial.seconds_per_epoch
-
-
-def seconds_left(trial: Trial, epochs: int, now: datetime) -> float | None:
-    """Seconds until a running trial ends, by the pace it has kept; None before its first epoch.
-
-    The pace is by the wall clock where the whole trial ran in one go: validation takes time too.
-    """
-    done = len(trial.epochs)
-    pace = epoch_seconds(trial)
-    if pace is None or not done:
-        return None
-    if trial.started is not None and not any(epoch.resumed for epoch in trial.epochs):
-        elapsed = (now - trial.started).total_seconds()
-        pace = max(pace, min(elapsed / done, 3 * pace))
-    return pace * max(epochs - done, 0)
-
-
-def expected_seconds(trial: Trial, epochs: int, reference: float | None) -> float | None:
-    """Seconds that a waiting trial will take, by its prediction."""
-    if trial.prediction is None or reference is None:
-        return None
-    return trial.prediction.complexity * reference * epochs
-
-
-def session_seconds_left(snapshot: Snapshot, now: datetime) -> float | None:
-    """Seconds until the queue is empty, where every part of it can be told."""
-    epochs = snapshot.session.epochs
-    reference = words.reference_seconds(snapshot.trials)
-    total = longest = 0.0
-    timed = snapshot.session.measure == "seconds"
-    known = [t.seconds_per_epoch for t in snapshot.trials if t.seconds_per_epoch is not None]
-    for trial in snapshot.trials:
-        if trial.state == "running":
-            left = seconds_left(trial, epochs, now)
-        elif trial.state in ("queued", "interrupted"):
-            left = expected_seconds(trial, epochs, reference) if timed else None
-            if left is None and known:
-                left = statistics.median(known) * epochs
-        else:
-            continue
-        if left is None:
-            return None
-        total += left
-        longest = max(longest, left)
-    # side by side, but no trial is divided
-    return max(total / snapshot.session.execution.parallel, longest)
 
 
 class TrainingPanel(Text):
@@ -83,16 +31,23 @@ class TrainingPanel(Text):
     TrainingPanel { padding: 0 1; height: auto; }
     """
 
+    _shown: tuple[Snapshot, datetime] | None = None
+
+    def on_resize(self) -> None:
+        """Networks are written as long as there is room for them."""
+        if self._shown is not None:
+            self.show(*self._shown)
+
     def show(self, snapshot: Snapshot, now: datetime) -> None:
         """Show what is at work."""
-        epochs = snapshot.session.epochs
+        self._shown = snapshot, now
         room = max(self.content_size.width, 30)
         lines: list[Content] = []
         running = [trial for trial in snapshot.trials if trial.state == "running"]
         waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
         behind = falling_behind(snapshot)
         for trial in running[:MOST_LINES]:
-            lines.append(_running(trial, epochs, now, room, trial.number in behind))
+            lines.append(_running(trial, snapshot.session, room, trial.number in behind))
         if len(running) > MOST_LINES:
             more = f"and {len(running) - MOST_LINES} more are training"
             lines.append(Content.styled(more, "$foreground 60%"))
@@ -123,46 +78,49 @@ class TrainingPanel(Text):
                     " lets the engine choose.",
                 )
             )
-        left = session_seconds_left(snapshot, now) if running or waiting else None
-        if left is not None and any(t.state != "paused" for t in (*running, *waiting)):
-            told = f"about {words.duration(left)} left"
-            pilot, whole = snapshot.session.autopilot, search.seconds_left(snapshot)
-            if pilot is not None and whole is not None:
-                count = "" if pilot.trials is None else f" {pilot.accepted} of {pilot.trials},"
-                told += f" · autopilot:{count} about {words.duration(whole)}"
+        pilot = snapshot.session.autopilot
+        if pilot is not None or any(t.state != "paused" for t in (*running, *waiting)):
+            told = words.time_left(seconds_left(snapshot, now))
+            if pilot is not None and pilot.trials is not None:
+                told = f"autopilot: {pilot.accepted} of {pilot.trials} · {told}"
             lines.append(Content.styled(told, "$foreground 60%"))
         still = not snapshot.engine.alive or not running
         if still and waiting and snapshot.engine.message:
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
         last = _last(snapshot)
         if last is not None:
-            lines.append(last)
+            # screen 3 has the whole of it
+            lines.append(last.truncate(room, ellipsis=True))
         self.update(Content("\n").join(lines))
 
 
-def _running(trial: Trial, epochs: int, now: datetime, room: int, behind: bool = False) -> Content:
+def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content:
+    """Number, network and how far it is, in one line of `room` characters."""
+    head = Content.assemble((str(trial.number), "bold"), "  ")
+    tail = _progress(trial, session.epochs, room >= ROOMY, behind)
+    width = max(room - head.cell_length - tail.cell_length, 8)
+    return Content.assemble(head, f"{words.trial_line(trial, session, width):<{width}}", tail)
+
+
+def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:
+    """How far a running trial is, and how good so far."""
     done = len(trial.epochs)
     accuracies = [epoch.val_accuracy for epoch in trial.epochs]
-    # number, epoch, accuracy, sparkline and seconds come first; the bar takes what is left
-    width = min(max(room - 45, 4), 10)
-    head = Content.assemble((str(trial.number), "bold"), f"  epoch {done}/{epochs}  ")
+    at = f"  {done}/{epochs}  "
     if trial.stop_request is not None:
-        tail = {"pause": "pausing", "now": "stopping", "epoch": "stopping after this epoch"}
-        return Content.assemble(head, (tail[trial.stop_request], "$warning"))
-    bar: tuple[str, str] = (words.bar(done / epochs, width), "$primary")
-    parts: list[Content | str | tuple[str, str]] = [
-        head,
-        ("falling behind", "$warning") if behind else bar,
-    ]
-    if accuracies:
-        parts += [
-            f"  val {words.percent(accuracies[-1])} %  ",
-            (words.spark(accuracies, min(12, max(room - 44, 5))), "$secondary"),
-            f"  {words.seconds(epoch_seconds(trial))} s",
-        ]
-    else:
-        parts.append("  starting")
-    return Content.assemble(*parts)
+        asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
+        return Content.assemble(at, (asked[trial.stop_request], "$warning"))
+    if not accuracies:
+        return Content.assemble(at, "starting")
+    bar = f"{words.bar(done / epochs, BAR)}  " if roomy else ""
+    curve = f"{words.spark(accuracies, SPARKS):<{SPARKS}}"
+    return Content.assemble(
+        at,
+        (bar, "$primary"),
+        f"{words.percent(accuracies[-1])} %  ",
+        ("behind", "$warning") if behind else (curve, "$secondary"),
+        f"  {words.seconds(epoch_seconds(trial))} s",
+    )
 
 
 def _last(snapshot: Snapshot) -> Content | None:
@@ -170,7 +128,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     if not ended:
         return None
     trial = max(ended, key=lambda t: (t.ended, t.number))
-    head = Content.assemble("last: trial ", (str(trial.number), "bold"), " ")
+    head = Content.assemble("last: trial ", (str(trial.number), "bold"), "  ")
     if trial.state == "failed":
         why = trial.failure.message if trial.failure is not None else "failed"
         return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
@@ -183,7 +141,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
     return Content.assemble(
         head,
-        f"predicted {words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
+        f"{words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
         (words.f_measured(value), "bold"),
         " ",
         (mark + {"✓": "", "▲": " worse", "▼": " better"}[mark], meaning),
