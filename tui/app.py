@@ -222,11 +222,12 @@ class Console(App[int]):
         ),
     ]
 
-    snapshot: reactive[Snapshot | None] = reactive(None, always_update=False)
-    ranking: reactive[Ranking | None] = reactive(None)
-    ranking_running: reactive[bool] = reactive(False)
-    finishing: reactive[Finishing | None] = reactive(None)
-    settings: reactive[preferences.Settings] = reactive(preferences.Settings)
+    # none of them paints by itself: it would be the whole screen, at every epoch's end
+    snapshot: reactive[Snapshot | None] = reactive(None, repaint=False, always_update=False)
+    ranking: reactive[Ranking | None] = reactive(None, repaint=False)
+    ranking_running: reactive[bool] = reactive(False, repaint=False)
+    finishing: reactive[Finishing | None] = reactive(None, repaint=False)
+    settings: reactive[preferences.Settings] = reactive(preferences.Settings, repaint=False)
 
     def __init__(
         self,
