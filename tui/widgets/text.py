@@ -26,6 +26,9 @@ class Text(Static):
         """Whether the text takes as many lines as there are; not known while it is not shown."""
         room = self.content_size
         lines = self.get_content_height(self.size, self.app.size, room.width)
+        for limit, within in ((self.styles.min_height, max), (self.styles.max_height, min)):
+            if limit is not None and limit.is_cells:
+                lines = within(lines, int(limit.value) - self.gutter.height)
         return bool(room.width) and lines == room.height
 
 
