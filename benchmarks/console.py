@@ -5,9 +5,14 @@
 first-frame: `lcsearch tui` as a whole process in a terminal of its own, from start until its first
 frame stands and it has left again, over the same of a bare Textual app; paired runs in turn, the
 median of the pairs' ratios.  chart: CPU milliseconds of one update.  keys: wall milliseconds from
-a key press to the last paint that it causes, with so many trials, while a network really trains on
-all processors and reports an epoch a second; `load` is the machine's before, without that training.
-idle: share of a core while a training reports an epoch a second and nobody types.
+a key press to the last paint that it causes, with so many trials, while two networks really train,
+as a session trains by default, and an epoch a second is reported; `load` is the machine's before,
+without that training.  idle: share of a core while a training reports an epoch a second and nobody
+types.
+
+Which paints a key causes: all that follow it until there is none for QUIET_SECONDS, but for those
+that paint nothing except what an epoch's news marked.  News that come while a key is worked on
+delay it, and that counts; what they paint alone, later, does not.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +64,7 @@ verbs()
 
 TRAINING = """
 import torch
+torch.set_num_threads(1)
 from lcsearch.engine.cnn import network, reference
 from lcsearch.engine.training.build import build
 shape = (1, 28, 28)
@@ -74,8 +80,10 @@ while True:
 """The reference network, step by step, as the trainer's process does beside the console."""
 
 
+TRAININGS = 2
+"""At once, with a thread each: what a session has on two processors."""
 QUIET_SECONDS = 0.12
-"""Without a paint, until what a key has caused counts as painted; an epoch's news count as its."""
+"""Without a paint, until what a key has caused counts as painted."""
 
 
 def seconds_in_terminal(program: str, home: str) -> float:
@@ -220,21 +228,84 @@ class Answered:
 
 
 @contextmanager
-def _training() -> Iterator[None]:
-    """A network that trains in a process of its own, with the threads that trainers have."""
+def _trainings() -> Iterator[None]:
+    """Networks that train in processes of their own, as trainers do."""
     surroundings = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", TRAINING],
-        stdout=subprocess.PIPE, env={**surroundings, "OMP_WAIT_POLICY": "PASSIVE"},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != b"trains\n":
-            raise SystemExit("the training beside the console did not start")
+    with ExitStack() as stack:
+        for _ in range(TRAININGS):
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", TRAINING],
+                stdout=subprocess.PIPE, env={**surroundings, "OMP_WAIT_POLICY": "PASSIVE"},
+            )  # fmt: skip
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            if process.stdout.readline() != b"trains\n":
+                raise SystemExit("a training beside the console did not start")
         yield
-    finally:
-        process.kill()
-        process.wait()
+
+
+class Paints:
+    """When the screen was painted last, but for what an epoch's news alone had changed.
+
+    A widget is marked where it asks to be painted: by the news if that is within the console's
+    answer to them, else by the key.  A paint of nothing but the former's is the news'; so is what
+    it passes on, to a dialog that stands above.  Whatever is in doubt counts as the key's.
+    """
+
+    def __init__(self, app: Any) -> None:
+        from textual._compositor import CompositorUpdate
+        from textual.screen import Screen
+        from textual.widget import Widget
+
+        from lcsearch.tui.app import SnapshotRead
+
+        self.last = 0.0
+        self._by_news: set[Any] = set()
+        self._by_key: set[Any] = set()
+        self._news = False
+        refresh, paint, display = Widget.refresh, Screen._on_timer_update, app._display
+        handlers = type(app)._decorated_handlers[SnapshotRead]
+        [(take, selectors)] = handlers
+
+        def refreshing(widget: Any, *regions: Any, **how: Any) -> Any:
+            (self._by_news if self._news else self._by_key).add(widget)
+            return refresh(widget, *regions, **how)
+
+        def taking(console: Any, message: Any) -> None:
+            self._news = True
+            take(console, message)
+            self._news = False
+
+        def painting(screen: Any) -> None:
+            painted = {screen} if screen._repaint_required else set()
+            painted.update(screen._dirty_widgets, *screen._layout_widgets.values())
+            marked = painted & (self._by_news | self._by_key)
+            self._news = bool(marked) and not marked & self._by_key
+            paint(screen)
+            self._news = False
+            self._by_news -= painted
+            self._by_key -= painted
+
+        def displaying(screen: Any, update: Any) -> None:
+            display(screen, update)
+            if update is None or app._batch_count:
+                return
+            if isinstance(update, CompositorUpdate):
+                # without a terminal Textual does not: it is a part of every paint
+                update.render_segments(app.console)
+            if not self._news:
+                self.last = time.perf_counter()
+
+        Widget.refresh = refreshing  # type: ignore[method-assign,assignment]
+        Screen._on_timer_update = painting  # type: ignore[method-assign]
+        app._display = displaying
+        handlers[:] = [(taking, selectors)]
+
+    def begin(self) -> None:
+        """A key comes: what was marked before it and never painted is out of sight."""
+        self._by_news.clear()
+        self._by_key.clear()
 
 
 def _report(desk: Any, stop: Any) -> None:
@@ -261,18 +332,12 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
         thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
         thread.start()
 
-        painted: list[float] = []
-        display = app._display
-
-        def displaying(*given: Any) -> None:
-            display(*given)
-            painted.append(time.perf_counter())
-
-        app._display = displaying
+        paints = Paints(app)
 
         async def timed(key: str, done: Callable[[], bool]) -> float:
             """Milliseconds from the key to the last paint that it causes."""
             await pilot.pause(0.05)
+            paints.begin()
             start = time.perf_counter()
             app.post_message(events.Key(key, key if len(key) == 1 else None))
             while not done():
@@ -282,10 +347,10 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
                     raise SystemExit(f"{key} did nothing")
             finished = time.perf_counter()
             # the last of the paints that follow each other, not the first: all must be there
-            last = 0.0
-            while last < start or time.perf_counter() - max(finished, last) < QUIET_SECONDS:
+            while (last := paints.last) < start or (
+                time.perf_counter() - max(finished, last) < QUIET_SECONDS
+            ):
                 await asyncio.sleep(0.001)
-                last = painted[-1] if painted else 0.0
                 if time.perf_counter() - start > 10:
                     raise SystemExit(f"{key} painted nothing")
             return 1000 * (last - start)
@@ -294,7 +359,7 @@ def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
         slices = app.screen._slices
 
         found: dict[str, list[float]] = {"cursor": [], "screen": [], "what-if": []}
-        with _training():
+        with _trainings():
             for press in range(presses):
                 row = table.cursor_row
                 key = "j" if press % 20 < 10 else "k"

@@ -9,13 +9,14 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 import gc
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from lcsearch.engine import schedule, search
@@ -43,6 +44,7 @@ from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 from lcsearch.tui.widgets.table import Table
+from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
 
 from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
@@ -109,6 +111,65 @@ def toasts(pilot: Pilot[int]) -> str:
 
 def table_of(pilot: Pilot[int]) -> Table:
     return pilot.app.screen.query_one(Table)
+
+
+# -- what is painted ------------------------------------------------------------------------------
+
+
+@contextmanager
+def marked() -> Iterator[list[tuple[Widget, int]]]:
+    """The widgets that ask to be painted, and of how many parts alone; 0: the whole widget."""
+    found: list[tuple[Widget, int]] = []
+    refresh = Widget.refresh
+
+    def refreshing(widget, *regions, **how):
+        found.append((widget, len(regions)))
+        return refresh(widget, *regions, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Widget, "refresh", refreshing)
+        yield found
+
+
+async def test_an_epochs_news_paint_the_training_alone():
+    desk = FakeDesk(make_snapshot(epochs_done=5))
+    async with console(desk) as pilot:
+        trial = next(t for t in desk.snapshot.trials if t.state == "running")
+        shown = trial.model_copy(update={"epochs": trial.epochs[:4]})
+        trials = tuple(shown if t is trial else t for t in desk.snapshot.trials)
+        with marked() as found:
+            desk.change(trials=trials)
+            await until(pilot, lambda: pilot.app.snapshot is desk.snapshot)
+            await settled(pilot)
+        names = {widget.id for widget, _ in found}
+        assert "training" in names
+        assert not names & {"candidates", "why", "belief"}
+        assert pilot.app.screen not in [widget for widget, _ in found]
+
+
+async def test_a_moved_cursor_paints_two_rows_and_the_reasons_at_once():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        table = table_of(pilot)
+        with marked() as found:
+            table.action_move(1)
+            at_once = [(widget.id, parts) for widget, parts in found]
+        assert at_once.count(("candidates", 1)) == 2
+        assert ("candidates", 0) not in at_once
+        assert "why" in dict(at_once)
+
+
+async def test_a_text_at_its_largest_height_asks_for_no_layout():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        await press(pilot, "3")
+        panel = pilot.app.screen.query_one("#trial", Text)
+        panel.update("\n".join(map(str, range(20))))
+        await settled(pilot)
+        assert panel.content_size.height == 9
+        before = panel._layout_updates
+        panel.update("\n".join(map(str, range(30))))
+        assert panel._layout_updates == before
+        panel.update("one")
+        assert panel._layout_updates > before
 
 
 # -- decisions ------------------------------------------------------------------------------------

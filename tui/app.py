@@ -41,9 +41,10 @@ READ_SECONDS = 0.1
 """How often the reader looks for news."""
 HANG_UP_SECONDS = 5.0
 """How long a console that was told to go may take to put its terminal back."""
-GARBAGE = 50_000, 20, 50
-"""Objects made until the newest are looked through for garbage, and how often the older ones are:
-Python's own numbers have it done in the middle of most keys."""
+GARBAGE = 2_000, 5, 1_000
+"""Objects made until the newest are looked through for garbage, and how often the older ones are.
+A look takes half a microsecond an object, in the middle of a key: little at a time, and seldom
+through what has lived long."""
 AT_ONCE_SECONDS = 0.004
 """Until a screen that was there before is painted: time for what is new on it."""
 CANDIDATES = 24
@@ -222,11 +223,12 @@ class Console(App[int]):
         ),
     ]
 
-    snapshot: reactive[Snapshot | None] = reactive(None, always_update=False)
-    ranking: reactive[Ranking | None] = reactive(None)
-    ranking_running: reactive[bool] = reactive(False)
-    finishing: reactive[Finishing | None] = reactive(None)
-    settings: reactive[preferences.Settings] = reactive(preferences.Settings)
+    # none of them paints by itself: it would be the whole screen, at every epoch's end
+    snapshot: reactive[Snapshot | None] = reactive(None, repaint=False, always_update=False)
+    ranking: reactive[Ranking | None] = reactive(None, repaint=False)
+    ranking_running: reactive[bool] = reactive(False, repaint=False)
+    finishing: reactive[Finishing | None] = reactive(None, repaint=False)
+    settings: reactive[preferences.Settings] = reactive(preferences.Settings, repaint=False)
 
     def __init__(
         self,

@@ -53,6 +53,10 @@ class HistoryScreen(TwoSides):
         super().__init__()
         self._sort = "number"
         self._marked: list[int] = []
+        self._rows: dict[int, tuple[Trial, Row]] = {}
+        """Rows by trial, and the record that each was made of."""
+        self._rows_for: tuple[object, ...] = ()
+        """What the rows depend on besides their trials."""
 
     def left(self) -> ComposeResult:
         """The trials."""
@@ -104,8 +108,15 @@ class HistoryScreen(TwoSides):
         )
         needle = self.query_one("#filter", Input).value.lower().split()
         rows = []
+        wanted = (session.wc, session.measure, session.flat, table.room, tuple(self._marked))
+        if self._rows_for != wanted:
+            self._rows_for = wanted
+            self._rows.clear()
         for trial in self._sorted(snapshot):
-            row = self._row(trial, snapshot, table.room)
+            row = self._kept_row(trial, snapshot, table.room)
+            if not needle:
+                rows.append(row)
+                continue
             disturbed = "disturbed" if trial.disturbed else ""
             told = " ".join((*row.cells, trial.state, trial.source, disturbed)).lower()
             if all(word in told for word in needle):
@@ -139,6 +150,13 @@ class HistoryScreen(TwoSides):
             return (float("inf") if value is None else value), -trial.number
 
         return sorted(snapshot.trials, key=order)
+
+    def _kept_row(self, trial: Trial, snapshot: Snapshot, room: int) -> Row:
+        """The row of a trial: of a thousand, an epoch's news change one."""
+        kept = self._rows.get(trial.number)
+        if kept is None or kept[0] is not trial:
+            kept = self._rows[trial.number] = trial, self._row(trial, snapshot, room)
+        return kept[1]
 
     def _row(self, trial: Trial, snapshot: Snapshot, room: int) -> Row:
         session = snapshot.session

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -133,8 +132,10 @@ class WorkbenchScreen(TwoSides):
         yield Edge("bottom")
 
     def on_mount(self) -> None:
-        """The spinner turns while a ranking is made."""
+        """The spinner turns while a ranking is made; the cursor takes the reasons with it."""
         super().on_mount()
+        # not by a message, which arrives after the cursor was painted: both are one paint
+        self.watch(self.query_one("#candidates", Table), "cursor_row", self._selected, init=False)
         self._spinner = self.set_interval(0.1, self._spin, pause=True)
 
     # -- painting -------------------------------------------------------------------------------
@@ -278,10 +279,6 @@ class WorkbenchScreen(TwoSides):
         if ranking is None or key is None:
             return None
         return next((p for p in ranking.proposals if p.id == key), None)
-
-    @on(Table.Highlighted, "#candidates")
-    def _moved(self) -> None:
-        self._selected()
 
     def _selected(self) -> None:
         snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal

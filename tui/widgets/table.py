@@ -90,8 +90,9 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         }
     }
     """
-    cursor_row: reactive[int] = reactive(0, init=False)
-    hover_row: reactive[int] = reactive(-1, init=False)
+    # two lines are painted anew, not all of them
+    cursor_row: reactive[int] = reactive(0, repaint=False, init=False)
+    hover_row: reactive[int] = reactive(-1, repaint=False, init=False)
 
     class Highlighted(Message):
         """The cursor stands on another row."""
