@@ -54,6 +54,7 @@ from lcsearch.sessions.records import (  # noqa: E402
     DataSummary,
     Decision,
     Epoch,
+    Execution,
     Session,
     Setup,
     now,
@@ -1189,9 +1190,10 @@ def case_gap(short: bool) -> Line:
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
         home, log = Path(place), Path(place) / "gap"
         os.environ["LCSEARCH_HOME"] = str(home)
-        folder = desks.create(
-            home, Setup("gap", DataSource(spec="digits", train_size=300), epochs=1, measure="macs")
-        )
+        source = DataSource(spec="digits", train_size=300)
+        # one trainer: of two, each has its own gaps
+        alone = Execution(parallel=1)
+        folder = desks.create(home, Setup("gap", source, epochs=1, measure="macs", execution=alone))
         program = (
             "import sys; from lcsearch.engine.executors import local\n"
             f"local._command = lambda *o: [sys.executable, '-P', '-c', {GAP!r}, {str(log)!r}, *o]\n"

@@ -278,8 +278,8 @@ async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
         home,
         Setup(
             name="web",
-            data=DataSource(spec="digits", train_size=300),
-            epochs=2,
+            data=DataSource(spec="digits"),
+            epochs=20,  # so long that its epochs are seen
             domains={"conv_layers": "2", "channels": "8"},
             measure="macs",
         ),
