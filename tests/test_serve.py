@@ -305,7 +305,7 @@ async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
                 await page.until("ranked in")
                 await page.press("a")
                 await page.until("is queued")
-                await page.until("epoch")
+                await page.until("/20")
                 await page.until("last: trial 1")
                 picture = await page.call("Page.captureScreenshot")
                 await done(folder, 1)
