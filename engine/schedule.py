@@ -127,7 +127,7 @@ def seconds_left(snapshot: Snapshot, moment: datetime | None = None) -> float | 
     if pilot.trials is None:
         return end if until is None else max(end, until)
     more = max(pilot.trials - pilot.accepted, 0)
-    levels = levels_ahead(session)
+    levels = levels_ahead(snapshot)
     if not more and not (levels and pilot.trials):
         return end
     if found.epoch is None:
@@ -156,4 +156,5 @@ def flight_seconds(
     """
     plan = autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
     session = snapshot.session.model_copy(update=dict(plan.session))
-    return seconds_left(replace(snapshot, session=session))
+    decisions = (*snapshot.decisions, plan.decision)
+    return seconds_left(replace(snapshot, session=session, decisions=decisions))

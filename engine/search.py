@@ -816,9 +816,7 @@ def _move(
     expect: dict[str, Any] = {"level": session.level}
     if by == "autopilot":
         assert session.autopilot is not None
-        changes["autopilot"] = session.autopilot.model_copy(
-            update={"accepted": 0, "back": kind == "reopen"}
-        )
+        changes["autopilot"] = session.autopilot.model_copy(update={"accepted": 0})
         expect["autopilot"] = session.autopilot
     before = {"level": session.level, "bases": dict(session.bases)}
     return Plan(
@@ -954,7 +952,7 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
     more = pilot.trials is None or pilot.accepted < pilot.trials
     if waits and (not more or len(waits) >= session.execution.parallel):
         return PilotStep("wait")
-    onward = levels_ahead(session) > 0
+    onward = levels_ahead(snapshot) > 0
     if not more and not onward:
         return PilotStep("finish")
     if ranked is None:
@@ -980,10 +978,14 @@ def pilot_step(snapshot: Snapshot, ranked: Ranking | None = None) -> PilotStep:
     return PilotStep("reopen" if session.level == len(LEVELS) else "advance", reason)
 
 
-def levels_ahead(session: Session) -> int:
+def levels_ahead(snapshot: Snapshot) -> int:
     """How many levels the autopilot goes on to after the present one."""
-    pilot = session.autopilot
-    if pilot is None or pilot.levels == "this" or pilot.back or session.flat:
+    session, pilot = snapshot.session, snapshot.session.autopilot
+    if pilot is None or pilot.levels == "this" or session.flat:
+        return 0
+    # since it took the wheel nobody else has moved: the first level opened again is its last
+    moves = (d.kind for d in reversed(snapshot.decisions) if d.kind in ("autopilot", "reopen"))
+    if next(moves, None) == "reopen":
         return 0
     return len(LEVELS) - session.level + (pilot.levels == "round")
 

@@ -322,8 +322,6 @@ class Autopilot(Record):
     until_flat: bool = False
     accepted: int = 0
     """Trials accepted in the present level since it took the wheel."""
-    back: bool = False
-    """Whether it has come back to the first level, its last."""
 
 
 class Execution(Record):

@@ -5,6 +5,7 @@ import pytest
 from lcsearch.engine import search, service
 from lcsearch.engine.advisor import Proposal, Ranking
 from lcsearch.engine.cnn import session_space
+from lcsearch.engine.schedule import flight_seconds
 from lcsearch.sessions.records import Execution
 from lcsearch.sessions.store import Late
 
@@ -108,7 +109,7 @@ def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store,
 def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monkeypatch):
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: False))
     store.apply(search.autopilot(store.refresh(), trials=1, levels="round"))
-    assert search.levels_ahead(store.refresh().session) == 4
+    assert search.levels_ahead(store.refresh()) == 4
     snapshot = fly(engine, store)
     spent = "the budget of 1 for this level is used up"
     assert turns(snapshot) == [
@@ -118,6 +119,12 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
         ("reopen", 4, spent),
     ]
     assert [t.level for t in snapshot.trials if t.source == "autopilot"] == [1, 2, 3, 4, 1]
+    # the next flight is a new one
+    one = flight_seconds(snapshot, trials=1, minutes=None)
+    whole = flight_seconds(snapshot, trials=1, minutes=None, levels="round")
+    assert whole == pytest.approx(5 * one)
+    store.apply(search.autopilot(snapshot, trials=1, levels="round"))
+    assert search.levels_ahead(store.refresh()) == 4
     again = snapshot.trials[-1].config
     assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
 
@@ -125,7 +132,7 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
 def test_one_level_has_no_round(engine, home, monkeypatch):
     store = filled_store(home, 1, name="flat", flat=True)
     store.apply(search.autopilot(store.refresh(), trials=2, levels="round"))
-    assert search.levels_ahead(store.refresh().session) == 0
+    assert search.levels_ahead(store.refresh()) == 0
     store.close()
 
 
