@@ -98,7 +98,8 @@ class Service:
 
     def _new_executor(self, session: Session) -> LocalExecutor | DevicesExecutor | ClusterExecutor:
         # what suits the machine is measured once: one session's trials are trained alike
-        machines = (t.machine for t in self.store.refresh().trials if t.machine is not None)
+        snapshot = self.store.refresh()
+        machines = (t.machine for t in snapshot.trials if t.machine is not None)
         dtype = next((machine.dtype for machine in machines), None)
         if session.execution.dtype != "auto":
             dtype = session.execution.dtype
@@ -106,9 +107,7 @@ class Service:
             data = session.data, session.summary.fingerprint
             trainers = [
                 LocalExecutor(*data, self._log, dtype, device, threads)
-                for device, threads in trainers_of(
-                    session.execution, search.timed_with(self.store.refresh())
-                )
+                for device, threads in trainers_of(session.execution, search.timed_with(snapshot))
             ]
             return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
         from .executors.cluster import ClusterExecutor
@@ -319,15 +318,14 @@ class Service:
             numbers = [self.store.apply(plan).trial for plan in plans]
             if len(numbers) > 1:
                 log.info("autopilot: trials %s from one ranking", ", ".join(map(str, numbers)))
-        elif step.do == "advance":
-            log.info("autopilot: next level: %s", step.reason)
-            number = ranking.incumbent_number
-            self.store.apply(search.advance(snapshot, number, by="autopilot", reason=step.reason))
-        elif step.do == "reopen":
-            log.info("autopilot: the first level again: %s", step.reason)
-            number = ranking.incumbent_number
-            plan = search.reopen(snapshot, 1, number, by="autopilot", reason=step.reason)
-            self.store.apply(plan)
+        elif step.do in ("advance", "reopen"):
+            number, reason = ranking.incumbent_number, step.reason
+            if step.do == "advance":
+                plan = search.advance(snapshot, number, by="autopilot", reason=reason)
+            else:
+                plan = search.reopen(snapshot, 1, number, by="autopilot", reason=reason)
+            decision = self.store.apply(plan)
+            log.info("autopilot: level %d is left: %s", decision.level, reason)
         elif step.do == "finish":
             self._hand_back(snapshot, step.reason)
         else:

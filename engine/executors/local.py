@@ -393,10 +393,11 @@ def trainers_of(
     if len(names) == 1 and on_processors(names[0]):
         names *= min(execution.parallel, processors() // (timed_with or 1) or 1)
     sharing = sum(map(on_processors, names))
-    # PyTorch's own choice for one alone: a thread for each core that it sees
-    threads = max(1, processors() // sharing) if sharing > 1 or (sharing and held_back()) else None
+    threads = None  # PyTorch's own choice, for one alone: a thread for each core that it sees
     if timed_with is not None:
         threads = min(timed_with, processors())
+    elif sharing > 1 or (sharing and held_back()):
+        threads = max(1, processors() // sharing)
     return [(name, threads if on_processors(name) else None) for name in names]
 
 

@@ -33,8 +33,7 @@ class QuitDialog(Dialog[str]):
         left: float | None = None,
     ) -> None:
         """trials: those of `session` that are open.  final: the trial that is trained to the end,
-        if any.  left: seconds until all is done, None where that
-        is not known.
+        if any.  left: seconds until all is done, None where that is not known.
         """
         super().__init__()
         self.session = session
