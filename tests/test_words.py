@@ -11,14 +11,16 @@ from pydantic import ValidationError, field_validator
 from lcsearch.sessions.records import (
     Autopilot,
     DataSource,
+    Decision,
     Epoch,
     Execution,
     Record,
     Setup,
     Trial,
     in_words,
+    now,
 )
-from lcsearch.tui.format import improvement
+from lcsearch.tui.format import improvement, turn
 
 from .sessions_for_tests import make_session
 
@@ -96,3 +98,22 @@ def test_a_set_up_has_the_defaults_of_a_session():
 def test_an_improvement_fits_its_column(value, text):
     assert improvement(value) == text
     assert len(text) <= 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "told"),
+    [
+        ("advance", "autopilot", "level 4 is left, trial 7 carried forward: why"),
+        (
+            "reopen",
+            "autopilot",
+            "level 4 is left, and the first opened again, trial 7 carried forward: why",
+        ),
+        ("takeover", "autopilot", "level 4 is ended, trial 7 carried forward: why"),
+        ("accept", "autopilot", None),
+        ("reopen", "person", None),
+    ],
+)
+def test_what_the_autopilot_does_about_a_level_is_told(kind, by, told):
+    decision = Decision(number=1, at=now(), kind=kind, by=by, level=4, trial=7, reason="why")
+    assert turn(decision) == told

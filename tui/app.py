@@ -430,8 +430,9 @@ class Console(App[int]):
             self.look = {}
         seen = 0 if self.snapshot is None else len(self.snapshot.decisions)
         for decision in message.snapshot.decisions[seen:]:
-            if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
-                self.notify(sentence(turn(decision)))
+            told = turn(decision)
+            if told is not None:
+                self.notify(sentence(told))
         with self.batch_update():
             self.snapshot = message.snapshot  # watchers repaint what changed
         self._want_ranking()

@@ -370,11 +370,20 @@ def decided(kind: str, trial: int | None) -> str:
     return text if trial is None else f"{text}, trial {trial}"
 
 
-def turn(decision: Decision) -> str:
-    """What the autopilot decided about a level, and why."""
-    done = "left" if decision.kind == "advance" else "ended"
+_TURNS = {
+    "advance": "is left",
+    "reopen": "is left, and the first opened again",
+    "takeover": "is ended",
+}
+
+
+def turn(decision: Decision) -> str | None:
+    """What the autopilot decided about a level, and why; None for any other decision."""
+    done = _TURNS.get(decision.kind)
+    if decision.by != "autopilot" or done is None:
+        return None
     carried = "" if decision.trial is None else f", trial {decision.trial} carried forward"
-    return f"level {decision.level} is {done}{carried}: {decision.reason}"
+    return f"level {decision.level} {done}{carried}: {decision.reason}"
 
 
 def restrictions(session: Session, strength: float | None) -> list[str]:

@@ -58,8 +58,9 @@ def follow(desk: Desk) -> int:
                             _say(console, f"trial {trial.number:>3} trains, {left}")
                         begun.add(trial.number)
                 for decision in snapshot.decisions[decided:]:
-                    if decision.by == "autopilot" and decision.kind in ("advance", "takeover"):
-                        _say(console, words.turn(decision))
+                    turned = words.turn(decision)
+                    if turned is not None:
+                        _say(console, turned)
                 decided = len(snapshot.decisions)
                 waiting = search.pending(snapshot)
                 if snapshot.session.autopilot is None and not waiting:
