@@ -72,7 +72,7 @@ class AutopilotDialog(Dialog[Flight]):
                 yield Cycle(
                     ("this", "all", "round"),
                     "this",
-                    names=("this level", "all, to the last", "all, then the first again"),
+                    names=("this level", "all, to the last", "all, then 1 again"),
                     id="levels",
                 )
                 yield Label("space changes it", classes="hint")
