@@ -246,22 +246,24 @@ def reached(session: Session) -> int:
 
 def standing(snapshot: Snapshot) -> dict[int, LevelStanding]:
     """Every level: its trials, its budget, and whether it is done, current or ahead."""
-    current = snapshot.session.level
-    return {
-        level: LevelStanding(
+    session = snapshot.session
+    found: dict[int, LevelStanding] = {}
+    for level, name in enumerate(level_names(session), start=1):
+        trials = sum(t.state == "done" for t in level_trials(snapshot, level))
+        state: Literal["done", "current", "ahead"] = "ahead"
+        if level == session.level:
+            state = "current"
+        elif level < reached(session) or trials:
+            state = "done"
+        found[level] = LevelStanding(
             level=level,
             name=name,
-            trials=sum(t.state == "done" for t in level_trials(snapshot, level)),
-            limit=snapshot.session.trials_per_level,
-            state="current"
-            if level == current
-            else "done"
-            if level < reached(snapshot.session)
-            else "ahead",
-            base=snapshot.session.bases.get(level, 0 if level == 1 else None),
+            trials=trials,
+            limit=session.trials_per_level,
+            state=state,
+            base=session.bases.get(level, 0 if level == 1 else None),
         )
-        for level, name in enumerate(level_names(snapshot.session), start=1)
-    }
+    return found
 
 
 def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:

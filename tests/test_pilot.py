@@ -125,6 +125,7 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
     assert whole == pytest.approx(5 * one)
     store.apply(search.autopilot(snapshot, trials=1, levels="round"))
     assert search.levels_ahead(store.refresh()) == 4
+    assert [s.state for s in search.standing(snapshot).values()] == ["current", *["done"] * 3]
     again = snapshot.trials[-1].config
     assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
 
