@@ -15,6 +15,7 @@ from lcsearch.engine import search
 from lcsearch.engine.desk import Desk, create
 from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
+from lcsearch.tui.format import weight
 
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
@@ -214,6 +215,8 @@ def test_every_decision_by_its_key(console, home):
     terminal.keys("Right", "Enter")
     assert decided("wc", 1).detail["from"] == 0.1
     terminal.wait_gone("how much complexity counts")
+    # u takes back what the console shows
+    terminal.wait(f"w_c {weight(desk.refresh().session.wc)} ")
     terminal.keys("u")
     decided("undo", 2)
     assert desk.refresh().session.wc == 0.1
