@@ -129,6 +129,8 @@ def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(desk)
     number = desk.submit(wild, None, kind="new").trial
     after = desk.submit(small(desk), None, kind="new").trial
     wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    # two trainers: the one after it may have ended first
+    wait_for(lambda: state(desk, number) not in ("queued", "running"), what="the failure")
     trial = desk.refresh().trials[number]
     assert trial.state == "failed"
     assert trial.failure.kind == "diverged"
