@@ -1090,7 +1090,7 @@ def _epoch(number: int) -> Epoch:
 
 def case_sleep(short: bool) -> Line:
     """Engine, trainer and console stopped for a while, as a laptop's sleep does: all go on."""
-    seconds = 3.0 if short else 60.0
+    seconds = 6.0 if short else 60.0
     import numpy as np
 
     draw = np.random.default_rng(0)

@@ -1,16 +1,25 @@
 """What many tests share: a home of their own, and sessions to work on."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from hypothesis import settings
+
+from lcsearch.engine.desk import Desk
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile("lcsearch", deadline=None)
+settings.load_profile("lcsearch")
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +55,21 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+@contextlib.contextmanager
+def held(desk: Desk) -> Iterator[None]:
+    """Who trains stands still meanwhile: no trial is over before a test has looked or decided."""
+    trainers = psutil.Process(desk.refresh().engine.pid).children()
+    assert trainers
+    for trainer in trainers:
+        trainer.suspend()
+    try:
+        yield
+    finally:
+        for trainer in trainers:
+            if trainer.is_running():  # a test may have killed it
+                trainer.resume()
 
 
 def soak() -> Any:

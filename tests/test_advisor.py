@@ -5,7 +5,6 @@ import math
 import platform
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -484,7 +483,7 @@ def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise():
     assert not last.flat
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.sampled_from([0.0, 0.1, 0.1000001, 0.5, 1.0]), min_size=1, max_size=6),
     st.sampled_from([0, 1, 100]),
@@ -599,12 +598,11 @@ def test_searches_by_neighbours_stay_close_to_what_was_good(strategy):
     assert sum(p.id in near for p in found.proposals) >= 2
 
 
-def test_it_is_fast_enough_to_answer_while_a_person_types():
-    observations = seen(100, seed=5)
-    rank(SPACE, observations[:5], 1, BASE, 0.1)  # imports
-    found = rank(SPACE, observations, 1, BASE, 0.1)
-    assert found.seconds < 5  # measured: about 0.5; benchmarks/latency.py has the real figure
-    start = time.perf_counter()
-    found.evaluate([BASE])
-    found.reweighted(1.0)
-    assert time.perf_counter() - start < 1
+def test_what_is_asked_while_a_person_types_fits_nothing(monkeypatch):
+    """What it takes is measured by benchmarks/latency.py; this is why it can be little."""
+    found = rank(SPACE, seen(100, seed=5), 1, BASE, 0.1)
+    monkeypatch.delattr("lcsearch.engine.surrogate.GaussianProcessRegressor.fit")
+    assert found.evaluate([BASE])[0].prediction
+    assert found.reweighted(1.0).proposals
+    with pytest.raises(AttributeError, match="fit"):
+        rank(SPACE, TWENTY, 1, BASE, 0.1)

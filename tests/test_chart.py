@@ -69,7 +69,7 @@ def test_the_mean_is_braille_over_the_band():
 
 
 @given(level=st.floats(0, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_flat_line_is_drawn_within_a_cell_of_its_value(level):
     cells = inside(Plot(UNIT, UNIT, lines=(Line(XS, np.full(64, level)),)), (42, 22))
     drawn = {y for y, row in enumerate(cells) for cell in row if cell.ink == "mean"}

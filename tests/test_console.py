@@ -9,6 +9,7 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 import gc
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -49,6 +50,7 @@ from lcsearch.tui.widgets.training import TrainingPanel
 
 from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
 
+PATIENCE = 120.0
 WAITED = ("decide", "list", "latest", "create", "delete")
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
@@ -77,14 +79,14 @@ async def console(
         yield pilot
 
 
-async def until(pilot: Pilot[int], condition: Callable[[], bool], tries: int = 500) -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Let the console work until something holds."""
-    for _ in range(tries):
-        if condition():
-            await pilot.pause()
-            return
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"what was waited for did not happen within {PATIENCE:.0f} s")
         await pilot.pause(0.01)
-    pytest.fail("what was waited for did not happen")
+    await pilot.pause()
 
 
 async def settled(pilot: Pilot[int]) -> None:

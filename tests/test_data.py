@@ -224,7 +224,7 @@ def test_normalisation_is_of_the_training_split(tmp_path):
     assert data.std[0] == pytest.approx(data.train.images[:, 0].std(), rel=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(20, 60), min_size=2, max_size=6),
     fraction=st.floats(0.1, 0.6),

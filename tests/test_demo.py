@@ -79,8 +79,8 @@ def test_what_would_train_is_refused_and_the_rest_works(showcase):
 async def test_the_console_opens_on_it(showcase, home):
     console = Console(showcase.home, demo.NAME, house=showcase, settings_file=home / "s.json")
     async with console.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(console.screen, WorkbenchScreen), tries=6000)
-        await until(pilot, lambda: console.ranking is not None, tries=12_000)
+        await until(pilot, lambda: isinstance(console.screen, WorkbenchScreen))
+        await until(pilot, lambda: console.ranking is not None)
         assert len(table_of(pilot).rows) > 5
         await press(pilot, "a")
         await until(pilot, lambda: console.screen.is_modal)

@@ -182,7 +182,8 @@ def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
 
 
 def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(desk, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "1.5")
+    # longer than a busy machine needs to come here and hold it
+    monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "6")
     with held(desk, 1):
         after = submit(desk, 1, 1)
         trainer = trainer_of(desk)
@@ -323,7 +324,7 @@ def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
     assert accepted
     assert {d.by for d in accepted} == {"autopilot"}
     # one that was being written at that very moment may be a little late
-    assert all(d.at < until + timedelta(seconds=1) for d in accepted)
+    assert all(d.at < until + timedelta(seconds=5) for d in accepted)
     assert desk.refresh().engine.alive
 
 
@@ -336,6 +337,8 @@ MEMORY = Path("/sys/fs/cgroup/memory")
 )
 def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(desk, monkeypatch):
     monkeypatch.setenv("SOAK_CHECKPOINT_BYTES", "30000000")
+    # the next attempt trains until it is held again
+    monkeypatch.setenv("SOAK_EPOCH_MS", "3000")
     group = MEMORY / f"lcsearch-test-{os.getpid()}"
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(4 << 20))
@@ -366,10 +369,11 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(desks.create(home, Setup("demo", data, epochs=2, measure="macs")))
+    # so many epochs that it trains as long as is looked at it
+    desk = Desk(desks.create(home, Setup("demo", data, epochs=40, measure="macs")))
     try:
         desk.start_engine()
-        slow = small(desk, batch_size=2, channels=[64, 64], downsample=["none", "none"])
+        slow = small(desk, batch_size=2, channels=[32, 32], downsample=["none", "none"])
         number = desk.submit(slow, None, kind="new").trial
         wait_for(lambda: state(desk, number) == "running")
         engine = psutil.Process(desk.refresh().engine.pid)
@@ -377,7 +381,7 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
         assert trainers
         for process in (engine, *trainers):
             assert process.net_connections(kind="all") == [], process
-        wait_for(lambda: len(desk.refresh().trials[number].epochs) == 1)
+        wait_for(lambda: len(desk.refresh().trials[number].epochs) >= 1)
         files = [desk.folder, *desk.folder.rglob("*")]
         seen = {path.name for path in files}
         assert {"session.db", "session.db-wal", "engine.log", "engine.lock"} <= seen
@@ -389,10 +393,10 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
         # stopped in the middle, it goes on from its checkpoint
         desk.stop_engine()
         assert not any(trainer.is_running() for trainer in trainers)
-        if state(desk, number) == "interrupted":
-            desk.start_engine()
+        assert state(desk, number) == "interrupted"
+        desk.start_engine()
         wait_for(lambda: state(desk, number) == "done")
-        assert [e.epoch for e in desk.refresh().trials[number].epochs] == [1, 2]
+        assert [e.epoch for e in desk.refresh().trials[number].epochs] == list(range(1, 41))
     finally:
         os.umask(before)
         end(desk)

@@ -40,7 +40,7 @@ def kernel(rng, linear: float, factors: tuple[int, ...] = LEVELS) -> Conditional
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]), st.sampled_from([(), LEVELS]))
 def test_it_is_positive_semi_definite_over_networks_of_every_length(seed, linear, factors):
     configs = networks(seed, 60)

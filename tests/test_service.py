@@ -15,7 +15,7 @@ from lcsearch.engine.desk import Desk
 from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import StoreError
 
-from .conftest import wait_for
+from .conftest import held, wait_for
 
 
 @pytest.fixture
@@ -95,11 +95,13 @@ def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(desk):
 
     desk.start_engine()
     wait_for(lambda: state(desk, 0) == "done")
-    number = desk.submit(small(desk, batch_size=4), None, kind="new").trial
-    wait_for(lambda: state(desk, number) == "running")
     engine = psutil.Process(desk.refresh().engine.pid)
-    for trainer in engine.children():
-        trainer.kill()
+    with held(desk):
+        number = desk.submit(small(desk), None, kind="new").trial
+        wait_for(lambda: state(desk, number) == "running")
+        for trainer in engine.children():
+            trainer.kill()
+        wait_for(lambda: desk.refresh().trials[number].attempt == 2, what="another attempt")
     wait_for(lambda: state(desk, number) == "done", what="the trial's end")
     assert desk.refresh().trials[number].attempt == 2
     assert desk.refresh().engine.pid == engine.pid
@@ -107,18 +109,22 @@ def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(desk):
 
 def test_stop_pause_and_resume_reach_the_trainer(desk):
     desk.start_engine()
-    slow = small(desk, batch_size=4)
-    number = desk.submit(slow, None, kind="new").trial
-    wait_for(lambda: state(desk, number) == "running")
-    desk.stop(number, "pause")
+    wait_for(lambda: state(desk, 0) == "done")
+    # its first epoch lasts longer than word of the stop takes to the trainer
+    deep = {"conv_layers": 16, "channels": [16] * 16, "downsample": ["none"] * 16}
+    with held(desk):
+        number = desk.submit(small(desk, **deep, batch_size=1), None, kind="new").trial
+        wait_for(lambda: state(desk, number) == "running")
+        desk.stop(number, "pause")
     wait_for(lambda: state(desk, number) == "paused", what="the pause")
     assert len(desk.refresh().trials[number].epochs) == 1
     desk.resume(number)
     wait_for(lambda: state(desk, number) == "done", what="the trial's end")
     assert desk.refresh().trials[number].epochs[1].resumed
-    other = desk.submit(small(desk, batch_size=4, kernel=[5, 5]), None, kind="new").trial
-    wait_for(lambda: state(desk, other) == "running")
-    desk.stop(other, "now")
+    with held(desk):
+        other = desk.submit(small(desk, **deep, batch_size=2), None, kind="new").trial
+        wait_for(lambda: state(desk, other) == "running")
+        desk.stop(other, "now")
     wait_for(lambda: state(desk, other) == "stopped", what="the stop")
 
 

@@ -25,7 +25,7 @@ SPACES = {shape: cnn.space(shape, 10) for shape in SHAPES}
 FASHION = SPACES[1, 28, 28]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(0, 4))
 def test_what_is_sampled_is_valid_and_survives_validation(shape, seed, level):
     space = SPACES[shape]
@@ -38,7 +38,7 @@ def test_what_is_sampled_is_valid_and_survives_validation(shape, seed, level):
     assert space.key(config) == space.key(dict(reversed(config.items())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_a_level_moves_only_its_own_parameters(seed, level):
     rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def test_a_level_moves_only_its_own_parameters(seed, level):
             assert config[parameter.name] == base[parameter.name]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4))
 def test_neighbours_are_valid_guided_and_others(seed, level):
     rng = np.random.default_rng(seed)
@@ -82,7 +82,7 @@ def test_neighbours_take_a_layer_away_and_double_one_in_every_list():
     assert longer["groups"] == [1, 8, 8, 4]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1))
 def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed):
     rng = np.random.default_rng(seed)

@@ -74,7 +74,7 @@ def check_against_masked(layer, seed, batch):
     torch.testing.assert_close(layer.weight.grad, dense.grad.gather(1, connections))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sizes, st.integers(1, 9), st.integers(0, 3), st.booleans())
 def test_outputs_and_gradients_are_those_of_a_masked_dense_layer(size, batch, seed, blocks):
     torch.manual_seed(seed)

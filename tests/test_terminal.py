@@ -1,6 +1,5 @@
 """The real console in a real terminal, training for real: what a person does on the first day."""
 
-import contextlib
 import json
 import os
 import shlex
@@ -17,9 +16,9 @@ from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight
 
+from .conftest import held, wait_for
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
-from .test_service import wait_for
 
 
 @pytest.fixture
@@ -69,20 +68,6 @@ def set_up(terminal):
     terminal.wait("epochs             1 ")
     terminal.keys("Enter")
     terminal.wait("Candidates")
-
-
-@contextlib.contextmanager
-def held(desk):
-    """Who trains stands still meanwhile: no trial is over before its key was pressed."""
-    trainers = psutil.Process(desk.refresh().engine.pid).children()
-    assert trainers
-    for trainer in trainers:
-        trainer.suspend()
-    try:
-        yield
-    finally:
-        for trainer in trainers:
-            trainer.resume()
 
 
 def carry_on(terminal, level):
