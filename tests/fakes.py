@@ -33,6 +33,8 @@ from lcsearch.sessions.records import (
 )
 from lcsearch.sessions.store import EngineStatus, Known, Late, Snapshot, StoreError
 
+# seconds that a fake waits for its test, a slow machine's included
+PATIENCE = 120.0
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 SUMMARY = DataSummary(
     channels=1, height=28, width=28, classes=10, train=8000, val=2000, test=10000,
@@ -338,7 +340,7 @@ class FakeFinal:
 
     def __iter__(self) -> Iterator[FinalProgress]:
         yield from self.said
-        self.ended.wait(10)
+        self.ended.wait(PATIENCE)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         self.result = self.outcome
@@ -383,7 +385,7 @@ class FakeDesk:
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         self.ranked += 1
         if self.slow is not None:
-            self.slow.wait(10)
+            self.slow.wait(PATIENCE)
         session = snapshot.session
         self.looks.append(dict(session.domains))
         space, level = session_space(session), search.searched_level(session)
@@ -574,7 +576,7 @@ class FakeHouse:
 
     def create(self, setup: Any) -> None:
         if self.slow is not None:
-            self.slow.wait(10)
+            self.slow.wait(PATIENCE)
         if self.refuse:
             raise SetupError(self.refuse)
         self.created.append(setup)
