@@ -258,14 +258,16 @@ def test_every_decision_by_its_key(console, home):
     wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")
 
     terminal.wait_gone("ranking ")
-    terminal.keys("p")
-    terminal.wait("The engine accepts the best candidate")
-    terminal.keys("Enter")
-    decided("autopilot", 12)
-    wait_for(lambda: desk.refresh().session.autopilot is not None, what="the autopilot")
-    terminal.wait("autopilot  ")
-    terminal.keys("p")
-    wait_for(lambda: desk.refresh().session.autopilot is None, what="the wheel")
+    # its first trial does not end before the wheel is taken back
+    with held(desk):
+        terminal.keys("p")
+        terminal.wait("The engine accepts the best candidate")
+        terminal.keys("Enter")
+        decided("autopilot", 12)
+        assert desk.refresh().session.autopilot is not None
+        terminal.wait("autopilot  ")
+        terminal.keys("p")
+        wait_for(lambda: desk.refresh().session.autopilot is None, what="the wheel")
     assert "takeover" in [d.kind for d in desk.refresh().decisions]
     wait_for(lambda: not search.pending(desk.refresh()), 120, "the last trial")
 
