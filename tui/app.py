@@ -21,6 +21,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from . import bindings
 from . import settings as preferences
 from .format import sentence, turn
 from .house import DeskLike, FinalLike, House, Sessions
@@ -301,6 +302,11 @@ class Console(App[int]):
         elif not self.settings_problem:
             known = ", ".join(sorted(self.available_themes))
             self.settings_problem = f"theme = {self.settings.theme}: not known. Use {known}."
+        if self.settings.keys and not self.settings_problem:
+            try:
+                bindings.check(self.settings.keys)
+            except preferences.SettingsError as error:
+                self.settings_problem = str(error)
         self.set_keymap(self.settings.keys)
 
     def watch_theme(self, theme: str) -> None:

@@ -1262,8 +1262,37 @@ def config_set(
 
             if value not in known():
                 _fail(f"theme {value}: not known. Use {', '.join(sorted(known()))}.", 2)
-        save(path(), changed(load(path()), name, value))
-        _say(f"{name} = {value}.")
+        settings = changed(load(path()), name, value)
+        binding = name.removeprefix("keys.") if name.startswith("keys.") else None
+        if binding is not None:
+            from .bindings import check
+
+            check({binding: value} if value else {})
+        save(path(), settings)
+        _say(f"{name} = {value}." if value else f"{name} has its default back.")
+        if binding is not None and value:
+            from .bindings import clashes
+
+            for sentence in clashes(settings.keys, binding):
+                _say(sentence)
+
+
+@config.command(name="keys")
+def config_keys(json_: AsJson = False) -> None:
+    """List what has a key: its name for `config set keys.NAME`, its keys now, what it does."""
+    from .bindings import settable
+    from .settings import load, path
+
+    with _settings():
+        own = load(path()).keys
+    known = settable().values()
+    if json_:
+        _print_json([{"name": b.name, "keys": own.get(b.name, b.keys), "default": b.keys,
+                      "what": b.what} for b in known])  # fmt: skip
+        return
+    for binding in known:
+        keys = own.get(binding.name, binding.keys)
+        typer.echo(f"{binding.name:17} {keys:24} {binding.what}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""The keys that a person can set: all are named, and what could never be pressed is refused."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lcsearch.tui import bindings
+from lcsearch.tui.cli import app
+from lcsearch.tui.dialogs.failure import FailureDialog
+from lcsearch.tui.settings import Settings, SettingsError, load, save
+
+from .fakes import FakeDesk, FakeHouse, make_snapshot
+from .test_console import console, press, until
+
+
+def lcsearch(*words, code=0):
+    done = CliRunner().invoke(app, ["config", *words])
+    assert done.exit_code == code, done.output
+    return done.stdout, done.stderr
+
+
+def test_every_key_that_can_be_set_is_listed_with_what_it_does(home):
+    listed = json.loads(lcsearch("keys", "--json")[0])
+    by_name = {one["name"]: one for one in listed}
+    assert len(by_name) == len(listed)
+    assert by_name["decide.accept"]["keys"] == "a"
+    assert {"quit", "table.down", "help.close", "slider.more", "sessions.new"} <= set(by_name)
+    assert all(one["what"] for one in listed)
+    lines = lcsearch("keys")[0].splitlines()
+    assert [line.split()[0] for line in lines] == [one["name"] for one in listed]
+
+
+def test_a_key_is_set_shown_and_brought_back(home):
+    assert "keys.decide.accept = f2." in lcsearch("set", "keys.decide.accept", "f2")[1]
+    listed = json.loads(lcsearch("keys", "--json")[0])
+    (accept,) = [one for one in listed if one["name"] == "decide.accept"]
+    assert (accept["keys"], accept["default"]) == ("f2", "a")
+    assert "default back" in lcsearch("set", "keys.decide.accept", "")[1]
+    assert load(home / "settings.json").keys == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("keys.decide.acept", "f2", "config keys"),
+        ("keys.decide.accept", "entre", "'entre' is no key"),
+        ("keys.decide.accept", "a,,b", "'' is no key"),
+        ("keys.decide.accept", "strg+a", "'strg+a' is no key"),
+        ("keys.decide.accept", "f25", "'f25' is no key"),
+    ],
+)
+def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, words):
+    err = lcsearch("set", name, value, code=2)[1]
+    assert words in err
+    assert name in err
+    assert not (home / "settings.json").exists()
+
+
+@pytest.mark.parametrize(
+    "keys", ["a", "A", "é", "?", "question_mark", "+", "plus", "ctrl+t", "shift+f3", "enter, j"]
+)
+def test_what_can_be_pressed_is_taken(keys):
+    bindings.check({"decide.accept": keys})
+
+
+def test_a_key_that_another_has_is_told(home):
+    err = lcsearch("set", "keys.decide.accept", "x")[1]
+    assert "x is also the key of decide.reject (" in err
+    # a widget's keys may be at hand on every screen; one screen's are not at hand on another
+    assert "table.down" in lcsearch("set", "keys.decide.accept", "j")[1]
+    assert "also" not in lcsearch("set", "keys.sessions.new", "x")[1]
+    # what was free a moment ago
+    lcsearch("set", "keys.decide.accept", "b")
+    assert "decide.accept" in lcsearch("set", "keys.decide.reject", "b")[1]
+
+
+def test_by_default_no_two_keys_clash_that_were_not_meant_to():
+    assert [bindings.clashes({}, name) for name in bindings.settable()] == [
+        [] for _ in bindings.settable()
+    ]
+
+
+async def test_another_key_decides(home):
+    save(home / "settings.json", Settings(keys={"decide.accept": "f2"}))
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "a")
+        assert desk.made("accept") == []
+        await press(pilot, "f2")
+        await until(pilot, lambda: len(desk.made("accept")) == 1)
+
+
+async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home):
+    save(home / "settings.json", Settings(keys={"decide.acept": "f2"}))
+    async with console(house=FakeHouse({})) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "keys.decide.acept: no binding has this name" in pilot.app.screen.text
+
+
+def test_names_are_those_of_a_settings_file():
+    with pytest.raises(SettingsError, match=r"keys\.nothing"):
+        bindings.check({"nothing": "a"})
