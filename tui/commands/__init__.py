@@ -1,0 +1,1 @@
+"""The verbs of `lcsearch`, a module for each part of its work."""

@@ -1,0 +1,58 @@
+"""What every verb has: its words on stderr, its data on stdout, its errors as one message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Never
+
+import typer
+
+if TYPE_CHECKING:
+    from ...engine.desk import Desk
+
+
+def say(words: str) -> None:
+    """Words for a person: on stderr."""
+    typer.echo(words, err=True)
+
+
+def fail(words: object, code: int = 1) -> Never:
+    """End the command with a message, and exit code 1 (failed) or 2 (wrong use)."""
+    say(f"lcsearch: {words}")
+    raise typer.Exit(code)
+
+
+def print_json(data: object) -> None:
+    """Data for a program: on stdout."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn what a user can cause into one message and exit code 1 (2 for a wrong value)."""
+    from ...engine.desk import SetupError
+    from ...engine.space import InvalidConfig
+    from ...sessions.store import Misuse, StoreError
+
+    try:
+        yield
+    except InvalidConfig as error:
+        fail(error, 2)
+    except (StoreError, SetupError) as error:
+        fail(error, 2 if isinstance(error, Misuse) or getattr(error, "misuse", False) else 1)
+
+
+@contextmanager
+def opened(name: str, *, migrate: bool = True) -> Iterator[Desk]:
+    """The session of this name, closed at the end; its errors said in words."""
+    with in_words():
+        from ...engine.desk import Desk
+        from ...sessions import store
+
+        desk = Desk(store.folder(store.home(), name), migrate=migrate)
+        try:
+            yield desk
+        finally:
+            desk.close()

@@ -1,0 +1,90 @@
+"""The process that trains, its log, and the machine that it works on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .base import opened, print_json, say
+from .options import AsJson, Name
+
+commands = typer.Typer()
+
+
+@commands.command()
+def logs(
+    name: Name,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1)] = 50,
+) -> None:
+    """Print the engine's log."""
+    with opened(name) as desk:
+        from ..progress import tail
+
+        tail(desk, lines, follow)
+
+
+@commands.command()
+def doctor() -> None:
+    """Check this machine: Python, torch, SQLite, the folder of the sessions."""
+    from ..doctor import examine
+
+    good = True
+    for check in examine():
+        good = good and check.good
+        typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.found}")
+    if not good:
+        raise typer.Exit(1)
+
+
+engine = typer.Typer(
+    help="The process that trains: whether it lives, start, stop.", no_args_is_help=True
+)
+commands.add_typer(engine, name="engine")
+
+
+@engine.command(name="status")
+def engine_status(name: Name, json_: AsJson = False) -> None:
+    """Say whether the engine lives, and what it does.  Looking starts nothing."""
+    with opened(name, migrate=False) as desk:
+        from ..progress import engine_state
+
+        state = engine_state(desk)
+        if json_:
+            print_json(state)
+            return
+        typer.echo(state["words"])
+
+
+@engine.command(name="start")
+def engine_start(
+    name: Name,
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Be the engine, for a service manager such as systemd."),
+    ] = False,
+) -> None:
+    """Start the engine; what waits is trained.  One that serves already stays."""
+    with opened(name) as desk:
+        if foreground:
+            desk.become_engine()
+        before = desk.refresh().engine
+        desk.start_engine()
+        after = desk.refresh().engine
+        words = "serves already" if before.alive and before.pid == after.pid else "serves"
+        say(f"session {name}: engine {after.pid} {words}.")
+
+
+@engine.command(name="stop")
+def engine_stop(name: Name) -> None:
+    """Stop the engine in order: what it trains goes back to wait, with its checkpoint.
+
+    It comes back for `engine start`, `run` and whoever queues a trial, not for one who looks.
+    """
+    with opened(name, migrate=False) as desk:
+        from ..progress import engine_state
+
+        pid = desk.stop_engine()
+        done = "no engine was at work" if pid is None else f"engine {pid} has left"
+        say(f"session {name}: {done}. {engine_state(desk)['waits']}".rstrip())

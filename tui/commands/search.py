@@ -1,0 +1,536 @@
+"""The search: what to train next, every decision, and the network found trained to the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .base import fail, opened, print_json, say
+from .options import (
+    Address,
+    AsJson,
+    DataOnNodes,
+    Device,
+    DtypeOption,
+    Executor,
+    Name,
+    Parallel,
+    PerTrial,
+    Reason,
+    Strategy,
+    TrialNumber,
+    read_domains,
+    read_execution,
+)
+
+if TYPE_CHECKING:
+    from ...engine.advisor import Proposal, Ranking
+    from ...engine.desk import Desk
+    from ...sessions.store import Snapshot
+
+commands = typer.Typer()
+
+
+class Levels(StrEnum):
+    """Which levels the autopilot searches."""
+
+    this = "this"
+    all = "all"
+    round = "round"
+
+
+class StopHow(StrEnum):
+    """When a running trial ends."""
+
+    epoch = "epoch"
+    now = "now"
+    pause = "pause"
+
+
+class OnOff(StrEnum):
+    """Whether a setting holds."""
+
+    on = "on"
+    off = "off"
+
+
+LookStrategy = Annotated[
+    Strategy | None, typer.Option(help="As if this proposed; the session stays as it is.")
+]
+LookDomains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain", metavar="PARAM=DOMAIN", help="Only these values; the session stays as it is."
+    ),
+]
+
+
+MOST_JSON_BYTES = 1_000_000
+"""Of a network of one's own: hundreds of layers fit."""
+
+
+@commands.command()
+def run(
+    name: Name,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trials to add, in each level with --levels all or round."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop adding after this.")] = None,
+    levels: Annotated[
+        Levels,
+        typer.Option(help="this level; all, to the last; or round: all, then the first once more."),
+    ] = Levels.this,
+    until_flat: Annotated[
+        bool,
+        typer.Option(
+            "--until-flat",
+            help="Leave a level earlier: as soon as no more can be gained there than the noise.",
+        ),
+    ] = False,
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option(help="Set the session's strategy first (undo brings it back)."),
+    ] = None,
+) -> None:
+    """Search by autopilot and wait for it: what is queued first, then more trials.
+
+    Ctrl-C takes the wheel back; the trial that runs goes on in the background.
+    """
+    with opened(name) as desk:
+        from ...engine.search import autopilot
+        from ..progress import follow
+
+        if strategy is not None and strategy.value != desk.refresh().session.strategy:
+            # a flight that cannot be is refused before anything is changed
+            autopilot(
+                _look(desk, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
+            )
+            desk.set_strategy(strategy.value)
+        desk.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
+        raise typer.Exit(follow(desk))
+
+
+@commands.command()
+def propose(
+    name: Name,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, max=200, help="Candidates to show.")
+    ] = 10,
+    strategy: LookStrategy = None,
+    domain: LookDomains = None,
+    json_: AsJson = False,
+) -> None:
+    """Rank what to train next in the present level."""
+    domains = read_domains(domain, "--domain ")
+    with opened(name) as desk:
+        from ...engine import search
+        from .. import format as words
+
+        snapshot = _look(desk, strategy, domains)
+        session = snapshot.session
+        ranking = desk.rank(snapshot, count=count)
+        idle = search.idle_parameters(session, domains)
+        if idle:
+            say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
+        if json_:
+            print_json(
+                {
+                    "level": session.level,
+                    "strategy": session.strategy,
+                    "domains": session.domains,
+                    "favourite": session.favourite,
+                    "wc": ranking.wc,
+                    "incumbent": ranking.incumbent,
+                    "incumbent_trial": ranking.incumbent_number,
+                    "candidates": ranking.candidates,
+                    "remaining": ranking.remaining,
+                    "noise": ranking.noise,
+                    "flat": ranking.flat,
+                    "advice": ranking.advice,
+                    "proposals": [
+                        _proposal(p, rank) for rank, p in enumerate(ranking.proposals, start=1)
+                    ],
+                }
+            )
+            return
+        for rank, p in enumerate(ranking.proposals, start=1):
+            b = p.prediction
+            figures = (
+                ""
+                if b is None
+                else f"  f {b.mean:.4f} ± {b.std:.4f}  EI {b.ei:.1e}  acc {1 - b.error:.1%}"
+                f"  f_c {b.complexity:.2f}"
+            )
+            note = f"  ({p.note})" if p.note else ""
+            typer.echo(f"{rank:>3}  {p.id}  {words.network_line(p.config)}{figures}{note}")
+        for line in words.restrictions(session, search.favour_strength(snapshot)):
+            say(line)
+        say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
+
+
+def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
+    """The session, or what it would be with another strategy or other domains."""
+    from ...engine.search import look
+
+    return look(
+        desk.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
+    )
+
+
+def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "id": p.id,
+        "config": p.config,
+        "prediction": None if p.prediction is None else p.prediction.model_dump(mode="json"),
+        "origin": p.origin,
+        "note": p.note,
+        **{name: int(value) for name, value in p.known.items()},
+        "nearest": None
+        if p.nearest is None
+        else {
+            "trial": p.nearest.number,
+            "f": p.nearest.objective,
+            "differs": list(p.nearest.differs),
+        },
+    }
+
+
+def _chosen(
+    desk: Desk,
+    id_: str | None,
+    rank: int | None,
+    strategy: Strategy | None = None,
+    domains: dict[str, str] | None = None,
+) -> tuple[Proposal, Ranking]:
+    """The proposal of this id or rank, in the ranking as it is now, or as it was looked at."""
+    if rank is not None and rank < 1:
+        fail(f"--rank {rank}: not usable. The best candidate is --rank 1.", 2)
+    ranking = desk.rank(_look(desk, strategy, domains or {}), count=max(200, rank or 1))
+    if id_ is not None:
+        for proposal in ranking.proposals:
+            if proposal.id == id_:
+                return proposal, ranking
+        fail(
+            f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
+            f"`lcsearch propose {desk.folder.name}` shows them.",
+            2,
+        )
+    wanted = rank or 1
+    there = len(ranking.proposals)
+    if not there:
+        fail(f"there is no candidate. {ranking.advice}")
+    if wanted > there:
+        fail(
+            f"--rank {wanted}: not usable. Use 1 to {there:,}; `lcsearch propose "
+            f"{desk.folder.name}` shows the first of them.",
+            2,
+        )
+    return ranking.proposals[wanted - 1], ranking
+
+
+@commands.command()
+def accept(
+    name: Name,
+    id_: Annotated[str | None, typer.Option("--id", help="The candidate's id.")] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help="Its rank (the default: 1).")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", help="JSON file with your own network; - is stdin."),
+    ] = None,
+    strategy: LookStrategy = None,
+    domain: LookDomains = None,
+    reason: Reason = "",
+) -> None:
+    """Queue a candidate, or a network of your own.
+
+    --strategy and --domain: of the ranking that `propose` gives with the same.
+    """
+    if sum(choice is not None for choice in (id_, rank, config)) > 1:
+        fail("give one of --id, --rank and --config.", 2)
+    with opened(name) as desk:
+        if config is None:
+            domains = read_domains(domain, "--domain ")
+            proposal, ranking = _chosen(desk, id_, rank, strategy, domains)
+            decision = desk.accept(proposal, reason, advised=ranking.advised)
+        else:
+            own = desk.space.validate(_read_config(config, desk))
+            ranking = desk.rank(desk.refresh(), count=1)
+            prediction = ranking.evaluate([own])[0].prediction
+            decision = desk.submit(
+                own, prediction, kind="new", reason=reason, advised=ranking.advised
+            )
+        say(f"trial {decision.trial} is queued.")
+        typer.echo(str(decision.trial))
+
+
+def _read_config(source: str, desk: Desk) -> dict[str, Any]:
+    """A network from a file or stdin; what it leaves out stands as in the level's base."""
+    from ...engine.search import base_trial
+
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read(MOST_JSON_BYTES + 1)
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(MOST_JSON_BYTES + 1)
+        if len(data) > MOST_JSON_BYTES:
+            fail(f"--config {source}: over {MOST_JSON_BYTES:,} bytes, which is no network.", 2)
+        given = json.loads(data)
+    except RecursionError:
+        fail(f"--config {source}: nested too deeply for a network.", 2)
+    except OSError as error:
+        fail(f"--config {source}: cannot be read ({error.strerror}).", 2)
+    except ValueError as error:
+        fail(f"--config {source}: not JSON ({error}).", 2)
+    if not isinstance(given, dict):
+        fail(f"--config {source}: not a JSON object of parameters.", 2)
+    return desk.space.completed(given, base_trial(desk.refresh()).config)
+
+
+@commands.command()
+def reject(
+    name: Name,
+    id_: Annotated[str | None, typer.Option("--id", help="The candidate's id.")] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help="Its rank.")] = None,
+    reason: Reason = "",
+) -> None:
+    """Take a candidate out of the ranking."""
+    if (id_ is None) == (rank is None):
+        fail("give --id or --rank.", 2)
+    with opened(name) as desk:
+        proposal, _ = _chosen(desk, id_, rank)
+        desk.reject(proposal, reason)
+        say(f"rejected {proposal.id}. `lcsearch undo {name}` brings it back.")
+
+
+def _trial_or(number: int | None, found: list[int], what: str) -> int:
+    if number is not None:
+        return number
+    if not found:
+        fail(f"{what} Give --trial N.")
+    return found[-1]
+
+
+@commands.command()
+def stop(
+    name: Name,
+    trial: TrialNumber = None,
+    when: Annotated[StopHow, typer.Option(help="epoch: after it; now; pause: resume later.")] = (
+        StopHow.epoch
+    ),
+    reason: Reason = "",
+) -> None:
+    """Stop or pause the trial that runs (--trial where several do), or withdraw one that waits."""
+    with opened(name) as desk:
+        running = [t.number for t in desk.refresh().trials if t.state == "running"]
+        if trial is None and len(running) > 1:
+            fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
+        number = _trial_or(trial, running, "No trial is running.")
+        desk.stop(number, when.value, reason)
+        say(f"trial {number}: {'pause' if when is StopHow.pause else 'stop'} asked for.")
+
+
+@commands.command()
+def resume(name: Name, trial: TrialNumber = None) -> None:
+    """Let a paused trial go on from its checkpoint."""
+    with opened(name) as desk:
+        paused = [t.number for t in desk.refresh().trials if t.state == "paused"]
+        number = _trial_or(trial, paused, "No trial is paused.")
+        desk.resume(number)
+        say(f"trial {number}: goes on.")
+
+
+@commands.command()
+def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
+    """Train a trial's network again with another seed (the best one if none is given)."""
+    with opened(name) as desk:
+        from ...engine.search import best_measured
+
+        best = best_measured(desk.refresh())
+        number = _trial_or(trial, [best.number] if best else [], "No trial is done.")
+        decision = desk.repeat(number, reason)
+        say(f"trial {decision.trial} repeats trial {number}.")
+        typer.echo(str(decision.trial))
+
+
+@commands.command()
+def undo(name: Name) -> None:
+    """Undo the last decision that can still be undone."""
+    with opened(name) as desk:
+        from .. import format as words
+
+        decision = desk.undo()
+        say(f"undone: {words.decided(decision.detail['kind'], decision.trial)}.")
+
+
+@commands.command()
+def advance(name: Name, trial: TrialNumber = None) -> None:
+    """Go on to the next level with a trial's network (the best one if none is given)."""
+    with opened(name) as desk:
+        decision = desk.advance(trial)
+        say(f"level {desk.refresh().session.level}, from trial {decision.trial}.")
+
+
+@commands.command()
+def reopen(
+    name: Name,
+    level: Annotated[int, typer.Option("--level", "-l", help="1 to 4.")],
+    trial: TrialNumber = None,
+) -> None:
+    """Search an earlier level again, from a trial's network (the best one if none is given)."""
+    with opened(name) as desk:
+        decision = desk.reopen(level, trial)
+        say(f"level {level} again, from trial {decision.trial}.")
+
+
+@commands.command(name="set")
+def set_(
+    name: Name,
+    wc: Annotated[float | None, typer.Option(help="The new w_c; nothing is trained again.")] = None,
+    strategy: Annotated[Strategy | None, typer.Option(help="What proposes from now on.")] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--domain",
+            metavar="PARAM=DOMAIN",
+            help="Search only these values from now on; PARAM=default: all of its own again.",
+        ),
+    ] = None,
+    executor: Annotated[Executor | None, typer.Option(help="Where trials run from now on.")] = None,
+    address: Address = None,
+    per_trial: PerTrial = None,
+    parallel: Parallel = None,
+    data_on_nodes: DataOnNodes = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    stop_behind: Annotated[
+        OnOff | None, typer.Option(help="Stop trials that fall behind, or only mark them.")
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Change the trade-off, the strategy or the domains, or where trials run.
+
+    Each of the first three is a decision of its own; what runs ends where it began.
+    """
+    domains = read_domains(domain, "--domain ")
+    places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
+    moved = any(option is not None for option in places)
+    if wc is None and strategy is None and not domains and not moved and stop_behind is None:
+        fail(
+            "give --wc, --strategy, --domain, --stop-behind, --executor, --address, --per-trial, "
+            "--parallel, --data-on-nodes, --data-by-ray, --device or --dtype.",
+            2,
+        )
+    with opened(name) as desk:
+        from ...engine import search
+        from .. import format as words
+
+        if moved:
+            say(words.execution_line(desk.set_execution(**read_execution(*places))))
+        snapshot = desk.refresh()
+        if wc is not None:
+            search.set_wc(snapshot, wc)  # refused before anything is changed
+        if domains:
+            desk.set_domains(domains, reason)
+            desk.refresh()
+            for parameter in domains:
+                say(f"{parameter} is searched in {desk.space[parameter].domain.text()}.")
+        if stop_behind is not None:
+            desk.set_stop_behind(stop_behind is OnOff.on)
+            stopped = "stopped" if stop_behind is OnOff.on else "marked, not stopped"
+            say(f"trials that fall behind are {stopped}.")
+        if strategy is not None:
+            desk.set_strategy(strategy.value, reason)
+            say(f"{strategy.value} proposes.")
+        if wc is not None:
+            desk.set_wc(wc)
+            say(f"w_c is {wc:g}.")
+
+
+@commands.command()
+def favour(
+    name: Name,
+    region: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PARAM=DOMAIN]...", help="Values to favour: kernel=1,3 …"),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Favour nothing any more.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Mark a region that the search should favour; it counts for less with every trial.
+
+    It takes the place of the one marked before. Without a region: say which one is marked.
+    """
+    marked = read_domains(region, "")
+    if clear and marked:
+        fail("give a region or --clear, not both.", 2)
+    with opened(name) as desk:
+        from ...engine import search
+        from .. import format as words
+
+        if clear or marked:
+            desk.favour(marked, reason)
+        if clear:
+            say(f"no region is favoured. `lcsearch undo {name}` brings it back.")
+            return
+        snapshot = desk.refresh()
+        session = snapshot.session
+        if not session.favourite:
+            say("no region is favoured. `lcsearch favour NAME kernel=1,3` marks one.")
+            return
+        typer.echo(words.favoured(session, search.favour_strength(snapshot)))
+        idle = search.idle_parameters(session, session.favourite)
+        if idle:
+            say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
+
+
+@commands.command()
+def train(
+    name: Name,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write; it must not exist yet.")
+    ],
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", "-t", help="The trial; the best by the model's belief if none."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of training.")] = 30,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write ONNX too (pip install 'lcsearch[onnx]').")
+    ] = False,
+    json_: AsJson = False,
+) -> None:
+    """Train the network found to the end: on all images but the test set, tested once, written.
+
+    The folder holds weights.safetensors, network.py (needs only torch), result.json and, with
+    --onnx, network.onnx.
+    """
+    with opened(name) as desk:
+        from ...engine import search
+        from ...engine.executors import final
+        from ..progress import follow_final
+
+        snapshot = desk.refresh()
+        if trial is None:
+            several = len(search.observations(snapshot)) > 1
+            trial, why = final.chosen(snapshot, desk.rank(snapshot, count=1) if several else None)
+            say(f"trial {trial}: {why}.")
+        done = follow_final(desk.train_final(trial, epochs, output, onnx=onnx))
+        if done is None:
+            fail("cancelled: nothing was written.")
+        result = done.result
+        if json_:
+            print_json({"folder": done.folder, **result.model_dump(mode="json")})
+            return
+        say(
+            f"trial {result.trial}: {result.test_accuracy:.2%} of {result.test_images:,} test "
+            f"images told right, after {result.epochs} epochs on {result.train_images:,} images."
+        )
+        typer.echo(done.folder)

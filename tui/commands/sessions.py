@@ -1,0 +1,375 @@
+"""Sessions: to make, show, hand on and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .base import fail, in_words, opened, print_json, say
+from .options import (
+    Address,
+    AsJson,
+    DataOnNodes,
+    Device,
+    DtypeOption,
+    Executor,
+    Name,
+    Parallel,
+    PerTrial,
+    Strategy,
+    read_domains,
+    read_execution,
+)
+
+if TYPE_CHECKING:
+    from ...sessions.store import Snapshot
+
+commands = typer.Typer()
+
+
+class Measure(StrEnum):
+    """What complexity is."""
+
+    seconds = "seconds"
+    params = "params"
+    macs = "macs"
+
+
+class Augment(StrEnum):
+    """How training images are varied."""
+
+    none = "none"
+    flip = "flip"
+    crop = "crop"
+    both = "crop+flip"
+
+
+@commands.command()
+def new(
+    name: Name,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits, idx:DIR, npz:FILE, folder:DIR, or cifar10:, cifar100:, mnist:, "
+            "fashion-mnist:, svhn: with a folder."
+        ),
+    ] = "digits",
+    wc: Annotated[float, typer.Option(help="Weight of the complexity, w_c.")] = 0.1,
+    measure: Annotated[Measure, typer.Option(help="What complexity is.")] = Measure.seconds,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
+    train_size: Annotated[
+        int | None, typer.Option(min=2, help="Take only this many training images.")
+    ] = None,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of the training images held out for validation.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides every draw.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PARAM=DOMAIN", help="conv_layers=2..6, kernel=3,5, batch_size=128."
+        ),
+    ] = None,
+    features: Annotated[
+        str, typer.Option(help="Side of the map the classifier sees: a number, or gap for 1.")
+    ] = "4",
+    macs_cap: Annotated[
+        float, typer.Option(help="Propose nothing above this many times the reference's MACs.")
+    ] = 8.0,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Planned for a level.", show_default="12, with --flat 48"
+        ),
+    ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="What proposes; only gp has a belief.")
+    ] = Strategy.gp,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
+    ] = False,
+    augment: Annotated[
+        Augment, typer.Option(help="Vary training images: mirror them, shift them, or both.")
+    ] = Augment.none,
+    stop_behind: Annotated[
+        bool,
+        typer.Option("--stop-behind", help="Stop trials that fall behind; else they are marked."),
+    ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let torchvision download the data set.")
+    ] = False,
+    executor: Annotated[
+        Executor, typer.Option(help="Where trials run: this machine, or a Ray cluster.")
+    ] = Executor.local,
+    address: Address = None,
+    per_trial: PerTrial = None,
+    parallel: Parallel = None,
+    data_on_nodes: DataOnNodes = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+) -> None:
+    """Make a session: check its data, and queue the reference network."""
+    with in_words():
+        from ...engine import desk
+        from ...engine.executors import cluster
+        from ...sessions import store
+        from ...sessions.records import DataSource, Execution, Setup
+
+        domains = read_domains(set_, "--set ")
+        if preset not in (None, "poster"):
+            fail(f"--preset {preset}: unknown. The only one is poster.", 2)
+        if preset == "poster":
+            if not data.startswith("cifar10:"):
+                fail("--preset poster is a search on CIFAR-10. Add --data cifar10:DIR.", 2)
+            epochs = 30
+        if not 0 < val_fraction < 1:
+            fail(f"--val-fraction {val_fraction}: not usable. Use a share such as 0.2.", 2)
+        if features != "gap" and not (features.isdecimal() and 0 < int(features) <= 1024):
+            fail(f"--features {features}: not usable. Use gap, or a number such as 4.", 2)
+        if not 0 < macs_cap < float("inf"):
+            fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
+        if not 0 <= wc < float("inf"):
+            fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
+        places = read_execution(
+            executor, address, per_trial, parallel, data_on_nodes, device, dtype
+        )
+        cluster.check_fields(executor.value, places)
+        asked = Setup(
+            name=name,
+            data=DataSource(
+                spec=data,
+                train_size=train_size,
+                val_fraction=val_fraction,
+                seed=seed,
+                download=download,
+            ),
+            wc=wc,
+            measure=measure.value,
+            epochs=epochs,
+            seed=seed,
+            features=1 if features == "gap" else int(features),
+            macs_cap=macs_cap,
+            domains=domains,
+            trials_per_level=trials,
+            strategy=strategy.value,
+            flat=flat,
+            augment=augment.value,
+            stop_behind=stop_behind,
+            execution=Execution.model_validate(places),
+        )
+        folder = desk.create(store.home(), asked)
+        summary = store.Store(folder).refresh().session.summary
+        say(
+            f"session {name}: {summary.train} training and {summary.val} validation images of "
+            f"{summary.height}x{summary.width}x{summary.channels}, {summary.classes} classes. "
+            f"Next: lcsearch tui {name}, or lcsearch run {name} --levels all."
+        )
+        typer.echo(str(folder))
+
+
+@commands.command(name="list")
+def list_(json_: AsJson = False) -> None:
+    """List the sessions."""
+    with in_words():
+        from dataclasses import asdict
+
+        from ...engine.desk import summaries
+        from ...sessions.store import home
+
+        found = summaries(home())
+        if json_:
+            print_json([asdict(summary) for summary in found])
+            return
+        if not found:
+            say("No session yet. `lcsearch new NAME` makes one, `lcsearch tui` opens the console.")
+        for s in found:
+            best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
+            typer.echo(
+                f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
+                f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
+                f"{s.data:<24} {s.state:<9} {best}".rstrip()
+            )
+
+
+@commands.command()
+def show(name: Name, json_: AsJson = False) -> None:
+    """Show a session: its levels, its trials, its best network."""
+    with opened(name) as desk:
+        if json_:
+            from ...sessions.exchange import text
+
+            typer.echo(text(desk.document()), nl=False)
+            return
+        from ..progress import engine_state
+
+        for line in _session_lines(desk.refresh()):
+            typer.echo(line)
+        typer.echo(engine_state(desk)["words"])
+
+
+def _session_lines(snapshot: Snapshot) -> Iterator[str]:
+    from ...engine import search
+    from .. import format as words
+
+    session = snapshot.session
+    yield (
+        f"{session.name} · {session.data.spec} · w_c {session.wc:g} · {session.measure} · "
+        f"{session.epochs} epochs · seed {session.seed}"
+        + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
+    )
+    yield words.execution_line(session.execution)
+    yield from words.restrictions(session, search.favour_strength(snapshot))
+    for level in search.standing(snapshot).values():
+        mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
+        base = "" if level.base is None else f", from trial {level.base}"
+        name = words.level_title(level.name).lower() if session.flat else level.name
+        trials = words.level_trials(level.trials, level.limit)
+        yield f"{mark} {level.level} {name:<11} {trials}{base}"
+    behind = search.falling_behind(snapshot)
+    for trial in snapshot.trials:
+        value = search.objective(trial, session.wc)
+        figures = (
+            f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
+            f"{trial.seconds_per_epoch:.3g} s/ep"
+            if value is not None
+            else f"{trial.state}, falling behind"
+            if trial.number in behind
+            else trial.state
+        )
+        failure = f"  {trial.failure.message}" if trial.failure else ""
+        if trial.disturbed:
+            failure += f"  disturbed: {'; '.join(trial.disturbed)}"
+        yield (
+            f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
+            f"{figures}  {trial.params:,} parameters{failure}"
+        )
+    best = search.best_measured(snapshot)
+    if best is not None:
+        yield f"best measured: trial {best.number}"
+
+
+@commands.command()
+def export(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; stdout if not given.")
+    ] = None,
+) -> None:
+    """Export a session as JSON."""
+    with opened(name) as desk:
+        if output is None:
+            from ...sessions.exchange import text
+
+            typer.echo(text(desk.document()), nl=False)
+        else:
+            desk.export(output)
+            say(f"session {name}: written to {output}.")
+
+
+@commands.command()
+def report(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+) -> None:
+    """Write a session as one HTML page to share: what was searched, found and decided."""
+    with opened(name) as desk:
+        from ...sessions.report import check_ending, write
+        from ..page import page
+
+        check_ending(output)
+        write(page(*desk.recommended()), output)
+        say(f"session {name}: written to {output}.")
+
+
+class Plots(StrEnum):
+    """What can be drawn."""
+
+    tradeoff = "tradeoff"
+    convergence = "convergence"
+    calibration = "calibration"
+    curves = "curves"
+    belief = "belief"
+
+
+@commands.command()
+def plot(
+    name: Name,
+    what: Annotated[Plots, typer.Argument(metavar="WHAT", help=", ".join(Plots))],
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.svg, .png, .csv or .json.")],
+    trial: Annotated[
+        list[int] | None, typer.Option("--trial", "-t", help="Trials of curves; the best if none.")
+    ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(metavar="PARAM[LAYER]", help="What belief is drawn along, such as kernel[1]."),
+    ] = None,
+) -> None:
+    """Draw a chart of a session, or write its figures as CSV or JSON."""
+    with opened(name) as desk:
+        from ...sessions.plots import kind_of, write
+        from .. import figures
+
+        kind_of(output)
+        figure = figures.of(desk, what.value, tuple(trial or ()), along)
+        write(figure, output)
+        say(f"{figure.title}: written to {output}.")
+
+
+@commands.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `lcsearch export` wrote.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Import it under another name.")
+    ] = None,
+) -> None:
+    """Bring an exported session back whole; what waits in it does not start by itself."""
+    with in_words():
+        from ...engine.desk import bring_back
+        from ...sessions.store import Store, home
+
+        folder = bring_back(home(), file, name)
+        store = Store(folder)
+        trials = store.refresh().trials
+        store.close()
+        waiting = sum(t.state in ("queued", "interrupted", "paused") for t in trials)
+        say(f"session {folder.name}: imported, {len(trials)} trials.")
+        if waiting:
+            say(f"{waiting} of them wait: `lcsearch run {folder.name}` trains them.")
+        typer.echo(str(folder))
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON Schema of an exported session."""
+    from ...sessions.exchange import schema as made
+
+    print_json(made())
+
+
+@commands.command()
+def delete(
+    name: Name,
+    undo: Annotated[bool, typer.Option("--undo", help="Bring it back.")] = False,
+) -> None:
+    """Delete a session (kept for a week: --undo brings it back)."""
+    with in_words():
+        from ...sessions import store
+
+        root = store.home()
+        if undo:
+            place = store.trashed(root, name)
+            if place is None:
+                fail(f"session {name!r}: no deleted session of this name is kept.", 2)
+            store.restore(root, place)
+            say(f"session {name}: back again.")
+            return
+        store.delete(root, name)
+        say(f"session {name}: deleted. `lcsearch delete {name} --undo` brings it back.")
