@@ -44,8 +44,8 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 import psutil  # noqa: E402 - threads are capped before anything counts the cores
 
+from lcsearch.engine import decide, search  # noqa: E402
 from lcsearch.engine import desk as desks  # noqa: E402
-from lcsearch.engine import search  # noqa: E402
 from lcsearch.engine.cnn import session_space  # noqa: E402
 from lcsearch.engine.desk import Desk  # noqa: E402
 from lcsearch.sessions import store as places  # noqa: E402
@@ -166,7 +166,7 @@ def _engine(folder: str) -> int:
 
 def _script(folder: str, acks: str, seed: int, count: int, pace: float, kinds: list[str]) -> int:
     """Decide at random; every acknowledgement is a line of `acks`, written after the fact."""
-    return decide(Desk(Path(folder)), acks, seed, count, pace, kinds)
+    return decide_on(Desk(Path(folder)), acks, seed, count, pace, kinds)
 
 
 def _console(home: str, name: str, terminal: str) -> int:
@@ -317,7 +317,7 @@ class House:
             name=name, created=now(), data=DataSource(spec="digits"), summary=SUMMARY,
             epochs=epochs, measure="params",
         )  # fmt: skip
-        first = search.reference_trial(session, session_space(session))
+        first = decide.reference_trial(session, session_space(session))
         folder = self.home / "sessions" / name
         Store.create(folder, session, first).close()
         return folder
@@ -352,7 +352,7 @@ def trainers(pid: int | None) -> list[int]:
 # -- decisions, and what became of them -----------------------------------------------------------
 
 
-def decide(desk: Desk, acks: str, seed: int, count: int, pace: float, kinds: list[str]) -> int:
+def decide_on(desk: Desk, acks: str, seed: int, count: int, pace: float, kinds: list[str]) -> int:
     """Take decisions of these kinds, `count` of them or without end, at most `pace` s apart."""
     rng = random.Random(seed)
     import numpy as np
@@ -393,7 +393,7 @@ def _decide(desk: Desk, kind: str, token: str, draw: Any, rng: random.Random) ->
         return desk.submit(desk.space.sample(draw, level, base), None, kind="new", reason=token)
     if kind == "reject":
         config = desk.space.sample(draw, level, base)
-        return desk._decide(search.reject(snapshot, config, None, token))
+        return desk._decide(decide.reject(snapshot, config, None, token))
     if kind == "wc":
         return desk.set_wc(rng.random())
     if kind == "withdraw" and waiting:
@@ -840,7 +840,7 @@ def case_notice(short: bool) -> Line:
             wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
             # wherever in their rounds they are
             time.sleep(rng.uniform(0.4, 0.7))
-            number = desk._store.apply(search.repeat(desk.refresh(), desk.space, 0)).trial
+            number = desk._store.apply(decide.repeat(desk.refresh(), desk.space, 0)).trial
             began = time.monotonic()
             assert number is not None
             wait_for(lambda n=number: desk.refresh().trials[n].attempt > 0, "the trial's beginning")

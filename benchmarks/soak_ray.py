@@ -260,7 +260,7 @@ def twice(log: str) -> set[int]:
 
 def queue(desk: Any, trials: int) -> None:
     """Queue different small networks until there are so many trials; start no engine."""
-    from lcsearch.engine import search
+    from lcsearch.engine import decide
     from lcsearch.sessions.store import Store
 
     store = Store(desk.folder)
@@ -268,7 +268,7 @@ def queue(desk: Any, trials: int) -> None:
     for number in range(len(snapshot.trials), trials):
         some = {"conv_layers": 2, "channels": [24 + number, 48], "downsample": ["pool", "none"]}
         config = desk.space.completed(some, snapshot.trials[0].config)
-        store.apply(search.submit(snapshot, desk.space, config, None, kind="new"))
+        store.apply(decide.submit(snapshot, desk.space, config, None, kind="new"))
     store.close()
 
 

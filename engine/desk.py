@@ -35,7 +35,7 @@ from ..sessions.records import (
     now,
 )
 from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
-from . import archive, search
+from . import archive, decide, search
 from .cnn import session_space
 from .cnn import space as cnn_space
 from .executors import cluster, local
@@ -119,7 +119,7 @@ def create(home: Path, setup: Setup) -> Path:
         )
         asked |= {"data": data, "execution": execution}
         session = Session(created=now(), summary=answer.summary, **asked)
-        first = search.reference_trial(session, session_space(session))
+        first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:
         raise SetupError(in_words(error), misuse=True) from error
@@ -230,7 +230,7 @@ class Desk:
         """Queue a candidate of the advisor's.  advised: its first one, kept if it is another."""
         config, prediction = proposal.config, proposal.prediction
         return self._decide(
-            search.accept(
+            decide.accept(
                 self.refresh(), self.space, config, prediction, reason=reason, advised=advised
             )
         )
@@ -249,7 +249,7 @@ class Desk:
         Raises InvalidConfig.
         """
         return self._decide(
-            search.submit(
+            decide.submit(
                 self.refresh(),
                 self.space,
                 config,
@@ -263,34 +263,34 @@ class Desk:
     def reject(self, proposal: Proposal, reason: str = "") -> Decision:
         """Take a candidate out of the ranking."""
         return self._decide(
-            search.reject(self.refresh(), proposal.config, proposal.prediction, reason)
+            decide.reject(self.refresh(), proposal.config, proposal.prediction, reason)
         )
 
     def repeat(self, number: int, reason: str = "") -> Decision:
         """Train a trial's network again with another seed."""
-        return self._decide(search.repeat(self.refresh(), self.space, number, reason))
+        return self._decide(decide.repeat(self.refresh(), self.space, number, reason))
 
     def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision:
         """Stop or pause a running trial, or withdraw one that waits."""
-        return self._decide(search.stop(self.refresh(), number, mode, reason))
+        return self._decide(decide.stop(self.refresh(), number, mode, reason))
 
     def resume(self, number: int) -> Decision:
         """Let a paused trial go on."""
-        return self._decide(search.resume(self.refresh(), number))
+        return self._decide(decide.resume(self.refresh(), number))
 
     def undo(self) -> Decision:
         """Undo the last decision that can still be undone."""
-        return self._decide(search.undo(self.refresh()))
+        return self._decide(decide.undo(self.refresh()))
 
     def advance(self, number: int | None = None) -> Decision:
         """Go on to the next level from this trial's network (the best one if None)."""
         snapshot = self.refresh()
-        return self._decide(search.advance(snapshot, self._carried(snapshot, number)))
+        return self._decide(decide.advance(snapshot, self._carried(snapshot, number)))
 
     def reopen(self, level: int, number: int | None = None) -> Decision:
         """Search an earlier level again, from this trial's network (the best one if None)."""
         snapshot = self.refresh()
-        return self._decide(search.reopen(snapshot, level, self._carried(snapshot, number)))
+        return self._decide(decide.reopen(snapshot, level, self._carried(snapshot, number)))
 
     def _carried(self, snapshot: Snapshot, number: int | None) -> int | None:
         if number is not None or len(search.observations(snapshot)) < 2:
@@ -303,15 +303,15 @@ class Desk:
 
     def set_wc(self, wc: float) -> Decision:
         """Change the trade-off; nothing is trained again."""
-        return self._decide(search.set_wc(self.refresh(), wc))
+        return self._decide(decide.set_wc(self.refresh(), wc))
 
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         """Let something else propose from now on."""
-        return self._decide(search.set_strategy(self.refresh(), strategy, reason))
+        return self._decide(decide.set_strategy(self.refresh(), strategy, reason))
 
     def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision:
         """Search these parameters in these domains from now on; `default` is one's own."""
-        return self._decide(search.set_domains(self.refresh(), domains, reason))
+        return self._decide(decide.set_domains(self.refresh(), domains, reason))
 
     def set_execution(self, **fields: object) -> Execution:
         """Change where trials run and how many at once; what runs ends where it began.
@@ -333,7 +333,7 @@ class Desk:
 
     def favour(self, region: Mapping[str, str], reason: str = "") -> Decision:
         """Mark the region that the search should favour; an empty one clears it."""
-        return self._decide(search.favour(self.refresh(), region, reason))
+        return self._decide(decide.favour(self.refresh(), region, reason))
 
     def autopilot(
         self,
@@ -345,7 +345,7 @@ class Desk:
     ) -> Decision:
         """Let the engine accept the best candidate by itself."""
         return self._decide(
-            search.autopilot(
+            decide.autopilot(
                 self.refresh(),
                 trials=trials,
                 minutes=minutes,
@@ -356,7 +356,7 @@ class Desk:
 
     def takeover(self) -> Decision:
         """Take the wheel back from the autopilot."""
-        return self._decide(search.takeover(self.refresh()))
+        return self._decide(decide.takeover(self.refresh()))
 
     # -- the engine -----------------------------------------------------------------------------
 

@@ -15,7 +15,9 @@ from datetime import datetime
 
 from ..sessions.records import Levels, Trial, now
 from ..sessions.store import Snapshot
-from .search import autopilot, levels_ahead, waiting
+from . import decide
+from .autopilot import levels_ahead
+from .search import waiting
 
 LATELY = 20
 """The last so many trials say what one takes: levels differ, and so do the machine's days."""
@@ -152,9 +154,9 @@ def flight_seconds(
 ) -> float | None:
     """Seconds that an autopilot would take, with what is queued already; None: unknown.
 
-    Raises Misuse as `search.autopilot`.
+    Raises Misuse as `decide.autopilot`.
     """
-    plan = autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
+    plan = decide.autopilot(snapshot, trials=trials, minutes=minutes, levels=levels)
     session = snapshot.session.model_copy(update=dict(plan.session))
     decisions = (*snapshot.decisions, plan.decision)
     return seconds_left(replace(snapshot, session=session, decisions=decisions))

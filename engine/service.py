@@ -31,7 +31,7 @@ from ..sessions.records import (
     now,
 )
 from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
-from . import search
+from . import autopilot, decide, search
 from .cnn import exact_complexity, session_space
 from .executors.local import (
     DevicesExecutor,
@@ -271,7 +271,7 @@ class Service:
 
     def _steer(self, snapshot: Snapshot) -> None:
         """Follow the autopilot.  Ranking runs in a thread: trials are served meanwhile."""
-        step = search.pilot_step(snapshot)
+        step = autopilot.step(snapshot)
         if step.do == "wait":
             return
         if step.do == "finish":
@@ -305,25 +305,25 @@ class Service:
             self.store.say(f"autopilot off: {reason}")
         try:
             if reason:
-                self.store.apply(search.hand_back(snapshot, reason))
+                self.store.apply(decide.hand_back(snapshot, reason))
                 return
             self.store.set_session({"autopilot": snapshot.session.autopilot}, autopilot=None)
         except Late as late:
             log.info("autopilot: %s", late)
 
     def _act(self, snapshot: Snapshot, ranking: Ranking, together: tuple[Proposal, ...]) -> None:
-        step = search.pilot_step(snapshot, ranking)
+        step = autopilot.step(snapshot, ranking)
         if step.do == "propose":
-            plans = search.accept_together(snapshot, session_space(snapshot.session), together)
+            plans = autopilot.accept_together(snapshot, session_space(snapshot.session), together)
             numbers = [self.store.apply(plan).trial for plan in plans]
             if len(numbers) > 1:
                 log.info("autopilot: trials %s from one ranking", ", ".join(map(str, numbers)))
         elif step.do in ("advance", "reopen"):
             number, reason = ranking.incumbent_number, step.reason
             if step.do == "advance":
-                plan = search.advance(snapshot, number, by="autopilot", reason=reason)
+                plan = decide.advance(snapshot, number, by="autopilot", reason=reason)
             else:
-                plan = search.reopen(snapshot, 1, number, by="autopilot", reason=reason)
+                plan = decide.reopen(snapshot, 1, number, by="autopilot", reason=reason)
             decision = self.store.apply(plan)
             log.info("autopilot: level %d is left: %s", decision.level, reason)
         elif step.do == "finish":
@@ -384,7 +384,7 @@ class Service:
             return
         reason = "falls behind: its f is worse than the median of the others"
         try:
-            self.store.apply(search.stop(snapshot, number, "epoch", reason, by="autopilot"))
+            self.store.apply(decide.stop(snapshot, number, "epoch", reason, by="autopilot"))
         except Late as late:  # a person stopped it in the same moment
             log.info("trial %d: %s", number, late)
 
@@ -472,7 +472,7 @@ class Service:
 def _think(snapshot: Snapshot) -> Thought:
     """Rank, and choose what is to be trained at once; in a thread, for it takes up to a second."""
     ranking = search.ranking(snapshot, session_space(snapshot.session))
-    return ranking, search.together(snapshot, ranking)
+    return ranking, autopilot.together(snapshot, ranking)
 
 
 def _decided(snapshot: Snapshot) -> tuple[Session, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lcsearch.engine import search
+from lcsearch.engine import decide, search
 from lcsearch.engine.advisor import Nearest, Proposal, Ranking, Slice
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.desk import SessionSummary, SetupError
@@ -490,7 +490,7 @@ class FakeDesk:
 
     def set_domains(self, domains: Any, reason: str = "") -> Decision:
         self.calls.append(("set_domains", dict(domains)))
-        self._session(**search.set_domains(self.snapshot, domains).session)
+        self._session(**decide.set_domains(self.snapshot, domains).session)
         return self._decision("domains")
 
     def favour(self, region: Any, reason: str = "") -> Decision:

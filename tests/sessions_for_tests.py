@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lcsearch.engine import search
+from lcsearch.engine import decide, search
 from lcsearch.engine.cnn import session_space
 from lcsearch.sessions.records import (
     DataSource,
@@ -32,7 +32,7 @@ def make_session(name: str = "demo", **fields) -> Session:
 def make_store(home: Path, name: str = "demo", **fields) -> Store:
     """A session in its file, its reference network queued."""
     session = make_session(name, **fields)
-    first = search.reference_trial(session, session_space(session))
+    first = decide.reference_trial(session, session_space(session))
     return Store.create(home / "sessions" / name, session, first)
 
 
@@ -71,7 +71,7 @@ def filled_store(home: Path, trials: int = 6, **fields) -> Store:
     for _ in range(trials):
         snapshot = store.refresh()
         config = space.sample(rng, snapshot.session.level, search.base_trial(snapshot).config)
-        decision = store.apply(search.accept(snapshot, space, config, None))
+        decision = store.apply(decide.accept(snapshot, space, config, None))
         assert decision.trial is not None
         finish(store, decision.trial, float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.4, 2)))
     return store

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import archive, search
+from lcsearch.engine import archive, decide, search
 from lcsearch.engine.cnn import session_space
 from lcsearch.sessions import exchange
 from lcsearch.sessions.records import Failure, now
@@ -60,9 +60,9 @@ def walk(home: Path, seed: int) -> Store:
                  "repeat", "reject", "wc", "advance", "reopen", "autopilot", "domains"]
             ):  # fmt: skip
                 case "accept":
-                    store.apply(search.accept(snapshot, space, config, None, reason="<b>why</b>"))
+                    store.apply(decide.accept(snapshot, space, config, None, reason="<b>why</b>"))
                 case "new":
-                    store.apply(search.submit(snapshot, space, config, None, kind="new"))
+                    store.apply(decide.submit(snapshot, space, config, None, kind="new"))
                 case "finish" if queued:
                     ratio = luck.uniform(0.3, 2)
                     finish_by_measure(store, queued[0], luck.uniform(0.02, 0.5), ratio)
@@ -74,24 +74,24 @@ def walk(home: Path, seed: int) -> Store:
                     )
                 case "stop" | "pause" as how if queued:
                     mode = "pause" if how == "pause" else "now"
-                    store.apply(search.stop(snapshot, queued[-1], mode))
+                    store.apply(decide.stop(snapshot, queued[-1], mode))
                 case "undo":
-                    store.apply(search.undo(snapshot))
+                    store.apply(decide.undo(snapshot))
                 case "repeat":
-                    store.apply(search.repeat(snapshot, space, luck.choice(done)))
+                    store.apply(decide.repeat(snapshot, space, luck.choice(done)))
                 case "reject":
-                    store.apply(search.reject(snapshot, config, None, "no  🙂"))
+                    store.apply(decide.reject(snapshot, config, None, "no  🙂"))
                 case "wc":
-                    store.apply(search.set_wc(snapshot, luck.choice([0.0, 0.1, 1.0])))
+                    store.apply(decide.set_wc(snapshot, luck.choice([0.0, 0.1, 1.0])))
                 case "advance":
-                    store.apply(search.advance(snapshot))
+                    store.apply(decide.advance(snapshot))
                 case "reopen":
                     level = luck.randint(1, search.reached(snapshot.session))
-                    store.apply(search.reopen(snapshot, level, luck.choice(done)))
+                    store.apply(decide.reopen(snapshot, level, luck.choice(done)))
                 case "autopilot":
-                    store.apply(search.autopilot(snapshot, trials=3))
+                    store.apply(decide.autopilot(snapshot, trials=3))
                 case "domains":
-                    store.apply(search.set_domains(snapshot, {"conv_layers": "2..6"}))
+                    store.apply(decide.set_domains(snapshot, {"conv_layers": "2..6"}))
         except StoreError:
             continue  # it was not possible then
     return store
@@ -154,7 +154,7 @@ def test_what_ran_waits_and_nothing_starts_by_itself(home, tmp_path):
     snapshot = store.refresh()
     space = session_space(snapshot.session)
     for _ in range(2):
-        store.apply(search.repeat(store.refresh(), space, 1))
+        store.apply(decide.repeat(store.refresh(), space, 1))
     store.update_trial(3, {"queued"}, state="running", attempt=1, started=now())
     file = tmp_path / "out.json"
     exchange.write(file, whole(store))
@@ -183,13 +183,13 @@ def exported(tmp_path_factory) -> dict:
     home = tmp_path_factory.mktemp("home")
     store = filled_store(home, 4)
     space = session_space(store.refresh().session)
-    store.apply(search.set_wc(store.refresh(), 0.3))
-    store.apply(search.reject(store.refresh(), store.refresh().trials[1].config, None, "too deep"))
-    number = store.apply(search.repeat(store.refresh(), space, 2)).trial
+    store.apply(decide.set_wc(store.refresh(), 0.3))
+    store.apply(decide.reject(store.refresh(), store.refresh().trials[1].config, None, "too deep"))
+    number = store.apply(decide.repeat(store.refresh(), space, 2)).trial
     finish(store, number, 0.2, 0.9)
-    store.apply(search.advance(store.refresh(), 2))
-    store.apply(search.undo(store.refresh()))
-    store.apply(search.advance(store.refresh(), 3))
+    store.apply(decide.advance(store.refresh(), 2))
+    store.apply(decide.undo(store.refresh()))
+    store.apply(decide.advance(store.refresh(), 3))
     return json.loads(exchange.text(whole(store)))
 
 

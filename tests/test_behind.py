@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcsearch.engine import search
+from lcsearch.engine import decide, search
 from lcsearch.engine.service import Service
 from lcsearch.sessions.records import Epoch, now
 
@@ -24,7 +24,7 @@ def running(store, accuracy=0.5, ratio=1.0, epochs=3):
     snapshot = store.refresh()
     space = search.session_space(snapshot.session)
     config = {**snapshot.trials[0].config, "channels": [24, 32, 32, 64]}
-    number = store.apply(search.submit(snapshot, space, config, None, kind="new")).trial
+    number = store.apply(decide.submit(snapshot, space, config, None, kind="new")).trial
     store.update_trial(number, {"queued"}, state="running", attempt=1, started=now())
     for at in range(1, epochs + 1):
         assert store.add_epoch(number, 1, epoch(at, accuracy, ratio))

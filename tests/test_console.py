@@ -20,7 +20,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from lcsearch.engine import schedule, search
+from lcsearch.engine import decide, schedule, search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.executors import local
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
@@ -1344,7 +1344,7 @@ async def test_autopilot_until_flat_and_what_it_decides_is_told():
         await press(pilot, "p", "tab", "tab", "space", "tab", "space", "enter")
         assert desk.made("autopilot") == [(8, None, "all", True)]
         reason = "at most 0.002 can be gained here, and the noise is 0.003"
-        plan = search.hand_back(desk.snapshot, reason)
+        plan = decide.hand_back(desk.snapshot, reason)
         desk.change(decisions=(*desk.snapshot.decisions, plan.decision))
         await until(pilot, lambda: f"Level 2 is ended: {reason}" in toasts(pilot))
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from lcsearch.engine import search, service
+from lcsearch.engine import decide, search, service
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import local
@@ -223,7 +223,7 @@ def test_a_command_that_stops_asks_which_of_several(home):
     space = session_space(store.refresh().session)
     base = store.refresh().trials[0].config
     other = space.completed({"batch_size": 64}, base)
-    store.apply(search.accept(store.refresh(), space, other, None))
+    store.apply(decide.accept(store.refresh(), space, other, None))
     for trial in store.refresh().trials:
         store.update_trial(trial.number, {"queued"}, state="running", attempt=1)
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "stop", "demo"]
@@ -260,7 +260,7 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     store.update_trial(0, {"done"}, machine=MACHINE.model_copy(update={"threads": 4}))
     desk = Desk(store.folder)
     base = store.refresh().trials[0].config
-    store.apply(search.accept(store.refresh(), desk.space, {**base, "batch_size": 64}, None))
+    store.apply(decide.accept(store.refresh(), desk.space, {**base, "batch_size": 64}, None))
     number = len(store.refresh().trials) - 1
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     engine = Service(store, 1.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from lcsearch.engine import search
+from lcsearch.engine import decide, search
 from lcsearch.engine.cnn import session_space
 from lcsearch.sessions import store as places
 from lcsearch.sessions.store import SCHEMA_VERSION, NoRoom, Store, StoreError
@@ -91,7 +91,7 @@ def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old):
     assert search.waiting(seen)[0].number == 10
     assert len(search.observations(seen)) == 8
     space = session_space(seen.session)
-    decision = store.apply(search.repeat(seen, space, 9))
+    decision = store.apply(decide.repeat(seen, space, 9))
     assert store.refresh().trials[decision.trial].repeat_of == 9
     store.update_trial(decision.trial, {"queued"}, state="running", attempt=1)
     assert Store(old).refresh().trials == store.refresh().trials
@@ -128,7 +128,7 @@ def test_looking_changes_nothing(old):
     store = Store(old, migrate=False)
     assert len(store.refresh().trials) == 13
     with pytest.raises(StoreError, match="read-only"):
-        store.apply(search.set_wc(store.refresh(), 1.0))
+        store.apply(decide.set_wc(store.refresh(), 1.0))
     store.close()
     assert version(old / "session.db") == 1
     assert not (old / "session.v1.db").exists()

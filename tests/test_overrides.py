@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import archive, search
+from lcsearch.engine import archive, decide, search
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.desk import Desk
 from lcsearch.sessions import exchange
@@ -43,7 +43,7 @@ def queue(store, space, place, error, ratio=1.0, ranking=None):
     """Train the candidate of this place (0 the first) instead of the first, with this result."""
     ranking = ranking or ranked(store, space)
     chosen = ranking.proposals[place]
-    plan = search.accept(
+    plan = decide.accept(
         store.refresh(), space, chosen.config, chosen.prediction, advised=ranking.advised
     )
     decision = store.apply(plan)
@@ -75,13 +75,13 @@ def test_once_the_candidate_is_trained_too_the_measurements_decide(store, space)
     ranking = ranked(store, space)
     mine = queue(store, space, 1, 0.1, 1.0, ranking)
     theirs = ranking.proposals[0]
-    decision = store.apply(search.accept(store.refresh(), space, theirs.config, theirs.prediction))
+    decision = store.apply(decide.accept(store.refresh(), space, theirs.config, theirs.prediction))
     finish(store, decision.trial, 0.05, 1.0)
     (override,) = overrides(store.refresh())
     assert override.measured == decision.trial
     assert override.against == pytest.approx(0.15)
     assert not override.right
-    again = store.apply(search.repeat(store.refresh(), space, decision.trial))
+    again = store.apply(decide.repeat(store.refresh(), space, decision.trial))
     finish(store, again.trial, 0.25, 1.0)
     (override,) = overrides(store.refresh())
     assert override.trial.number == mine.trial
@@ -92,7 +92,7 @@ def test_once_the_candidate_is_trained_too_the_measurements_decide(store, space)
 def test_a_later_change_of_wc_makes_nobody_wrong(store, space):
     queue(store, space, 1, 0.1)
     before = overrides(store.refresh())
-    store.apply(search.set_wc(store.refresh(), 5.0))
+    store.apply(decide.set_wc(store.refresh(), 5.0))
     assert overrides(store.refresh()) == before
 
 
@@ -102,17 +102,17 @@ def test_a_candidate_that_was_taken_or_rejected_meanwhile_was_not_overridden(sto
     assert queue(store, space, 1, 0.1, ranking=ranking).advised is None
     ranking = ranked(store, space)
     first = ranking.proposals[0]
-    store.apply(search.reject(store.refresh(), first.config, first.prediction))
+    store.apply(decide.reject(store.refresh(), first.config, first.prediction))
     assert queue(store, space, 1, 0.1, ranking=ranking).advised is None
 
 
 def test_own_networks_and_withdrawn_ones(store, space):
     ranking = ranked(store, space)
     config = space.sample(np.random.default_rng(5), 1, search.base_trial(store.refresh()).config)
-    plan = search.submit(store.refresh(), space, config, None, kind="new", advised=ranking.advised)
+    plan = decide.submit(store.refresh(), space, config, None, kind="new", advised=ranking.advised)
     assert store.apply(plan).advised == ranking.advised
     assert overrides(store.refresh()) == []  # it waits still
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert overrides(store.refresh()) == []
 
 

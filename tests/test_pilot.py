@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcsearch.engine import search, service
+from lcsearch.engine import autopilot, decide, search, service
 from lcsearch.engine.advisor import Proposal, Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.schedule import flight_seconds
@@ -92,7 +92,7 @@ def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store,
         )
 
     monkeypatch.setattr(search, "ranking", ranking_of(flat))
-    store.apply(search.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
+    store.apply(decide.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
     snapshot = fly(engine, store)
     assert turns(snapshot) == [
         ("advance", 1, FLAT),
@@ -108,8 +108,8 @@ def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store,
 
 def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monkeypatch):
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: False))
-    store.apply(search.autopilot(store.refresh(), trials=1, levels="round"))
-    assert search.levels_ahead(store.refresh()) == 4
+    store.apply(decide.autopilot(store.refresh(), trials=1, levels="round"))
+    assert autopilot.levels_ahead(store.refresh()) == 4
     snapshot = fly(engine, store)
     spent = "the budget of 1 for this level is used up"
     assert turns(snapshot) == [
@@ -123,8 +123,8 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
     one = flight_seconds(snapshot, trials=1, minutes=None)
     whole = flight_seconds(snapshot, trials=1, minutes=None, levels="round")
     assert whole == pytest.approx(5 * one)
-    store.apply(search.autopilot(snapshot, trials=1, levels="round"))
-    assert search.levels_ahead(store.refresh()) == 4
+    store.apply(decide.autopilot(snapshot, trials=1, levels="round"))
+    assert autopilot.levels_ahead(store.refresh()) == 4
     assert [s.state for s in search.standing(snapshot).values()] == ["current", *["done"] * 3]
     again = snapshot.trials[-1].config
     assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
@@ -132,14 +132,14 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
 
 def test_one_level_has_no_round(engine, home, monkeypatch):
     store = filled_store(home, 1, name="flat", flat=True)
-    store.apply(search.autopilot(store.refresh(), trials=2, levels="round"))
-    assert search.levels_ahead(store.refresh()) == 0
+    store.apply(decide.autopilot(store.refresh(), trials=2, levels="round"))
+    assert autopilot.levels_ahead(store.refresh()) == 0
     store.close()
 
 
 def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(engine, store, monkeypatch):
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: s.session.level > 1))
-    store.apply(search.autopilot(store.refresh(), trials=3, levels="all", until_flat=True))
+    store.apply(decide.autopilot(store.refresh(), trials=3, levels="all", until_flat=True))
     snapshot = fly(engine, store)
     assert turns(snapshot)[0] == ("advance", 1, "the budget of 3 for this level is used up")
     assert [t.level for t in snapshot.trials if t.source == "autopilot"] == [1, 1, 1]
@@ -153,9 +153,9 @@ def test_domains_and_strategy_that_a_person_changes_reach_the_engine(engine, sto
         return ranking_of(lambda s: True)(snapshot, space)
 
     monkeypatch.setattr(search, "ranking", rank)
-    store.apply(search.set_domains(store.refresh(), {"conv_layers": "2..3"}))
-    store.apply(search.autopilot(store.refresh(), trials=1))
-    store.apply(search.set_strategy(store.refresh(), "random"))
+    store.apply(decide.set_domains(store.refresh(), {"conv_layers": "2..3"}))
+    store.apply(decide.autopilot(store.refresh(), trials=1))
+    store.apply(decide.set_strategy(store.refresh(), "random"))
     snapshot = fly(engine, store)
     assert set(seen) == {("random", "2..3")}
     assert session_space(snapshot.session)["conv_layers"].domain.text() == "2..3"
@@ -187,7 +187,7 @@ def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monke
 
     monkeypatch.setattr(search, "ranking", rank)
     store.set_session({}, execution=Execution(executor="ray", parallel=3))
-    store.apply(search.autopilot(store.refresh(), trials=4))
+    store.apply(decide.autopilot(store.refresh(), trials=4))
     think(engine, store)
     assert len(made) == 1
     first = by_autopilot(store)
@@ -212,13 +212,13 @@ def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monke
 
 def test_a_person_who_decides_between_two_of_them_has_the_wheel(store):
     store.set_session({}, execution=Execution(executor="ray", parallel=3))
-    store.apply(search.autopilot(store.refresh(), trials=4))
+    store.apply(decide.autopilot(store.refresh(), trials=4))
     snapshot = store.refresh()
     space = session_space(snapshot.session)
-    chosen = search.together(snapshot, search.ranking(snapshot, space))
-    first, *rest = search.accept_together(snapshot, space, chosen)
+    chosen = autopilot.together(snapshot, search.ranking(snapshot, space))
+    first, *rest = autopilot.accept_together(snapshot, space, chosen)
     store.apply(first)
-    store.apply(search.takeover(store.refresh()))
+    store.apply(decide.takeover(store.refresh()))
     assert len(rest) == 2
     for plan in rest:
         with pytest.raises(Late, match="autopilot of the session has changed"):

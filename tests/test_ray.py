@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lcsearch.engine import autopilot, decide, search
 from lcsearch.engine import desk as desks
-from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
 from lcsearch.engine.executors import cluster
 from lcsearch.sessions.records import DataSource, Execution, Setup
@@ -166,7 +166,7 @@ def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatc
         what="both trainers",
     )
     wait_for(lambda: set(states(desk)) == {"done"}, what="the first three")
-    desk._store.apply(search.autopilot(desk.refresh(), trials=4, levels="all"))
+    desk._store.apply(decide.autopilot(desk.refresh(), trials=4, levels="all"))
 
     def over():
         snapshot = desk.refresh()
@@ -176,7 +176,7 @@ def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatc
         return snapshot.session.level > 2 and ended
 
     wait_for(lambda: desk.refresh().session.level == 3, what="the third level")
-    desk._store.apply(search.takeover(desk.refresh()))
+    desk._store.apply(decide.takeover(desk.refresh()))
     wait_for(over, what="the end of what was begun")
     trials = desk.refresh().trials
     assert [t.level for t in trials][:11] == [0] + [1] * 6 + [2] * 4
@@ -395,21 +395,21 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
         )
     )
     desk._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)
-    desk._store.apply(search.autopilot(desk.refresh(), trials=8))
+    desk._store.apply(decide.autopilot(desk.refresh(), trials=8))
     steps = []
-    while search.pilot_step(desk.refresh()).do == "think":
+    while autopilot.step(desk.refresh()).do == "think":
         snapshot = desk.refresh()
         ranking = desk.rank(snapshot, count=1)
-        steps.append(search.pilot_step(snapshot, ranking).do)
+        steps.append(autopilot.step(snapshot, ranking).do)
         best = ranking.proposals[0]
-        plan = search.accept(snapshot, desk.space, best.config, best.prediction, by="autopilot")
+        plan = decide.accept(snapshot, desk.space, best.config, best.prediction, by="autopilot")
         desk._store.apply(plan)
     assert steps == ["propose"] * 3
-    assert search.pilot_step(desk.refresh()).do == "wait"
+    assert autopilot.step(desk.refresh()).do == "wait"
     assert len({trial.key for trial in desk.refresh().trials}) == 4
     assert [trial.number for trial in search.waiting(desk.refresh())] == [1, 2, 3]
     desk._store.update_trial(1, {"queued"}, state="done", error=0.2, complexity=0.5)
-    assert search.pilot_step(desk.refresh()).do == "think"
+    assert autopilot.step(desk.refresh()).do == "think"
     desk.close()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lcsearch.engine import schedule, search
+from lcsearch.engine import autopilot, decide, schedule, search
 from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
@@ -48,14 +48,14 @@ def test_the_reference_is_trial_0_and_the_base_of_level_1(home):
 
 def test_the_initial_design_counts_down(store):
     assert search.design_left(store.refresh()) == 2
-    store.apply(search.advance(store.refresh(), 2))
+    store.apply(decide.advance(store.refresh(), 2))
     assert search.design_left(store.refresh()) == 3
 
 
 def test_accepting_queues_the_network_and_takes_the_wheel(store, space):
-    store.apply(search.autopilot(store.refresh(), trials=5))
+    store.apply(decide.autopilot(store.refresh(), trials=5))
     config = another(store, space)
-    decision = store.apply(search.accept(store.refresh(), space, config, None, reason="why not"))
+    decision = store.apply(decide.accept(store.refresh(), space, config, None, reason="why not"))
     snapshot = store.refresh()
     trial = snapshot.trials[decision.trial]
     assert (trial.state, trial.config, trial.source) == ("queued", config, "advisor")
@@ -67,124 +67,124 @@ def test_accepting_queues_the_network_and_takes_the_wheel(store, space):
 def test_what_cannot_be_built_is_refused_with_every_problem(store, space):
     config = {**another(store, space), "learning_rate": 99.0, "lr_decay": 2}
     with pytest.raises(InvalidConfig, match=r"learning_rate = 99(?s:.*)lr_decay = 2"):
-        search.submit(store.refresh(), space, config, None, kind="edit")
+        decide.submit(store.refresh(), space, config, None, kind="edit")
 
 
 def test_undo_takes_back_one_decision_after_another(store, space):
     config, other = another(store, space, 1), another(store, space, 2)
-    first = store.apply(search.accept(store.refresh(), space, config, None))
-    store.apply(search.reject(store.refresh(), other, None, "ugly"))
-    store.apply(search.set_wc(store.refresh(), 2.0))
+    first = store.apply(decide.accept(store.refresh(), space, config, None))
+    store.apply(decide.reject(store.refresh(), other, None, "ugly"))
+    store.apply(decide.set_wc(store.refresh(), 2.0))
     assert search.rejected(store.refresh()) == [other]
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert store.refresh().session.wc == 0.1
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert search.rejected(store.refresh()) == []
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert store.refresh().trials[first.trial].state == "cancelled"
     with pytest.raises(StoreError, match="Nothing to undo"):
-        search.undo(store.refresh())
+        decide.undo(store.refresh())
 
 
 def test_a_trial_that_started_is_not_undone(store, space):
-    decision = store.apply(search.accept(store.refresh(), space, another(store, space), None))
+    decision = store.apply(decide.accept(store.refresh(), space, another(store, space), None))
     seen = store.refresh()
     store.update_trial(decision.trial, {"queued"}, state="running", attempt=1)
     with pytest.raises(Late, match="is running already"):
-        store.apply(search.undo(seen))
+        store.apply(decide.undo(seen))
     with pytest.raises(StoreError, match="stopped, not undone"):
-        search.undo(store.refresh())
+        decide.undo(store.refresh())
 
 
 def test_levels_go_forward_from_a_trial_and_open_again(store, space):
-    store.apply(search.advance(store.refresh(), 3))
+    store.apply(decide.advance(store.refresh(), 3))
     snapshot = store.refresh()
     assert snapshot.session.level == 2
     assert search.base_trial(snapshot).number == 3
     assert search.standing(snapshot)[1].state == "done"
     config = another(store, space)
-    decision = store.apply(search.accept(snapshot, space, config, None))
+    decision = store.apply(decide.accept(snapshot, space, config, None))
     finish(store, decision.trial, error=0.01, ratio=0.1)
-    store.apply(search.reopen(store.refresh(), 1))
+    store.apply(decide.reopen(store.refresh(), 1))
     snapshot = store.refresh()
     assert snapshot.session.level == 1
     assert search.base_trial(snapshot).number == decision.trial
-    store.apply(search.undo(snapshot))
+    store.apply(decide.undo(snapshot))
     assert store.refresh().session.level == 2
     assert search.base_trial(store.refresh()).number == 3
 
 
 def test_levels_end_and_begin_somewhere(store):
     for number in (1, 2, 3):
-        store.apply(search.advance(store.refresh(), number))
+        store.apply(decide.advance(store.refresh(), number))
     with pytest.raises(StoreError, match="level 4 is the last one"):
-        search.advance(store.refresh(), 1)
+        decide.advance(store.refresh(), 1)
     with pytest.raises(StoreError, match="Use 1 to 4"):
-        search.reopen(store.refresh(), 5)
+        decide.reopen(store.refresh(), 5)
     with pytest.raises(StoreError, match="no such trial"):
-        search.reopen(store.refresh(), 1, 77)
+        decide.reopen(store.refresh(), 1, 77)
 
 
 def test_only_what_is_done_is_carried_forward(home, store, space):
     fresh = make_store(home, "fresh")
     with pytest.raises(StoreError, match="No trial is done"):
-        search.advance(fresh.refresh())
+        decide.advance(fresh.refresh())
     with pytest.raises(StoreError, match="trial 0 is queued"):
-        search.advance(fresh.refresh(), 0)
+        decide.advance(fresh.refresh(), 0)
 
 
 def test_stopping_depends_on_what_the_trial_does(store, space):
     snapshot = store.refresh()
-    decision = store.apply(search.accept(snapshot, space, another(store, space), None))
+    decision = store.apply(decide.accept(snapshot, space, another(store, space), None))
     number = decision.trial
     store.update_trial(number, {"queued"}, state="running", attempt=1)
-    store.apply(search.stop(store.refresh(), number, "pause"))
+    store.apply(decide.stop(store.refresh(), number, "pause"))
     assert store.refresh().trials[number].stop_request == "pause"
     store.update_trial(number, {"running"}, state="paused")
     assert search.pending(store.refresh()) == []
     assert snapshot.trials[1].config not in search.excluded(store.refresh())
-    store.apply(search.resume(store.refresh(), number))
+    store.apply(decide.resume(store.refresh(), number))
     assert search.waiting(store.refresh())[0].number == number
     with pytest.raises(Late, match="trial 1 is done already"):
-        store.apply(search.stop(store.refresh(), 1, "now"))
+        store.apply(decide.stop(store.refresh(), 1, "now"))
 
 
 def test_what_was_interrupted_goes_first(store, space):
-    first = store.apply(search.accept(store.refresh(), space, another(store, space, 1), None))
-    second = store.apply(search.accept(store.refresh(), space, another(store, space, 2), None))
+    first = store.apply(decide.accept(store.refresh(), space, another(store, space, 1), None))
+    second = store.apply(decide.accept(store.refresh(), space, another(store, space, 2), None))
     assert search.waiting(store.refresh())[0].number == first.trial
     store.update_trial(second.trial, {"queued"}, state="interrupted")
     assert search.waiting(store.refresh())[0].number == second.trial
 
 
 def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
-    store.apply(search.autopilot(store.refresh(), trials=1, levels="all"))
-    assert search.pilot_step(store.refresh()).do == "think"
+    store.apply(decide.autopilot(store.refresh(), trials=1, levels="all"))
+    assert autopilot.step(store.refresh()).do == "think"
     ranked = made(flat=False)
-    assert search.pilot_step(store.refresh(), ranked).do == "propose"
+    assert autopilot.step(store.refresh(), ranked).do == "propose"
     config = another(store, space)
-    plan = search.accept(store.refresh(), space, config, None, by="autopilot")
+    plan = decide.accept(store.refresh(), space, config, None, by="autopilot")
     number = store.apply(plan).trial
     assert store.refresh().trials[number].source == "autopilot"
-    assert search.pilot_step(store.refresh(), ranked).do == "wait"
+    assert autopilot.step(store.refresh(), ranked).do == "wait"
     finish(store, number)
-    step = search.pilot_step(store.refresh(), ranked)
+    step = autopilot.step(store.refresh(), ranked)
     assert step.do == "advance"
     assert step.reason == "the budget of 1 for this level is used up"
-    store.apply(search.advance(store.refresh(), number, by="autopilot", reason=step.reason))
+    store.apply(decide.advance(store.refresh(), number, by="autopilot", reason=step.reason))
     assert store.refresh().session.autopilot.accepted == 0
     assert store.refresh().decisions[-1].reason == step.reason
-    assert search.pilot_step(store.refresh(), ranked).do == "propose"
-    store.apply(search.takeover(store.refresh()))
+    assert autopilot.step(store.refresh(), ranked).do == "propose"
+    store.apply(decide.takeover(store.refresh()))
     with pytest.raises(Late, match="off already"):
-        search.takeover(store.refresh())
+        decide.takeover(store.refresh())
 
 
 def test_a_persons_decision_beats_the_autopilots(store, space):
-    store.apply(search.autopilot(store.refresh(), trials=2))
+    store.apply(decide.autopilot(store.refresh(), trials=2))
     seen = store.refresh()
-    theirs = search.accept(seen, space, another(store, space, 5), None, by="autopilot")
-    store.apply(search.reject(seen, another(store, space, 6), None))
+    theirs = decide.accept(seen, space, another(store, space, 5), None, by="autopilot")
+    store.apply(decide.reject(seen, another(store, space, 6), None))
     with pytest.raises(Late, match="autopilot of the session has changed"):
         store.apply(theirs)
 
@@ -192,7 +192,7 @@ def test_a_persons_decision_beats_the_autopilots(store, space):
 @pytest.mark.parametrize("wc", [-1, float("nan"), float("inf")])
 def test_a_weight_that_is_none_is_refused(store, wc):
     with pytest.raises(StoreError, match="w_c"):
-        search.set_wc(store.refresh(), wc)
+        decide.set_wc(store.refresh(), wc)
 
 
 def test_the_front_holds_what_nothing_beats(store):
@@ -211,7 +211,7 @@ def test_failures_teach_only_where_the_network_is_to_blame(store, space):
     from lcsearch.sessions.records import Failure
 
     config = another(store, space)
-    number = store.apply(search.accept(store.refresh(), space, config, None)).trial
+    number = store.apply(decide.accept(store.refresh(), space, config, None)).trial
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     failure = Failure(kind="diverged", message="the loss is not finite")
     store.update_trial(number, {"running"}, state="failed", failure=failure)
@@ -222,38 +222,38 @@ def test_failures_teach_only_where_the_network_is_to_blame(store, space):
 
 
 def test_undo_reaches_past_what_cannot_be_undone(store, space):
-    store.apply(search.reject(store.refresh(), another(store, space, 1), None))
+    store.apply(decide.reject(store.refresh(), another(store, space, 1), None))
     number = store.apply(
-        search.accept(store.refresh(), space, another(store, space, 2), None)
+        decide.accept(store.refresh(), space, another(store, space, 2), None)
     ).trial
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     assert search.undoable(store.refresh()).kind == "reject"
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert search.rejected(store.refresh()) == []
 
 
 def test_a_level_with_trials_is_not_undone_but_an_empty_one_is(store, space):
-    store.apply(search.advance(store.refresh(), 1))
-    number = store.apply(search.accept(store.refresh(), space, another(store, space), None)).trial
+    store.apply(decide.advance(store.refresh(), 1))
+    number = store.apply(decide.accept(store.refresh(), space, another(store, space), None)).trial
     finish(store, number)
     assert search.undoable(store.refresh()) is None
-    store.apply(search.advance(store.refresh(), 1))
+    store.apply(decide.advance(store.refresh(), 1))
     assert search.undoable(store.refresh()).kind == "advance"
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert store.refresh().session.level == 2
 
 
 def test_levels_once_reached_stay_reachable(store):
     for number in (1, 2):
-        store.apply(search.advance(store.refresh(), number))
-    store.apply(search.reopen(store.refresh(), 1, 1))
+        store.apply(decide.advance(store.refresh(), number))
+    store.apply(decide.reopen(store.refresh(), 1, 1))
     assert [s.state for s in search.standing(store.refresh()).values()] == [
         "current",
         "done",
         "ahead",
         "ahead",
     ]
-    store.apply(search.reopen(store.refresh(), 3, 1))
+    store.apply(decide.reopen(store.refresh(), 3, 1))
     assert store.refresh().session.level == 3
 
 
@@ -261,13 +261,13 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
     found = search.ranking(store.refresh(), space, count=40)
     chosen = next(p for p in found.proposals if p.origin == "model")
     near = [c for c in space.neighbours(chosen.config, 1) if space.proposable(c)]
-    store.apply(search.reject(store.refresh(), chosen.config, chosen.prediction))
+    store.apply(decide.reject(store.refresh(), chosen.config, chosen.prediction))
     after = search.ranking(store.refresh(), space, count=40)
     assert chosen.id not in {p.id for p in after.proposals}
     keys = set(after._advisor.keys)
     copies = {space.key(c) for c in near} & set(found._advisor.keys)
     assert copies - keys
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     again = search.ranking(store.refresh(), space, count=40)
     assert [p.id for p in again.proposals] == [p.id for p in found.proposals]
 
@@ -275,14 +275,14 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
 @pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan"), 1e12])
 def test_minutes_that_are_none_are_refused(store, minutes):
     with pytest.raises(StoreError, match="minutes"):
-        search.autopilot(store.refresh(), minutes=minutes)
+        decide.autopilot(store.refresh(), minutes=minutes)
 
 
 # -- strategies, domains, favourite regions, one level ----------------------------------------
 
 
 def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
-    store.apply(search.set_strategy(store.refresh(), "evolution", "let us see"))
+    store.apply(decide.set_strategy(store.refresh(), "evolution", "let us see"))
     snapshot = store.refresh()
     decision = snapshot.decisions[-1]
     assert snapshot.session.strategy == "evolution"
@@ -297,20 +297,20 @@ def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
     assert search.best_by_belief(snapshot, ranked) == (best.number, None)
     # and what is proposed can be trained all the same
     config, prediction = ranked.proposals[0].config, ranked.proposals[0].prediction
-    number = store.apply(search.accept(snapshot, space, config, prediction)).trial
-    store.apply(search.undo(store.refresh()))
+    number = store.apply(decide.accept(snapshot, space, config, prediction)).trial
+    store.apply(decide.undo(store.refresh()))
     assert store.refresh().trials[number].state == "cancelled"
-    store.apply(search.undo(store.refresh()))
+    store.apply(decide.undo(store.refresh()))
     assert store.refresh().session.strategy == "gp"
     with pytest.raises(Misuse, match="strategy luck: unknown"):
-        search.set_strategy(store.refresh(), "luck")
+        decide.set_strategy(store.refresh(), "luck")
 
 
 def test_looking_at_another_strategy_is_what_setting_it_would_give(store, space):
     seen = store.refresh()
     looked = search.ranking(search.look(seen, strategy="random"), space, count=5)
     assert store.refresh() is seen
-    store.apply(search.set_strategy(seen, "random"))
+    store.apply(decide.set_strategy(seen, "random"))
     set_ = search.ranking(store.refresh(), space, count=5)
     assert [p.id for p in looked.proposals] == [p.id for p in set_.proposals]
 
@@ -327,7 +327,7 @@ def test_narrower_domains_are_looked_at_then_set_then_undone(home):
     assert max(c for p in found.proposals for c in p.config["channels"]) <= 32
     assert store.refresh() is seen
 
-    store.apply(search.set_domains(seen, {"conv_layers": "2..3", "channels": " 8..32 "}))
+    store.apply(decide.set_domains(seen, {"conv_layers": "2..3", "channels": " 8..32 "}))
     snapshot = store.refresh()
     assert snapshot.session.domains == {"conv_layers": "2..3", "channels": "8..32"}
     again = search.ranking(snapshot, session_space(snapshot.session), count=6)
@@ -335,10 +335,10 @@ def test_narrower_domains_are_looked_at_then_set_then_undone(home):
     # what was trained outside still teaches
     assert {t.number for t in outside} <= {o.number for o in search.observations(snapshot)}
 
-    store.apply(search.set_domains(snapshot, {"channels": "default"}))
+    store.apply(decide.set_domains(snapshot, {"channels": "default"}))
     assert store.refresh().session.domains == {"conv_layers": "2..3"}
     for domains in ({"conv_layers": "2..3", "channels": "8..32"}, {}):
-        store.apply(search.undo(store.refresh()))
+        store.apply(decide.undo(store.refresh()))
         assert store.refresh().session.domains == domains
 
 
@@ -366,7 +366,7 @@ def test_the_model_learns_from_observations_outside_the_domains(home):
 )
 def test_domains_that_cannot_be_searched_are_refused(store, domains, message):
     for refuse in (
-        lambda: search.set_domains(store.refresh(), domains),
+        lambda: decide.set_domains(store.refresh(), domains),
         lambda: search.look(store.refresh(), domains=domains),
     ):
         with pytest.raises(Misuse, match=message):
@@ -375,30 +375,30 @@ def test_domains_that_cannot_be_searched_are_refused(store, domains, message):
 
 def test_two_who_set_domains_at_once_do_not_lose_each_others(store):
     seen = store.refresh()
-    store.apply(search.set_domains(seen, {"conv_layers": "2..4"}))
+    store.apply(decide.set_domains(seen, {"conv_layers": "2..4"}))
     with pytest.raises(Late, match="domains of the session has changed"):
-        store.apply(search.set_domains(seen, {"kernel": "3"}))
+        store.apply(decide.set_domains(seen, {"kernel": "3"}))
 
 
 def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store):
     with pytest.raises(Misuse, match="nothing to clear"):
-        search.favour(store.refresh(), {})
+        decide.favour(store.refresh(), {})
     with pytest.raises(Misuse, match="not possible"):
-        search.favour(store.refresh(), {"kernel": "4"})
-    store.apply(search.favour(store.refresh(), {"conv_layers": "2..3"}, "small is beautiful"))
-    store.apply(search.favour(store.refresh(), {"kernel": " 1,3 "}))
+        decide.favour(store.refresh(), {"kernel": "4"})
+    store.apply(decide.favour(store.refresh(), {"conv_layers": "2..3"}, "small is beautiful"))
+    store.apply(decide.favour(store.refresh(), {"kernel": " 1,3 "}))
     assert store.refresh().session.favourite == {"kernel": "1,3"}
-    store.apply(search.favour(store.refresh(), {}))
+    store.apply(decide.favour(store.refresh(), {}))
     assert store.refresh().session.favourite == {}
     for region in ({"kernel": "1,3"}, {"conv_layers": "2..3"}, {}):
-        store.apply(search.undo(store.refresh()))
+        store.apply(decide.undo(store.refresh()))
         assert store.refresh().session.favourite == region
 
 
 def test_a_domain_that_the_favourite_region_does_not_fit_is_refused(store):
-    store.apply(search.favour(store.refresh(), {"weight_decay": "0,1e-5..1e-4"}))
+    store.apply(decide.favour(store.refresh(), {"weight_decay": "0,1e-5..1e-4"}))
     with pytest.raises(Misuse, match="favourite region does not fit"):
-        search.set_domains(store.refresh(), {"weight_decay": "1e-5..1e-2"})
+        decide.set_domains(store.refresh(), {"weight_decay": "1e-5..1e-2"})
 
 
 def test_the_favourite_region_weighs_on_the_ranking_and_fades(home):
@@ -411,7 +411,7 @@ def test_the_favourite_region_weighs_on_the_ranking_and_fades(home):
 
     before = inside()
     assert before < 10
-    store.apply(search.favour(store.refresh(), {"conv_layers": "5"}))
+    store.apply(decide.favour(store.refresh(), {"conv_layers": "5"}))
     assert inside() > before
     # the weight of three in the exponent is shared out over the trials
     assert search.favour_strength(store.refresh()) == pytest.approx(3 / 2)
@@ -438,20 +438,20 @@ def test_a_flat_session_searches_all_parameters_in_one_level(home):
     for name in ("conv_layers", "batch_norm", "classifier_layers", "learning_rate"):
         assert len({str(p.config[name]) for p in ranked.proposals}) > 1
     with pytest.raises(StoreError, match="all parameters at once"):
-        search.advance(snapshot, 0)
+        decide.advance(snapshot, 0)
     with pytest.raises(StoreError, match="all parameters at once"):
-        search.reopen(snapshot, 1, 0)
+        decide.reopen(snapshot, 1, 0)
     # an autopilot over all levels ends with the only one
-    store.apply(search.autopilot(snapshot, trials=1, levels="all"))
-    assert search.pilot_step(store.refresh(), ranked).do == "propose"
+    store.apply(decide.autopilot(snapshot, trials=1, levels="all"))
+    assert autopilot.step(store.refresh(), ranked).do == "propose"
     best = ranked.proposals[0]
     number = store.apply(
-        search.accept(store.refresh(), space, best.config, None, by="autopilot")
+        decide.accept(store.refresh(), space, best.config, None, by="autopilot")
     ).trial
     assert schedule.seconds_left(store.refresh()) == pytest.approx(3 * 0.5)
     finish(store, number)
     assert store.refresh().trials[number].level == 1
-    assert search.pilot_step(store.refresh()).do == "finish"
+    assert autopilot.step(store.refresh()).do == "finish"
 
 
 def made(**fields):
@@ -465,45 +465,45 @@ def made(**fields):
 
 
 def test_until_flat_leaves_a_level_as_soon_as_the_ranking_says_so(store):
-    store.apply(search.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
-    assert search.pilot_step(store.refresh(), made(flat=False)).do == "propose"
-    step = search.pilot_step(store.refresh(), made())
+    store.apply(decide.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
+    assert autopilot.step(store.refresh(), made(flat=False)).do == "propose"
+    step = autopilot.step(store.refresh(), made())
     assert step.do == "advance"
     assert step.reason == "at most 0.002 can be gained here, and the noise is 0.003"
-    store.apply(search.takeover(store.refresh()))
-    store.apply(search.autopilot(store.refresh(), trials=9, until_flat=True))
-    assert search.pilot_step(store.refresh(), made()).do == "finish"
+    store.apply(decide.takeover(store.refresh()))
+    store.apply(decide.autopilot(store.refresh(), trials=9, until_flat=True))
+    assert autopilot.step(store.refresh(), made()).do == "finish"
 
 
 def test_without_until_flat_the_trials_decide(store):
-    store.apply(search.autopilot(store.refresh(), trials=9, levels="all"))
-    assert search.pilot_step(store.refresh(), made()).do == "propose"
-    step = search.pilot_step(store.refresh(), made(proposals=(), advice="nothing is left"))
+    store.apply(decide.autopilot(store.refresh(), trials=9, levels="all"))
+    assert autopilot.step(store.refresh(), made()).do == "propose"
+    step = autopilot.step(store.refresh(), made(proposals=(), advice="nothing is left"))
     assert (step.do, step.reason) == ("advance", "nothing is left")
 
 
 def test_the_initial_design_is_never_flat(home):
     store = filled_store(home, 2, measure="macs")
-    store.apply(search.autopilot(store.refresh(), levels="all", until_flat=True))
+    store.apply(decide.autopilot(store.refresh(), levels="all", until_flat=True))
     snapshot = store.refresh()
     assert search.design_left(snapshot) > 0
     ranked = search.ranking(snapshot, session_space(snapshot.session), count=1)
     assert not ranked.flat
-    assert search.pilot_step(snapshot, ranked).do == "propose"
+    assert autopilot.step(snapshot, ranked).do == "propose"
 
 
 def test_until_flat_is_refused_where_nothing_could_say_so(store):
-    store.apply(search.set_strategy(store.refresh(), "annealing"))
+    store.apply(decide.set_strategy(store.refresh(), "annealing"))
     with pytest.raises(Misuse, match="annealing has no model"):
-        search.autopilot(store.refresh(), until_flat=True)
+        decide.autopilot(store.refresh(), until_flat=True)
 
 
 def test_the_autopilot_says_why_it_gives_the_wheel_back(store):
-    store.apply(search.autopilot(store.refresh(), trials=9))
+    store.apply(decide.autopilot(store.refresh(), trials=9))
     seen = store.refresh()
-    store.apply(search.hand_back(seen, "enough"))
+    store.apply(decide.hand_back(seen, "enough"))
     decision = store.refresh().decisions[-1]
     assert (decision.kind, decision.by, decision.reason) == ("takeover", "autopilot", "enough")
     assert store.refresh().session.autopilot is None
     with pytest.raises(Late):
-        store.apply(search.hand_back(seen, "too late"))
+        store.apply(decide.hand_back(seen, "too late"))

@@ -184,10 +184,10 @@ def test_a_link_for_a_session_leads_to_no_other_file(home, tmp_path):
 
 
 def test_a_reason_has_a_limit(home):
-    from lcsearch.engine import search
+    from lcsearch.engine import decide
 
     store = make_store(home)
-    plan = search.reject(store.refresh(), {}, None, "x" * 10_001)
+    plan = decide.reject(store.refresh(), {}, None, "x" * 10_001)
     with pytest.raises(Misuse, match="too long"):
         store.apply(plan)
     assert store.refresh().decisions == ()

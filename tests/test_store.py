@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from lcsearch.engine import search
+from lcsearch.engine import decide
 from lcsearch.engine.cnn import session_space
 from lcsearch.sessions import store as places
 from lcsearch.sessions.records import Epoch
@@ -51,7 +51,7 @@ def test_a_late_change_is_refused_in_words_and_writes_nothing(home):
     store = filled_store(home, 1)
     before = store.refresh()
     plan = Plan(
-        decision=search.set_wc(before, 1.0).decision,
+        decision=decide.set_wc(before, 1.0).decision,
         updates=(TrialUpdate(1, frozenset({"queued"}), {"state": "cancelled"}),),
         session={"wc": 1.0},
     )
@@ -72,8 +72,8 @@ def test_the_same_network_cannot_be_queued_twice(home):
     snapshot = store.refresh()
     space = session_space(snapshot.session)
     with pytest.raises(Late, match="trial 1 is this very network"):
-        store.apply(search.accept(snapshot, space, snapshot.trials[1].config, None))
-    again = store.apply(search.repeat(snapshot, space, 1))
+        store.apply(decide.accept(snapshot, space, snapshot.trials[1].config, None))
+    again = store.apply(decide.repeat(snapshot, space, 1))
     trial = store.refresh().trials[again.trial]
     assert trial.key == snapshot.trials[1].key
     assert trial.seed != snapshot.trials[1].seed
@@ -84,17 +84,17 @@ def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home):
     folder, each = store.folder, 25
     failures = []
 
-    def decide():
+    def many():
         mine = Store(folder)
         try:
             for number in range(each):
-                mine.apply(search.set_wc(mine.refresh(), number / 10))
+                mine.apply(decide.set_wc(mine.refresh(), number / 10))
         except StoreError as error:
             failures.append(error)
         finally:
             mine.close()
 
-    threads = [threading.Thread(target=decide) for _ in range(4)]
+    threads = [threading.Thread(target=many) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,11 +108,11 @@ def test_who_comes_first_wins(home):
     store = filled_store(home, 1)
     space = session_space(store.refresh().session)
     snapshot = store.refresh()
-    decision = store.apply(search.repeat(snapshot, space, 1))
+    decision = store.apply(decide.repeat(snapshot, space, 1))
     seen = store.refresh()
-    store.apply(search.stop(seen, decision.trial, "now"))
+    store.apply(decide.stop(seen, decision.trial, "now"))
     with pytest.raises(Late, match="has been withdrawn already"):
-        store.apply(search.undo(seen))
+        store.apply(decide.undo(seen))
 
 
 def test_an_engine_that_starts_puts_back_what_ran(home):
@@ -210,13 +210,13 @@ def test_a_read_only_folder_opens_to_read(home, monkeypatch):
     reader = Store(store.folder)
     assert len(reader.refresh().trials) == 2
     with pytest.raises(StoreError, match="read-only"):
-        reader.apply(search.set_wc(reader.refresh(), 1.0))
+        reader.apply(decide.set_wc(reader.refresh(), 1.0))
 
 
 READ_ONLY = """
 import json, os, subprocess, sys
 from pathlib import Path
-from lcsearch.engine import search
+from lcsearch.engine import decide
 from lcsearch.engine.desk import Desk
 from lcsearch.sessions.store import StoreError
 home = Path(sys.argv[1])
@@ -244,10 +244,10 @@ print(json.dumps(found))
 )
 def test_a_session_on_a_medium_that_is_read_only_opens_whatever_was_left_there(home):
     store = make_store(home, "closed")
-    store.apply(search.set_wc(store.refresh(), 0.7))
+    store.apply(decide.set_wc(store.refresh(), 0.7))
     store.close()
     store = make_store(home, "left")
-    store.apply(search.set_wc(store.refresh(), 0.7))
+    store.apply(decide.set_wc(store.refresh(), 0.7))
     # as a crash leaves it: what was decided last is in the log alone
     for name, extras in (("killed", ("-wal", "-shm")), ("copied", ("-wal",))):
         (home / "sessions" / name).mkdir()
@@ -314,16 +314,16 @@ def test_two_repeats_at_once_have_a_seed_each(home):
     seen = store.refresh()
     space = session_space(seen.session)
     for _ in range(2):
-        store.apply(search.repeat(seen, space, 1))
+        store.apply(decide.repeat(seen, space, 1))
     seeds = [t.seed for t in store.refresh().trials[1:]]
     assert len(set(seeds)) == 3
 
 
 def test_the_autopilot_is_switched_off_only_if_nobody_set_it_anew(home):
     store = filled_store(home, 1)
-    store.apply(search.autopilot(store.refresh(), trials=1))
+    store.apply(decide.autopilot(store.refresh(), trials=1))
     old = store.refresh().session.autopilot
-    store.apply(search.autopilot(store.refresh(), trials=5))
+    store.apply(decide.autopilot(store.refresh(), trials=5))
     with pytest.raises(Late):
         store.set_session({"autopilot": old}, autopilot=None)
     assert store.refresh().session.autopilot.trials == 5
@@ -331,9 +331,9 @@ def test_the_autopilot_is_switched_off_only_if_nobody_set_it_anew(home):
 
 def test_an_undo_planned_before_another_decision_is_refused(home):
     store = filled_store(home, 1)
-    store.apply(search.set_wc(store.refresh(), 0.5))
-    stale = search.undo(store.refresh())
-    store.apply(search.set_wc(store.refresh(), 0.9))
+    store.apply(decide.set_wc(store.refresh(), 0.5))
+    stale = decide.undo(store.refresh())
+    store.apply(decide.set_wc(store.refresh(), 0.9))
     with pytest.raises(Late, match="something else was decided"):
         store.apply(stale)
     assert store.refresh().session.wc == 0.9

@@ -103,12 +103,12 @@ def run(
     Ctrl-C takes the wheel back; the trial that runs goes on in the background.
     """
     with opened(name) as desk:
-        from ...engine.search import autopilot
+        from ...engine import decide
         from ..progress import follow
 
         if strategy is not None and strategy.value != desk.refresh().session.strategy:
             # a flight that cannot be is refused before anything is changed
-            autopilot(
+            decide.autopilot(
                 _look(desk, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
             )
             desk.set_strategy(strategy.value)
@@ -429,14 +429,14 @@ def set_(
             2,
         )
     with opened(name) as desk:
-        from ...engine import search
+        from ...engine import decide
         from .. import format as words
 
         if moved:
             say(words.execution_line(desk.set_execution(**read_execution(*places))))
         snapshot = desk.refresh()
         if wc is not None:
-            search.set_wc(snapshot, wc)  # refused before anything is changed
+            decide.set_wc(snapshot, wc)  # refused before anything is changed
         if domains:
             desk.set_domains(domains, reason)
             desk.refresh()
