@@ -1112,7 +1112,7 @@ def case_sleep(short: bool) -> Line:
                 os.kill(one, signal.SIGSTOP)
             time.sleep(seconds)
             alone.append(desk.refresh().engine.alive)
-            for one in asleep:
+            for one in reversed(asleep):  # who is watched before who watches
                 os.kill(one, signal.SIGCONT)
             wait_for(
                 lambda number=number: desk.refresh().trials[number].state in ("done", "failed"),

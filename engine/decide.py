@@ -289,11 +289,11 @@ def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, reason: str = "") -
     )
 
 
-def set_wc(snapshot: Snapshot, wc: float) -> Plan:
+def set_wc(snapshot: Snapshot, wc: float, reason: str = "") -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
     if not 0 <= wc < 1e6:
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
-    return _set(snapshot, "wc", float(wc))
+    return _set(snapshot, "wc", float(wc), reason)
 
 
 def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:

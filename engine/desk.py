@@ -301,9 +301,9 @@ class Desk:
         """Whether the engine stops trials that fall behind from now on, or they are only marked."""
         self._store.set_session({}, stop_behind=wanted)
 
-    def set_wc(self, wc: float) -> Decision:
+    def set_wc(self, wc: float, reason: str = "") -> Decision:
         """Change the trade-off; nothing is trained again."""
-        return self._decide(decide.set_wc(self.refresh(), wc))
+        return self._decide(decide.set_wc(self.refresh(), wc, reason))
 
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         """Let something else propose from now on."""

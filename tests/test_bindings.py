@@ -48,6 +48,11 @@ def test_a_key_is_set_shown_and_brought_back(home):
         ("keys.decide.accept", "a,,b", "'' is no key"),
         ("keys.decide.accept", "strg+a", "'strg+a' is no key"),
         ("keys.decide.accept", "f25", "'f25' is no key"),
+        ("keys.decide.accept", "ctrl+T", "'ctrl+T' is no key"),
+        ("keys.decide.accept", "shift+a", "'shift+a' is no key"),
+        ("keys.decide.accept", "ctrl+m", "'ctrl+m' is no key"),
+        ("keys.decide.accept", "ctrl+ctrl+a", "'ctrl+ctrl+a' is no key"),
+        ("keys.decide.accept", "<any>", "'<any>' is no key"),
     ],
 )
 def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, words):
@@ -75,10 +80,16 @@ def test_a_key_that_another_has_is_told(home):
     assert "decide.accept" in lcsearch("set", "keys.decide.reject", "b")[1]
 
 
-def test_by_default_no_two_keys_clash_that_were_not_meant_to():
-    assert [bindings.clashes({}, name) for name in bindings.settable()] == [
-        [] for _ in bindings.settable()
+def test_by_default_no_two_bindings_of_one_screen_have_one_key():
+    known = list(bindings.settable().values())
+    shared = [
+        (one.name, other.name)
+        for place, one in enumerate(known)
+        for other in known[:place]
+        if set(one.keys.split(",")) & set(other.keys.split(","))
+        and any(issubclass(a, b) or issubclass(b, a) for a in one.classes for b in other.classes)
     ]
+    assert shared == []
 
 
 async def test_another_key_decides(home):

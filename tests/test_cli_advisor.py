@@ -105,6 +105,14 @@ def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store):
     assert (session.wc, session.strategy, session.domains) == (0.1, "gp", {})
 
 
+def test_a_reason_is_kept_and_a_wrong_weight_moves_nothing(store):
+    lcsearch("set", "demo", "--wc", "0.5", "--reason", "cheaper")
+    assert store.refresh().decisions[-1].reason == "cheaper"
+    before = store.refresh().session.execution
+    lcsearch("set", "demo", "--parallel", "1", "--wc", "-1", code=2)
+    assert store.refresh().session.execution == before
+
+
 def test_a_wrong_value_among_right_ones_changes_nothing(store):
     before = store.refresh()
     for given in (

@@ -21,6 +21,7 @@ from lcsearch.sessions.records import DataSource, Setup, now
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
+from .conftest import held as standing_still
 from .conftest import soak
 from .test_service import small, state, wait_for
 
@@ -265,6 +266,7 @@ def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(desk):
             desk.start_engine()
             wait_for(lambda attempt=attempt: desk.refresh().trials[0].attempt == attempt)
             engine = psutil.Process(desk.refresh().engine.pid)
+            engine.suspend()  # or it begins another attempt before its own end
             for process in [*engine.children(), engine]:
                 process.kill()
             wait_for(lambda: not desk.refresh().engine.alive)
@@ -382,13 +384,14 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
         for process in (engine, *trainers):
             assert process.net_connections(kind="all") == [], process
         wait_for(lambda: len(desk.refresh().trials[number].epochs) >= 1)
-        files = [desk.folder, *desk.folder.rglob("*")]
-        seen = {path.name for path in files}
-        assert {"session.db", "session.db-wal", "engine.log", "engine.lock"} <= seen
-        assert {"engine.note", "checkpoints", f"trial-{number}.pt"} <= seen
-        for path in files:
-            wanted = 0o700 if path.is_dir() else 0o600
-            assert path.stat().st_mode & 0o777 == wanted, path
+        with standing_still(desk):  # or a checkpoint is renamed meanwhile
+            files = [desk.folder, *desk.folder.rglob("*")]
+            seen = {path.name for path in files}
+            assert {"session.db", "session.db-wal", "engine.log", "engine.lock"} <= seen
+            assert {"engine.note", "checkpoints", f"trial-{number}.pt"} <= seen
+            for path in files:
+                wanted = 0o700 if path.is_dir() else 0o600
+                assert path.stat().st_mode & 0o777 == wanted, path
         assert (home / "sessions").stat().st_mode & 0o777 == 0o700
         # stopped in the middle, it goes on from its checkpoint
         desk.stop_engine()

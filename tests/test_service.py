@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -116,6 +117,7 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
         number = desk.submit(small(desk, **deep, batch_size=1), None, kind="new").trial
         wait_for(lambda: state(desk, number) == "running")
         desk.stop(number, "pause")
+        time.sleep(1)  # the engine passes it on
     wait_for(lambda: state(desk, number) == "paused", what="the pause")
     assert len(desk.refresh().trials[number].epochs) == 1
     desk.resume(number)
@@ -125,6 +127,7 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
         other = desk.submit(small(desk, **deep, batch_size=2), None, kind="new").trial
         wait_for(lambda: state(desk, other) == "running")
         desk.stop(other, "now")
+        time.sleep(1)
     wait_for(lambda: state(desk, other) == "stopped", what="the stop")
 
 
@@ -224,7 +227,7 @@ def test_the_commands_do_a_whole_search(home):
     assert [t["level"] for t in shown["trials"]] == [0, 1, 2, 3, 4]
     assert {t["state"] for t in shown["trials"]} == {"done"}
     assert {t["source"] for t in shown["trials"][1:]} == {"autopilot"}
-    assert shown["best"]["trial"] == shown["best"]["trial"]
+    assert shown["best"]["trial"] in range(5)
     lcsearch("reopen", "s", "--level", "1", "--trial", "0")
     proposals = json.loads(lcsearch("propose", "s", "-n", "4", "--json")[0])["proposals"]
     assert len(proposals) == 4

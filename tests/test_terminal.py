@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 
 import jsonschema
 import psutil
@@ -102,7 +103,10 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
 
     terminal.wait_gone("ranking ")
     terminal.keys("x")
-    terminal.wait("near copies")
+    while "near copies" not in terminal.wait("near copies", "decided already"):
+        # the next ranking, without the accepted one, is on its way
+        terminal.wait_gone("decided already")
+        terminal.keys("x")
     terminal.type("too deep")
     terminal.keys("Enter")
     terminal.wait_gone("near copies")
@@ -255,6 +259,7 @@ def test_every_decision_by_its_key(console, home):
         terminal.wait("After this epoch")
         terminal.keys("n")
         assert decided("stop", 11).trial == number
+        time.sleep(1)  # the engine passes it on
     wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")
 
     terminal.wait_gone("ranking ")

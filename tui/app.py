@@ -306,7 +306,7 @@ class Console(App[int]):
             try:
                 bindings.check(self.settings.keys)
             except preferences.SettingsError as error:
-                self.settings_problem = str(error)
+                self.fail("Settings", str(error))
         self.set_keymap(self.settings.keys)
 
     def watch_theme(self, theme: str) -> None:

@@ -15,6 +15,8 @@ from . import dialogs, screens, widgets
 from .settings import SettingsError
 
 MODIFIERS = ("ctrl", "alt", "shift", "super", "hyper", "meta")
+NEVER_SENT = ("ctrl+i", "ctrl+m", Keys.Any.value)
+"""Two that a terminal sends as tab and enter, and Textual's word for all of them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def check(keys: Mapping[str, str]) -> None:
     for name, wanted in keys.items():
         if name not in known:
             raise SettingsError(
-                f"keys.{name}: no binding has this name. `lcsearch config keys` lists them."
+                f"keys.{name}: no binding has this name. `lcsearch config keys` lists them; "
+                f"`lcsearch config set keys.{name} ''` takes it out of the settings."
             )
         for key in _split(wanted):
             if not _exists(key):
@@ -130,6 +133,10 @@ def _names(keys: str) -> set[str]:
 
 def _exists(key: str) -> bool:
     *modifiers, plain = key.split("+") if len(key) > 1 else [key]
-    if any(modifier not in MODIFIERS for modifier in modifiers):
+    if any(modifier not in MODIFIERS for modifier in modifiers) or key in NEVER_SENT:
         return False
+    if len(set(modifiers)) < len(modifiers):
+        return False
+    if len(plain) == 1 and modifiers and (plain != plain.lower() or modifiers == ["shift"]):
+        return False  # a terminal sends ctrl+t, and A
     return plain in set(Keys) or len(format_key(plain)) == 1

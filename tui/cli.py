@@ -1,4 +1,6 @@
-"""Every verb of `lcsearch`: data on stdout, words on stderr, exit codes 0 done, 1 failed, 2 misuse.
+"""The `lcsearch` command, put together of the verbs in `commands/`.
+
+Data on stdout, words on stderr; exit codes 0 done, 1 failed, 2 misuse.
 
 What a verb needs is imported by the verb itself, so that `--help` answers at once.
 """

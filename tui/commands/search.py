@@ -432,11 +432,10 @@ def set_(
         from ...engine import decide
         from .. import format as words
 
+        if wc is not None:
+            decide.set_wc(desk.refresh(), wc)  # refused before anything is changed
         if moved:
             say(words.execution_line(desk.set_execution(**read_execution(*places))))
-        snapshot = desk.refresh()
-        if wc is not None:
-            decide.set_wc(snapshot, wc)  # refused before anything is changed
         if domains:
             desk.set_domains(domains, reason)
             desk.refresh()
@@ -450,7 +449,7 @@ def set_(
             desk.set_strategy(strategy.value, reason)
             say(f"{strategy.value} proposes.")
         if wc is not None:
-            desk.set_wc(wc)
+            desk.set_wc(wc, reason)
             say(f"w_c is {wc:g}.")
 
 
