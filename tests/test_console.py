@@ -874,6 +874,21 @@ async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
     assert house.created[0].execution.parallel == 1
 
 
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
+async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not_fit(size):
+    async with console(house=FakeHouse({}), size=size) as pilot:
+        await press(pilot, "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        fields = [pilot.app.focused]
+        for _ in range(8):
+            await press(pilot, "down")
+            fields.append(pilot.app.focused)
+        assert len({id(field) for field in fields}) == 9
+        for field in fields[-2::-1]:
+            await press(pilot, "up")
+            assert pilot.app.focused is field
+
+
 async def test_every_field_of_the_set_up_is_explained_whole_below_it():
     async with console(house=FakeHouse(), size=NARROW) as pilot:
         await pilot.press("n")

@@ -157,6 +157,10 @@ def free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
+class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The fields: ↑ and ↓ go through them, and the focused one is scrolled into sight."""
+
+
 class SetupScreen(Screen[None]):
     """The form of a new session; `like` fills it in from an existing one."""
 
@@ -274,7 +278,7 @@ class SetupScreen(Screen[None]):
         yield line
         with Vertical(classes="side only"):
             yield Edge("top", "New session")
-            with VerticalScroll(classes="panel grows", id="setup-form", can_focus=False):
+            with Form(classes="panel grows", id="setup-form"):
                 for field in self.fields:
                     yield from self._line(field.name, field.label, field.start, field.hint)
                     if field.name == "wc":
