@@ -1,6 +1,6 @@
 """What a session stands at: its levels, its trials as observations, and the ranking they give.
 
-Pure: every function takes a `Snapshot` and gives figures; `decide` has what changes it.
+Pure: a `Snapshot`, or a part of one, goes in and figures come out; `decide` has what changes it.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "
 
 
 @contextlib.contextmanager
-def held(desk: Desk) -> Iterator[None]:
+def standing_still(desk: Desk) -> Iterator[None]:
     """Who trains stands still meanwhile: no trial is over before a test has looked or decided."""
     trainers = psutil.Process(desk.refresh().engine.pid).children()
     assert trainers

@@ -21,9 +21,8 @@ from lcsearch.sessions.records import DataSource, Setup, now
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
-from .conftest import held as standing_still
-from .conftest import soak
-from .test_service import small, state, wait_for
+from .conftest import soak, standing_still, wait_for
+from .test_service import small, state
 
 
 @pytest.fixture(scope="module")

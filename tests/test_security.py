@@ -16,8 +16,9 @@ from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import Misuse, StoreError
 from lcsearch.tui.cli import app
 
+from .conftest import wait_for
 from .sessions_for_tests import make_store
-from .test_service import small, state, wait_for
+from .test_service import small, state
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(

@@ -16,7 +16,7 @@ from lcsearch.engine.desk import Desk
 from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import StoreError
 
-from .conftest import held, wait_for
+from .conftest import standing_still, wait_for
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(desk):
     desk.start_engine()
     wait_for(lambda: state(desk, 0) == "done")
     engine = psutil.Process(desk.refresh().engine.pid)
-    with held(desk):
+    with standing_still(desk):
         number = desk.submit(small(desk), None, kind="new").trial
         wait_for(lambda: state(desk, number) == "running")
         for trainer in engine.children():
@@ -113,7 +113,7 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
     wait_for(lambda: state(desk, 0) == "done")
     # its first epoch lasts longer than word of the stop takes to the trainer
     deep = {"conv_layers": 16, "channels": [16] * 16, "downsample": ["none"] * 16}
-    with held(desk):
+    with standing_still(desk):
         number = desk.submit(small(desk, **deep, batch_size=1), None, kind="new").trial
         wait_for(lambda: state(desk, number) == "running")
         desk.stop(number, "pause")
@@ -123,7 +123,7 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
     desk.resume(number)
     wait_for(lambda: state(desk, number) == "done", what="the trial's end")
     assert desk.refresh().trials[number].epochs[1].resumed
-    with held(desk):
+    with standing_still(desk):
         other = desk.submit(small(desk, **deep, batch_size=2), None, kind="new").trial
         wait_for(lambda: state(desk, other) == "running")
         desk.stop(other, "now")

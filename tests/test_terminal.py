@@ -17,7 +17,7 @@ from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight
 
-from .conftest import held, wait_for
+from .conftest import standing_still, wait_for
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
 
@@ -244,7 +244,7 @@ def test_every_decision_by_its_key(console, home):
 
     another = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
     base = desk.refresh().trials[0].config
-    with held(desk):
+    with standing_still(desk):
         number = desk.submit(desk.space.completed(another, base), None, kind="new").trial
         wait_for(lambda: desk.refresh().trials[number].state == "running", what="the held trial")
         terminal.wait("1 training")
@@ -264,7 +264,7 @@ def test_every_decision_by_its_key(console, home):
 
     terminal.wait_gone("ranking ")
     # its first trial does not end before the wheel is taken back
-    with held(desk):
+    with standing_still(desk):
         terminal.keys("p")
         terminal.wait("The engine accepts the best candidate")
         terminal.keys("Enter")
@@ -302,7 +302,7 @@ def test_training_goes_on_while_the_console_is_closed(console, home):
     wait_for(lambda: desk.refresh().trials[0].state == "done", what="the reference")
     another = {"batch_size": 1, "channels": [8, 8, 8, 8]}
     base = desk.refresh().trials[0].config
-    with held(desk):
+    with standing_still(desk):
         desk.submit(desk.space.completed(another, base), None, kind="new")
         wait_for(lambda: desk.refresh().trials[1].state == "running", what="the trial")
         terminal.wait("engine ● 1 training")

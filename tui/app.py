@@ -21,7 +21,6 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from . import bindings
 from . import settings as preferences
 from .format import sentence, turn
 from .house import DeskLike, FinalLike, House, Sessions
@@ -303,8 +302,10 @@ class Console(App[int]):
             known = ", ".join(sorted(self.available_themes))
             self.settings_problem = f"theme = {self.settings.theme}: not known. Use {known}."
         if self.settings.keys and not self.settings_problem:
+            from .bindings import check
+
             try:
-                bindings.check(self.settings.keys)
+                check(self.settings.keys)
             except preferences.SettingsError as error:
                 self.fail("Settings", str(error))
         self.set_keymap(self.settings.keys)

@@ -62,18 +62,17 @@ def config_set(
             if value not in known():
                 fail(f"theme {value}: not known. Use {', '.join(sorted(known()))}.", 2)
         settings = changed(load(path()), name, value)
-        binding = name.removeprefix("keys.") if name.startswith("keys.") else None
-        if binding is not None:
-            from ..bindings import check
+        told = []
+        if name.startswith("keys.") and value:
+            from ..bindings import check, clashes
 
-            check({binding: value} if value else {})
+            binding = name.removeprefix("keys.")
+            check({binding: value})
+            told = clashes(settings.keys, binding)
         save(path(), settings)
         say(f"{name} = {value}." if value else f"{name} has its default back.")
-        if binding is not None and value:
-            from ..bindings import clashes
-
-            for sentence in clashes(settings.keys, binding):
-                say(sentence)
+        for sentence in told:
+            say(sentence)
 
 
 @config.command(name="keys")
