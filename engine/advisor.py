@@ -194,9 +194,20 @@ class Ranking:
         with _one_thread():
             return self._known().slice(config, parameter, index, points, self.wc)
 
-    def posterior(self, number: int) -> tuple[float, float]:
-        """Mean and standard deviation of the latent f of an observed trial; else KeyError."""
-        return self._known().posterior(number, self.wc)
+    def posterior(self, number: int, wc: float | None = None) -> tuple[float, float]:
+        """Mean and standard deviation of the latent f of an observed trial; else KeyError.
+
+        wc: another weight than the ranking's.
+        """
+        return self._known().posterior(number, self.wc if wc is None else wc)
+
+    def best(self, wc: float) -> tuple[int, float, float] | None:
+        """The trial of the smallest posterior mean of f over all levels, mean and σ of f there.
+
+        The incumbent is the best of one level's slice; this is the best of all that was observed.
+        None where nothing was observed, or nothing is believed (a strategy without a model).
+        """
+        return self._known().best(wc)
 
     def _known(self) -> _Advisor:
         if self._advisor is None:
@@ -406,6 +417,14 @@ class _Advisor:
         mean, _ = self.means(wc)
         row = min(self.evaluated, key=lambda r: float(mean[r]))
         return float(mean[row]), row
+
+    def best(self, wc: float) -> tuple[int, float, float] | None:
+        """See `Ranking.best`."""
+        if self.observed is None:
+            return None
+        mean, std = self.means(wc)
+        row = min(range(len(mean)), key=lambda r: (float(mean[r]), self.observations[r].number))
+        return self.observations[row].number, float(mean[row]), float(std[row])
 
     def _threshold(self, wc: float) -> float:
         """What has to be beaten: f*, or what is believed of a pending network if that is less.

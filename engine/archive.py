@@ -29,9 +29,9 @@ NEAR = 1e-9
 
 
 def document(
-    snapshot: Snapshot, space: Space, best: int | None, belief: tuple[float, float] | None
+    snapshot: Snapshot, space: Space, best: search.Recommendation | None
 ) -> exchange.Document:
-    """A session as its export holds it.  best: the trial recommended; belief: mean and σ there."""
+    """A session as its export holds it.  best: the network it recommends."""
     wc = snapshot.session.wc
     measured = search.best_measured(snapshot)
     return exchange.document(
@@ -39,8 +39,8 @@ def document(
         domains={p.name: p.domain.text() for p in space.parameters},
         level_names=[standing.name for standing in search.standing(snapshot).values()],
         objectives={t.number: search.objective(t, wc) for t in snapshot.trials},
-        best=best,
-        belief=belief,
+        best=None if best is None else best.number,
+        belief=None if best is None else best.belief,
         best_measured=None if measured is None else measured.number,
     )
 

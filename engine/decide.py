@@ -334,10 +334,7 @@ def favour(snapshot: Snapshot, region: Mapping[str, str], reason: str = "") -> P
 
 def _carried(snapshot: Snapshot, number: int | None) -> Trial:
     if number is None:
-        trial = search.best_measured(snapshot)
-        if trial is None:
-            raise StoreError("No trial is done yet: there is no network to carry forward.")
-        return trial
+        raise StoreError(search.NOTHING_DONE)
     trial = _trial_of(snapshot, number)
     if not trial.observed:
         raise StoreError(
@@ -347,10 +344,8 @@ def _carried(snapshot: Snapshot, number: int | None) -> Trial:
     return trial
 
 
-def advance(
-    snapshot: Snapshot, number: int | None = None, *, by: By = "person", reason: str = ""
-) -> Plan:
-    """Go on to the next level from the network of a trial (the best one if None)."""
+def advance(snapshot: Snapshot, number: int | None, *, by: By = "person", reason: str = "") -> Plan:
+    """Go on to the next level from the network of a trial; None: there is none yet."""
     session = snapshot.session
     if session.flat:
         raise StoreError(_FLAT_WORDS)
@@ -364,11 +359,11 @@ def advance(
 def reopen(
     snapshot: Snapshot,
     level: int,
-    number: int | None = None,
+    number: int | None,
     by: By = "person",
     reason: str = "",
 ) -> Plan:
-    """Search an earlier level again, from the network of a trial (the best one if None)."""
+    """Search an earlier level again, from the network of a trial; None: there is none yet."""
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
     if not 1 <= level <= len(LEVELS):

@@ -41,7 +41,7 @@ from .cnn import space as cnn_space
 from .executors import cluster, local
 from .executors.local import probe
 from .protocol import Refused
-from .space import InvalidDomain, Space
+from .space import InvalidDomain
 
 if TYPE_CHECKING:
     from .advisor import Proposal, Ranking
@@ -266,9 +266,13 @@ class Desk:
             decide.reject(self.refresh(), proposal.config, proposal.prediction, reason)
         )
 
-    def repeat(self, number: int, reason: str = "") -> Decision:
-        """Train a trial's network again with another seed."""
-        return self._decide(decide.repeat(self.refresh(), self.space, number, reason))
+    def repeat(self, number: int | None = None, reason: str = "") -> Decision:
+        """Train a trial's network again with another seed (the best one's if None)."""
+        snapshot = self.refresh()
+        number = self._or_best(snapshot, number)
+        if number is None:
+            raise StoreError(search.NOTHING_DONE)
+        return self._decide(decide.repeat(snapshot, self.space, number, reason))
 
     def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision:
         """Stop or pause a running trial, or withdraw one that waits."""
@@ -285,17 +289,18 @@ class Desk:
     def advance(self, number: int | None = None) -> Decision:
         """Go on to the next level from this trial's network (the best one if None)."""
         snapshot = self.refresh()
-        return self._decide(decide.advance(snapshot, self._carried(snapshot, number)))
+        return self._decide(decide.advance(snapshot, self._or_best(snapshot, number)))
 
     def reopen(self, level: int, number: int | None = None) -> Decision:
         """Search an earlier level again, from this trial's network (the best one if None)."""
         snapshot = self.refresh()
-        return self._decide(decide.reopen(snapshot, level, self._carried(snapshot, number)))
+        return self._decide(decide.reopen(snapshot, level, self._or_best(snapshot, number)))
 
-    def _carried(self, snapshot: Snapshot, number: int | None) -> int | None:
-        if number is not None or len(search.observations(snapshot)) < 2:
+    def _or_best(self, snapshot: Snapshot, number: int | None) -> int | None:
+        if number is not None:
             return number
-        return self.rank(snapshot, count=1).incumbent_number
+        best = self.recommended(snapshot)
+        return None if best is None else best.number
 
     def set_stop_behind(self, wanted: bool) -> None:
         """Whether the engine stops trials that fall behind from now on, or they are only marked."""
@@ -475,13 +480,12 @@ class Desk:
 
     def document(self) -> exchange.Document:
         """The session as its export holds it."""
-        return archive.document(*self.recommended())
-
-    def recommended(self) -> tuple[Snapshot, Space, int | None, tuple[float, float] | None]:
-        """The session, its space, the trial to recommend, mean and σ of f there (ranks once)."""
         snapshot = self.refresh()
-        best: int | None = None
-        belief: tuple[float, float] | None = None
-        if search.observations(snapshot):
-            best, belief = search.best_by_belief(snapshot, self.rank(snapshot, count=1))
-        return snapshot, session_space(snapshot.session), best, belief
+        space = session_space(snapshot.session)
+        return archive.document(snapshot, space, self.recommended(snapshot))
+
+    def recommended(self, snapshot: Snapshot) -> search.Recommendation | None:
+        """The network that the session recommends (ranks once); None before the first."""
+        if not search.observations(snapshot):
+            return None
+        return search.recommended(snapshot, self.rank(snapshot, count=1))

@@ -31,6 +31,7 @@ BEHIND_SHARE = 1 / 3
 QUEUEING = ("accept", "edit", "new", "repeat")
 SETTING = {"wc": "wc", "strategy": "strategy", "domains": "domains", "favour": "favourite"}
 """Decisions that set one field of the session; `detail` keeps it from before and after."""
+NOTHING_DONE = "No trial is done yet: there is no best network. Let one be trained first."
 DEFAULT = "default"
 """Given as a domain, it brings a parameter's own one back."""
 
@@ -45,6 +46,29 @@ class LevelStanding:
     limit: int
     state: Literal["done", "current", "ahead"]
     base: int | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The network that a session recommends.
+
+    belief: mean and σ of its f by the model; None where it is the best measured.
+    """
+
+    trial: Trial
+    belief: tuple[float, float] | None = None
+
+    @property
+    def number(self) -> int:
+        """Its trial's number."""
+        return self.trial.number
+
+    @property
+    def why(self) -> str:
+        """Why it is this one, in words that follow its name."""
+        if self.belief is None:
+            return "the best measured"
+        return "the best of all levels by the model's belief"
 
 
 def level_names(session: Session) -> tuple[str, ...]:
@@ -246,21 +270,21 @@ def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:
     return min(scored, key=lambda pair: (pair[0], pair[1].number))[1] if scored else None
 
 
-def best_by_belief(
-    snapshot: Snapshot, ranked: Ranking
-) -> tuple[int | None, tuple[float, float] | None]:
-    """The trial of all levels whose posterior mean of f is smallest, with mean and σ there.
+def recommended(snapshot: Snapshot, ranked: Ranking | None) -> Recommendation | None:
+    """The one network that the session recommends, under its w_c; None before the first.
 
-    The best measured one, and no belief, where the session's strategy has no model.
+    Of all levels the smallest posterior mean of f; the best measured where nothing is believed:
+    the strategy has no model, or there is no ranking yet.  Whatever calls a network the best, in
+    words, in a file or by taking it, asks here.
     """
-    if snapshot.session.strategy != "gp":
-        best = best_measured(snapshot)
-        return None if best is None else best.number, None
-    beliefs = [(*ranked.posterior(o.number), o.number) for o in observations(snapshot)]
-    if not beliefs:
-        return None, None
-    mean, std, number = min(beliefs, key=lambda b: (b[0], b[2]))
-    return number, (mean, std)
+    best = best_measured(snapshot)
+    if best is None or ranked is None or snapshot.session.strategy != "gp":
+        return None if best is None else Recommendation(best)
+    found = ranked.best(snapshot.session.wc)
+    if found is None:
+        return Recommendation(best)
+    number, mean, std = found
+    return Recommendation(snapshot.trials[number], (mean, std))
 
 
 def pareto(trials: Sequence[Trial]) -> list[Trial]:

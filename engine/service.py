@@ -319,7 +319,8 @@ class Service:
             if len(numbers) > 1:
                 log.info("autopilot: trials %s from one ranking", ", ".join(map(str, numbers)))
         elif step.do in ("advance", "reopen"):
-            number, reason = ranking.incumbent_number, step.reason
+            best, reason = search.recommended(snapshot, ranking), step.reason
+            number = None if best is None else best.number
             if step.do == "advance":
                 plan = decide.advance(snapshot, number, by="autopilot", reason=reason)
             else:

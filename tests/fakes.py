@@ -137,12 +137,19 @@ class FakeRanking(Ranking):
         std = 0.006 + 0.03 * np.abs(at - 0.3)
         return Slice(parameter, index, isinstance(domain, Categorical), tuple(values), mean, std)
 
-    def posterior(self, number: int) -> tuple[float, float]:
+    def posterior(self, number: int, wc: float | None = None) -> tuple[float, float]:
         trial = self.trials[number]
-        value = search.objective(trial, self.wc)
+        value = search.objective(trial, self.wc if wc is None else wc)
         if value is None:
             raise KeyError(number)
         return value + 0.001, 0.004
+
+    def best(self, wc: float) -> tuple[int, float, float] | None:
+        believed = [(self.posterior(t.number, wc), t.number) for t in self.trials if t.observed]
+        if not believed or self.strategy != "gp":
+            return None
+        (mean, std), number = min(believed)
+        return number, mean, std
 
 
 def make_ranking(
@@ -523,9 +530,8 @@ class FakeDesk:
     def log_tail(self, lines: int = 20) -> str:
         return "the engine's last words"
 
-    def recommended(self) -> tuple[Snapshot, Space, int | None, tuple[float, float] | None]:
-        best = search.best_measured(self.snapshot)
-        return self.snapshot, self.space, None if best is None else best.number, None
+    def recommended(self, snapshot: Snapshot) -> search.Recommendation | None:
+        return search.recommended(snapshot, None)
 
     def export(self, path: Path) -> None:
         self.calls.append(("export", path))

@@ -27,8 +27,7 @@ def whole(store: Store) -> exchange.Document:
     return archive.document(
         snapshot,
         session_space(snapshot.session),
-        None if best is None else best.number,
-        None if best is None else (0.2, 0.01),
+        None if best is None else search.Recommendation(best, (0.2, 0.01)),
     )
 
 
@@ -84,7 +83,7 @@ def walk(home: Path, seed: int) -> Store:
                 case "wc":
                     store.apply(decide.set_wc(snapshot, luck.choice([0.0, 0.1, 1.0])))
                 case "advance":
-                    store.apply(decide.advance(snapshot))
+                    store.apply(decide.advance(snapshot, search.best_measured(snapshot).number))
                 case "reopen":
                     level = luck.randint(1, search.reached(snapshot.session))
                     store.apply(decide.reopen(snapshot, level, luck.choice(done)))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from lcsearch.engine import cnn, search
+from lcsearch.engine import cnn
 from lcsearch.engine.executors import final
-from lcsearch.engine.executors.final import FinalError, FinalTraining, chosen, order, usable
+from lcsearch.engine.executors.final import FinalError, FinalTraining, order, usable
 from lcsearch.engine.protocol import FinalResult
 from lcsearch.engine.training import portable
 from lcsearch.engine.training.build import build
@@ -250,19 +250,9 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path):
             usable(path)
 
 
-def test_the_network_chosen_is_the_best_by_belief_else_as_measured(home):
-    class Ranked:
-        incumbent_number = 3
-
-    snapshot = filled_store(home, 4).refresh()
-    best = search.best_measured(snapshot)
-    assert chosen(snapshot, None) == (best.number, "the best measured")
-    assert chosen(snapshot, Ranked()) == (3, "the best by the model's belief")
+def test_a_trial_that_is_not_there_is_refused(home):
     with pytest.raises(FinalError, match="no such trial"):
-        order(snapshot, 99, 3, home)
-    nothing = make_store(home, "other").refresh()
-    with pytest.raises(FinalError, match="No trial is done yet"):
-        chosen(nothing, None)
+        order(filled_store(home, 4).refresh(), 99, 3, home)
 
 
 def test_the_command_line_does_not_import_torch(tmp_path):

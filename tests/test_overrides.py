@@ -133,7 +133,7 @@ def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_p
     desk = Desk(folder)
     snapshot = desk.refresh()
     assert overrides(snapshot) == overrides(store.refresh())
-    (told,) = [score for score in page(snapshot, space, None, None).scores if "candidate" in score]
+    (told,) = [score for score in page(snapshot, space, None).scores if "candidate" in score]
     assert "in 1 of 1" in told
     desk.close()
 

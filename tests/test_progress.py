@@ -28,6 +28,7 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
     assert progress.follow(desk) == 0
     lines = capsys.readouterr().err.splitlines()
     assert any(MESSAGE in line for line in lines)
-    best = next(line for line in lines if line.startswith("best measured: "))
-    assert best.endswith(" parameters")
-    assert len(best) > 80
+    at = next(at for at, line in enumerate(lines) if line.startswith("best network: trial "))
+    assert lines[at].endswith(", the best measured")
+    assert lines[at + 1].endswith(" parameters")
+    assert len(lines[at + 1]) > 80

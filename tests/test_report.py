@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.cnn import session_space
+from lcsearch.engine.search import Recommendation
 from lcsearch.sessions import plots, report
 from lcsearch.sessions.records import DataSource, Failure
 from lcsearch.sessions.store import Misuse
@@ -47,7 +48,8 @@ def read(text):
 
 
 def made(snapshot, best=None, belief=None):
-    return report.html(page(snapshot, session_space(snapshot.session), best, belief))
+    chosen = None if best is None else Recommendation(snapshot.trials[best], belief)
+    return report.html(page(snapshot, session_space(snapshot.session), chosen))
 
 
 def test_a_full_session_is_told_whole_and_asks_for_nothing():

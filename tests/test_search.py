@@ -105,7 +105,7 @@ def test_levels_go_forward_from_a_trial_and_open_again(store, space):
     config = another(store, space)
     decision = store.apply(decide.accept(snapshot, space, config, None))
     finish(store, decision.trial, error=0.01, ratio=0.1)
-    store.apply(decide.reopen(store.refresh(), 1))
+    store.apply(decide.reopen(store.refresh(), 1, decision.trial))
     snapshot = store.refresh()
     assert snapshot.session.level == 1
     assert search.base_trial(snapshot).number == decision.trial
@@ -128,7 +128,7 @@ def test_levels_end_and_begin_somewhere(store):
 def test_only_what_is_done_is_carried_forward(home, store, space):
     fresh = make_store(home, "fresh")
     with pytest.raises(StoreError, match="No trial is done"):
-        decide.advance(fresh.refresh())
+        decide.advance(fresh.refresh(), None)
     with pytest.raises(StoreError, match="trial 0 is queued"):
         decide.advance(fresh.refresh(), 0)
 
@@ -294,7 +294,7 @@ def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
     assert (ranked.remaining, ranked.noise, ranked.flat) == (None, None, False)
     # nobody believes anything: the best is the best measured, and nothing stands beside it
     best = search.best_measured(snapshot)
-    assert search.best_by_belief(snapshot, ranked) == (best.number, None)
+    assert search.recommended(snapshot, ranked) == search.Recommendation(best, None)
     # and what is proposed can be trained all the same
     config, prediction = ranked.proposals[0].config, ranked.proposals[0].prediction
     number = store.apply(decide.accept(snapshot, space, config, prediction)).trial

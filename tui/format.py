@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..engine.search import Recommendation
     from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
 
 DASH = "–"
@@ -302,6 +303,14 @@ def costs(trial: Trial, measure: Measure) -> str:
             else (f", f_c {trial.complexity:.3f} ({MEASURE_TITLES[measure]})")
         )
     return text
+
+
+def best_network(best: Recommendation) -> str:
+    """`best network: trial 7, the best of all levels by the model's belief (f 0.437 ± 0.011)`."""
+    belief = ""
+    if best.belief is not None:
+        belief = f" (f {f_value(best.belief[0])} ± {f_value(best.belief[1])})"
+    return f"best network: trial {best.number}, {best.why}{belief}"
 
 
 def parameter_label(parameter: str, index: int | None) -> str:

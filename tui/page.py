@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..engine.cnn import network
-from ..engine.search import best_measured, level_names, objective, standing
+from ..engine.search import level_names, objective, standing
 from ..sessions.records import now
 from ..sessions.report import Network, Page, Table
 from . import figures
@@ -16,9 +16,11 @@ from .scorecard import coverage, outcomes, overrides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..engine.search import Recommendation
     from ..engine.space import Space
     from ..sessions.records import Decision, Prediction, Session, Trial
     from ..sessions.store import Snapshot
+    from .house import DeskLike
 
 MOMENT = "%d %b %Y, %H:%M UTC"
 KINDS = {
@@ -41,17 +43,18 @@ KINDS = {
 }
 
 
-def page(
-    snapshot: Snapshot,
-    space: Space,
-    best: int | None,
-    belief: tuple[float, float] | None,
-) -> Page:
-    """Put a session into words.  best: the trial recommended, belief: mean and σ of f there."""
+def page_of(desk: DeskLike) -> Page:
+    """A session as it stands, in words (ranks once)."""
+    snapshot = desk.refresh()
+    return page(snapshot, desk.space, desk.recommended(snapshot))
+
+
+def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
+    """Put a session into words.  best: the network that it recommends."""
     session, trials = snapshot.session, snapshot.trials
     images = session.summary
     done = [trial for trial in trials if trial.observed]
-    chosen = best_measured(snapshot) if best is None else trials[best]
+    chosen = None if best is None else best.trial
     return Page(
         title=session.name,
         lead=(
@@ -62,7 +65,7 @@ def page(
             f"{words.count(images.val)} validation images, f_c the {_measured_by(session)} over "
             "the reference network's."
         ),
-        key_figures=_key_figures(snapshot, chosen, belief),
+        key_figures=_key_figures(snapshot, best),
         setup=_setup(snapshot),
         space=_space(session, space),
         networks=tuple(_networks(snapshot, chosen)),
@@ -90,12 +93,14 @@ def _measured_by(session: Session) -> str:
 
 
 def _key_figures(
-    snapshot: Snapshot, chosen: Trial | None, belief: tuple[float, float] | None
+    snapshot: Snapshot, best: Recommendation | None
 ) -> tuple[tuple[str, str, str], ...]:
     done = sum(trial.observed for trial in snapshot.trials)
     first = (str(done), "networks trained", f"{len(snapshot.decisions)} decisions")
-    if chosen is None or chosen.error is None or chosen.complexity is None:
+    if best is None:
         return (first,)
+    chosen, belief = best.trial, best.belief
+    assert chosen.error is not None
     value = objective(chosen, snapshot.session.wc)
     told = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
     return (

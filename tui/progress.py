@@ -82,9 +82,10 @@ def follow(desk: Desk) -> int:
             f"(lcsearch stop {desk.folder.name})."
         )
         return 1
-    best = search.best_measured(desk.refresh())
+    snapshot = desk.refresh()
+    best = desk.recommended(snapshot)
     if best is not None:
-        _say(console, f"best measured: {_line(desk.refresh(), best)}")
+        _say(console, f"{words.best_network(best)}\n{_line(snapshot, best.trial)}")
     return 0
 
 

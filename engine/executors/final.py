@@ -10,17 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ...sessions.store import Misuse, Snapshot, StoreError
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
-from ..search import best_measured
 from .local import WAITING, death
-
-if TYPE_CHECKING:
-    from ..advisor import Ranking
 
 FINAL = "lcsearch.engine.training.final"
 EPOCHS = 30
@@ -35,20 +30,6 @@ class FinalError(StoreError):
 
 class WrongOrder(FinalError, Misuse):
     """What was asked for cannot be: there is no such trial, or no such folder can be made."""
-
-
-def chosen(snapshot: Snapshot, ranking: Ranking | None) -> tuple[int, str]:
-    """The trial whose network a search ends with, and why it is this one.
-
-    The best by the model's mean of f where there is a model, else the best measured.  Raises
-    FinalError where nothing has been measured.
-    """
-    if ranking is not None and ranking.incumbent_number is not None:
-        return ranking.incumbent_number, "the best by the model's belief"
-    best = best_measured(snapshot)
-    if best is None:
-        raise FinalError("No trial is done yet: there is no best network. Give --trial N.")
-    return best.number, "the best measured"
 
 
 def order(

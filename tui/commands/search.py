@@ -351,12 +351,8 @@ def resume(name: Name, trial: TrialNumber = None) -> None:
 def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
     """Train a trial's network again with another seed (the best one if none is given)."""
     with opened(name) as desk:
-        from ...engine.search import best_measured
-
-        best = best_measured(desk.refresh())
-        number = _trial_or(trial, [best.number] if best else [], "No trial is done.")
-        decision = desk.repeat(number, reason)
-        say(f"trial {decision.trial} repeats trial {number}.")
+        decision = desk.repeat(trial, reason)
+        say(f"trial {decision.trial} repeats trial {decision.detail['repeats']}.")
         typer.echo(str(decision.trial))
 
 
@@ -498,7 +494,7 @@ def train(
     ],
     trial: Annotated[
         int | None,
-        typer.Option("--trial", "-t", help="The trial; the best by the model's belief if none."),
+        typer.Option("--trial", "-t", help="The trial; the one recommended if none is given."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of training.")] = 30,
     onnx: Annotated[
@@ -513,14 +509,15 @@ def train(
     """
     with opened(name) as desk:
         from ...engine import search
-        from ...engine.executors import final
+        from .. import format as words
         from ..progress import follow_final
 
-        snapshot = desk.refresh()
         if trial is None:
-            several = len(search.observations(snapshot)) > 1
-            trial, why = final.chosen(snapshot, desk.rank(snapshot, count=1) if several else None)
-            say(f"trial {trial}: {why}.")
+            best = desk.recommended(desk.refresh())
+            if best is None:
+                fail(search.NOTHING_DONE)
+            trial = best.number
+            say(f"{words.best_network(best)}.")
         done = follow_final(desk.train_final(trial, epochs, output, onnx=onnx))
         if done is None:
             fail("cancelled: nothing was written.")

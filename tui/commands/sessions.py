@@ -26,6 +26,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ...engine.search import Recommendation
     from ...sessions.store import Snapshot
 
 commands = typer.Typer()
@@ -210,12 +211,13 @@ def show(name: Name, json_: AsJson = False) -> None:
             return
         from ..progress import engine_state
 
-        for line in _session_lines(desk.refresh()):
+        snapshot = desk.refresh()
+        for line in _session_lines(snapshot, desk.recommended(snapshot)):
             typer.echo(line)
         typer.echo(engine_state(desk)["words"])
 
 
-def _session_lines(snapshot: Snapshot) -> Iterator[str]:
+def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
     from ...engine import search
     from .. import format as words
 
@@ -251,9 +253,12 @@ def _session_lines(snapshot: Snapshot) -> Iterator[str]:
             f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
             f"{figures}  {trial.params:,} parameters{failure}"
         )
-    best = search.best_measured(snapshot)
-    if best is not None:
-        yield f"best measured: trial {best.number}"
+    if recommended is not None:
+        yield words.best_network(recommended)
+        if recommended.belief is not None:
+            lucky = search.best_measured(snapshot)
+            assert lucky is not None
+            yield f"best measured: trial {lucky.number}"
 
 
 @commands.command()
@@ -282,10 +287,10 @@ def report(
     """Write a session as one HTML page to share: what was searched, found and decided."""
     with opened(name) as desk:
         from ...sessions.report import check_ending, write
-        from ..page import page
+        from ..page import page_of
 
         check_ending(output)
-        write(page(*desk.recommended()), output)
+        write(page_of(desk), output)
         say(f"session {name}: written to {output}.")
 
 

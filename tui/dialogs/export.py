@@ -83,8 +83,8 @@ def write(desk: DeskLike, path: Path) -> None:
     from ...sessions import report
 
     if path.suffix.lower() in report.ENDINGS:
-        from ..page import page
+        from ..page import page_of
 
-        report.write(page(*desk.recommended()), path)
+        report.write(page_of(desk), path)
     else:
         desk.export(path)

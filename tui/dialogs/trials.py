@@ -17,6 +17,7 @@ from .base import LEAVES, MOVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
+    from ...engine.search import Recommendation
     from ...sessions.records import Trial
     from ...sessions.store import Snapshot
 
@@ -41,16 +42,17 @@ class TrialDialog(Dialog[int]):
         snapshot: Snapshot,
         ranking: Ranking | None,
         *,
-        start: int | None,
+        best: Recommendation,
         button: str,
     ) -> None:
+        """best: the network recommended, which the cursor stands on first."""
         super().__init__()
         self.dialog_title = title
         self.hint = hint
         self.trials = trials
         self.snapshot = snapshot
         self.ranking = ranking
-        self.start = start
+        self.best = best
         self.button = button
 
     def compose(self) -> ComposeResult:
@@ -77,7 +79,7 @@ class TrialDialog(Dialog[int]):
         for trial in sorted(self.trials, key=order):
             belief = beliefs[trial.number]
             note = []
-            if trial.number == self.start:
+            if trial.number == self.best.number:
                 note.append("best μ")
             if trial.number == luckiest:
                 note.append("best f")
@@ -96,8 +98,7 @@ class TrialDialog(Dialog[int]):
             )
         table = self.query_one(Table)
         table.show(rows)
-        if self.start is not None:
-            table.move_to(str(self.start))
+        table.move_to(str(self.best.number))
         table.focus()
 
     def _belief(self, number: int) -> tuple[float, float] | None:
@@ -107,7 +108,7 @@ class TrialDialog(Dialog[int]):
             # measured, not believed
             return None
         try:
-            return self.ranking.posterior(number)
+            return self.ranking.posterior(number, self.snapshot.session.wc)
         except KeyError:
             # measured after this ranking was made
             return None

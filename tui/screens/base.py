@@ -24,6 +24,7 @@ from ..widgets.table import Table
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
+    from ...engine.search import Recommendation
     from ...engine.space import Space
     from ...sessions.plots import Figure
     from ...sessions.records import Decision, Trial
@@ -137,6 +138,12 @@ class SessionScreen(Screen[Any]):
         return self.console.ranking
 
     @property
+    def recommended(self) -> Recommendation | None:
+        """The network that the session recommends, as far as it is known now."""
+        snapshot = self.snapshot
+        return None if snapshot is None else search.recommended(snapshot, self.ranking)
+
+    @property
     def space(self) -> Space:
         """The session's space."""
         assert self.console.desk is not None
@@ -224,14 +231,10 @@ class SessionScreen(Screen[Any]):
 
     def action_new(self) -> None:
         """A network of one's own, from the best one."""
-        snapshot, ranking = self.snapshot, self.ranking
+        snapshot, best = self.snapshot, self.recommended
         if snapshot is None:
             return
-        number = ranking.incumbent_number if ranking is not None else None
-        best = search.best_measured(snapshot)
-        if number is None and best is not None:
-            number = best.number
-        trial = snapshot.trials[number or 0]
+        trial = snapshot.trials[0] if best is None else best.trial
         self.edit(trial.config, "new", f"New network, from trial {trial.number}")
 
     def edit(self, config: dict[str, Any], kind: str, title: str, proposal: Any = None) -> None:
@@ -278,12 +281,12 @@ class SessionScreen(Screen[Any]):
             self._repeat(trial.number)
             return
         done = [trial for trial in snapshot.trials if trial.observed]
-        if not done:
+        best = self.recommended
+        if best is None:
             self.notify("No trial has been trained to its end yet.")
             return
         from ..dialogs.trials import TrialDialog
 
-        number = self.ranking.incumbent_number if self.ranking is not None else None
         self.app.push_screen(
             TrialDialog(
                 "Repeat a trial with another seed",
@@ -291,7 +294,7 @@ class SessionScreen(Screen[Any]):
                 done,
                 snapshot,
                 self.ranking,
-                start=number,
+                best=best,
                 button="Train it again",
             ),
             lambda answer: self._repeat(answer) if answer is not None else None,
@@ -410,11 +413,8 @@ class SessionScreen(Screen[Any]):
     ) -> None:
         from ..dialogs.trials import TrialDialog
 
-        ranking = self.ranking
-        best = search.best_measured(snapshot)
-        start = ranking.incumbent_number if ranking is not None else None
-        if start is None and best is not None:
-            start = best.number
+        ranking, best = self.ranking, search.recommended(snapshot, self.ranking)
+        assert best is not None  # there are trials to choose from
         advice = ranking.advice if ranking is not None else ""
 
         def chosen(number: int | None) -> None:
@@ -428,7 +428,7 @@ class SessionScreen(Screen[Any]):
                 done,
                 snapshot,
                 ranking,
-                start=start,
+                best=best,
                 button="Carry it forward",
             ),
             chosen,

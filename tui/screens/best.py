@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
 from ...engine.cnn import Network, network
-from ...engine.search import best_measured, level_names, objective
+from ...engine.search import Recommendation, level_names, objective
 from .. import format as words
 from ..widgets.frame import Edge
 from ..widgets.text import Text
@@ -64,28 +64,24 @@ class BestScreen(TwoSides):
         yield Edge("bottom")
 
     def chosen_trial(self) -> Trial | None:
-        """The best trial: by the model's mean where it has one, else as measured."""
-        snapshot, ranking = self.snapshot, self.ranking
-        if snapshot is None:
-            return None
-        if ranking is not None and ranking.incumbent_number is not None:
-            return snapshot.trials[ranking.incumbent_number]
-        return best_measured(snapshot)
+        """The trial whose network is recommended."""
+        best = self.recommended
+        return None if best is None else best.trial
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Layers, gains, next steps."""
         super().repaint(snapshot, ranking)
-        trial = self.chosen_trial()
+        best = self.recommended
         layers = self.query_one("#layers", Text)
         title = self.query_one("#best-title", Edge)
-        if trial is None:
+        if best is None:
             title.title_text = "Best network"
             layers.update("No network has been measured yet.  2 shows what trains.")
             self.query_one("#gains", Text).update("")
             self.query_one("#next", Text).update("")
             return
-        title.title_text = f"Best network · trial {trial.number}"
-        layers.update(_layers(trial, snapshot, ranking))
+        title.title_text = f"Best network · trial {best.number}"
+        layers.update(_layers(best, snapshot.session))
         self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Text).update(
             Content.assemble(
@@ -153,14 +149,14 @@ def laid_out(trial: Trial, session: Session) -> Network:
     return network(trial.config, session.summary.shape, session.summary.classes, session.features)
 
 
-def _layers(trial: Trial, snapshot: Snapshot, ranking: Ranking | None) -> Content:
-    session = snapshot.session
+def _layers(best: Recommendation, session: Session) -> Content:
+    trial = best.trial
     built = laid_out(trial, session)
     value = objective(trial, session.wc)
     head = [f"f {words.f_measured(value)} measured"]
-    modelled = session.strategy == "gp" and ranking is not None
-    if modelled and ranking is not None and ranking.incumbent_number == trial.number:
-        head.append(f"{words.f_value(ranking.incumbent)} by the model (f*)")
+    if best.belief is not None:
+        mean, std = best.belief
+        head.append(f"{words.f_value(mean)} ± {words.f_value(std)} by the model")
     if trial.error is not None:
         head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
     costs = words.costs(trial, session.measure)

@@ -40,14 +40,14 @@ class Edge(Widget):
 class SplitLine(Widget):
     """One line with words at its left and at its right end; the left gives way.
 
-    short: what stands at the left where there is no room for `left`.
+    shorter: what stands at the left where there is no room for `left`, the first that fits.
     """
 
     DEFAULT_CSS = """
     SplitLine { height: 1; padding: 0 1; }
     """
     left: reactive[Content] = reactive(Content())
-    short: reactive[Content] = reactive(Content())
+    shorter: reactive[tuple[Content, ...]] = reactive(())
     right: reactive[Content] = reactive(Content())
 
     def render(self) -> Content:
@@ -55,9 +55,8 @@ class SplitLine(Widget):
         width = self.content_size.width
         right = self.right.truncate(width, ellipsis=True)
         room = max(width - right.cell_length - (2 if right.cell_length else 0), 0)
-        left = self.left
-        if left.cell_length > room and self.short.cell_length:
-            left = self.short
+        ways = (self.left, *self.shorter)
+        left = next((way for way in ways if way.cell_length <= room), ways[-1])
         if left.cell_length > room:
             left = left.truncate(room, ellipsis=True)
         gap = max(width - left.cell_length - right.cell_length, 0)

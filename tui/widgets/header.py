@@ -55,7 +55,10 @@ def engine_words(snapshot: Snapshot) -> Content:
 
 
 class SessionLine(SplitLine):
-    """` lcsearch   fashion · w_c 0.10 · f* 0.149 · best measured 0.1421 (trial 17)`."""
+    """` lcsearch   fashion · w_c 0.10 · f* of this level 0.149 · best measured 0.1421 (trial 17)`.
+
+    f* is the smallest mean among the networks of the level, and need not be the best of all.
+    """
 
     DEFAULT_CSS = """
     SessionLine { background: $panel; }
@@ -67,21 +70,29 @@ class SessionLine(SplitLine):
         """Show how the session stands.  best: the best measured trial and its f."""
         if snapshot is None:
             self.left = Content.styled("lcsearch", "bold $primary")
-            self.short = self.right = Content()
+            self.shorter = ()
+            self.right = Content()
             return
         session = snapshot.session
-        figures = [session.name, f"w_c {words.weight(session.wc)}"]
+        name = f"{session.name} · w_c {words.weight(session.wc)}"
+        level, level_short = f"by {session.strategy}", f"by {session.strategy}"
         if session.strategy == "gp":
-            figures.append(f"f* {words.f_value(ranking.incumbent if ranking else None)}")
-        else:
-            figures.append(f"by {session.strategy}")
-        short = list(figures)
+            incumbent = words.f_value(ranking.incumbent if ranking else None)
+            level, level_short = f"f* of this level {incumbent}", f"level f* {incumbent}"
+            if session.flat:
+                level = level_short = f"f* {incumbent}"
+        measured, measured_short = (), ()
         if best is not None:
             trial, value = best
-            figures.append(f"best measured {words.f_measured(value)} (trial {trial.number})")
-            short.append(f"best {words.f_measured(value)}")
-        self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", " · ".join(figures))
-        self.short = Content(" · ".join(short))
+            measured = (f"best measured {words.f_measured(value)} (trial {trial.number})",)
+            measured_short = (f"best {words.f_measured(value)}",)
+        whole = " · ".join((name, level, *measured))
+        self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", whole)
+        self.shorter = (
+            Content(whole),
+            Content(" · ".join((name, level_short, *measured_short))),
+            Content(" · ".join((name, *measured_short))),
+        )
         self.right = engine_words(snapshot)
 
 

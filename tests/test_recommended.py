@@ -1,0 +1,218 @@
+"""One network is the best of a session, whoever is asked: screens, commands, page and JSON."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import lcsearch
+from lcsearch.engine import autopilot, decide, search
+from lcsearch.engine.advisor import Ranking
+from lcsearch.engine.cnn import session_space
+from lcsearch.engine.desk import Desk
+from lcsearch.engine.executors import final
+from lcsearch.engine.service import Service
+from lcsearch.sessions.records import Autopilot
+from lcsearch.sessions.store import Snapshot, StoreError
+from lcsearch.tui import progress
+from lcsearch.tui.cli import app
+from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.page import page_of
+from lcsearch.tui.widgets.frame import Edge
+from lcsearch.tui.widgets.header import SessionLine
+
+from .fakes import FakeDesk, make_snapshot
+from .sessions_for_tests import filled_store, finish
+from .test_console import NARROW, WIDE, console, press, table_of, text_of, until
+
+GOOD, CHEAP = 3, 5
+"""Of level 1: accurate and dear, which is carried forward; and dull and cheap."""
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch):
+    """No engine is started, and nobody waits for one."""
+    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+
+
+@pytest.fixture
+def desk(home):
+    """A session whose later level is dear, under a weight for which level 1 holds the best.
+
+    The base of level 2 is accurate and slow; once w_c is 1.5, a network of level 1 that costs a
+    tenth is far ahead of all that level 2 can reach.
+    """
+    store = filled_store(home, 0, name="demo")
+    space = session_space(store.refresh().session)
+    rng = np.random.default_rng(1)
+    for number in range(1, 7):
+        snapshot = store.refresh()
+        config = space.sample(rng, 1, snapshot.trials[0].config)
+        store.apply(decide.accept(snapshot, space, config, None))
+        figures = {GOOD: (0.05, 2.0), CHEAP: (0.2, 0.1)}.get(number, (0.25, 1.5))
+        finish(store, number, *figures)
+    store.apply(decide.advance(store.refresh(), GOOD))
+    for number in (7, 8, 9):
+        snapshot = store.refresh()
+        config = space.sample(rng, 2, search.base_trial(snapshot).config)
+        store.apply(decide.accept(snapshot, space, config, None))
+        finish(store, number, 0.05 + 0.01 * (number - 7), 1.9)
+    store.apply(decide.set_wc(store.refresh(), 1.5))
+    store.close()
+    desk = Desk(home / "sessions" / "demo")
+    yield desk
+    desk.close()
+
+
+def run(*words: str) -> tuple[str, str]:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, done.output
+    return done.stdout, done.stderr
+
+
+def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(desk):
+    snapshot = desk.refresh()
+    ranked = desk.rank(snapshot)
+    assert ranked.incumbent_number in {GOOD, 7, 8, 9}
+    best = search.recommended(snapshot, ranked)
+    assert best.number == CHEAP
+    means = {o.number: ranked.posterior(o.number) for o in search.observations(snapshot)}
+    assert best.belief == min(means.values())
+    assert best.belief == means[CHEAP]
+    # a ranking made before the weight moved answers for the weight that counts now
+    before = replace(snapshot, session=snapshot.session.model_copy(update={"wc": 0.0}))
+    assert search.recommended(snapshot, search.ranking(before, desk.space)) == best
+    assert search.recommended(before, ranked).number != CHEAP
+
+
+def test_without_a_belief_it_is_the_best_measured(desk):
+    snapshot = desk.refresh()
+    assert search.recommended(snapshot, None) == search.Recommendation(snapshot.trials[CHEAP])
+    random = replace(snapshot, session=snapshot.session.model_copy(update={"strategy": "random"}))
+    ranked = search.ranking(random, desk.space)
+    assert search.recommended(random, ranked) == search.Recommendation(snapshot.trials[CHEAP])
+    # the strategy was changed a moment ago, and the ranking is still the one of before
+    assert search.recommended(snapshot, ranked) == search.Recommendation(snapshot.trials[CHEAP])
+
+
+def test_files_and_commands_name_the_same_one(desk, home, monkeypatch):
+    assert desk.document().best.trial == CHEAP
+    assert json.loads(run("export", "demo")[0])["best"]["trial"] == CHEAP
+    assert json.loads(run("show", "demo", "--json")[0])["best"]["trial"] == CHEAP
+    shown = run("show", "demo")[0]
+    assert f"best network: trial {CHEAP}, the best of all levels by the model's belief" in shown
+    made = page_of(desk)
+    assert (f"trial {CHEAP}") in {by for _, what, by in made.key_figures if "accuracy" in what}
+    (best,) = [network for network in made.networks if network.best]
+    assert f"trial {CHEAP}" in best.title
+
+    asked: list[int] = []
+
+    def order(snapshot: Snapshot, number: int, *rest: object) -> None:
+        asked.append(number)
+        raise StoreError("enough is known")
+
+    monkeypatch.setattr(final, "order", order)
+    done = CliRunner().invoke(app, ["train", "demo", "-o", str(home / "out")])
+    assert asked == [CHEAP]
+    assert f"best network: trial {CHEAP}" in done.stderr
+
+
+def test_decisions_without_a_trial_take_the_same_one(desk):
+    assert f"from trial {CHEAP}" in run("reopen", "demo", "--level", "1")[1]
+    assert f"from trial {CHEAP}" in run("advance", "demo")[1]
+    assert f"repeats trial {CHEAP}" in run("repeat", "demo")[1]
+
+
+def test_the_end_of_a_run_names_the_same_one(desk, capsys):
+    assert progress.follow(desk) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2].startswith(f"best network: trial {CHEAP}, the best of all levels")
+    assert lines[-1].startswith(f"trial {CHEAP:>3}")
+
+
+@pytest.mark.parametrize("level", [2, 4])
+def test_the_autopilot_carries_the_same_one_forward(desk, level, monkeypatch):
+    store = desk._store
+    while store.refresh().session.level < level:
+        store.apply(decide.advance(store.refresh(), GOOD))
+    pilot = Autopilot(trials=3, levels="round", accepted=3)
+    store.set_session({}, autopilot=pilot)
+    snapshot = store.refresh()
+    ranked = desk.rank(snapshot)
+    step = autopilot.step(snapshot, ranked)
+    assert step.do == ("advance" if level == 2 else "reopen")
+    engine = object.__new__(Service)
+    engine.store = store
+    engine._act(snapshot, ranked, ())
+    assert search.base_trial(store.refresh()).number == CHEAP
+
+
+class Elsewhere(FakeDesk):
+    """Its level's incumbent is another trial than the best of all."""
+
+    LEVEL = 16
+
+    def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
+        ranked = super().rank(snapshot, wc=wc, count=count)
+        value, _ = ranked.posterior(self.LEVEL)
+        return replace(ranked, incumbent=value, incumbent_number=self.LEVEL)
+
+
+async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    desk = Elsewhere(make_snapshot())
+    best = search.best_measured(desk.snapshot).number
+    assert best != Elsewhere.LEVEL
+    async with console(desk) as pilot:
+        assert pilot.app.ranking.incumbent_number == Elsewhere.LEVEL
+        await press(pilot, "6")
+        title = pilot.app.screen.query_one("#best-title", Edge)
+        await until(pilot, lambda: title.title_text == f"Best network · trial {best}")
+        mean, std = pilot.app.ranking.posterior(best)
+        assert f"{mean:.3f} ± {std:.3f} by the model" in text_of(pilot, "#layers")
+        await press(pilot, "t")
+        assert f"Train trial {best} " in str(pilot.app.screen.query_one(".dialog").border_title)
+        await press(pilot, "escape")
+        for keys in (["n"], ["2", "n"]):
+            await press(pilot, *keys)
+            asked = str(pilot.app.screen.query_one(".dialog").border_title)
+            assert f"from trial {best}" in asked, keys
+            await press(pilot, "escape")
+        for keys in (["r"], ["right_square_bracket"], ["left_square_bracket", "1"]):
+            await press(pilot, *keys)
+            assert isinstance(pilot.app.screen, TrialDialog), keys
+            table = table_of(pilot)
+            assert table.cursor_key == str(best), keys
+            assert next(iter(table.rows)).key == str(best), keys
+            await press(pilot, "escape")
+
+
+async def test_f_star_is_called_the_levels():
+    desk = Elsewhere(make_snapshot())
+    async with console(desk, size=WIDE) as pilot:
+        line = str(pilot.app.screen.query_one(SessionLine).render())
+        assert f"f* of this level {pilot.app.ranking.incumbent:.3f}" in line
+        assert "best measured 0." in line
+    async with console(Elsewhere(make_snapshot(queued=0)), size=NARROW) as pilot:
+        line = str(pilot.app.screen.query_one(SessionLine).render())
+        assert f"level f* {pilot.app.ranking.incumbent:.3f} · best 0." in line
+
+
+def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best():
+    """Only the advisor, and `propose --json`, which names it as what it is, read whose f* it is."""
+    root = Path(lcsearch.__file__).resolve().parent
+    found = {
+        path.relative_to(root).as_posix()
+        for folder in ("tui", "engine", "sessions")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "incumbent_number"
+    }
+    assert found <= {"engine/advisor.py", "tui/commands/search.py"}
