@@ -360,7 +360,8 @@ def _derived(whole: exchange.Document, snapshot: Snapshot, space: Space) -> Iter
         belief = (best.mean, best.std)
         if best.std < 0:
             yield f"best.std = {best.std}: a standard deviation is not below 0."
-    again = document(snapshot, space, None if best is None else best.trial, belief)
+    chosen = None if best is None else search.Recommendation(snapshot.trials[best.trial], belief)
+    again = document(snapshot, space, chosen)
     given = whole.model_dump(mode="json", by_alias=True, exclude={"exported"})
     wanted = again.model_dump(mode="json", by_alias=True, exclude={"exported"})
     yield from _differences("", given, wanted)

@@ -81,7 +81,8 @@ class SessionLine(SplitLine):
             level, level_short = f"f* of this level {incumbent}", f"level f* {incumbent}"
             if session.flat:
                 level = level_short = f"f* {incumbent}"
-        measured, measured_short = (), ()
+        measured: tuple[str, ...] = ()
+        measured_short: tuple[str, ...] = ()
         if best is not None:
             trial, value = best
             measured = (f"best measured {words.f_measured(value)} (trial {trial.number})",)
@@ -91,7 +92,8 @@ class SessionLine(SplitLine):
         self.shorter = (
             Content(whole),
             Content(" · ".join((name, level_short, *measured_short))),
-            Content(" · ".join((name, *measured_short))),
+            Content(" · ".join((session.name, level_short, *measured_short))),
+            Content(" · ".join((session.name, *measured_short))),
         )
         self.right = engine_words(snapshot)
 
