@@ -120,7 +120,7 @@ def test_levels_end_and_begin_somewhere(store):
     with pytest.raises(StoreError, match="level 4 is the last one"):
         decide.advance(store.refresh(), 1)
     with pytest.raises(StoreError, match="Use 1 to 4"):
-        decide.reopen(store.refresh(), 5)
+        decide.reopen(store.refresh(), 5, None)
     with pytest.raises(StoreError, match="no such trial"):
         decide.reopen(store.refresh(), 1, 77)
 
