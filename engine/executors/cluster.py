@@ -204,7 +204,8 @@ class ClusterExecutor:
         self._execution = session.execution
         self._load = Load(data=session.data, fingerprint=session.summary.fingerprint)
         self._dtype = dtype or "auto"
-        self._events: queue.SimpleQueue[tuple[_Slot | None, Any]] = queue.SimpleQueue()
+        # no SimpleQueue, for the reason that LocalExecutor gives
+        self._events: queue.Queue[tuple[_Slot | None, Any]] = queue.Queue()
         self._connecting: float | None = None
         self._data: _Connected | None = None
         self._slots: list[_Slot] = []

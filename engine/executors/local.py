@@ -173,7 +173,8 @@ class LocalExecutor:
         self._options = ("--dtype", dtype) if dtype else ()
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
-        self._events: queue.SimpleQueue[tuple[int, Event | Working]] = queue.SimpleQueue()
+        # a SimpleQueue waits without end where a signal's handler outlasts its timeout (3.11)
+        self._events: queue.Queue[tuple[int, Event | Working]] = queue.Queue()
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = 0
         self._running: tuple[int, int] | None = None
