@@ -108,7 +108,8 @@ def go_on(order: dict, who: dict, checkpoint: str, ledger: str) -> None:
             if os.path.exists(f"{checkpoint}.part"):
                 os.unlink(f"{checkpoint}.part")
             failure = {"kind": "checkpoint", "message": f"the checkpoint: {error}"}
-            say("failed", **who, failure=failure, no_room=True)
+            gone = error.errno == errno.ENOENT
+            say("failed", **who, failure=failure, no_room=not gone, no_folder=gone)
             return
         note(ledger, **who, epoch=number, what="saved")
         say("epoch", **who, epoch=epochs[-1])

@@ -5,6 +5,7 @@ The console and the commands stand on this, so that no other path changes a sess
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,6 +52,7 @@ START_SECONDS = 60.0
 """How long a new engine may take until it says that it serves."""
 STOP_SECONDS = 30.0
 """How long an engine that was asked to go may take until it is gone."""
+KILLED = "it did not go when it was asked to, and was killed"
 
 
 class SetupError(Exception):
@@ -68,7 +70,7 @@ class SetupError(Exception):
 class SessionSummary:
     """One line of the list of sessions.  state: training, idle, or what is wrong with it.
 
-    parallel: trials at once.
+    parallel: trials at once.  alive: whether an engine is at work.
     """
 
     name: str
@@ -82,6 +84,7 @@ class SessionSummary:
     state: str = "idle"
     flat: bool = False
     parallel: int = 1
+    alive: bool = False
 
 
 FLAT_LEVELS = 4
@@ -167,6 +170,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 state="training" if running else "waiting" if waiting else "idle",
                 flat=session.flat,
                 parallel=session.execution.parallel,
+                alive=snapshot.engine.alive,
             )
         )
     return found
@@ -175,6 +179,24 @@ def summaries(home: Path) -> list[SessionSummary]:
 delete = places.delete
 restore = places.restore
 bring_back = archive.bring_back
+
+
+def does_not_go(name: str, pid: int | None, seconds: float) -> str:
+    """What to do about an engine that was asked to go and is still there."""
+    return (
+        f"the engine (process {pid}) has not gone within {seconds:g} s. `lcsearch engine stop "
+        f"{name} --force` kills it and its trainers: nothing is lost, trials go on from their "
+        "checkpoints."
+    )
+
+
+def _kill(pid: int) -> None:
+    """SIGKILL to an engine and its trainers: one that we have started leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:  # a script's, say: its trainers see their input end
+            os.kill(pid, signal.SIGKILL)
 
 
 def _engine(folder: Path) -> list[str]:
@@ -202,10 +224,14 @@ class Desk:
 
         Raises StoreError if it was deleted meanwhile: what is written then would go to the trash.
         """
-        if not (self.folder / "session.db").exists():
+        if not self._store.in_place():
             name = self.folder.name
+            another = (self.folder / "session.db").exists()
             raise StoreError(
-                f"session {name!r}: was deleted. `lcsearch delete {name} --undo` brings it back."
+                f"session {name!r}: was deleted, and another of its name made. Open that one."
+                if another
+                else f"session {name!r}: was deleted. `lcsearch delete {name} --undo` brings it "
+                "back."
             )
         snapshot = self._store.refresh()
         self.space = session_space(snapshot.session)
@@ -384,8 +410,13 @@ class Desk:
                 if status not in (None, 0):
                     raise StoreError(f"the engine cannot start. {self._log_end()}")
                 if time.monotonic() > deadline:
+                    before = self._store.refresh().engine
                     raise StoreError(
-                        f"the engine does not start within {START_SECONDS:.0f} s. {self._log_end()}"
+                        f"{does_not_go(self.folder.name, before.pid, START_SECONDS)} Until then "
+                        "no other can start."
+                        if before.going
+                        else f"the engine does not start within {START_SECONDS:.0f} s. "
+                        f"{self._log_end()}"
                     )
                 # one that ended in order found another, which has left meanwhile: start again
                 if process is None or status == 0:
@@ -402,20 +433,25 @@ class Desk:
         sys.stdout.flush()
         os.execv(sys.executable, _engine(self.folder))
 
-    def stop_engine(self) -> int | None:
+    def stop_engine(self, *, force: bool = False) -> int | None:
         """Let the engine put back what it trains, and go; its process, None if there was none.
 
-        Nothing starts one again but who queues a trial, or asks for an engine.  Raises StoreError
-        if it does not go.
+        Nothing starts one again but who queues a trial, or asks for an engine.  force: kill it,
+        and its trainers, instead of waiting.  Raises StoreError if it does not go.
         """
         deadline = time.monotonic() + STOP_SECONDS
         pid: int | None = None
-        told = False
+        told = killed = False
         while True:
             state, alive = self.refresh().engine.state, self._store.engine_alive()
             if alive:
-                pid = self._store.engine_pid() or self.refresh().engine.pid
+                if not killed:  # else it is one that waited for its place, and goes in order
+                    pid = self._store.engine_pid() or self.refresh().engine.pid
             elif told or state == "stopped":
+                return pid
+            elif killed:
+                with contextlib.suppress(StoreError):  # the next engine puts back what ran
+                    self._store.leave(KILLED, only_if_idle=False)
                 return pid
             if state not in ("stopping", "stopped") or (state == "stopping" and not alive):
                 try:
@@ -427,11 +463,12 @@ class Desk:
                     if pid is not None and not told:
                         os.kill(pid, signal.SIGTERM)
                         told = True
+            if force and alive and pid is not None and not killed:
+                _kill(pid)
+                killed = True
             if time.monotonic() > deadline:
-                raise StoreError(
-                    f"the engine (process {pid}) does not go within {STOP_SECONDS:.0f} s. "
-                    f"`kill -9 {pid}` ends it: what was acknowledged is kept. {self._log_end()}"
-                )
+                words = does_not_go(self.folder.name, pid, STOP_SECONDS)
+                raise StoreError(f"{words} {self._log_end()}")
             time.sleep(0.02)
 
     def _launch(self) -> subprocess.Popen[bytes]:
@@ -450,7 +487,14 @@ class Desk:
             )
 
     def _serving(self) -> bool:
-        return self._store.refresh().engine.state == "serving" and self._store.engine_alive()
+        engine = self._store.refresh().engine
+        # one that has just begun may not yet have said so: what is read is the one before it
+        known = (None, engine.pid)
+        return (
+            engine.state == "serving"
+            and self._store.engine_alive()
+            and (self._store.engine_pid() in known)
+        )
 
     def _log_end(self) -> str:
         return f"The last lines of its log:\n{self.log_tail(8)}"

@@ -127,7 +127,8 @@ class Ended(Record):
 class Failed(Record):
     """The trial failed; the trainer lives on.
 
-    no_room: only because its checkpoint found no room on the disk; the trial itself is sound.
+    no_room: only because its checkpoint found no room on the disk; no_folder: because the folder
+    of its checkpoint was not there.  The trial itself is sound.
     """
 
     kind: Literal["failed"] = "failed"
@@ -135,6 +136,7 @@ class Failed(Record):
     attempt: int
     failure: Failure
     no_room: bool = False
+    no_folder: bool = False
 
 
 class FinalOrder(Record):

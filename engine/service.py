@@ -73,6 +73,11 @@ class TrainerBroken(Exception):
     """No trainer comes as far as having read the data: it is not the trials' fault."""
 
 
+ASKED = ""
+IDLE = "nothing was left to do"
+DELETED = "the session was deleted"
+
+
 class Service:
     """One engine at work."""
 
@@ -94,7 +99,11 @@ class Service:
         self._settled: object = None
         """What the last ranking said nothing could be done about before it changes."""
         self._busy_until = time.monotonic()
-        self.leaving = False
+        self._leaving: str | None = None
+
+    def go(self, why: str) -> None:
+        """Leave at the next turn.  why: in words for whoever looks later, or ASKED."""
+        self._leaving = why
 
     def _new_executor(self, session: Session) -> LocalExecutor | DevicesExecutor | ClusterExecutor:
         # what suits the machine is measured once: one session's trials are trained alike
@@ -117,53 +126,69 @@ class Service:
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
         self.store.note(os.getpid())
+        before = self.store.refresh().engine
         if not self.store.serve(os.getpid()):
             log.info("it was stopped before it began")
             return
+        if before.state in ("serving", "stopping"):
+            log.warning(
+                "engine %s ended without a word: it was killed, or the machine went down",
+                before.pid,
+            )
         log.info("engine %d serves", os.getpid())
         try:
             self._prune()
-            while not self.leaving:
+            while self._leaving is None:
                 try:
-                    if not self._turn():
-                        return
+                    self._turn()
                 except NoRoom as error:
                     self._wait_for_room(error)
-            log.info("the engine leaves, as it was asked to")
-            self._leave("")
+            log.info("the engine leaves: %s", self._leaving or "it was asked to")
+            self._leave(self._leaving)
         except (DataRefused, TrainerBroken) as error:
             self._leave(str(error))
             raise
+        except Exception as error:
+            # the process's edge: main reports it, and whoever looks later is told of it
+            if self.store.in_place():
+                words = str(error) if isinstance(error, StoreError) else repr(error)
+                self._leave(words, failed=True)
+                raise
+            log.info("the engine leaves: %s (%r)", DELETED, error)
+            self._leave(DELETED)
         finally:
             self._executor.close()
             self._thinker.shutdown(cancel_futures=True)
             self._log.close()
 
-    def _turn(self) -> bool:
-        """Hear what there is, do what there is to do; False where the engine has left."""
-        for event in self._executor.wait(TICK):
+    def _turn(self) -> None:
+        """Hear what there is, do what there is to do, and see whether it is time to leave."""
+        events = self._executor.wait(TICK)
+        # before anything is heard: a trial whose checkpoints have been taken away has not failed
+        if not self.store.in_place():
+            self.go(DELETED)
+            return
+        for event in events:
             self._hear(event)
-        if not (self.store.folder / "session.db").exists():
-            log.info("the session's folder is gone")
-            return False
         snapshot = self.store.refresh()
         if snapshot.engine.state == "stopping":
-            self.leaving = True
+            self.go(ASKED)
         elif self._step(snapshot):
             self._busy_until = time.monotonic()
         elif time.monotonic() - self._busy_until > self._idle_seconds and self.store.leave(
-            only_if_idle=True
+            IDLE, only_if_idle=True
         ):
-            log.info("nothing to do: the engine leaves")
-            return False
-        return True
+            self.go(IDLE)
 
-    def _leave(self, message: str) -> None:
-        """End the trainer, then put back what it trained: it goes on from its checkpoint."""
+    def _leave(self, message: str, *, failed: bool = False) -> None:
+        """End the trainer, then put back what it trained: it goes on from its checkpoint.
+
+        A session that was deleted is told so where it is now, for whoever brings it back.
+        """
         self._executor.close()
         try:
-            self.store.leave(message, only_if_idle=False)
-        except NoRoom as error:  # the next engine finds it running, and puts it back then
+            self.store.leave(message, only_if_idle=False, failed=failed)
+        except StoreError as error:  # the next engine finds it running, and puts it back then
             log.error("%s", error)
 
     def _wait_for_room(self, error: NoRoom) -> None:
@@ -171,21 +196,26 @@ class Service:
         log.error("%s", error)
         self._executor.close()
         self._thought = None
+        if not self.store.in_place():  # there is room, but no folder
+            return
         self.store.note(os.getpid(), str(error))
         # where the room that there is does not suffice after all, it is tried less and less often
         pause = ROOM_SECONDS * 2 ** min(self._full, 5)
         self._full += 1
         due = time.monotonic() + pause
-        while not self.leaving and (self.store.folder / "session.db").exists():
+        while self._leaving is None:
             time.sleep(TICK)
+            if not self.store.in_place():
+                return
             if self.store.refresh().engine.state == "stopping":
-                self.leaving = True
+                self.go(ASKED)
             elif time.monotonic() >= due:
                 due = time.monotonic() + pause
                 if shutil.disk_usage(self.store.folder).free < self._room_needed():
                     continue
                 try:
-                    self.leaving = not self.store.serve(os.getpid())
+                    if not self.store.serve(os.getpid()):
+                        self.go(ASKED)
                 except NoRoom:
                     continue
                 log.info("there is room again: the engine goes on")
@@ -372,9 +402,18 @@ class Service:
                 f"trial {event.trial} waits: the disk has no room for its checkpoint. Make room; "
                 "it goes on by itself."
             )
+        elif isinstance(event, Failed) and event.no_folder and not self._at_fault(event.trial):
+            # the session was in the trash for a moment: it goes on from the checkpoint before
+            self.store.put_back(event.trial)
+            log.warning("%s", event.failure.message)
         elif isinstance(event, Failed):
             log.warning("trial %d failed: %s", event.trial, event.failure.message)
             self._end(event.trial, state="failed", failure=event.failure)
+
+    def _at_fault(self, number: int) -> bool:
+        """Count a fault that need not be the trial's own; whether there have been too many."""
+        self._faults[number] = self._faults.get(number, 0) + 1
+        return self._faults[number] >= FAULTS
 
     def _stop_behind(self, number: int) -> None:
         """Where the session wants that, stop a trial that falls behind, as a person would."""
@@ -428,8 +467,9 @@ class Service:
                 )
             return
         for trial in running:
-            faults = self._faults[trial.number] = self._faults.get(trial.number, 0) + 1
-            if trial.stop_request is not None or (faults < FAULTS and event.kind != "stalled"):
+            at_fault = self._at_fault(trial.number)
+            faults = self._faults[trial.number]
+            if trial.stop_request is not None or not (at_fault or event.kind == "stalled"):
                 self.store.put_back(trial.number)
                 continue
             if event.kind == "stalled":
@@ -511,7 +551,7 @@ def main() -> int:
         service = Service(store, float(os.environ.get("LCSEARCH_IDLE_SECONDS", IDLE_SECONDS)))
 
         def go(number: int, frame: FrameType | None) -> None:
-            service.leaving = True
+            service.go(f"{signal.Signals(number).name} was sent to it")
 
         signal.signal(signal.SIGTERM, go)
         signal.signal(signal.SIGINT, go)

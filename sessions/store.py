@@ -106,6 +106,10 @@ class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
 
 
+class Already(Late):
+    """What was asked for is so already: nothing was decided, and nothing went wrong."""
+
+
 class Known(Late):
     """The network to be queued is a trial already."""
 
@@ -114,24 +118,42 @@ class NoRoom(StoreError):
     """Nothing can be written: the disk is full, or this process may not write that much."""
 
 
+Standing = Literal["none", "serving", "stopping", "leaving", "stopped", "left", "failed", "gone"]
+
+
 @dataclass(frozen=True)
 class EngineStatus:
     """Whether an engine lives (its lock says so), what it said last, and its process.
 
-    state: leaving in order; stopping, stopped: because somebody asked for it.  trouble: why an
-    engine that lives cannot work now, such as a full disk.
+    state: leaving in order; stopping, stopped: because somebody asked for it; failed: of itself.
+    message: of one that has left or failed, why.  trouble: why an engine that lives cannot work
+    now, such as a full disk.
     """
 
     alive: bool = False
-    state: Literal["none", "serving", "stopping", "stopped", "leaving"] = "none"
+    state: Literal["none", "serving", "stopping", "stopped", "leaving", "failed"] = "none"
     pid: int | None = None
     message: str = ""
     trouble: str = ""
 
     @property
     def gone(self) -> bool:
-        """Whether it died at its work: nobody asked it to go, and it did not leave in order."""
-        return not self.alive and self.state in ("serving", "stopping")
+        """Whether it ended at its work: nobody asked it to go, and it did not leave in order."""
+        return self.standing in ("gone", "failed")
+
+    @property
+    def standing(self) -> Standing:
+        """What it does, or how it ended: one that said nothing of its end was killed."""
+        if self.alive:
+            return "none" if self.state == "failed" else self.state
+        if self.state in ("serving", "stopping"):
+            return "gone"
+        return "left" if self.state == "leaving" else self.state
+
+    @property
+    def going(self) -> bool:
+        """Whether it lives, and is on its way out."""
+        return self.alive and self.state in ("stopping", "leaving")
 
 
 @dataclass(frozen=True)
@@ -234,8 +256,11 @@ def restore(root: Path, place: Path) -> str:
     """Bring a session back from the trash.  Raises StoreError if its name is taken again."""
     name = place.name.rpartition("@")[0]
     target = root / "sessions" / check_name(name)
-    if target.exists():
+    if (target / "session.db").exists():
         raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")
+    if target.exists():
+        # a lock or a log, of a process that had not yet heard of the deletion
+        target.rename(root / "trash" / f"rest-of-{name}.{time.time_ns()}")
     place.rename(target)
     return name
 
@@ -286,6 +311,7 @@ class Store:
                 file = self._reachable(file)
             self._db = _connect(file, read_only=self.read_only)
             self._check(file)
+            self._identity = _identity(path / "session.db")
             if self.read_only or not migrate:
                 self.read_only = self.read_only or _outdated(self._db)
             elif _outdated(self._db):
@@ -433,6 +459,12 @@ class Store:
                 f"session {name!r}: cannot be brought up to date ({error}). Make room; it is as "
                 "it was."
             ) from error
+
+    def in_place(self) -> bool:
+        """Whether the session is where it was: else it was deleted, and what is written goes to
+        the trash with it, though another of its name may have been made since.
+        """
+        return _identity(self.folder / "session.db") == self._identity
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -694,17 +726,26 @@ class Store:
             )
 
     def stop_engine(self) -> bool:
-        """Ask the engine to go; whether one was there to be asked.  None comes back unasked."""
+        """Ask the engine to go; whether one was there to be asked.  None comes back unasked.
+
+        What one that was killed left running goes back to wait.
+        """
         alive = self.engine_alive()
         with self._write() as (db, change):
+            if not alive:
+                _interrupt(db, change)
             db.execute(
-                "UPDATE engine SET state = ?, change = ?",
-                ("stopping" if alive else "stopped", change),
+                "UPDATE engine SET state = ?, message = CASE WHEN ? THEN message ELSE '' END,"
+                " change = ?",
+                ("stopping" if alive else "stopped", alive, change),
             )
         return alive
 
-    def leave(self, message: str = "", *, only_if_idle: bool) -> bool:
-        """Say that the engine goes; with `only_if_idle` not while anything waits, in one look."""
+    def leave(self, message: str = "", *, only_if_idle: bool, failed: bool = False) -> bool:
+        """Say that the engine goes; with `only_if_idle` not while anything waits, in one look.
+
+        message: why, where nobody asked it to.  failed: not in order.
+        """
         with self._write() as (db, change):
             if only_if_idle:
                 waiting = db.execute(
@@ -714,9 +755,9 @@ class Store:
                     return False
             _interrupt(db, change)
             db.execute(
-                "UPDATE engine SET state = CASE state WHEN 'stopping' THEN 'stopped'"
-                " ELSE 'leaving' END, message = ?, change = ?",
-                (message, change),
+                "UPDATE engine SET state = CASE WHEN state IN ('stopping', 'stopped')"
+                " THEN 'stopped' ELSE ? END, message = ?, change = ?",
+                ("failed" if failed else "leaving", message, change),
             )
             return True
 
@@ -741,11 +782,11 @@ class Store:
             ).fetchone()
             if row is None:
                 raise Late(f"trial {update.number}: there is no such trial in this session.")
-            said = _ASKED[row[1]] if row[0] in update.states else _SAID[row[0]]
+            said = _ASKED[row[1]] if row[0] in update.states else SAID[row[0]]
             raise Late(f"trial {update.number} {said} already.")
 
 
-_SAID = {
+SAID = {
     "queued": "is queued",
     "running": "is running",
     "paused": "is paused",
@@ -761,6 +802,15 @@ _ASKED = {
     "now": "is asked to stop",
     "pause": "is asked to pause",
 }
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from any other, wherever it is moved; None where there is none."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(file: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from lcsearch.engine import desk as desks
 from lcsearch.sessions.store import EngineStatus, StoreError
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.trials import TrialDialog
@@ -190,3 +191,40 @@ async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
         for _ in range(3):
             screen.action_leave()
         await until(pilot, lambda: isinstance(pilot.app.screen, SessionsScreen))
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "told"),
+    [
+        ("failed", "KeyError('x')", ("The engine failed, though", "4711 failed: KeyError('x').")),
+        ("leaving", "the session was deleted", ("4711 has left: the session was deleted.",)),
+        ("leaving", "SIGTERM was sent to it", ("4711 has left: SIGTERM was sent to it.",)),
+        ("stopped", "", ("The engine was stopped;",)),
+        ("serving", "", ("The engine is gone, though", "the engine's last words")),
+    ],
+)
+async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, message, told):
+    monkeypatch.setattr(band, "GRACE_SECONDS", 0.0)
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.change(engine=EngineStatus(False, state, 4711, message))
+        await until(pilot, lambda: shown(pilot) is not None)
+        for words in told:
+            assert words in shown(pilot)
+        mark = {"failed": "✗ failed", "serving": "✗ gone"}.get(state, "○")
+        assert mark in header(pilot)
+
+
+async def test_an_engine_that_was_asked_to_go_and_does_not_is_told_with_what_to_do(monkeypatch):
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.change(engine=EngineStatus(True, "stopping", 4711))
+        await until(pilot, lambda: pilot.app.snapshot.engine.state == "stopping")
+        assert shown(pilot) is None
+        monkeypatch.setattr(desks, "STOP_SECONDS", 0.0)
+        await until(pilot, lambda: shown(pilot) is not None)
+        text = shown(pilot).replace("\n", " ")
+        assert "The engine (process 4711) has not gone" in text
+        assert "`lcsearch engine stop fashion --force` kills it" in text
+        desk.change(engine=EngineStatus(False, "stopped", 4711))
+        await until(pilot, lambda: "The engine was stopped" in (shown(pilot) or ""))

@@ -61,7 +61,7 @@ def held(desk, epoch):
     """No trial comes to the end of this epoch meanwhile."""
     (desk.folder / f"hold-{epoch}").touch()
     yield
-    (desk.folder / f"hold-{epoch}").unlink()
+    (desk.folder / f"hold-{epoch}").unlink(missing_ok=True)
 
 
 def submit(desk, *kernel):
@@ -173,12 +173,87 @@ def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
     pid = desk.refresh().engine.pid
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(desks, "STOP_SECONDS", 0.3)
-    with pytest.raises(StoreError, match=f"kill -9 {pid}"):
+    with pytest.raises(StoreError, match=rf"process {pid}\) has not gone within 0.3 s"):
         desk.stop_engine()
     os.kill(pid, signal.SIGCONT)
     monkeypatch.undo()
     desk.stop_engine()
     assert desk.refresh().engine.state == "stopped"
+
+
+def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk, monkeypatch):
+    name = desk.folder.name
+    with held(desk, 2):
+        desk.start_engine()
+        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine, trainer = psutil.Process(desk.refresh().engine.pid), trainer_of(desk)
+        for process in (trainer, engine):
+            process.suspend()
+        monkeypatch.setattr(desks, "STOP_SECONDS", 0.3)
+        monkeypatch.setattr(desks, "START_SECONDS", 0.3)
+        told = lcsearch("engine", "stop", name, code=1)[1]
+        assert f"process {engine.pid}) has not gone within 0.3 s" in told
+        assert f"`lcsearch engine stop {name} --force` kills it" in told
+        # who wants another engine meanwhile is told the same
+        monkeypatch.setattr(Desk, "_launch", lambda desk: soak().Started(engine.pid))
+        assert f"engine stop {name} --force" in lcsearch("engine", "start", name, code=1)[1]
+        monkeypatch.undo()
+        monkeypatch.setenv("LCSEARCH_HOME", str(desk.folder.parent.parent))
+        said = lcsearch("engine", "stop", name, "--force")[1]
+        assert f"engine {engine.pid} was killed. Waiting: 1 to go on from its checkpoint." in said
+        wait_for(lambda: not trainer.is_running(), what="the trainer's end")
+        assert "it did not go when it was asked to" in status(desk)["words"]
+        assert status(desk)["state"] == "stopped"
+        assert "no engine was at work" in lcsearch("engine", "stop", name, "--force")[1]
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+    trial = desk.refresh().trials[0]
+    assert [(e.epoch, e.resumed) for e in trial.epochs] == [(1, False), (2, True)]
+
+
+BROKEN = 'say("ready", summary=SUMMARY, machine=MACHINE)'
+ENDS = {
+    "idle": ("left", "has left: nothing was left to do", "leaves: nothing was left to do"),
+    "stop": ("stopped", "the engine was stopped", "leaves: it was asked to"),
+    "term": ("left", "has left: SIGTERM was sent to it", "leaves: SIGTERM was sent to it"),
+    "kill": ("gone", "is gone: it was killed", "ended without a word: it was killed"),
+    "fail": ("failed", "failed: AssertionError", "the engine failed"),
+    "data": ("left", "has left: no trainer starts", "no trainer starts"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_every_end_of_an_engine_has_its_own_words(desk, monkeypatch, how):
+    standing, told, logged = ENDS[how]
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0" if how == "idle" else "600")
+    text = soak().TRAINER.read_text()
+    if how == "fail":
+        assert BROKEN in text
+        monkeypatch.setenv("SOAK_TRAINER", text.replace(BROKEN, 'say("ready", summary=SUMMARY)'))
+    elif how == "data":
+        monkeypatch.setenv("SOAK_TRAINER", "raise SystemExit(7)")
+    with held(desk, 1) if how in ("stop", "term", "kill") else contextlib.nullcontext():
+        with contextlib.suppress(StoreError):  # it may be gone before it is seen to serve
+            desk.start_engine()
+        pid = desk.refresh().engine.pid
+        if how == "stop":
+            desk.stop_engine()
+        elif how in ("term", "kill"):
+            os.kill(pid, signal.SIGTERM if how == "term" else signal.SIGKILL)
+        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
+        seen = status(desk)
+        assert seen["state"] == standing
+        assert told in seen["words"]
+        if how == "idle":
+            assert "It starts when a trial is queued." in seen["words"]
+        else:
+            # what waits, and both commands that go on
+            assert "Waiting: 1 " in seen["words"]
+            for command in ("engine start", "run"):
+                assert f"`lcsearch {command} {desk.folder.name}`" in seen["words"]
+    if how == "kill":  # the dead say nothing: the next one does
+        desk.start_engine()
+    wait_for(lambda: logged in desk.log_tail(100), what="its word in the log")
 
 
 def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(desk, monkeypatch):
@@ -422,6 +497,69 @@ def test_a_service_manager_can_be_given_the_engine_itself(desk, monkeypatch):
     ]
     # it may begin, though the last one was stopped
     assert Desk(desk.folder).refresh().engine.state == "none"
+
+
+# -- a session that is deleted while an engine works on it --------------------------------------
+
+
+def test_an_engine_whose_session_was_deleted_has_left_in_order(desk):
+    name, root = desk.folder.name, desk.folder.parent.parent
+    with held(desk, 2):
+        desk.start_engine()
+        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
+        pid = desk.refresh().engine.pid
+        lcsearch("delete", name)
+        wait_for(lambda: not soak().alive(pid), what="the engine's end")
+        assert not (root / "sessions" / name).exists()
+        back = lcsearch("delete", name, "--undo")[1]
+    assert (
+        f"back again. Waiting: 1 to go on from its checkpoint. `lcsearch engine start {name}`"
+        in back
+    )
+    seen = status(desk)
+    assert (seen["state"], seen["message"]) == ("left", "the session was deleted")
+    assert f"engine {pid} has left: the session was deleted." in seen["words"]
+    assert "the engine leaves: the session was deleted" in desk.log_tail(100)
+    # what its trainer could not keep in a folder that was away is no fault of the trial's
+    assert state(desk, 0) == "interrupted"
+    assert f"{name} is there already" in lcsearch("delete", name, "--undo")[1]
+    desk.start_engine()
+    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+
+
+def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(desk):
+    name = desk.folder.name
+    with held(desk, 2):
+        desk.start_engine()
+        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine = psutil.Process(desk.refresh().engine.pid)
+        engine.suspend()
+        lcsearch("delete", name)
+        lcsearch("delete", name, "--undo")
+        engine.resume()
+    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+    assert desk.refresh().engine.pid == engine.pid
+    assert status(desk)["state"] == "serving"
+
+
+def test_an_engine_leaves_alone_another_session_of_the_same_name(desk, house):
+    name = desk.folder.name
+    with held(desk, 2):
+        desk.start_engine()
+        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine = psutil.Process(desk.refresh().engine.pid)
+        engine.suspend()
+        lcsearch("delete", name)
+        house.session(name, epochs=2)
+        engine.resume()
+        wait_for(lambda: not soak().alive(engine.pid), what="the engine's end")
+    other = Desk(desk.folder)
+    assert (other.refresh().engine.state, other.refresh().trials[0].attempt) == ("none", 0)
+    assert other.refresh().trials[0].epochs == ()
+    other.close()
+    with pytest.raises(StoreError, match="another of its name made"):
+        desk.refresh()
+    desk.refresh = Desk(desk.folder).refresh  # for who cleans up
 
 
 # -- the parts, without a process ---------------------------------------------------------------

@@ -13,10 +13,13 @@ import pytest
 from lcsearch.engine import desk as desks
 from lcsearch.engine import search
 from lcsearch.engine.desk import Desk
-from lcsearch.sessions.records import DataSource, Setup
+from lcsearch.engine.protocol import Failed
+from lcsearch.engine.service import Service
+from lcsearch.sessions.records import DataSource, Failure, Setup
 from lcsearch.sessions.store import StoreError
 
 from .conftest import standing_still, wait_for
+from .sessions_for_tests import make_store
 
 
 @pytest.fixture
@@ -291,3 +294,16 @@ def test_doctor_finds_this_machine_sound(home):
     out, _ = lcsearch("doctor")
     assert "torch" in out
     assert "FAIL" not in out
+
+
+def test_a_checkpoint_whose_folder_was_away_fails_no_trial_unless_it_stays_away(home):
+    store = make_store(home)
+    number = 0
+    service = Service(store, 1.0)
+    away = Failure(kind="checkpoint", message="the folder is gone")
+    for attempt in (1, 2, 3):
+        store.update_trial(number, {"queued", "interrupted"}, state="running", attempt=attempt)
+        service._hear(Failed(trial=number, attempt=attempt, failure=away, no_folder=True))
+        expected = "interrupted" if attempt < 3 else "failed"
+        assert store.refresh().trials[number].state == expected
+    store.close()

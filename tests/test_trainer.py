@@ -367,3 +367,8 @@ def test_it_gives_signs_of_life_between_two_epochs_and_says_when_a_disk_is_full(
     monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
     trainer.train(order.model_copy(update={"checkpoint": str(tmp_path / "u.pt")}))
     assert (said[-1].kind, said[-1].no_room) == ("failed", False)
+    monkeypatch.undo()
+    # a session in the trash has taken its folder along: that is no fault of the trial's either
+    away = tmp_path / "away" / "v.pt"
+    trainer.train(order.model_copy(update={"checkpoint": str(away)}))
+    assert (said[-1].kind, said[-1].no_room, said[-1].no_folder) == ("failed", False, True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..engine.search import Recommendation
     from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
+    from ..sessions.store import EngineStatus
 
 DASH = "–"
 """Stands for a number that is not known (yet)."""
@@ -155,6 +156,25 @@ def plural(amount: int, noun: str) -> str:
 def sentence(text: str) -> str:
     """With a capital at its beginning, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def engine_end(engine: EngineStatus) -> str:
+    """How an engine that is not at work has ended, or ends."""
+    who = "the engine" if engine.pid is None else f"engine {engine.pid}"
+    why = engine.message.rstrip(".")
+    told = f": {why}" if why else ""
+    return {
+        "leaving": f"{who} is leaving{told}",
+        "stopped": f"the engine was stopped{told}",
+        "left": f"{who} has left{told or ' in order'}",
+        "failed": f"{who} failed{told}",
+        "gone": f"{who} is gone: it was killed, or its machine went down",
+    }.get(engine.standing, "no engine is at work")
+
+
+def goes_on(name: str) -> str:
+    """What to do where something waits in a session, and no engine is at work."""
+    return f"`lcsearch engine start {name}` trains what waits, `lcsearch run {name}` searches on."
 
 
 def ordinal(rank: int) -> str:

@@ -68,7 +68,8 @@ def follow(desk: Desk) -> int:
                 dead = 0 if snapshot.engine.alive else dead + 1
                 if dead > DEAD_LOOKS:
                     raise StoreError(
-                        f"the engine is gone. {snapshot.engine.message}\n{desk.log_tail(8)}".strip()
+                        f"{words.engine_end(snapshot.engine)}. {words.goes_on(desk.folder.name)}\n"
+                        f"{desk.log_tail(8)}".rstrip()
                     )
                 progress.update(task, **_state(snapshot))
                 time.sleep(LOOK_SECONDS)
@@ -152,9 +153,9 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
 
 
 def engine_state(desk: Desk) -> dict[str, Any]:
-    """Whether the engine lives, what it does and what waits for it: figures, and two sentences.
+    """Whether the engine lives, what it does and what waits for it: figures, and sentences.
 
-    state: serving, stopping, leaving; else stopped (somebody asked for it), gone (it died), none.
+    state: its standing; see EngineStatus.
     """
     snapshot = desk.refresh()
     engine, session = snapshot.engine, snapshot.session
@@ -167,9 +168,7 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         state: sum(t.state == state for t in snapshot.trials)
         for state in ("queued", "interrupted", "paused")
     }
-    state: str = engine.state
-    if not engine.alive:
-        state = "gone" if engine.gone else "stopped" if state == "stopped" else "none"
+    name = desk.folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
     waits = [
         f"{count} {word}"
@@ -184,19 +183,22 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     at_once = session.execution.parallel
     waiting = f"Waiting: {', '.join(waits)}." if waits else ""
     does = f"trains {', '.join(told)}" if told else "is idle"
-    words = {
-        "serving": f"engine {engine.pid} serves and {does}; {at_once} at once.",
-        "stopping": f"engine {engine.pid} is stopping.",
-        "leaving": f"engine {engine.pid} is leaving.",
-        "stopped": "the engine was stopped. `lcsearch engine start` starts it.",
-        "gone": f"engine {engine.pid} is gone: it was killed or it failed (`lcsearch logs`). "
-        "`lcsearch engine start` starts it again.",
-        "none": "no engine is at work. It starts when a trial is queued.",
-    }[state]
+    sentences = [
+        {
+            "serving": f"engine {engine.pid} serves and {does}; {at_once} at once.",
+            "stopping": f"engine {engine.pid} is stopping.",
+        }.get(engine.standing, f"{words.engine_end(engine)}.")
+    ]
+    if engine.alive:
+        sentences += [engine.trouble, "" if engine.state == "leaving" else engine.message]
+    else:
+        sentences += [f"`lcsearch logs {name}` says more."] if engine.gone else []
+        sentences += [] if waits else ["It starts when a trial is queued."]
+        waiting = f"{waiting} {words.goes_on(name)}" if waits else ""
     return {
-        "session": desk.folder.name,
+        "session": name,
         "alive": engine.alive,
-        "state": state,
+        "state": engine.standing,
         "pid": engine.pid if engine.alive else None,
         "message": engine.message,
         "trouble": engine.trouble,
@@ -206,7 +208,7 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         "autopilot": session.autopilot is not None,
         "log": str(desk.folder / "engine.log"),
         "waits": waiting,
-        "words": " ".join(w for w in (words, engine.trouble, engine.message, waiting) if w),
+        "words": " ".join(one for one in (*sentences, waiting) if one),
     }
 
 

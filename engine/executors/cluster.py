@@ -422,8 +422,15 @@ class ClusterExecutor:
         )
         trial, attempt = slot.running
         failure = Failure(kind="checkpoint", message=message)
-        no_room = error.errno in NO_ROOM
-        return [Failed(trial=trial, attempt=attempt, failure=failure, no_room=no_room)]
+        return [
+            Failed(
+                trial=trial,
+                attempt=attempt,
+                failure=failure,
+                no_room=error.errno in NO_ROOM,
+                no_folder=error.errno == errno.ENOENT,
+            )
+        ]
 
     def _drop(self, slot: _Slot) -> None:
         import ray

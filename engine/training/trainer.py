@@ -247,7 +247,8 @@ class Trainer:
             no_room = _no_room(error)
             if not no_room:  # where there is no room, the log finds none either
                 traceback.print_exc()
-            self._fail(command, *_reason(error, command.trial), no_room)
+            no_folder = _no_folder(error, Path(command.checkpoint).parent)
+            self._fail(command, *_reason(error, command.trial), no_room, no_folder)
         else:
             return
         finally:
@@ -328,13 +329,21 @@ class Trainer:
         here = machine(self._placed.device, dtype or self._dtype)
         return here.model_copy(update={"node": self._node})
 
-    def _fail(self, command: Train, kind: FailureKind, message: str, no_room: bool = False) -> None:
+    def _fail(
+        self,
+        command: Train,
+        kind: FailureKind,
+        message: str,
+        no_room: bool = False,
+        no_folder: bool = False,
+    ) -> None:
         self._reply(
             Failed(
                 trial=command.trial,
                 attempt=command.attempt,
                 failure=Failure(kind=kind, message=message),
                 no_room=no_room,
+                no_folder=no_folder,
             )
         )
 
@@ -379,6 +388,12 @@ def _no_room(error: Exception) -> bool:
     """Whether it is the disk that would not take more."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in NO_ROOM
+
+
+def _no_folder(error: Exception, folder: Path) -> bool:
+    """Whether it is this folder that was not there when something was to be kept in it."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, FileNotFoundError) and Path(cause.filename or "").parent == folder
 
 
 def devices() -> list[str]:

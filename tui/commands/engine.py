@@ -77,14 +77,22 @@ def engine_start(
 
 
 @engine.command(name="stop")
-def engine_stop(name: Name) -> None:
+def engine_stop(
+    name: Name,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Kill it, and its trainers, where it does not go by itself."),
+    ] = False,
+) -> None:
     """Stop the engine in order: what it trains goes back to wait, with its checkpoint.
 
     It comes back for `engine start`, `run` and whoever queues a trial, not for one who looks.
+    With --force nothing is lost either but the epoch that was being trained.
     """
     with opened(name, migrate=False) as desk:
         from ..progress import engine_state
 
-        pid = desk.stop_engine()
-        done = "no engine was at work" if pid is None else f"engine {pid} has left"
+        pid = desk.stop_engine(force=force)
+        end = "was killed" if force else "has left"
+        done = "no engine was at work" if pid is None else f"engine {pid} {end}"
         say(f"session {name}: {done}. {engine_state(desk)['waits']}".rstrip())

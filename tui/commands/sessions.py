@@ -184,6 +184,7 @@ def list_(json_: AsJson = False) -> None:
 
         from ...engine.desk import summaries
         from ...sessions.store import home
+        from .. import format as words
 
         found = summaries(home())
         if json_:
@@ -198,6 +199,10 @@ def list_(json_: AsJson = False) -> None:
                 f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
                 f"{s.data:<24} {s.state:<9} {best}".rstrip()
             )
+        left = [s.name for s in found if s.state == "waiting" and not s.alive]
+        if left:
+            of = left[0] if len(left) == 1 else "NAME"
+            say(f"no engine is at work in {', '.join(left)}: {words.goes_on(of)}")
 
 
 @commands.command()
@@ -344,11 +349,18 @@ def import_(
         store = Store(folder)
         trials = store.refresh().trials
         store.close()
-        waiting = sum(t.state in ("queued", "interrupted", "paused") for t in trials)
-        say(f"session {folder.name}: imported, {len(trials)} trials.")
-        if waiting:
-            say(f"{waiting} of them wait: `lcsearch run {folder.name}` trains them.")
+        say(
+            f"session {folder.name}: imported, {len(trials)} trials. {_waits(folder.name)}".rstrip()
+        )
         typer.echo(str(folder))
+
+
+def _waits(name: str) -> str:
+    """What waits in a session that was brought here, and what goes on with it."""
+    with opened(name, migrate=False) as desk:
+        from ..progress import engine_state
+
+        return str(engine_state(desk)["waits"])
 
 
 @commands.command()
@@ -371,10 +383,12 @@ def delete(
         root = store.home()
         if undo:
             place = store.trashed(root, name)
+            if place is None and name in store.names(root):
+                raise store.Already(f"session {name} is there already, and none in the trash.")
             if place is None:
                 fail(f"session {name!r}: no deleted session of this name is kept.", 2)
             store.restore(root, place)
-            say(f"session {name}: back again.")
+            say(f"session {name}: back again. {_waits(name)}".rstrip())
             return
         store.delete(root, name)
         say(f"session {name}: deleted. `lcsearch delete {name} --undo` brings it back.")

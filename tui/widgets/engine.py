@@ -50,6 +50,7 @@ class EngineBand(Static):
         self._snapshot: Snapshot | None = None
         self._needed: bool | None = None
         self._missing_since: float | None = None
+        self._going_since: float | None = None
         self._timer: Timer | None = None
         self._told: tuple[Any, ...] | None = None
 
@@ -63,11 +64,14 @@ class EngineBand(Static):
             self.screen.refresh_bindings()
         if not needed:
             self._missing_since = None
+        if not snapshot.engine.going:
+            self._going_since = None
+        if not needed and not snapshot.engine.going:
             if self._timer is not None:
                 self._timer.stop()
                 self._timer = None
         elif self._timer is None:
-            # whether somebody is starting one changes with no news of the session
+            # whether somebody is starting one, or one does not go, changes with no news of it
             self._timer = self.set_interval(LOOK_SECONDS, self._look)
         self._look()
 
@@ -91,6 +95,14 @@ class EngineBand(Static):
 
     def _state(self, snapshot: Snapshot) -> tuple[str, str, tuple[str, ...]] | None:
         engine = snapshot.engine
+        moment = time.monotonic()
+        if engine.going:
+            from ...engine.desk import STOP_SECONDS, does_not_go
+
+            self._going_since = self._going_since or moment
+            if moment - self._going_since > STOP_SECONDS:
+                told = does_not_go(snapshot.session.name, engine.pid, STOP_SECONDS)
+                return "!", words.sentence(told), ()
         if engine.alive and engine.trouble:
             return "!", engine.trouble, ()
         if not needs_engine(snapshot) or self._starting():
@@ -100,13 +112,15 @@ class EngineBand(Static):
         work = work if count else "the autopilot is on"
         if engine.state == "stopped":
             return "○", f"The engine was stopped; {work}. z starts it.", (engine.message,)
+        end = f"{words.sentence(words.engine_end(engine))}."
+        if engine.standing == "failed":
+            return "✗", f"The engine failed, though {work}. z starts it again.", (end,)
         if engine.gone:
             return "✗", f"The engine is gone, though {work}. z starts it again.", self._log()
-        moment = time.monotonic()
         self._missing_since = self._missing_since or moment
         if moment - self._missing_since < GRACE_SECONDS:
             return None
-        why = (engine.message,) if engine.message else self._log()
+        why = (end,) if engine.message else self._log()
         return "✗", f"No engine is at work, though {work}. z starts one.", why
 
     def _starting(self) -> bool:

@@ -45,7 +45,7 @@ def engine_words(snapshot: Snapshot) -> Content:
             *lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle"
         )
     if snapshot.engine.gone and (running or waiting or pilot is not None):
-        parts.insert(0, "gone")
+        parts.insert(0, snapshot.engine.standing)
         return Content.assemble(
             *lead, ("engine ", "$foreground 70%"), ("✗ ", "$error"), ", ".join(parts)
         )
