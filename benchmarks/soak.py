@@ -222,10 +222,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def kill(pid: int) -> None:
-    """kill -9, and wait until it is gone."""
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Kill it, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     wait_for(lambda: not alive(pid), f"the end of process {pid}")
 
 
@@ -267,9 +267,9 @@ class Terminal:
         plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.drawn)
         return {weight.decode() for weight in re.findall(rb"w_c is ([0-9.]+)\. u undoes", plain)}
 
-    def close(self) -> None:
+    def close(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill it, and let go of its terminal."""
-        kill(self.pid)
+        kill(self.pid, number)
         os.close(self._other)
         self._thread.join(5)
         os.close(self._main)
@@ -529,7 +529,7 @@ def verdict(line: Line, *good: bool) -> Line:
 
 
 def case_kill(short: bool) -> Line:
-    """kill -9 of engine, trainer, script or console at random moments."""
+    """SIGKILL and SIGTERM, in turn, to engine, trainer, script or console at random moments."""
     moments = 8 if short else 200
     rng = random.Random(1)
     lost: list[str] = []
@@ -557,17 +557,18 @@ def case_kill(short: bool) -> Line:
             wanted = (
                 list(killed)[moment % 4] if short else rng.choices(list(killed), (3, 3, 3, 1))[0]
             )
+            how = (signal.SIGKILL, signal.SIGTERM)[killed[wanted] % 2]
             pid = desk.refresh().engine.pid if desk.refresh().engine.alive else None
             if wanted == "engine" and pid is not None:
-                kill(pid)
+                kill(pid, how)
             elif wanted == "trainer" and (found := trainers(pid)):
-                kill(found[0])
+                kill(found[0], how)
             elif wanted == "script":
-                kill(deciding)
+                kill(deciding, how)
             elif wanted == "console":
                 if not alive(console.pid):
                     lost.append("a console, by itself")
-                console.close()
+                console.close(how)
                 by_console |= console.acknowledged()
             else:
                 wanted = ""
@@ -588,7 +589,8 @@ def case_kill(short: bool) -> Line:
         twice = witness.twice()
         trials = desk.refresh().trials
         line = {
-            "case": "kill", "moments": sum(killed.values()), "killed": killed, "lost": len(lost),
+            "case": "kill", "moments": sum(killed.values()), "killed": killed,
+            "by_sigterm": sum(count // 2 for count in killed.values()), "lost": len(lost),
             "twice": len(twice), "opened": witness.opened,
             "decisions": len(witness.acknowledged()), "by_console": len(by_console),
             "epochs": len(witness.epochs), "trials": states,
