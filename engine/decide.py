@@ -24,7 +24,7 @@ from ..sessions.records import (
     Trial,
     now,
 )
-from ..sessions.store import Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
+from ..sessions.store import SAID, Already, Misuse, Plan, Snapshot, StoreError, TrialUpdate
 from . import search
 from .cnn import LEVELS, reference, session_space
 from .space import InvalidDomain, Space
@@ -247,7 +247,9 @@ def stop(
     """End a running trial (after its epoch, now, or to be resumed); withdraw one that waits."""
     trial = _trial_of(snapshot, number)
     if trial.state == "paused" and mode == "pause":
-        raise Late(f"trial {number} is paused already.")
+        raise Already(f"trial {number} is paused already.")
+    if trial.state in ("stopped", "cancelled") and mode != "pause":
+        raise Already(f"trial {number} {SAID[trial.state]} already.")
     if trial.state in ("queued", "interrupted", "paused"):
         # an interrupted trial may have epochs: stopped, not withdrawn
         state = "cancelled" if trial.state == "queued" else "stopped"
@@ -256,7 +258,7 @@ def stop(
         update = TrialUpdate(number, frozenset({trial.state}), {"state": state, "ended": now()})
     else:
         if trial.stop_request == mode:
-            raise Late(f"trial {number}: this has been asked of it already.")
+            raise Already(f"trial {number}: this has been asked of it already.")
         update = TrialUpdate(
             number, frozenset({"running"}), {"stop_request": mode}, stop_request=trial.stop_request
         )
@@ -270,8 +272,12 @@ def stop(
 
 
 def resume(snapshot: Snapshot, number: int) -> Plan:
-    """Let a paused trial go on from its checkpoint."""
-    _trial_of(snapshot, number)
+    """Let a paused trial go on from its checkpoint.  Raises Already for one that goes on."""
+    trial = _trial_of(snapshot, number)
+    if trial.state in ("queued", "interrupted") or (
+        trial.state == "running" and trial.stop_request is None
+    ):
+        raise Already(f"trial {number} {SAID[trial.state]} already.")
     fields = {"state": "interrupted", "stop_request": None, "ended": None}
     return Plan(
         decision=_decision(snapshot, "resume", trial=number),
@@ -279,10 +285,12 @@ def resume(snapshot: Snapshot, number: int) -> Plan:
     )
 
 
-def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, reason: str = "") -> Plan:
-    """Another value of what this decision sets."""
+def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, so: str, reason: str = "") -> Plan:
+    """Another value of what this decision sets.  Raises Already, with `so`, for the one it has."""
     name = search.SETTING[kind]
     before = getattr(snapshot.session, name)
+    if value == before:
+        raise Already(so)
     return Plan(
         decision=_decision(snapshot, kind, reason=reason, detail={"from": before, "to": value}),
         session={name: value},
@@ -293,14 +301,14 @@ def set_wc(snapshot: Snapshot, wc: float, reason: str = "") -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
     if not 0 <= wc < 1e6:
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
-    return _set(snapshot, "wc", float(wc), reason)
+    return _set(snapshot, "wc", float(wc), f"w_c is {wc:g} already.", reason)
 
 
 def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:
     """Let something else propose from now on.  Raises Misuse for what there is not."""
     if strategy not in STRATEGIES:
         raise Misuse(f"strategy {strategy}: unknown. Use {', '.join(STRATEGIES)}.")
-    return _set(snapshot, "strategy", strategy, reason)
+    return _set(snapshot, "strategy", strategy, f"{strategy} proposes already.", reason)
 
 
 def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = "") -> Plan:
@@ -312,24 +320,27 @@ def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = ""
     session = snapshot.session
     merged = search.merged_domains(session, domains)
     search.searchable(session, merged)
-    plan = _set(snapshot, "domains", merged, reason)
+    plan = _set(snapshot, "domains", merged, "these domains are searched already.", reason)
     return replace(plan, expect={"domains": session.domains})
 
 
 def favour(snapshot: Snapshot, region: Mapping[str, str], reason: str = "") -> Plan:
     """Mark the region that the search should favour, instead of any before; empty clears it.
 
-    Raises Misuse for a region that is none, or if there is nothing to clear.
+    Raises Misuse for a region that is none.
     """
     session = snapshot.session
-    if not region and not session.favourite:
-        raise Misuse("No region is marked: there is nothing to clear.")
     marked = {name: text.strip() for name, text in region.items()}
     try:
         session_space(session).narrowed(marked)
     except InvalidDomain as error:
         raise Misuse(str(error)) from error
-    return _set(snapshot, "favour", marked, reason)
+    so = (
+        "this region is favoured already."
+        if marked
+        else "no region is favoured: there is nothing to clear."
+    )
+    return _set(snapshot, "favour", marked, so, reason)
 
 
 def _carried(snapshot: Snapshot, number: int | None) -> Trial:
@@ -393,6 +404,8 @@ def _move(
     session = snapshot.session
     trial = _carried(snapshot, number)
     bases = {**session.bases, to: trial.number}
+    if (to, bases, None) == (session.level, session.bases, session.autopilot):
+        raise Already(f"level {to} is open already, from trial {trial.number}.")
     changes: dict[str, Any] = {"level": to, "bases": bases, **_wheel(by)}
     expect: dict[str, Any] = {"level": session.level}
     if by == "autopilot":
@@ -465,9 +478,9 @@ def autopilot(
 
 
 def takeover(snapshot: Snapshot) -> Plan:
-    """Take the wheel back from the autopilot.  Raises Late if nobody has it."""
+    """Take the wheel back from the autopilot.  Raises Already if nobody has it."""
     if snapshot.session.autopilot is None:
-        raise Late("the autopilot is off already.")
+        raise Already("the autopilot is off already.")
     return Plan(decision=_decision(snapshot, "takeover"), session={"autopilot": None})
 
 

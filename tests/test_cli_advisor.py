@@ -177,7 +177,6 @@ def test_nothing_of_a_run_that_cannot_be_is_kept(store):
         (["propose", "demo", "--domain", "kernel=9x"], "not possible"),
         (["propose", "demo", "--strategy", "luck"], "luck"),
         (["favour", "demo", "kernel=1", "--clear"], "not both"),
-        (["favour", "demo", "--clear"], "nothing to clear"),
         (["favour", "demo", "kernel"], "not PARAM=DOMAIN"),
         (["favour", "demo", "conv_layers=9..3"], "reversed"),
     ],

@@ -529,14 +529,14 @@ class Console(App[int]):
     ) -> None:
         """Take a decision off the UI loop.  say: words of the toast; then: called after success."""
         from ..engine.space import InvalidConfig
-        from ..sessions.store import Known, StoreError
+        from ..sessions.store import Already, Known, StoreError
 
         desk = self.desk
         if desk is None:
             return
         try:
             decision = call(desk)
-        except Known as error:
+        except (Already, Known) as error:
             # nothing went wrong: what was asked for is there
             self.call_later(self.notify, sentence(str(error)), markup=False)
             return

@@ -30,14 +30,29 @@ def print_json(data: object) -> None:
 
 
 @contextmanager
+def or_so_already() -> Iterator[None]:
+    """Where what is asked for is so already, say that, and go on: it is no error."""
+    from ...sessions.store import Already
+
+    try:
+        yield
+    except Already as so:
+        say(str(so))
+
+
+@contextmanager
 def in_words() -> Iterator[None]:
-    """Turn what a user can cause into one message and exit code 1 (2 for a wrong value)."""
+    """Turn what a user can cause into one message and exit code 1 (2 for a wrong value).
+
+    What is so already ends with 0.
+    """
     from ...engine.desk import SetupError
     from ...engine.space import InvalidConfig
     from ...sessions.store import Misuse, StoreError
 
     try:
-        yield
+        with or_so_already():
+            yield
     except InvalidConfig as error:
         fail(error, 2)
     except (StoreError, SetupError) as error:

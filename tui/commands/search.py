@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .base import fail, opened, print_json, say
+from .base import fail, opened, or_so_already, print_json, say
 from .options import (
     Address,
     AsJson,
@@ -310,11 +311,12 @@ def reject(
         say(f"rejected {proposal.id}. `lcsearch undo {name}` brings it back.")
 
 
-def _trial_or(number: int | None, found: list[int], what: str) -> int:
+def _trial_or(number: int | None, found: list[int], nothing: str) -> int:
+    """The trial that is meant; where there is none to do it to, the command has failed."""
     if number is not None:
         return number
     if not found:
-        fail(f"{what} Give --trial N.")
+        fail(nothing)
     return found[-1]
 
 
@@ -332,7 +334,10 @@ def stop(
         running = [t.number for t in desk.refresh().trials if t.state == "running"]
         if trial is None and len(running) > 1:
             fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
-        number = _trial_or(trial, running, "No trial is running.")
+        nothing = (
+            "No trial is running: there is nothing to stop. --trial N withdraws one that waits."
+        )
+        number = _trial_or(trial, running, nothing)
         desk.stop(number, when.value, reason)
         say(f"trial {number}: {'pause' if when is StopHow.pause else 'stop'} asked for.")
 
@@ -342,7 +347,7 @@ def resume(name: Name, trial: TrialNumber = None) -> None:
     """Let a paused trial go on from its checkpoint."""
     with opened(name) as desk:
         paused = [t.number for t in desk.refresh().trials if t.state == "paused"]
-        number = _trial_or(trial, paused, "No trial is paused.")
+        number = _trial_or(trial, paused, "No trial is paused: there is nothing to resume.")
         desk.resume(number)
         say(f"trial {number}: goes on.")
 
@@ -426,14 +431,17 @@ def set_(
         )
     with opened(name) as desk:
         from ...engine import decide
+        from ...sessions.store import Already
         from .. import format as words
 
         if wc is not None:
-            decide.set_wc(desk.refresh(), wc)  # refused before anything is changed
+            with contextlib.suppress(Already):
+                decide.set_wc(desk.refresh(), wc)  # refused before anything is changed
         if moved:
             say(words.execution_line(desk.set_execution(**read_execution(*places))))
         if domains:
-            desk.set_domains(domains, reason)
+            with or_so_already():
+                desk.set_domains(domains, reason)
             desk.refresh()
             for parameter in domains:
                 say(f"{parameter} is searched in {desk.space[parameter].domain.text()}.")
@@ -442,11 +450,13 @@ def set_(
             stopped = "stopped" if stop_behind is OnOff.on else "marked, not stopped"
             say(f"trials that fall behind are {stopped}.")
         if strategy is not None:
-            desk.set_strategy(strategy.value, reason)
-            say(f"{strategy.value} proposes.")
+            with or_so_already():
+                desk.set_strategy(strategy.value, reason)
+                say(f"{strategy.value} proposes.")
         if wc is not None:
-            desk.set_wc(wc, reason)
-            say(f"w_c is {wc:g}.")
+            with or_so_already():
+                desk.set_wc(wc, reason)
+                say(f"w_c is {wc:g}.")
 
 
 @commands.command()
@@ -470,11 +480,13 @@ def favour(
         from ...engine import search
         from .. import format as words
 
-        if clear or marked:
-            desk.favour(marked, reason)
         if clear:
+            desk.favour({}, reason)
             say(f"no region is favoured. `lcsearch undo {name}` brings it back.")
             return
+        if marked:
+            with or_so_already():
+                desk.favour(marked, reason)
         snapshot = desk.refresh()
         session = snapshot.session
         if not session.favourite:
