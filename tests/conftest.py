@@ -1,10 +1,13 @@
 """What many tests share: a home of their own, and sessions to work on."""
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -16,6 +19,10 @@ import pytest
 from hypothesis import settings
 
 from lcsearch.engine.desk import Desk
+
+PATIENCE = 300.0
+"""Seconds after which what was waited for counts as left undone.  No test is about how long
+something takes: what takes a second on an idle machine is given this on any."""
 
 # how long an example takes says more of the machine than of the code
 settings.register_profile("lcsearch", deadline=None)
@@ -46,7 +53,7 @@ def need(tool: str) -> str:
     return found
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "it") -> Any:
     """Look again and again until it is so; the value that was."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -55,6 +62,29 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0, what: str = "
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def input_waits(desk: Desk) -> int:
+    """Bytes that the engine has written to its trainers and they have not read."""
+    found = 0
+    for trainer in psutil.Process(desk.refresh().engine.pid).children():
+        handle = os.open(f"/proc/{trainer.pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            (size,) = struct.unpack("i", fcntl.ioctl(handle, termios.FIONREAD, bytes(4)))
+        finally:
+            os.close(handle)
+        found += size
+    return found
+
+
+@contextlib.contextmanager
+def passed_on(desk: Desk, number: int) -> Iterator[None]:
+    """What is asked of a trial whose trainer stands still has reached the trainer at the end."""
+    begun = f"trial {number}, attempt"
+    wait_for(lambda: begun in desk.log_tail(), what="the trial's beginning")
+    before = input_waits(desk)
+    yield
+    wait_for(lambda: input_waits(desk) > before, what="word to the trainer")
 
 
 @contextlib.contextmanager

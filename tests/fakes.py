@@ -33,8 +33,8 @@ from lcsearch.sessions.records import (
 )
 from lcsearch.sessions.store import EngineStatus, Known, Late, Snapshot, StoreError
 
-# seconds that a fake waits for its test, a slow machine's included
-PATIENCE = 120.0
+from .conftest import PATIENCE
+
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 SUMMARY = DataSummary(
     channels=1, height=28, width=28, classes=10, train=8000, val=2000, test=10000,

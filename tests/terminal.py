@@ -7,7 +7,7 @@ import subprocess
 import time
 import uuid
 
-from .conftest import need
+from .conftest import PATIENCE, need
 
 
 class Terminal:
@@ -26,7 +26,7 @@ class Terminal:
             [*self._tmux, *words],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=True,
             env=surroundings,
         )
@@ -46,7 +46,7 @@ class Terminal:
         """What is on the screen."""
         return self._run("capture-pane", "-p")
 
-    def press(self, key: str, words: str, seconds: float = 60.0) -> None:
+    def press(self, key: str, words: str, seconds: float = PATIENCE) -> None:
         """Press a key and wait until the line above the last one, where the console describes what
         has the focus, says `words`: keys typed ahead go to whatever has the focus then.
         """
@@ -63,7 +63,7 @@ class Terminal:
             "display-message", "-p", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}"
         ).strip()
 
-    def wait(self, *words: str, seconds: float = 120.0) -> str:
+    def wait(self, *words: str, seconds: float = PATIENCE) -> str:
         """Wait until the screen shows one of `words`; the screen."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -73,7 +73,7 @@ class Terminal:
             time.sleep(0.1)
         raise AssertionError(f"{words} did not appear within {seconds} s:\n{self.screen()}")
 
-    def wait_gone(self, *words: str, seconds: float = 120.0) -> str:
+    def wait_gone(self, *words: str, seconds: float = PATIENCE) -> str:
         """Wait until the screen shows none of `words`; the screen."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -83,15 +83,18 @@ class Terminal:
             time.sleep(0.1)
         raise AssertionError(f"{words} did not go within {seconds} s:\n{self.screen()}")
 
-    def settle(self, seconds: float = 60.0) -> str:
-        """Wait until the screen stands still for a moment: what was opened has its focus."""
+    def settle(self, other_than: str = "", seconds: float = PATIENCE) -> str:
+        """Wait until the screen stands still for a moment: what was opened has its focus.
+
+        other_than: the screen before the key that changes it.
+        """
         deadline = time.monotonic() + seconds
         before, since = self.screen(), time.monotonic()
         while time.monotonic() < deadline:
             screen = self.screen()
             if screen != before:
                 before, since = screen, time.monotonic()
-            elif time.monotonic() - since > 0.7:
+            elif time.monotonic() - since > 0.7 and screen != other_than:
                 return screen
             time.sleep(0.05)
         raise AssertionError(f"the screen does not stand still:\n{before}")

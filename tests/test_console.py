@@ -48,7 +48,8 @@ from lcsearch.tui.widgets.table import Table
 from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
 
-from .fakes import NOW, PATIENCE, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
+from .conftest import PATIENCE
+from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
 
 WAITED = ("decide", "list", "latest", "create", "delete")
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)

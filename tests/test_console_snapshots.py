@@ -10,6 +10,7 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,9 @@ from lcsearch.engine.executors import local
 from lcsearch.tui.app import Console
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 
+from .conftest import PATIENCE
 from .fakes import NOW, FakeDesk, FakeHouse, empty_snapshot, make_snapshot
+from .test_console import until
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
@@ -83,7 +86,8 @@ def svg_of(app: Console) -> str:
 
 async def settled(pilot: Pilot[int], condition: Callable[[], bool] = lambda: True) -> None:
     """Wait until no thread works but the reader, and the condition holds."""
-    for _ in range(500):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         await pilot.pause(0.01)
         busy = [w for w in pilot.app.workers if w.group != "read" and not w.is_finished]
         if not busy and condition():
@@ -234,10 +238,7 @@ async def test_the_first_ranking_is_on_its_way(picture):
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
-            for _ in range(500):
-                await pilot.pause(0.01)
-                if app.current_mode == "workbench" and app.ranking_running:
-                    break
+            await until(pilot, lambda: app.current_mode == "workbench" and app.ranking_running)
             still(app)
             for name, key in (("workbench", "2"), ("best", "6")):
                 await pilot.press(key)

@@ -36,7 +36,7 @@ def house():
 def desk(house, monkeypatch, request):
     """A session of its own in the house, with two epochs a trial."""
     monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
     # the end of it tells a test's cases apart
     name = re.sub(r"\W+", "-", request.node.name)[-60:].strip("_-")
@@ -256,20 +256,27 @@ def test_every_end_of_an_engine_has_its_own_words(desk, monkeypatch, how):
     wait_for(lambda: logged in desk.log_tail(100), what="its word in the log")
 
 
+def faulty(words):
+    """A trainer that waits in place of training, and does this in place of trial 0."""
+    text = soak().TRAINER.read_text().replace("def go_on(", "def others(")
+    head, main, tail = text.partition("if __name__")
+    given = "order, who, *rest"
+    first = f"def go_on({given}):\n    if not order['trial']:\n        {words}\n    others({given})"
+    return f"{head}{first}\n\n\n{main}{tail}"
+
+
 def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(desk, monkeypatch):
-    # longer than a busy machine needs to come here and hold it
+    # whole epochs long for who trains, and it stands still by itself: no race with the watchdog
     monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "6")
-    with held(desk, 1):
-        after = submit(desk, 1, 1)
-        trainer = trainer_of(desk)
-        wait_for(lambda: state(desk, 0) == "running" and "ready" in desk.log_tail())
-        trainer.suspend()
-        wait_for(lambda: state(desk, 0) == "failed", what="the watchdog")
+    monkeypatch.setenv("SOAK_TRAINER", faulty("os.kill(os.getpid(), __import__('signal').SIGSTOP)"))
+    after = submit(desk, 1, 1)
+    engine = psutil.Process(desk.refresh().engine.pid)
+    wait_for(lambda: state(desk, 0) == "failed", what="the watchdog")
     failure = desk.refresh().trials[0].failure
     assert failure.kind == "stalled"
     assert "no sign of progress" in failure.message
-    assert not trainer.is_running()
     wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    assert all(child.status() != psutil.STATUS_STOPPED for child in engine.children())
 
 
 def three_times(desk, do):
@@ -300,15 +307,6 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
     after = submit(desk, 1, 1)
     wait_for(lambda: state(desk, after) == "done", what="the trial after it")
     assert desk.refresh().engine.pid == pid
-
-
-def faulty(words):
-    """A trainer that waits in place of training, and does this in place of trial 0."""
-    text = soak().TRAINER.read_text().replace("def go_on(", "def others(")
-    head, main, tail = text.partition("if __name__")
-    given = "order, who, *rest"
-    first = f"def go_on({given}):\n    if not order['trial']:\n        {words}\n    others({given})"
-    return f"{head}{first}\n\n\n{main}{tail}"
 
 
 @pytest.mark.parametrize(
@@ -400,7 +398,7 @@ def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
     assert accepted
     assert {d.by for d in accepted} == {"autopilot"}
     # one that was being written at that very moment may be a little late
-    assert all(d.at < until + timedelta(seconds=5) for d in accepted)
+    assert all(d.at < until + timedelta(seconds=60) for d in accepted)
     assert desk.refresh().engine.alive
 
 
@@ -441,7 +439,7 @@ def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(desk, monkey
 
 
 def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(home, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)

@@ -22,6 +22,7 @@ from lcsearch.engine.training.final import FinalError as CannotFinish
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource
 
+from .conftest import PATIENCE
 from .sessions_for_tests import filled_store, make_store
 
 RICH = {
@@ -158,7 +159,7 @@ def test_an_interrupt_leaves_nothing(home, done, tmp_path):
     assert ran.stderr is not None
     assert "epoch" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
-    assert "nothing was written" in ran.communicate(timeout=60)[1]
+    assert "nothing was written" in ran.communicate(timeout=PATIENCE)[1]
     assert ran.returncode == 1
     assert list(folder.parent.iterdir()) == []
 
@@ -167,7 +168,7 @@ def test_it_ends_with_whoever_wanted_it(done, tmp_path):
     training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
     next(iter(training))
     training._process.stdin.close()  # as its owner's death does
-    assert training._process.wait(60) == 0
+    assert training._process.wait(PATIENCE) == 0
     assert not (tmp_path / "out").exists()
 
 

@@ -70,7 +70,7 @@ def end(desk):
     """Have the engine leave, and see that it does."""
     if desk.refresh().engine.alive:
         os.kill(desk.refresh().engine.pid, signal.SIGTERM)
-        wait_for(lambda: not desk.refresh().engine.alive, 30, "the engine's end")
+        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
     desk.close()
 
 
@@ -93,7 +93,7 @@ def states(desk):
 def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
     home, nodes, monkeypatch
 ):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     desk = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
     nodes.start_engine(desk.folder)
     wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
@@ -105,14 +105,14 @@ def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
     family = [*cluster_of_its_own, *actors(nodes)]
     assert len(family) == 3
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not any(soak().alive(p.pid) for p in family), 30, "their end")
+    wait_for(lambda: not any(soak().alive(p.pid) for p in family), what="their end")
     desk.close()
 
 
 def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_trial_on(
     home, nodes, monkeypatch
 ):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     desk = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
     nodes.start_engine(desk.folder)
     wait_for(lambda: desk.refresh().engine.message, what="word of it")
@@ -131,7 +131,7 @@ def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_t
 
 
 def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     desk = make(home, "stops", nodes, epochs=400, parallel=2)
     nodes.start_engine(desk.folder)
     wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
@@ -147,7 +147,7 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
     assert going.attempt == 2
     desk.stop(0, "now")
     wait_for(lambda: states(desk)[0] == "stopped", what="the stop")
-    wait_for(lambda: not list((desk.folder / "checkpoints").iterdir()), 5, "the tidying up")
+    wait_for(lambda: not list((desk.folder / "checkpoints").iterdir()), what="the tidying up")
     # its actors are the engine's own, and end with it, however it ends
     assert actors(nodes)
     os.kill(desk.refresh().engine.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
 
 
 def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     desk = make(home, "pilot", nodes, epochs=EPOCHS, parallel=2)
     soak_ray.queue(desk, 3)
     nodes.start_engine(desk.folder)
@@ -199,7 +199,7 @@ def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatc
 
 
 def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     desk = make(home, "nodes", nodes, epochs=30, parallel=2)
     soak_ray.queue(desk, 6)
     nodes.start_engine(desk.folder)

@@ -25,10 +25,9 @@ from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 from lcsearch.tui.serve import ConsoleServer, NotServed, bind
 
-from .conftest import need
+from .conftest import PATIENCE, need
 from .sessions_for_tests import filled_store
 
-PATIENCE = 180.0
 """Seconds until something is given up that takes one or two on an idle machine."""
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,13 +17,13 @@ from lcsearch.engine.service import Service
 from lcsearch.sessions.records import DataSource, Failure, Setup
 from lcsearch.sessions.store import StoreError
 
-from .conftest import standing_still, wait_for
+from .conftest import PATIENCE, passed_on, standing_still, wait_for
 from .sessions_for_tests import make_store
 
 
 @pytest.fixture
 def desk(home, monkeypatch):
-    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "30")
+    monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     folder = desks.create(
         home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
     )
@@ -32,7 +31,7 @@ def desk(home, monkeypatch):
     yield desk
     if (folder / "session.db").exists() and (engine := desk.refresh().engine).alive:
         os.kill(engine.pid, signal.SIGTERM)
-        wait_for(lambda: not desk.refresh().engine.alive, 20, "the engine's end")
+        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
     desk.close()
 
 
@@ -70,7 +69,7 @@ def test_two_engines_never_serve_one_session(desk):
         [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert second.returncode == 0
@@ -119,8 +118,8 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
     with standing_still(desk):
         number = desk.submit(small(desk, **deep, batch_size=1), None, kind="new").trial
         wait_for(lambda: state(desk, number) == "running")
-        desk.stop(number, "pause")
-        time.sleep(1)  # the engine passes it on
+        with passed_on(desk, number):
+            desk.stop(number, "pause")
     wait_for(lambda: state(desk, number) == "paused", what="the pause")
     assert len(desk.refresh().trials[number].epochs) == 1
     desk.resume(number)
@@ -129,8 +128,8 @@ def test_stop_pause_and_resume_reach_the_trainer(desk):
     with standing_still(desk):
         other = desk.submit(small(desk, **deep, batch_size=2), None, kind="new").trial
         wait_for(lambda: state(desk, other) == "running")
-        desk.stop(other, "now")
-        time.sleep(1)
+        with passed_on(desk, other):
+            desk.stop(other, "now")
     wait_for(lambda: state(desk, other) == "stopped", what="the stop")
 
 
@@ -213,7 +212,7 @@ def lcsearch(*words, code=0, given=None):
         capture_output=True,
         text=True,
         input=given,
-        timeout=120,
+        timeout=5 * PATIENCE,  # a whole search
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr

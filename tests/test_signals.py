@@ -13,8 +13,7 @@ import pytest
 
 from lcsearch.engine.desk import Desk
 
-from .conftest import soak, wait_for
-from .fakes import PATIENCE
+from .conftest import PATIENCE, soak, wait_for
 
 ROOT = Path(__file__).parent.parent
 WAITS = """

@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 
 import jsonschema
 import psutil
@@ -17,7 +16,7 @@ from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight
 
-from .conftest import standing_still, wait_for
+from .conftest import PATIENCE, passed_on, standing_still, wait_for
 from .sessions_for_tests import filled_store
 from .terminal import Terminal
 
@@ -30,7 +29,7 @@ def console(home, tmp_path):
     def start(*words, width=120, height=40):
         command = shlex.join([sys.executable, "-P", "-m", "lcsearch.tui.cli", "tui", *words])
         environment = (
-            f"LCSEARCH_HOME={shlex.quote(str(home))} LCSEARCH_IDLE_SECONDS=60 "
+            f"LCSEARCH_HOME={shlex.quote(str(home))} LCSEARCH_IDLE_SECONDS=600 "
             "TEXTUAL_ANIMATIONS=none"
         )
         script = f"cd {shlex.quote(str(tmp_path))} && {environment} {command}"
@@ -46,7 +45,7 @@ def console(home, tmp_path):
         engine = desk.refresh().engine
         if engine.alive and engine.pid:
             os.kill(engine.pid, signal.SIGTERM)
-            wait_for(lambda desk=desk: not desk.refresh().engine.alive, 30, "the engine's end")
+            wait_for(lambda desk=desk: not desk.refresh().engine.alive, what="the engine's end")
         desk.close()
 
 
@@ -89,8 +88,7 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     def done(count):
         wait_for(
             lambda: sum(t.state == "done" for t in desk.refresh().trials) >= count,
-            120,
-            f"trial {count - 1}",
+            what=f"trial {count - 1}",
         )
 
     done(1)
@@ -117,8 +115,9 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     terminal.wait("Edit candidate")
     terminal.wait("MACs")
     before = desk.rank(desk.refresh(), count=1).proposals[0].config["kernel"][0]
+    before_it = terminal.screen()
     terminal.keys("Down" if before > 1 else "Up")
-    terminal.settle()
+    terminal.settle(before_it)
     terminal.keys("Enter")
     terminal.wait_gone("Edit candidate")
     done(3)
@@ -188,13 +187,13 @@ def test_every_decision_by_its_key(console, home):
     terminal = console("keys")
 
     def decided(kind, number):
-        wait_for(lambda: len(desk.refresh().decisions) >= number, 60, f"decision {number}, {kind}")
+        wait_for(lambda: len(desk.refresh().decisions) >= number, what=f"decision {number}, {kind}")
         decision = desk.refresh().decisions[number - 1]
         assert decision.kind == kind
         return decision
 
     def ended(number):
-        wait_for(lambda: desk.refresh().trials[number].state == "done", 120, f"trial {number}")
+        wait_for(lambda: desk.refresh().trials[number].state == "done", what=f"trial {number}")
         terminal.wait("f* 0.", "f* 1.")
         terminal.wait_gone("ranking ")
 
@@ -218,8 +217,9 @@ def test_every_decision_by_its_key(console, home):
     start = int(form.partition("New network, from trial ")[2].split()[0])
     terminal.wait("MACs")
     layers = desk.refresh().trials[start].config["conv_layers"]
+    before_it = terminal.screen()
     terminal.keys("Down" if layers >= 3 else "Up")
-    terminal.settle()
+    terminal.settle(before_it)
     terminal.keys("Enter")
     ended(decided("new", 4).trial)
     terminal.keys("r")
@@ -257,10 +257,10 @@ def test_every_decision_by_its_key(console, home):
         assert desk.refresh().trials[queued.trial].state == "cancelled"
         terminal.keys("s")
         terminal.wait("After this epoch")
-        terminal.keys("n")
-        assert decided("stop", 11).trial == number
-        time.sleep(1)  # the engine passes it on
-    wait_for(lambda: desk.refresh().trials[number].state == "stopped", 60, "the end of the trial")
+        with passed_on(desk, number):
+            terminal.keys("n")
+            assert decided("stop", 11).trial == number
+    wait_for(lambda: desk.refresh().trials[number].state == "stopped", what="the end of the trial")
 
     terminal.wait_gone("ranking ")
     # its first trial does not end before the wheel is taken back
@@ -274,7 +274,7 @@ def test_every_decision_by_its_key(console, home):
         terminal.keys("p")
         wait_for(lambda: desk.refresh().session.autopilot is None, what="the wheel")
     assert "takeover" in [d.kind for d in desk.refresh().decisions]
-    wait_for(lambda: not search.pending(desk.refresh()), 120, "the last trial")
+    wait_for(lambda: not search.pending(desk.refresh()), what="the last trial")
 
     before = len(desk.refresh().decisions)
     terminal.wait_gone("ranking ")
@@ -334,7 +334,7 @@ def test_a_console_whose_terminal_is_gone_ends(console, home):
     terminal.wait("Candidates")
     (process,) = consoles_of(home)
     terminal.close()
-    process.wait(60)
+    process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

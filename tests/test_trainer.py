@@ -16,8 +16,9 @@ from lcsearch.engine import cnn
 from lcsearch.engine.protocol import Load, Stop, Train, replies
 from lcsearch.sessions.records import DataSource
 
+from .conftest import PATIENCE
+
 COMMAND = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer", "--threads", "1"]
-PATIENCE = 90.0
 REFERENCE = cnn.reference((1, 8, 8), 10)
 
 
