@@ -170,10 +170,12 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     }
     name = desk.folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
+    # what an engine that died left running waits for the next one
+    resting = counts["interrupted"] + (0 if engine.alive else len(running))
     waits = [
         f"{count} {word}"
         for count, word in (
-            (counts["interrupted"], "to go on from its checkpoint"),
+            (resting, "to go on from its checkpoint"),
             (counts["queued"], "queued"),
         )
         if count

@@ -245,9 +245,10 @@ class Trainer:
                 traceback.print_exc()
                 os._exit(3)
             no_room = _no_room(error)
-            if not no_room:  # where there is no room, the log finds none either
-                traceback.print_exc()
             no_folder = _no_folder(error, Path(command.checkpoint).parent)
+            # where there is no room, the log finds none either; of a folder the engine says it
+            if not (no_room or no_folder):
+                traceback.print_exc()
             self._fail(command, *_reason(error, command.trial), no_room, no_folder)
         else:
             return

@@ -23,6 +23,8 @@ def engine_words(snapshot: Snapshot) -> Content:
     running = sum(trial.state == "running" for trial in snapshot.trials)
     waiting = sum(trial.state in ("queued", "interrupted") for trial in snapshot.trials)
     paused = sum(trial.state == "paused" for trial in snapshot.trials)
+    if not snapshot.engine.alive:  # what one that died left running waits for the next
+        running, waiting = 0, running + waiting
     parts = []
     if running:
         parts.append(f"{running} training")
