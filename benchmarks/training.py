@@ -20,12 +20,15 @@ operations a multiply-accumulate (forward and both backward products).
     scaling       10, 20, 40 thousand images: seconds an epoch and peak memory
     trainers      trials an hour by number of trainers and threads of each
     waiting       the same by how long threads spin before they sleep
+    busy          an epoch beside 0, 1 and 2 busy processes, with each number of threads and as the
+                  product chooses: a final training, a trial that is timed, and one that is not
     session       60,000 images, one session, all levels, 3 epochs: minutes and peak memory
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -81,6 +84,78 @@ CASES: dict[str, tuple[str, int | None, dict[str, Any], int]] = {
         4,
     ),
 }
+
+
+BUSY: dict[str, tuple[str, int | None, dict[str, Any], int]] = {
+    "digits-8-16": ("digits", None, config([8, 16], 32), 4),
+    "digits-32": CASES["digits-32"],
+    "conv-16-32-32-64": (FASHION, 1000, config([16, 32, 32, 64], 64), 4),
+    "conv-32-64-64-128": (FASHION, 500, config([32, 64, 64, 128], 128), 1),
+}
+WAYS = ("final", "seconds", "macs")
+BURN = "import sys, time\nuntil = time.monotonic() + 300\nwhile time.monotonic() < until: pass"
+
+
+def real(way: str, case: str, fixed: bool) -> None:
+    """Answer each line of input, a number of seconds, with seconds of each epoch trained in them.
+
+    way: a final training, or a trial of a session by that measure, as the product trains them.
+    """
+    import torch
+
+    from lcsearch.engine import cnn
+    from lcsearch.engine.protocol import FinalDone, FinalOrder
+    from lcsearch.engine.training import final, loop, threads
+    from lcsearch.engine.training.data import read
+    from lcsearch.engine.training.trainer import keep_memory
+    from lcsearch.sessions.records import DataSource
+
+    keep_memory()
+    if fixed:
+        threads.Threads.look = lambda self: None  # type: ignore[method-assign]
+    spec, size, settings, features = BUSY[case]
+    source = DataSource(spec=spec, train_size=size)
+    data = read(source)
+    shape, classes = data.summary.shape, data.summary.classes
+
+    def trial(folder: str) -> Iterator[float]:
+        placed = loop.place(data, torch.device("cpu"))
+        base = cnn.reference(shape, classes)
+        laid = cnn.network(base, shape, classes, features)
+        dtype = loop.choose_dtype(laid, placed.device)
+        reference = loop.Reference(laid, base, placed, dtype)
+        tried = cnn.network(settings, shape, classes, features)
+        run = loop.begin(loop.Task(tried, settings, 0, 10**9), placed, dtype)
+        spare, path = threads.Threads(), Path(folder) / "checkpoint.pt"
+        began = time.perf_counter()
+        for _ in loop.train(run, reference, path, lambda: False, spare, way == "seconds"):
+            yield time.perf_counter() - began
+            began = time.perf_counter()
+
+    def finals(folder: str) -> Iterator[float]:
+        for number in itertools.count():
+            done: list[float] = []
+            order = FinalOrder(
+                session="busy", trial=0, data=source, fingerprint=data.summary.fingerprint,
+                config=settings, features=features, seed=0, epochs=5, augment="none",
+                folder=f"{folder}/{number}",
+            )  # fmt: skip
+
+            def say(said: Any, done: list[float] = done) -> None:
+                if isinstance(said, FinalDone):
+                    done.append(said.result.seconds)
+
+            final.train_final(order, "cpu", say, lambda: False)
+            yield done[0] / order.epochs
+
+    with tempfile.TemporaryDirectory() as folder:
+        epochs = finals(folder) if way == "final" else trial(folder)
+        next(epochs)
+        for line in sys.stdin:
+            until, found = time.monotonic() + float(line), []
+            while not found or time.monotonic() < until:
+                found.append(next(epochs))
+            print(json.dumps({"epochs": found}), flush=True)
 
 
 def worker(kind: str, case: str, size: int | None) -> None:
@@ -223,11 +298,13 @@ class Worker:
         size: int | None = None,
         threads: int | None = None,
         waiting: dict[str, str] | None = None,
+        fixed: bool = False,
     ) -> None:
         from lcsearch.engine.executors.local import WAITING
 
-        command = [sys.executable, "-P", __file__, "--worker", kind, "--case", case]
-        env = dict(WAITING if waiting is None else waiting) if kind == "ours" else {}
+        command = [sys.executable, "-P", __file__, "--worker", kind, "--network", case]
+        command += ["--fixed"] if fixed else []
+        env = dict(WAITING if waiting is None else waiting) if kind != "plain" else {}
         if threads is not None:
             env["OMP_NUM_THREADS"] = str(threads)
         outside = {k: v for k, v in os.environ.items() if k not in WAITING}
@@ -627,6 +704,41 @@ def waiting(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 }
 
 
+def busy(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """An epoch of one network in every way, in turns, beside processes that never rest."""
+    from lcsearch.engine.host import processors
+
+    names = ("digits-8-16", "digits-32") if options.quick else tuple(BUSY)
+    counts = sorted({1, max(1, processors() // 2), processors()})
+    for name, way in itertools.product(names, WAYS):
+        sides = {str(count): Worker(way, name, None, count, fixed=True) for count in counts}
+        sides["chosen"] = Worker(way, name, None, processors())
+        for others in (0, 1, 2):
+            found: dict[str, list[float]] = {threads: [] for threads in sides}
+            for _ in range(1 if options.quick else options.rounds):
+                burning = [
+                    subprocess.Popen([sys.executable, "-S", "-c", BURN], start_new_session=True)
+                    for _ in range(others)
+                ]
+                for threads, side in sides.items():
+                    found[threads] += side.ask("0.5")["epochs"]
+                for process in burning:
+                    process.kill()
+                    process.wait()
+            medians = {threads: statistics.median(taken) for threads, taken in found.items()}
+            best = min(taken for threads, taken in medians.items() if threads != "chosen")
+            yield {
+                "case": case,
+                "network": name,
+                "way": way,
+                "busy": others,
+                **{f"ms_{threads}": 1000 * taken for threads, taken in medians.items()},
+                **{f"ratio_{threads}": taken / best for threads, taken in medians.items()},
+            }
+        for side in sides.values():
+            side.end()
+
+
 def session(case: str, options: argparse.Namespace) -> dict[str, Any]:
     """A whole search by the commands, its engine and trainer watched for their memory."""
     import psutil
@@ -681,6 +793,7 @@ OTHERS: dict[str, Callable[[str, argparse.Namespace], Any]] = {
     "scaling": scaling,
     "trainers": trainers,
     "waiting": waiting,
+    "busy": busy,
     "session": session,
 }
 
@@ -695,11 +808,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5, help="of the accuracy runs")
     parser.add_argument("--seeds", type=int, default=5, help="of the accuracy runs; 0: none")
-    parser.add_argument("--worker", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("ours", "plain", *WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--network", help=argparse.SUPPRESS)
+    parser.add_argument("--fixed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.worker in WAYS:
+        real(options.worker, options.network, options.fixed)
+        return
     if options.worker:
-        worker(options.worker, options.case[0], options.size)
+        worker(options.worker, options.network, options.size)
         return
     # as the engine starts its trainers, before torch is imported
     from lcsearch.engine.executors.local import WAITING

@@ -28,7 +28,10 @@ class Load(Record):
 
 
 class Train(Record):
-    """Train a network.  checkpoint, lock: paths of files that belong to this trial alone."""
+    """Train a network.  checkpoint, lock: paths of files that belong to this trial alone.
+
+    timed: whether its seconds count; else it may give up threads where others want the processors.
+    """
 
     kind: Literal["train"] = "train"
     trial: int
@@ -41,6 +44,7 @@ class Train(Record):
     checkpoint: str
     lock: str
     augment: Augment = "none"
+    timed: bool = True
 
 
 class Stop(Record):

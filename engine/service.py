@@ -295,6 +295,7 @@ class Service:
                 checkpoint=str(checkpoints / f"trial-{trial.number}.pt"),
                 lock=str(checkpoints / f"trial-{trial.number}.lock"),
                 augment=session.augment,
+                timed=session.measure == "seconds",
             )
         )
         log.info("trial %d, attempt %d begins", trial.number, attempt)

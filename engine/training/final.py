@@ -103,6 +103,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     import torch
 
     from . import loop
+    from .threads import Threads
 
     data, test = read_final(order.data)
     if data.summary.fingerprint != order.fingerprint:
@@ -120,6 +121,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     except ValueError as error:
         raise FinalError(str(error)) from error
     run = loop.begin(task, placed, dtype)
+    threads = Threads()
     began, said, last_loss = time.monotonic(), 0.0, None
     bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
     for number in range(1, order.epochs + 1):
@@ -130,6 +132,8 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         for at, (start, end) in enumerate(bounds, start=1):
             if cancelled():
                 return
+            threads.look()
+            threads.take()
             total += loop.step(run, drawn, start, end) * (end - start)
             now = time.monotonic()
             if at == len(bounds):
@@ -153,6 +157,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     assert last_loss is not None
     model = loop.full_precision(run)
     accuracy = loop.accuracy(model, *loop.testing(data, test, chosen), torch.float32)
+    threads.take(every=True)
     result = FinalResult(
         session=order.session,
         trial=order.trial,

@@ -24,6 +24,7 @@ from ...sessions.records import Augment, Config, Epoch
 from ..cnn import Network
 from .build import build
 from .data import PART, Data, Images, Split
+from .threads import Threads
 from .weights import Weights
 
 CHECKPOINT_VERSION = 3
@@ -34,6 +35,8 @@ FEW_BATCHES = 8
 """Batches an epoch up to which its first step is cold for too large a part of its time."""
 REFERENCE_SHARE = 0.1
 """Time given to the reference network, as a share of the time given to the trial."""
+SHORT_SHARE = 1 / 32
+"""Batches of an epoch that a window is timed for at least, where processors are short."""
 BFLOAT16_MACS = 100_000
 """Multiply-accumulates of an image from which bfloat16 pays on a processor that has it: 1.1 times
 as fast at 0.7 million in batches of 32, 1.35 in batches of 338, 1.8 at 36 million; at 0.04 million
@@ -310,19 +313,30 @@ def vary(images: Tensor, moves: Tensor | None, flips: Tensor | None) -> Tensor:
 
 
 def train(
-    run: Run, reference: Reference, checkpoint: Path, stopped: Callable[[], bool]
+    run: Run,
+    reference: Reference,
+    checkpoint: Path,
+    stopped: Callable[[], bool],
+    threads: Threads | None = None,
+    timed: bool = True,
 ) -> Iterator[Epoch]:
     """Train to the last epoch; each epoch is given when its checkpoint is on the disk.
 
     stopped: asked before every batch; where it says True, training ends there and what this epoch
-    did is lost.  Raises Diverged, CheckpointError.
+    did is lost.  threads: may be given up; None takes those that PyTorch has.  timed: whether the
+    seconds count, which need all threads.  Raises Diverged, CheckpointError.
 
     An epoch is timed in windows, and after each the reference network is timed for a moment, so
     that both have met the same load and clock; the medians of both leave out what disturbed one
     window.  Where an epoch has few batches, a step that changes nothing goes before it untimed, as
     one goes before the reference's.
+
+    Where other work holds processors, and seconds count, short windows with all threads take turns
+    with untimed ones, as long, with the threads that are free: a step with all may take ten times
+    as long then.
     """
     task, data = run.task, run.data
+    threads = threads or Threads()
     count = len(data.train_labels)
     batches = batch_bounds(count, task.config["batch_size"])
     resumed = bool(run.epochs)
@@ -337,22 +351,34 @@ def train(
         total = torch.zeros((), device=data.device)
         paces: list[float] = []  # seconds an image, of each window
         beside: list[float] = []  # seconds of each step of the reference network
-        images, began = 0, time.perf_counter()
+        images, began, until = 0, time.perf_counter(), 0.0
+        shortest = max(1, round(SHORT_SHARE * len(batches))) * task.config["batch_size"]
         for start, end in batches:
             if stopped():
                 return
+            if not images:
+                threads.look()
+                hurried = timed and threads.short
+                resting = hurried and bool(paces) and began < until
+                threads.take(every=timed and not resting)
             loss = step(run, drawn, start, end)
             total += loss * (end - start)
             images += end - start
-            if time.perf_counter() - began >= WINDOW or end == count:
+            spent = time.perf_counter() - began
+            enough = began + spent >= until if resting else hurried and images >= shortest
+            if spent >= WINDOW or enough or end == count:
                 # the device may still be at work: waiting for a number ends the window
                 mean_loss = total.item() / count
                 if not math.isfinite(mean_loss):
                     raise Diverged(f"the training loss of epoch {number} is {mean_loss}")
                 spent = time.perf_counter() - began
-                paces.append(spent / images)
-                beside += reference.timed_steps(REFERENCE_SHARE * spent)
+                if not resting:
+                    paces.append(spent / images)
+                    least = 1 if hurried else Reference.LEAST
+                    beside += reference.timed_steps(REFERENCE_SHARE * spent, least)
+                    until = 2 * time.perf_counter() - began
                 images, began = 0, time.perf_counter()
+        threads.take()
         accuracy = validate(run.model, data, run.dtype)
         epoch = Epoch(
             epoch=number,
@@ -366,6 +392,7 @@ def train(
         run.epochs.append(epoch)
         save(run, checkpoint)
         yield epoch
+    threads.take(every=True)
 
 
 def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
@@ -485,6 +512,9 @@ def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
 class Reference:
     """The session's reference network, kept warm to be timed beside every trial."""
 
+    LEAST = 3
+    """Steps that are timed at once, at least."""
+
     def __init__(self, network: Network, config: Config, data: Placed, dtype: torch.dtype) -> None:
         # a learning rate of nothing costs the same and keeps the network as it is
         self.run = begin(Task(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
@@ -495,14 +525,14 @@ class Reference:
         self.drawn = draw(self.run, 1)
         self.at = 0
 
-    def timed_steps(self, budget: float) -> list[float]:
-        """Seconds of each of as many steps as fill `budget` seconds, at least 3.
+    def timed_steps(self, budget: float, least: int = LEAST) -> list[float]:
+        """Seconds of each of as many steps as fill `budget` seconds, at least `least`.
 
         One more goes before them untimed: it finds the caches full of another network.
         """
         self._timed_step()
         times: list[float] = []
-        while len(times) < 3 or sum(times) < budget:
+        while len(times) < least or sum(times) < budget:
             times.append(self._timed_step())
         return times
 

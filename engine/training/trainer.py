@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import torch
 
     from .loop import Placed, Reference
+    from .threads import Threads
 
 FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
 
@@ -132,6 +133,7 @@ class Trainer:
         self._dtype: torch.dtype | None = None
         self._reference: Reference | None = None
         self._reference_of: object = None
+        self._spare: Threads | None = None
 
     def listen(self, lines: TextIO) -> None:
         """Take commands as they come; where they end, the engine is gone: end at once."""
@@ -209,9 +211,11 @@ class Trainer:
         import torch
 
         from .loop import choose_dtype, place
+        from .threads import Threads
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
+        self._spare = Threads()
         self._reference, self._reference_of = None, None
         # who is given a part of the processors shares the memory likewise
         share = min(1.0, (self._threads or math.inf) / processors())
@@ -262,6 +266,8 @@ class Trainer:
 
         if self._summary is None or self._placed is None or self._dtype is None:
             raise RuntimeError("no data have been loaded")
+        assert self._spare is not None
+        self._spare.take(every=True)  # a trial before may have ended in the midst of an epoch
         who = command.trial, command.attempt
         summary = self._summary
         network = cnn.network(command.config, summary.shape, summary.classes, command.features)
@@ -284,7 +290,7 @@ class Trainer:
             return stops.get(who) == "now"
 
         watch = Watch()
-        for epoch in train(run, reference, checkpoint, stopped):
+        for epoch in train(run, reference, checkpoint, stopped, self._spare, command.timed):
             watch.look()
             self._reply(EpochDone(trial=who[0], attempt=who[1], epoch=epoch))
             if who in stops:

@@ -1,0 +1,65 @@
+"""How many threads a training takes now: those that it was given, as far as they are free.
+
+Where other work holds a processor, threads that wait for each other collapse.  How OpenMP waits can
+be told (`local.WAITING`); but oneDNN adds up the gradients of a convolution's weights behind a
+barrier of its own that spins and never sleeps, and the system is apt to put both threads on the one
+processor that is left: each waits for the other until a tick of the system's clock, four
+milliseconds a convolution.  Fewer threads, as many as are free, are the only way out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+
+LOOK_SECONDS = 0.2
+"""The time between two looks, at least: the system counts in hundredths of a second."""
+SLACK = 0.25
+"""Of a processor that counts as free, this much may be taken by others."""
+
+
+class Threads:
+    """The threads of PyTorch in this process, given up while others want the processors."""
+
+    def __init__(self, root: Path = Path("/proc")) -> None:
+        """root: where /proc is; where it has no counts, all threads are always taken."""
+        self._root = root
+        self.most = torch.get_num_threads()
+        self.wanted = self.most
+        """How many of them are free, as far as is known."""
+        self._before = self._read() if self.most > 1 else None
+
+    def look(self) -> None:
+        """See what is free, if the last look was not just now."""
+        if self._before is None or time.monotonic() - self._before[0] < LOOK_SECONDS:
+            return
+        before, now = self._before, self._read()
+        self._before = now
+        if now is not None:
+            free = (now[1] - before[1]) / (now[0] - before[0])
+            self.wanted = min(max(int(free + SLACK), 1), self.most)
+
+    @property
+    def short(self) -> bool:
+        """Whether there are fewer than it was given."""
+        return self.wanted < self.most
+
+    def take(self, every: bool = False) -> None:
+        """Go on with as many threads as are free, or with all."""
+        count = self.most if every else self.wanted
+        if count != torch.get_num_threads():
+            torch.set_num_threads(count)
+
+    def _read(self) -> tuple[float, float] | None:
+        """Now, and seconds that its processors have been idle or this process's (man 5 proc)."""
+        path = self._root / "stat"
+        if not path.is_file() or not hasattr(os, "sched_getaffinity"):
+            return None
+        mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+        idle = sum(int(words[4]) + int(words[5]) for words in lines if words[0] in mine)
+        own = os.times()
+        return time.monotonic(), idle / os.sysconf("SC_CLK_TCK") + own.user + own.system
