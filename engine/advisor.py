@@ -498,7 +498,9 @@ class _Advisor:
         """What a strategy without a model proposes; nothing where only seen networks come up."""
         mean, _ = self.means(wc)
         history = [(self.observations[r].config, float(mean[r])) for r in self.inside]
-        stream = STREAMS[self.strategy](self.space, self.level, self.base, history, self._rng)
+        stream = STREAMS[self.strategy](
+            self.space, self.level, self.base, history, self._rng, self.seed
+        )
         found: list[tuple[str, Config]] = []
         for config in itertools.islice(stream, SAMPLES):
             if self._proposable(config):

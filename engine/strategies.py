@@ -1,7 +1,8 @@
 """The searches without a model: aging evolution, simulated annealing, random sampling.
 
 Each is an endless stream of candidates; the advisor drops what was seen.  They keep no state: the
-whole history is given to them, and every draw comes from the random generator.
+whole history is given to them, and every draw comes from the session's seed: by the generator that
+is given, or, where it must be the same draw for each history, from the seed itself.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ TOURNAMENT = 5
 """Networks that a parent is the best of."""
 COOLING = 0.9
 """Factor on the temperature a trial."""
+ACCEPTANCES = 0xACCE
+"""Tells these draws from all others of the session's seed."""
 
 History = Sequence[tuple[Config, float]]
 """Configurations of the level's slice with their f, oldest first."""
-Stream = Callable[[Space, int, Config, History, np.random.Generator], Iterator[Config]]
+Stream = Callable[[Space, int, Config, History, np.random.Generator, int], Iterator[Config]]
+"""Of space, level, base, history, generator of this ranking's draws, and the session's seed."""
 
 
 def random(
-    space: Space, level: int, base: Config, history: History, rng: np.random.Generator
+    space: Space, level: int, base: Config, history: History, rng: np.random.Generator, seed: int
 ) -> Iterator[Config]:
     """Configurations of the level, drawn as the initial design is but without its order."""
     while True:
@@ -42,7 +46,7 @@ def random(
 
 
 def evolution(
-    space: Space, level: int, base: Config, history: History, rng: np.random.Generator
+    space: Space, level: int, base: Config, history: History, rng: np.random.Generator, seed: int
 ) -> Iterator[Config]:
     """Mutations of the best of a few drawn from the youngest (Real et al. 2019, arXiv 1802.01548).
 
@@ -50,7 +54,7 @@ def evolution(
     """
     population = history[-POPULATION:]
     if not population:
-        yield from random(space, level, base, history, rng)
+        yield from random(space, level, base, history, rng, seed)
     while population:
         drawn = rng.choice(len(population), size=min(TOURNAMENT, len(population)), replace=False)
         parent = min((population[int(i)] for i in drawn), key=lambda entry: entry[1])[0]
@@ -61,7 +65,7 @@ def evolution(
 
 
 def annealing(
-    space: Space, level: int, base: Config, history: History, rng: np.random.Generator
+    space: Space, level: int, base: Config, history: History, rng: np.random.Generator, seed: int
 ) -> Iterator[Config]:
     """Neighbours of where a cooling walk through the history stands.
 
@@ -70,11 +74,11 @@ def annealing(
     the spread of f over the first few trials.  Random configurations until there is a history.
     """
     if not history:
-        yield from random(space, level, base, history, rng)
+        yield from random(space, level, base, history, rng, seed)
     values = [f for _, f in history]
     warm = max(float(np.std(values[:10])), 1e-12)
-    # drawn once a trial from its number, so that the walk so far stays as it was
-    chances = np.random.default_rng(len(space.parameters)).random(len(history))
+    # one for each trial, whatever comes after it, so that the walk so far stays as it was
+    chances = np.random.default_rng([abs(seed), ACCEPTANCES, level]).random(len(history))
     current = 0
     for number in range(1, len(history)):
         worse = values[number] - values[current]

@@ -23,6 +23,7 @@ from lcsearch.engine.space import (
     Real,
     Space,
 )
+from lcsearch.engine.strategies import annealing
 
 SPACE = cnn.space((1, 28, 28), 10)
 BASE = SPACE.reference
@@ -590,12 +591,38 @@ def test_searches_without_a_model_stand_behind_the_same_face(strategy):
     assert rank(SMALL, observations, 1, configs[0], 0.0, strategy=strategy).exhausted
 
 
+class Neighbourless:
+    """A space in which the only neighbour of a network is itself."""
+
+    def neighbours(self, config, level):
+        return [config]
+
+
 @pytest.mark.parametrize("strategy", ["evolution", "annealing"])
 def test_searches_by_neighbours_stay_close_to_what_was_good(strategy):
     good = Observation(50, 1, {**TWENTY[7].config}, 0.0, 1000, 0.01)
     found = rank(SPACE, [*TWENTY, good], 1, BASE, 0.1, strategy=strategy, count=10)
     near = {SPACE.key(c) for c in SPACE.neighbours(good.config, 1)}
     assert sum(p.id in near for p in found.proposals) >= 2
+
+
+def test_annealing_accepts_by_the_seed_of_the_session():
+    """Each trial is a little worse than the last: where the walk stands is chance alone."""
+    history = [(o.config, 0.5 + 0.001 * n) for n, o in enumerate(TWENTY)]
+
+    def stands(seed, trials):
+        space, drawn = Neighbourless(), np.random.default_rng(0)
+        stream = annealing(space, 1, BASE, trials, drawn, seed)
+        return next(stream)
+
+    found = [stands(seed, history) for seed in range(8)]
+    assert found == [stands(seed, history) for seed in range(8)]
+    assert len({SPACE.key(config) for config in found}) > 2
+    # what comes later does not undo an acceptance, once the temperature is known
+    for seed in range(8):
+        walk = {n: stands(seed, history[: n + 1]) for n in range(9, 20)}
+        for number in range(10, 20):
+            assert walk[number] in (walk[number - 1], history[number][0])
 
 
 def test_what_is_asked_while_a_person_types_fits_nothing(monkeypatch):

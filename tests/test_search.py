@@ -6,7 +6,7 @@ from lcsearch.engine import autopilot, decide, schedule, search
 from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
-from lcsearch.sessions.store import Late, Misuse, StoreError
+from lcsearch.sessions.store import Late, Misuse, Store, StoreError
 
 from .sessions_for_tests import filled_store, finish, make_store
 
@@ -507,3 +507,18 @@ def test_the_autopilot_says_why_it_gives_the_wheel_back(store):
     assert store.refresh().session.autopilot is None
     with pytest.raises(Late):
         store.apply(decide.hand_back(seen, "too late"))
+
+
+def test_annealing_ranks_by_the_seed_of_the_session_alone(home):
+    """The same after a restart, and what is accepted is another session's own."""
+    ranked = []
+    for seed in (0, 0, 1, 2):
+        store = filled_store(home, 12, name=f"n{len(ranked)}", seed=seed)
+        store.apply(decide.set_strategy(store.refresh(), "annealing"))
+        once = search.ranking(store.refresh(), session_space(store.refresh().session))
+        again = Store(store.folder).refresh()
+        twice = search.ranking(again, session_space(again.session))
+        assert [p.id for p in once.proposals] == [p.id for p in twice.proposals]
+        ranked.append(tuple(p.id for p in once.proposals))
+    assert ranked[0] == ranked[1]
+    assert len(set(ranked)) == 3
