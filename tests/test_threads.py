@@ -1,0 +1,157 @@
+"""Threads are given up while others want the processors, and the seconds that count are not."""
+
+import os
+
+import pytest
+import torch
+
+from lcsearch.engine import cnn
+from lcsearch.engine.training import loop, threads
+from lcsearch.engine.training.data import read
+from lcsearch.engine.training.threads import LOOK_SECONDS, Threads
+from lcsearch.sessions.records import DataSource
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def four():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+class Machine:
+    """Four processors, as /proc/stat tells of them, and a fifth that is another's."""
+
+    def __init__(self, root, monkeypatch):
+        self.file, self.moment, self.idle, self.own = root / "stat", 100.0, 0.0, 0.0
+        monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+        monkeypatch.setattr(threads.time, "monotonic", lambda: self.moment)
+        monkeypatch.setattr(
+            threads.os, "times", lambda: os.times_result((self.own, 0.0, 0.0, 0.0, 0.0))
+        )
+        self.goes(0.0, 0.0, 0.0)
+
+    def goes(self, seconds, own, others):
+        """So many processors are this process's for some seconds, and so many others'."""
+        self.moment += seconds
+        self.own += seconds * own
+        self.idle += seconds * (4 - own - others)
+        ticks = round(self.idle * TICK)
+        lines = [f"cpu {TICK} 0 0 {ticks + 10 * TICK} 0 0 0 0 0 0"]
+        lines += [f"cpu{n} 9 0 0 {ticks if n == 2 else 7} 5 0 0 0 0 0" for n in range(4)]
+        lines += [f"cpu4 0 0 0 {round(self.moment * TICK)} 0 0 0 0 0 0", "intr 5 5"]
+        self.file.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(
+    ("own", "others", "wanted"),
+    [(0, 0, 4), (4, 0, 4), (3.8, 0.2, 4), (1, 1, 3), (2, 2, 2), (1, 3, 1), (0.5, 3.5, 1)],
+)
+def test_as_many_threads_as_are_free(tmp_path, monkeypatch, own, others, wanted):
+    machine = Machine(tmp_path, monkeypatch)
+    found = Threads(tmp_path)
+    machine.goes(0.4 * LOOK_SECONDS, own, others)
+    found.look()
+    assert (found.wanted, found.short) == (4, False)  # the last look was just now
+    machine.goes(9.6 * LOOK_SECONDS, own, others)
+    found.look()
+    assert found.wanted == wanted
+    found.take()
+    assert torch.get_num_threads() == wanted
+    found.take(every=True)
+    assert torch.get_num_threads() == 4
+    machine.goes(10.0, 1, 0)
+    found.look()
+    assert found.wanted == 4  # they come back
+
+
+@pytest.mark.usefixtures("four")
+def test_where_nothing_is_counted_no_thread_is_given_up(tmp_path):
+    found = Threads(tmp_path)
+    found.look()
+    assert not found.short
+    found.take()
+    assert torch.get_num_threads() == 4
+
+
+class Short(Threads):
+    """Half of the threads are free, at every look."""
+
+    def look(self):
+        self.wanted = self.most // 2
+
+
+class Reference:
+    """Takes a second a step, and notes the threads that it is timed with."""
+
+    steps_per_epoch = 1
+
+    def __init__(self):
+        self.seen = []
+
+    def timed_steps(self, budget, least=3):
+        self.seen.append(torch.get_num_threads())
+        return [1.0] * least
+
+
+@pytest.fixture(scope="module")
+def placed():
+    return loop.place(read(DataSource(spec="digits")), torch.device("cpu"))
+
+
+def seen_by(placed, folder, monkeypatch, spare, timed):
+    """Threads of each step of two epochs and of each look at the reference; the epochs."""
+    config = {
+        **cnn.reference((1, 8, 8), 10),
+        "conv_layers": 2,
+        "channels": [8, 16],
+        "downsample": ["none", "pool"],
+        "kernel": [3, 3],
+        "batch_norm": [True, True],
+        "groups": [1, 1],
+        "batch_size": 16,
+    }
+    task = loop.Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
+    steps, whole, reference = [], loop.step, Reference()
+
+    def step(*given):
+        steps.append(torch.get_num_threads())
+        return whole(*given)
+
+    monkeypatch.setattr(loop, "step", step)
+    run = loop.begin(task, placed, torch.float32)
+    path = folder / "checkpoint.pt"
+    epochs = list(loop.train(run, reference, path, lambda: False, spare, timed))
+    assert torch.get_num_threads() == spare.most  # what comes next finds them as they were
+    return steps, reference.seen, epochs
+
+
+@pytest.mark.usefixtures("four")
+def test_where_seconds_count_they_are_taken_with_all_threads_in_turns(
+    placed, tmp_path, monkeypatch
+):
+    steps, timed, epochs = seen_by(placed, tmp_path, monkeypatch, Short(), timed=True)
+    assert set(steps) == {2, 4}
+    assert set(timed) == {4}
+    half = len(steps) // 2
+    assert steps[0] == steps[half] == 4  # each epoch is timed
+    assert all(epoch.reference_seconds == 1.0 for epoch in epochs)
+
+
+@pytest.mark.usefixtures("four")
+def test_where_seconds_do_not_count_only_free_threads_are_taken(placed, tmp_path, monkeypatch):
+    steps, timed, epochs = seen_by(placed, tmp_path, monkeypatch, Short(), timed=False)
+    assert set(steps) == set(timed) == {2}
+    assert len(epochs) == 2
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("timed", [True, False])
+def test_where_all_are_free_all_are_taken(placed, tmp_path, monkeypatch, timed):
+    spare = Threads(tmp_path)
+    steps, beside, _ = seen_by(placed, tmp_path, monkeypatch, spare, timed)
+    assert set(steps) == set(beside) == {4}
