@@ -143,8 +143,16 @@ class Failed(Record):
     no_folder: bool = False
 
 
+def trained_on(summary: DataSummary) -> str:
+    """Which images a final training takes, in words that follow "trained"."""
+    return (
+        f"on the session's {summary.train + summary.val:,} images ({summary.train:,} to train and "
+        f"{summary.val:,} to validate); the test set is looked at once"
+    )
+
+
 class FinalOrder(Record):
-    """Train a network afresh on all images but the test set, test it once, and write it.
+    """Train a network afresh on the session's images (`trained_on`), test it once, and write it.
 
     session, trial: what it is said to be.  folder: of the files, must not exist or be empty.
     onnx: whether to write an ONNX file as well.
@@ -164,12 +172,15 @@ class FinalOrder(Record):
 
 
 class FinalProgress(Record):
-    """How far it has come.  done: share of all the training.  train_loss: of the last epoch."""
+    """How far it has come.  epoch: the one at work, or that has just ended.  done: share of all the
+    training.  train_loss: of this epoch's images so far; of all of them where it has ended.
+    """
 
     kind: Literal["progress"] = "progress"
     epoch: int
     epochs: int
     done: float
+    ended: bool = False
     train_loss: float | None = None
     seconds_left: float | None = None
 

@@ -23,7 +23,7 @@ from textual.widgets import Input, Static, TextArea
 from lcsearch.engine import decide, schedule, search
 from lcsearch.engine.cnn import space as cnn_space
 from lcsearch.engine.executors import local
-from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult
+from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult, trained_on
 from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
@@ -1170,6 +1170,7 @@ async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
         hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
         assert "needs lcsearch[onnx]" in hints
+        assert any(trained_on(desk.snapshot.session.summary) in hint for hint in hints)
         folder = place / "out]"
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")

@@ -13,16 +13,19 @@ import torch
 from lcsearch.engine import cnn
 from lcsearch.engine.executors import final
 from lcsearch.engine.executors.final import FinalError, FinalTraining, order, usable
-from lcsearch.engine.protocol import FinalResult
-from lcsearch.engine.training import portable
+from lcsearch.engine.protocol import FinalProgress, FinalResult, trained_on
+from lcsearch.engine.training import loop, portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
 from lcsearch.engine.training.final import ONNX_PACKAGES, train_final, write
 from lcsearch.engine.training.final import FinalError as CannotFinish
+from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource
+from lcsearch.tui import progress
 
 from .conftest import PATIENCE
+from .fakes import FakeFinal
 from .sessions_for_tests import filled_store, make_store
 
 RICH = {
@@ -130,6 +133,10 @@ def test_a_command_trains_tests_once_and_writes_everything(home, done, tmp_path)
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout)
     assert "epoch 3/3" in ran.stderr
+    images = "on the session's 200 images (160 to train and 40 to validate)"
+    assert f"trained {images}; the test set is looked at once." in ran.stderr
+    assert images in (folder / "network.py").read_text()
+    assert images in trained_on(done.session.summary)
     result = FinalResult.model_validate_json((folder / "result.json").read_text())
     assert said == {"folder": str(folder), **result.model_dump(mode="json")}
     assert sorted(p.name for p in folder.iterdir()) == sorted(result.files)
@@ -157,6 +164,7 @@ def test_an_interrupt_leaves_nothing(home, done, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert ran.stderr is not None
+    assert "trained on the session's 200 images" in ran.stderr.readline()
     assert "epoch" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
     assert "nothing was written" in ran.communicate(timeout=PATIENCE)[1]
@@ -203,6 +211,68 @@ def test_onnx_without_its_packages_is_told_before_anything_is_trained(done, tmp_
     with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
         train_final(what, "cpu", lambda reply: None, lambda: False)
     assert all(name in str(caught.value) for name in ONNX_PACKAGES)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """One thread of two is free; every step says with how many it was done, and its loss."""
+    before, whole, steps = torch.get_num_threads(), loop.step, []
+    torch.set_num_threads(2)
+
+    def look(self):
+        self.wanted = 1
+
+    def step(run, drawn, start, end):
+        loss = whole(run, drawn, start, end)
+        steps.append((torch.get_num_threads(), loss.item(), end - start))
+        return loss
+
+    monkeypatch.setattr(Threads, "look", look)
+    monkeypatch.setattr(loop, "step", step)
+    yield steps
+    torch.set_num_threads(before)
+
+
+def test_it_gives_threads_up_where_others_want_them(done, tmp_path, short):
+    said = []
+    train_final(order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: False)
+    assert {threads for threads, _, _ in short} == {1}
+    assert said[-1].result.machine.threads == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_a_loss_is_that_of_the_epoch_it_is_said_with(done, tmp_path, short, monkeypatch):
+    monkeypatch.setattr("lcsearch.engine.training.final.SECONDS_A_WORD", 0.0)
+    what = order(done, 0, 3, tmp_path / "out")
+    what = what.model_copy(update={"config": {**what.config, "batch_size": 64}})
+    said = []
+    train_final(what, "cpu", said.append, lambda: False)
+    *words, end = said
+    assert len(words) == len(short)
+    total = images = 0.0
+    for word, (_, loss, count) in zip(words, short, strict=True):
+        total, images = total + loss * count, images + count
+        assert word.train_loss == pytest.approx(total / images, rel=1e-5)
+        assert word.ended == (images == 200)
+        if word.ended:
+            total = images = 0.0
+    assert [word.epoch for word in words if word.ended] == [1, 2, 3]
+    assert words[-1].train_loss == end.result.train_loss
+
+
+def test_what_is_printed_of_an_epoch_is_its_own(capsys):
+    said = [
+        FinalProgress(epoch=1, epochs=2, done=0.5, ended=True, train_loss=0.5, seconds_left=60),
+        FinalProgress(epoch=2, epochs=2, done=0.7, train_loss=0.4, seconds_left=30),
+        FinalProgress(epoch=2, epochs=2, done=1.0, ended=True, train_loss=0.25, seconds_left=0),
+    ]
+    training = FakeFinal(said)
+    training.ended.set()
+    progress.follow_final(training)
+    told = capsys.readouterr().err
+    assert "epoch 1/2 · loss 0.5000, about 1 min left" in told
+    assert "epoch 2/2 · loss 0.2500" in told
+    assert told.count("epoch 2/2") == 1
 
 
 def result_of(what):

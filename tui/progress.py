@@ -101,7 +101,6 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, terminated)
-    epoch = 0
     try:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         with Progress(*columns, console=console, transient=True) as progress:
@@ -111,9 +110,8 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
                 line = f"epoch {said.epoch}/{said.epochs}{loss}"
                 left = words.time_left(said.seconds_left)
                 progress.update(task, description=line, completed=said.done, total=1.0, left=left)
-                if not console.is_terminal and said.epoch != epoch:
+                if not console.is_terminal and said.ended:
                     _say(console, f"{line}, {left}")
-                epoch = said.epoch
     except KeyboardInterrupt:
         training.cancel()
     finally:

@@ -1,4 +1,4 @@
-"""The end of a search: a network trained afresh on all but the test images, tested once, written.
+"""The end of a search: a network trained afresh on the session's images, tested once, written.
 
     python -P -m lcsearch.engine.training.final < ORDER
 
@@ -22,7 +22,14 @@ from pathlib import Path
 
 from ... import __version__
 from .. import cnn
-from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, FinalResult
+from ..protocol import (
+    FinalDone,
+    FinalFailed,
+    FinalOrder,
+    FinalProgress,
+    FinalResult,
+    trained_on,
+)
 from ..space import InvalidConfig
 from .data import Data, DataError, read_final
 from .trainer import chosen_device, first_line, keep_memory, machine
@@ -122,7 +129,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         raise FinalError(str(error)) from error
     run = loop.begin(task, placed, dtype)
     threads = Threads()
-    began, said, last_loss = time.monotonic(), 0.0, None
+    began, said, loss = time.monotonic(), 0.0, math.nan
     bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
     for number in range(1, order.epochs + 1):
         loop.set_rate(run, number)
@@ -135,26 +142,25 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
             threads.look()
             threads.take()
             total += loop.step(run, drawn, start, end) * (end - start)
-            now = time.monotonic()
-            if at == len(bounds):
-                last_loss = total.item() / bounds[-1][1]
-                if not math.isfinite(last_loss):
-                    raise loop.Diverged(f"the training loss of epoch {number} is {last_loss}")
-            elif now - said < SECONDS_A_WORD:
+            ended = at == len(bounds)
+            if not ended and time.monotonic() - said < SECONDS_A_WORD:
                 continue
-            said = now
+            loss = total.item() / end
+            if not math.isfinite(loss):
+                raise loop.Diverged(f"the training loss of epoch {number} is {loss}")
+            said = now = time.monotonic()
             done = (number - 1 + at / len(bounds)) / order.epochs
             say(
                 FinalProgress(
                     epoch=number,
                     epochs=order.epochs,
                     done=done,
-                    train_loss=last_loss,
+                    ended=ended,
+                    train_loss=loss,
                     seconds_left=(now - began) / done - (now - began),
                 )
             )
     seconds = time.monotonic() - began
-    assert last_loss is not None
     model = loop.full_precision(run)
     accuracy = loop.accuracy(model, *loop.testing(data, test, chosen), torch.float32)
     threads.take(every=True)
@@ -171,7 +177,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         train_images=len(data.train_numbers),
         test_images=len(test),
         test_accuracy=accuracy,
-        train_loss=last_loss,
+        train_loss=loss,
         params=network.params,
         macs=network.macs,
         seconds=seconds,
@@ -206,7 +212,10 @@ def write(
     shape = data.summary.shape
     darkest, lightest = data.pool.images.min(), data.pool.images.max()
     pixels = f"as in the data: {darkest:g} to {lightest:g}"
-    title = f"{result.session}, trial {result.trial}: {result.test_accuracy:.2%} on the test set."
+    title = (
+        f"{result.session}, trial {result.trial}: {result.test_accuracy:.2%} on the test set.\n\n"
+        f"Trained {trained_on(data.summary)}."
+    )
     names = [portable.WEIGHTS, portable.SOURCE, *([portable.ONNX] if onnx else []), "result.json"]
     result = result.model_copy(update={"files": tuple(names)})
     try:

@@ -514,23 +514,30 @@ def train(
     ] = False,
     json_: AsJson = False,
 ) -> None:
-    """Train the network found to the end: on all images but the test set, tested once, written.
+    """Train the network found to the end, test it once and write it.
+
+    It is trained on all of the session's images, those to train with and those to validate with
+    (no more than its --train-size); the test set is looked at once, at the end.
 
     The folder holds weights.safetensors, network.py (needs only torch), result.json and, with
     --onnx, network.onnx.
     """
     with opened(name) as desk:
         from ...engine import search
+        from ...engine.protocol import trained_on
         from .. import format as words
         from ..progress import follow_final
 
+        snapshot = desk.refresh()
         if trial is None:
-            best = desk.recommended(desk.refresh())
+            best = desk.recommended(snapshot)
             if best is None:
                 fail(search.NOTHING_DONE)
             trial = best.number
             say(f"{words.best_network(best)}.")
-        done = follow_final(desk.train_final(trial, epochs, output, onnx=onnx))
+        training = desk.train_final(trial, epochs, output, onnx=onnx)
+        say(f"trained {trained_on(snapshot.session.summary)}.")
+        done = follow_final(training)
         if done is None:
             fail("cancelled: nothing was written.")
         result = done.result

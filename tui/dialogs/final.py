@@ -11,6 +11,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
 from ...engine.executors.final import EPOCHS, FinalError, usable
+from ...engine.protocol import trained_on
+from ...sessions.records import DataSummary
 from ..widgets.fields import Cycle
 from .base import LEAVES, Dialog, buttons
 
@@ -27,9 +29,10 @@ class Final:
 class FinalDialog(Dialog[Final]):
     """Epochs and a folder, checked before anything is trained."""
 
-    def __init__(self, trial: int, folder: Path) -> None:
+    def __init__(self, trial: int, folder: Path, images: DataSummary) -> None:
         super().__init__()
         self.trial = trial
+        self.images = images
         self.folder = folder
 
     def compose(self) -> ComposeResult:
@@ -38,9 +41,10 @@ class FinalDialog(Dialog[Final]):
             box.border_title = f"Train trial {self.trial} to the end"
             box.border_subtitle = f"tab next · enter trains · {LEAVES}"
             yield Static(
-                "Afresh, on all images but the test set, which is then looked at once. The folder "
-                "gets weights, network.py (needs only torch) and the result.",
+                f"Afresh, {trained_on(self.images)}. The folder gets weights, network.py (needs "
+                "only torch) and the result.",
                 classes="hint",
+                markup=False,
             )
             with Horizontal(classes="line"):
                 yield Label("epochs", classes="name")

@@ -114,7 +114,7 @@ class BestScreen(TwoSides):
                 self.console.finish(trial.number, final.epochs, final.folder, final.onnx)
 
         folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
-        self.app.push_screen(FinalDialog(trial.number, folder), finish)
+        self.app.push_screen(FinalDialog(trial.number, folder, snapshot.session.summary), finish)
 
     def figure(self) -> Figure | None:
         """How the session came to its best network."""
