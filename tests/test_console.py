@@ -1057,6 +1057,102 @@ async def test_keys_typed_while_the_trials_open_are_not_swallowed_by_the_filter(
         assert isinstance(pilot.app.screen.focused, Input)
 
 
+@asynccontextmanager
+async def history(desk: FakeDesk | None = None, **how) -> AsyncIterator[Pilot[int]]:
+    """The trials, and the keys with their table."""
+    async with console(desk or FakeDesk(make_snapshot()), **how) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
+        yield pilot
+
+
+async def typed(pilot: Pilot[int], text: str) -> None:
+    """Type into what has the focus."""
+    for char in text:
+        await pilot.press("space" if char == " " else char)
+    await settled(pilot)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
+async def test_the_filter_sees_the_whole_network_and_enter_gives_the_keys_back(size):
+    desk = FakeDesk(make_snapshot())
+    trials = desk.snapshot.trials
+    lines = [words.parameters(t.config).split()[0] for t in trials]
+    line = max(lines, key=lines.count)
+    having = {str(t.number) for t, own in zip(trials, lines, strict=True) if line in own}
+    async with history(desk, size=size) as pilot:
+        await press(pilot, "slash")
+        await typed(pilot, line)
+        assert {row.key for row in table_of(pilot).rows} == having
+        await press(pilot, "enter")
+        assert pilot.app.screen.focused is table_of(pilot)
+        told = text_of(pilot, "#filter-said")
+        assert f"{len(having)} of {len(trials)} match {line}" in told
+        assert "esc shows all" in told
+        await press(pilot, "g", "j")
+        assert table_of(pilot).cursor_row == 1
+        await press(pilot, "escape")
+        assert len(table_of(pilot).rows) == len(trials)
+        assert not pilot.app.screen.query_one("#filter-said").display
+
+
+async def test_escape_leaves_the_filter_as_it_was_before():
+    async with history() as pilot:
+        await press(pilot, "slash")
+        await typed(pilot, "params<50k")
+        await press(pilot, "enter")
+        shown = [row.key for row in table_of(pilot).rows]
+        assert 0 < len(shown) < len(pilot.app.snapshot.trials)
+        await press(pilot, "slash")
+        await typed(pilot, " k7777777")
+        await press(pilot, "escape")
+        assert [row.key for row in table_of(pilot).rows] == shown
+        assert "match params<50k" in text_of(pilot, "#filter-said")
+        await press(pilot, "t")
+        assert "by f" in pilot.app.screen.query_one("#trials-title", Edge).title_text
+
+
+async def test_a_wrong_filter_is_told_while_typing_and_nothing_typed_is_lost():
+    async with history() as pilot:
+        everything = len(pilot.app.snapshot.trials)
+        await press(pilot, "slash")
+        await typed(pilot, "parms<5")
+        assert "there is no parms. Is it params?" in text_of(pilot, "#filter-said")
+        await press(pilot, "enter")
+        field = pilot.app.screen.query_one("#filter", Input)
+        assert field.has_focus
+        await press(pilot, "tab")
+        assert field.display
+        assert field.value == "parms<5"
+        await press(pilot, "escape")
+        assert (field.value, len(table_of(pilot).rows)) == ("", everything)
+
+
+async def test_where_no_trial_matches_the_screen_says_so_and_how_to_see_them_all():
+    async with history() as pilot:
+        await press(pilot, "slash")
+        await typed(pilot, "acc>99.9")
+        await press(pilot, "enter")
+        assert "No trial matches acc>99.9. esc shows all 22." in text_of(pilot, "#no-trials")
+        assert pilot.app.screen.query_one("#no-trials").display
+        await press(pilot, "escape")
+        assert len(table_of(pilot).rows) == 22
+        assert pilot.app.screen.focused is table_of(pilot)
+
+
+async def test_another_session_is_shown_unfiltered_and_unmarked():
+    small = make_snapshot(level=1, done=(2,), running=0, queued=0, name="small")
+    house = FakeHouse({"fashion": FakeDesk(make_snapshot()), "small": FakeDesk(small)})
+    async with console(house=house, name="fashion") as pilot:
+        await press(pilot, "3", "G", "k", "k", "space", "slash")
+        await typed(pilot, "level=2")
+        await press(pilot, "enter")
+        pilot.app.open_session("small")
+        await until(pilot, lambda: pilot.app.snapshot.session.name == "small")
+        await press(pilot, "3")
+        assert len(table_of(pilot).rows) == 3
+
+
 async def test_every_binding_has_an_id_and_a_tooltip():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:

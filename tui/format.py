@@ -291,6 +291,14 @@ def network_line(config: Config, level: int | None = None, width: int | None = N
     return f"{parameters(config)}  {shape}" if level == 2 else line
 
 
+def whole_lines(config: Config) -> list[str]:
+    """All of a network as lines write it, nothing left out, however much room there is."""
+    if not {"channels", "downsample", "kernel"} <= config.keys():
+        return [network_line(config)]
+    shapes = [structure(config, between) for between in (" · ", "·")]
+    return [*shapes, parameters(config), classifier(config), training(config)]
+
+
 def trial_line(trial: Trial, session: Session, width: int | None = None) -> str:
     """The network of a trial in one line, told as its level tells trials apart, cut to `width`."""
     level = None if session.flat or trial.level == 0 else trial.level

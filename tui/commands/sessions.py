@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ...engine.desk import Desk
     from ...engine.search import Recommendation
+    from ...sessions.records import Trial
     from ...sessions.store import Snapshot
 
 commands = typer.Typer()
@@ -206,9 +208,26 @@ def list_(json_: AsJson = False) -> None:
 
 
 @commands.command()
-def show(name: Name, json_: AsJson = False) -> None:
-    """Show a session: its levels, its trials, its best network."""
+def show(
+    name: Name,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="TERMS",
+            help="Only trials such as 'acc>85 params<50k kernel[2]=5 k335'; see the README.",
+        ),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Show a session: its levels, its trials, its best network.
+
+    --filter: only the trials that pass, as the console's history filters them; with --json a list.
+    """
     with opened(name) as desk:
+        if filter_ is not None:
+            _show_some(desk, filter_, json_)
+            return
         if json_:
             from ...sessions.exchange import text
 
@@ -240,8 +259,22 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         name = words.level_title(level.name).lower() if session.flat else level.name
         trials = words.level_trials(level.trials, level.limit)
         yield f"{mark} {level.level} {name:<11} {trials}{base}"
+    yield from _trial_lines(snapshot, snapshot.trials)
+    if recommended is not None:
+        yield words.best_network(recommended)
+        if recommended.belief is not None:
+            lucky = search.best_measured(snapshot)
+            assert lucky is not None
+            yield f"best measured: trial {lucky.number}"
+
+
+def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
+    from ...engine import search
+    from .. import format as words
+
+    session = snapshot.session
     behind = search.falling_behind(snapshot)
-    for trial in snapshot.trials:
+    for trial in trials:
         value = search.objective(trial, session.wc)
         figures = (
             f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
@@ -258,12 +291,20 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
             f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
             f"{figures}  {trial.params:,} parameters{failure}"
         )
-    if recommended is not None:
-        yield words.best_network(recommended)
-        if recommended.belief is not None:
-            lucky = search.best_measured(snapshot)
-            assert lucky is not None
-            yield f"best measured: trial {lucky.number}"
+
+
+def _show_some(desk: Desk, text: str, as_json: bool) -> None:
+    """The trials that a filter lets pass: their lines, or a list of them as JSON."""
+    from ..filters import parse
+
+    snapshot = desk.refresh()
+    found = parse(text, desk.space).matching(snapshot)
+    if as_json:
+        print_json([trial.model_dump(mode="json") for trial in found])
+    else:
+        for line in _trial_lines(snapshot, found):
+            typer.echo(line)
+    say(f"{len(found)} of {len(snapshot.trials)} trials match.")
 
 
 @commands.command()

@@ -9,11 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input, Static
 
 from ...engine.search import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
 from .. import format as words
+from ..filters import EXAMPLE, BadFilter, Filter, parse, reasons_of, unfinished
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.table import Column, Row, Table
@@ -23,11 +25,33 @@ from .base import TwoSides
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
     from ...sessions.plots import Figure
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.store import Snapshot
 
 SORTS = ("number", "f", "accuracy", "complexity", "level")
 INKS = ("selected", "mean", "trial", "front", "label")
+
+
+class FilterBox(Input):
+    """Where the filter is typed; enter keeps it, esc leaves the one that was there before."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Keep", id="filter.keep", tooltip="Keep the filter"),
+        Binding(
+            "escape",
+            "leave",
+            "Leave",
+            id="filter.leave",
+            tooltip="Leave the filter as it was before",
+        ),
+    ]
+
+    class Left(Message):
+        """What was typed is not wanted."""
+
+    def action_leave(self) -> None:
+        """Tell the screen."""
+        self.post_message(self.Left())
 
 
 class HistoryScreen(TwoSides):
@@ -45,7 +69,14 @@ class HistoryScreen(TwoSides):
             "Filter",
             key_display="/",
             id="history.filter",
-            tooltip="Show only the trials whose line holds some words",
+            tooltip="Show only some trials, by words and by figures: " + EXAMPLE,
+        ),
+        Binding(
+            "escape",
+            "all_trials",
+            "All trials",
+            id="filter.clear",
+            tooltip="Clear the filter: show every trial",
         ),
     ]
 
@@ -57,18 +88,25 @@ class HistoryScreen(TwoSides):
         """Rows by trial, and the record that each was made of."""
         self._rows_for: tuple[object, ...] = ()
         """What the rows depend on besides their trials."""
+        self._filter = Filter()
+        self._wrong = ""
+        """Why what is typed is no filter; the one before it goes on then."""
+        self._before = Filter()
+        """The filter when its box was opened."""
+        self._passed: dict[int, tuple[Trial, bool]] = {}
+        """Whether the filter lets a trial pass, by trial, and the record that was looked at."""
+        self._passed_for: tuple[object, ...] = ()
+        self._of: object = None
+        """The session that was shown last."""
 
     def left(self) -> ComposeResult:
         """The trials."""
         yield Edge("top", "Trials", id="trials-title")
         with Vertical(classes="panel grows"):
-            yield Input(id="filter", compact=True, placeholder="words to look for")
+            yield FilterBox(id="filter", compact=True, placeholder=f"words, or {EXAMPLE}")
+            yield Text(id="filter-said", markup=False)
             yield Table((), id="trials")
-            yield Static(
-                "No trial has been queued yet. 2 shows the candidates.",
-                id="no-trials",
-                classes="empty",
-            )
+            yield Static(id="no-trials", classes="empty", markup=False)
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
@@ -93,6 +131,7 @@ class HistoryScreen(TwoSides):
         """The trials that pass the filter, sorted."""
         super().repaint(snapshot, ranking)
         session = snapshot.session
+        self._another(session)
         table = self.query_one("#trials", Table)
         table.set_columns(
             (
@@ -106,30 +145,77 @@ class HistoryScreen(TwoSides):
                 Column("cost", words.MEASURE_WORDS[session.measure], 6, "right"),
             )
         )
-        needle = self.query_one("#filter", Input).value.lower().split()
         rows = []
         wanted = (session.wc, session.measure, session.flat, table.room, tuple(self._marked))
         if self._rows_for != wanted:
             self._rows_for = wanted
             self._rows.clear()
-        for trial in self._sorted(snapshot):
-            row = self._kept_row(trial, snapshot, table.room)
-            if not needle:
-                rows.append(row)
-                continue
-            disturbed = "disturbed" if trial.disturbed else ""
-            told = " ".join((*row.cells, trial.state, trial.source, disturbed)).lower()
-            if all(word in told for word in needle):
-                rows.append(row)
+        for trial in self._passing(snapshot):
+            rows.append(self._kept_row(trial, snapshot, table.room))
         table.show(rows)
-        empty = not snapshot.trials
-        self.query_one("#no-trials").display = empty
-        table.display = not empty
-        title = f"Trials · {words.count(len(snapshot.trials))} · by {self._sort}"
-        if needle:
-            title += f" · {words.count(len(rows))} with {' '.join(needle)}"
-        self.query_one("#trials-title", Edge).title_text = title
+        self._filter_said(len(rows), len(snapshot.trials))
+        empty = self.query_one("#no-trials", Static)
+        empty.display = not rows
+        every = words.count(len(snapshot.trials))
+        empty.update(
+            f"No trial matches {self._filter.text}. esc shows all {every}."
+            if snapshot.trials
+            else "No trial has been queued yet. 2 shows the candidates."
+        )
+        if not rows and table.has_focus:
+            self.set_focus(None)  # a hidden table would hand its keys to whatever comes next
+        table.display = bool(rows)
+        if rows and self.focused is None:
+            table.focus()
+        shown = f"{words.count(len(rows))} of {every}" if self._filter.terms else every
+        self.query_one("#trials-title", Edge).title_text = f"Trials · {shown} · by {self._sort}"
         self._selected()
+
+    def _another(self, session: Session) -> None:
+        """Another session has other trials: nothing is marked, and none is left out unasked."""
+        if self._of not in (None, (session.name, session.created)):
+            self._marked.clear()
+            self._filter, self._before, self._wrong = Filter(), Filter(), ""
+            field = self.query_one("#filter", FilterBox)
+            with field.prevent(Input.Changed):
+                field.value = ""
+        self._of = session.name, session.created
+
+    def _passing(self, snapshot: Snapshot) -> list[Trial]:
+        """The trials that the filter lets pass, sorted."""
+        wanted = (self._filter, snapshot.session.wc, len(snapshot.decisions))
+        if self._passed_for != wanted:
+            self._passed_for = wanted
+            self._passed.clear()
+        reasons = reasons_of(snapshot)
+        found = []
+        for trial in self._sorted(snapshot):
+            kept = self._passed.get(trial.number)
+            if kept is None or kept[0] is not trial:
+                passes = self._filter.passes(
+                    trial, snapshot.session.wc, reasons.get(trial.number, ())
+                )
+                kept = self._passed[trial.number] = trial, passes
+            if kept[1]:
+                found.append(trial)
+        return found
+
+    def _filter_said(self, passing: int, trials: int) -> None:
+        """What the filter does and how it is cleared, or what is wrong with what is typed."""
+        field, line = self.query_one("#filter", FilterBox), self.query_one("#filter-said", Text)
+        line.display = bool(self._wrong or self._filter.terms or field.has_focus)
+        line.set_class(bool(self._wrong), "problem")
+        if self._wrong:
+            line.update(f"✗ {self._wrong}")
+            return
+        match = f"{words.count(passing)} of {words.count(trials)} match"
+        if field.has_focus:
+            hint = unfinished(field.value, self.space)
+            line.update(
+                f"{match} · enter keeps · esc leaves it as it was" + f"\n{hint}" * bool(hint)
+            )
+        else:
+            line.update(f"{match} {self._filter.text} · / changes it · esc shows all")
 
     def _sorted(self, snapshot: Snapshot) -> list[Trial]:
         wc = snapshot.session.wc
@@ -229,22 +315,67 @@ class HistoryScreen(TwoSides):
         if self.snapshot is not None:
             self.repaint(self.snapshot, self.ranking)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A filter is cleared where there is one."""
+        if action == "all_trials":
+            return bool(self._filter.terms or self._wrong)
+        return super().check_action(action, parameters)
+
     def action_filter(self) -> None:
-        """Type words that a line must hold."""
-        field = self.query_one("#filter", Input)
+        """Type what a trial must have."""
+        field = self.query_one("#filter", FilterBox)
+        self._before = self._filter
         field.display = True
         field.focus()
 
+    def action_all_trials(self) -> None:
+        """Clear the filter."""
+        self._before = Filter()
+        self._leave_filter()
+
     @on(Input.Changed, "#filter")
     def _filtered(self) -> None:
-        if self.snapshot is not None:
-            self.repaint(self.snapshot, self.ranking)
+        if self.snapshot is None or self.console.desk is None:
+            return
+        typed = self.query_one("#filter", FilterBox).value
+        try:
+            self._filter, self._wrong = parse(typed, self.space), ""
+        except BadFilter as error:
+            self._wrong = str(error)
+        self._follow_filter()
 
     @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.display = bool(field.value)
-        self.query_one("#trials").focus()
+    def _keep_filter(self) -> None:
+        if self._wrong:
+            self.app.bell()  # what is wrong stands below it
+            return
+        self._close_filter()
+
+    @on(FilterBox.Left)
+    def _leave_filter(self) -> None:
+        field = self.query_one("#filter", FilterBox)
+        self._filter, self._wrong = self._before, ""
+        with field.prevent(Input.Changed):
+            field.value = self._filter.text
+        self._close_filter()
+
+    @on(Input.Blurred, "#filter")
+    def _filter_left(self) -> None:
+        """Whoever goes elsewhere keeps what is typed."""
+        self.query_one("#filter", FilterBox).display = bool(self._wrong)
+        self._follow_filter()
+
+    def _close_filter(self) -> None:
+        """The keys are the table's again."""
+        table = self.query_one("#trials", Table)
+        table.display = True
+        self._follow_filter()
+        self.set_focus(table if table.display else None)
+
+    def _follow_filter(self) -> None:
+        if self.snapshot is not None:
+            self.repaint(self.snapshot, self.ranking)
+        self.refresh_bindings()
 
     def figure(self) -> Figure | None:
         """The curves that are shown."""

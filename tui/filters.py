@@ -1,0 +1,293 @@
+"""The filter of trials: what a person types, read into terms that a trial passes or does not.
+
+`acc>85 params<50k kernel[2]=5 k335`: terms with spaces between them, all of which must hold.
+A term compares a figure or a parameter with a value, or is a word that must stand somewhere in
+what there is to say of the trial, its configuration above all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args
+
+from ..engine.search import objective
+from ..engine.space import Categorical, Parameter, Space
+from ..sessions.records import Trial, TrialState
+from ..sessions.store import Misuse
+from . import format as words
+
+if TYPE_CHECKING:
+    from ..sessions.store import Snapshot
+
+EXAMPLE = "acc>85 params<50k kernel[2]=5 k335"
+STATES: tuple[str, ...] = get_args(TrialState)
+DECIDERS = ("person", "autopilot", "reference")
+"""Whose a trial is: a person's, the autopilot's; the reference is nobody's."""
+
+FIGURES: Mapping[str, Callable[[Trial, float], float | None]] = {
+    "trial": lambda trial, wc: trial.number,
+    "level": lambda trial, wc: trial.level,
+    "f": objective,
+    "f_p": lambda trial, wc: trial.error,
+    "f_c": lambda trial, wc: trial.complexity,
+    "acc": lambda trial, wc: None if trial.error is None else 100 * (1 - trial.error),
+    "μ": lambda trial, wc: None if trial.prediction is None else trial.prediction.mean,
+    "s/ep": lambda trial, wc: trial.seconds_per_epoch,
+    "params": lambda trial, wc: trial.params,
+    "macs": lambda trial, wc: trial.macs,
+    "epochs": lambda trial, wc: len(trial.epochs),
+}
+"""Numbers of a trial under a w_c, by the names that the console gives them."""
+WORDS: Mapping[str, tuple[tuple[str, ...], Callable[[Trial], str]]] = {
+    "state": (STATES, lambda trial: trial.state),
+    "by": (DECIDERS, lambda trial: decider(trial)),
+}
+"""What is one of a few words: which there are, and that of a trial."""
+ALIASES = {"seconds": "s/ep", "mu": "μ", "accuracy": "acc"}
+OWN = (*FIGURES, *WORDS)
+PERCENT = "acc"
+"""Given in per cent as it is: 85, or 85%."""
+BITS = {"yes": True, "true": True, "no": False, "false": False}
+
+_TERM = re.compile(r"([^\s<>=!\[\]]*)(?:\[([^\]\s]*)\])?(<=|>=|!=|<|>|=)(.*)")
+_SPACED = re.compile(r"\s*(<=|>=|!=|<|>|=)\s*")
+_NUMBER = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)([kmg%]?)", re.IGNORECASE)
+_SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
+
+
+class BadFilter(Misuse):
+    """A filter that cannot be read: which term, and what would do."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A trial as a filter sees it.  reasons: given with the decisions on it."""
+
+    trial: Trial
+    wc: float
+    reasons: Sequence[str] = ()
+
+    @cached_property
+    def told(self) -> str:
+        """All that there is to say of it, small letters; the configuration whole."""
+        trial, belief = self.trial, self.trial.prediction
+        said = [
+            str(trial.number),
+            *words.whole_lines(trial.config),
+            trial.state,
+            decider(trial),
+            words.SOURCE_WORDS[trial.source],
+            words.f_measured(objective(trial, self.wc)),
+            words.f_value(belief.mean if belief else None),
+            words.percent(None if trial.error is None else 1 - trial.error),
+            words.seconds(trial.seconds_per_epoch),
+            *self.reasons,
+            *trial.disturbed,
+        ]
+        if trial.disturbed:
+            said.append("disturbed")
+        if trial.failure is not None:
+            said += [trial.failure.kind, trial.failure.message]
+        return "\n".join(said).lower()
+
+
+Term = Callable[[Seen], bool]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Terms that must all hold; every trial passes where there is none.  text: as it was typed."""
+
+    text: str = ""
+    terms: tuple[Term, ...] = ()
+
+    def passes(self, trial: Trial, wc: float, reasons: Sequence[str] = ()) -> bool:
+        """Whether all terms hold for a trial, f under this w_c."""
+        seen = Seen(trial, wc, reasons)
+        return all(term(seen) for term in self.terms)
+
+    def matching(self, snapshot: Snapshot) -> list[Trial]:
+        """The trials of a session that pass, in its order."""
+        reasons = reasons_of(snapshot)
+        wc = snapshot.session.wc
+        return [t for t in snapshot.trials if self.passes(t, wc, reasons.get(t.number, ()))]
+
+
+def reasons_of(snapshot: Snapshot) -> dict[int, list[str]]:
+    """The reasons that were given with the decisions on each trial."""
+    found: dict[int, list[str]] = {}
+    for decision in snapshot.decisions:
+        if decision.trial is not None and decision.reason:
+            found.setdefault(decision.trial, []).append(decision.reason)
+    return found
+
+
+def decider(trial: Trial) -> str:
+    """Who decided on a trial: one of DECIDERS."""
+    return trial.source if trial.source in ("autopilot", "reference") else "person"
+
+
+def parse(text: str, space: Space) -> Filter:
+    """Read a filter over the trials of a space.
+
+    A term is NAME OP VALUE or a word.  OP is < <= > >= = or !=; NAME a figure (f, acc, params …),
+    `state`, `by` or a parameter, whose layer may follow, counted from 1: `kernel[2]`.  Without it
+    a parameter that has an entry a layer matches if any layer does; != says that none has the
+    value.  VALUE may end in k, M, G or %.  What a trial does not have matches nothing.  Raises
+    BadFilter, which says what is wrong with the first term that is.
+    """
+    terms = _SPACED.sub(r"\1", text).split()
+    return Filter(text.strip(), tuple(_term(term, space) for term in terms))
+
+
+def unfinished(text: str, space: Space) -> str:
+    """What to add where the last word is a name that could compare; nothing where it is not."""
+    last = text.lower().split()[-1:] or [""]
+    name, bracket, _ = last[0].partition("[")
+    if ALIASES.get(name, name) not in (*OWN, *(p.name for p in space.parameters)):
+        return ""
+    return f"{last[0]} is looked for as a word; {name}{'[1]' if bracket else ''}=… compares."
+
+
+def _term(term: str, space: Space) -> Term:
+    found = _TERM.fullmatch(term)
+    if found is None:
+        word = term.lower()
+        return lambda seen: word in seen.told
+    written, layer, operator, value = found.groups()
+    name = ALIASES.get(written.lower(), written.lower())
+    if name not in OWN and name not in space:
+        raise BadFilter(_unknown(term, written, space))
+    if layer is not None and (name in OWN or space[name].length is None):
+        raise BadFilter(f"{term}: {name} has one value, not one a layer. Write {name}{operator}….")
+    if not value:
+        raise BadFilter(f"{term}: held against what? Write for example {_example(name, space)}.")
+    if name in WORDS:
+        choices, word_of = WORDS[name]
+        return _of_words(term, operator, value, choices, lambda seen: [word_of(seen.trial)])
+    if name in FIGURES:
+        figure = FIGURES[name]
+        limit = _number(term, value, 1.0 if name == PERCENT else _SUFFIXES["%"])
+        return _of_numbers(operator, limit, lambda seen: [figure(seen.trial, seen.wc)])
+    return _of_parameter(term, space[name], layer, operator, value, space)
+
+
+def _of_parameter(
+    term: str, parameter: Parameter, layer: str | None, operator: str, value: str, space: Space
+) -> Term:
+    index = None if layer is None else _index(term, parameter, layer, space)
+
+    def entries(seen: Seen) -> list[Any]:
+        found = seen.trial.config.get(parameter.name, [])
+        if not isinstance(found, list):
+            return [found]
+        return found if index is None else found[index : index + 1]
+
+    domain = parameter.bounds
+    if isinstance(domain, Categorical) and not any(_is_number(choice) for choice in domain):
+        choices = tuple(words.number(choice) for choice in domain)
+        given = words.number(BITS.get(value.lower(), value))
+        return _of_words(
+            term, operator, given, choices, lambda seen: [words.number(e) for e in entries(seen)]
+        )
+    return _of_numbers(operator, _number(term, value), entries)
+
+
+def _index(term: str, parameter: Parameter, layer: str, space: Space) -> int:
+    assert parameter.length is not None
+    most = int(max(space[parameter.length].bounds.values() or [1])) + parameter.offset
+    if not layer.isdecimal() or not 1 <= int(layer) <= most:
+        raise BadFilter(
+            f"{term}: {layer or 'nothing'} is no layer. They are counted from 1: "
+            f"{parameter.name}[1] to {parameter.name}[{most}]."
+        )
+    return int(layer) - 1
+
+
+def _of_words(
+    term: str,
+    operator: str,
+    value: str,
+    choices: Sequence[str],
+    of: Callable[[Seen], Sequence[str]],
+) -> Term:
+    fitting = [c for c in choices if c == value.lower()] or [
+        c for c in choices if c.startswith(value.lower())
+    ]
+    if operator not in ("=", "!="):
+        raise BadFilter(f"{term}: words have no order. Use = or !=.")
+    if len(fitting) != 1:
+        raise BadFilter(f"{term}: {value} is not one of {', '.join(choices)}.")
+    wanted = fitting[0]
+    if operator == "=":
+        return lambda seen: wanted in of(seen)
+    return lambda seen: bool(of(seen)) and wanted not in of(seen)
+
+
+def _of_numbers(operator: str, limit: float, of: Callable[[Seen], Sequence[Any]]) -> Term:
+    holds = _HOLDS[operator]
+
+    def passes(seen: Seen) -> bool:
+        # what is not known yet passes nothing, != included
+        found = [value for value in of(seen) if _is_number(value)]
+        if operator == "!=":
+            return bool(found) and all(holds(value, limit) for value in found)
+        return any(holds(value, limit) for value in found)
+
+    return passes
+
+
+def _same(value: float, limit: float) -> bool:
+    return math.isclose(value, limit, rel_tol=1e-9, abs_tol=1e-12)
+
+
+_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": lambda value, limit: value < limit and not _same(value, limit),
+    "<=": lambda value, limit: value < limit or _same(value, limit),
+    ">": lambda value, limit: value > limit and not _same(value, limit),
+    ">=": lambda value, limit: value > limit or _same(value, limit),
+    "=": _same,
+    "!=": lambda value, limit: not _same(value, limit),
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(term: str, text: str, percent: float = _SUFFIXES["%"]) -> float:
+    found = _NUMBER.fullmatch(text)
+    number = float(found[1].replace(",", "")) if found else math.inf
+    if found is None or not math.isfinite(number):
+        raise BadFilter(f"{term}: {text} is no number. Write for example 50k, 1.5M, 20% or 1e-3.")
+    suffix = found[2].lower()
+    return number * (percent if suffix == "%" else _SUFFIXES[suffix])
+
+
+def _names(space: Space) -> Iterator[str]:
+    yield from OWN
+    yield from (parameter.name for parameter in space.parameters)
+
+
+def _unknown(term: str, written: str, space: Space) -> str:
+    names = list(_names(space))
+    near = difflib.get_close_matches(written.lower(), [*names, *ALIASES], n=1)
+    if near:
+        return f"{term}: there is no {written}. Is it {near[0]}?"
+    return f"{term}: there is no {written or 'name before it'}. Names: {' '.join(names)}."
+
+
+def _example(name: str, space: Space) -> str:
+    if name in WORDS:
+        return f"{name}={WORDS[name][0][0]}"
+    if name in FIGURES:
+        return f"{name}{_EXAMPLES.get(name, '<1')}"
+    return f"{name}={words.number(space[name].default)}"
+
+
+_EXAMPLES = {"params": "<50k", "macs": "<=5M", PERCENT: ">85", "trial": ">9", "level": "=2"}
