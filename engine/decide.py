@@ -355,11 +355,23 @@ def _carried(snapshot: Snapshot, number: int | None) -> Trial:
     return trial
 
 
-def advance(snapshot: Snapshot, number: int | None, *, by: By = "person", reason: str = "") -> Plan:
-    """Go on to the next level from the network of a trial; None: there is none yet."""
+def advance(
+    snapshot: Snapshot,
+    number: int | None,
+    *,
+    by: By = "person",
+    reason: str = "",
+    left: int | None = None,
+) -> Plan:
+    """Go on to the next level from the network of a trial; None: there is none yet.
+
+    left: the level that is meant to be left.  Raises Late where the search has left it already.
+    """
     session = snapshot.session
     if session.flat:
         raise StoreError(_FLAT_WORDS)
+    if left not in (None, session.level):
+        raise Late(f"level {left} was left already: the search is in level {session.level} now.")
     if session.level >= len(LEVELS):
         raise StoreError(
             f"level {session.level} is the last one. Reopen an earlier level, or export."
@@ -494,9 +506,15 @@ def hand_back(snapshot: Snapshot, reason: str) -> Plan:
     )
 
 
-def undo(snapshot: Snapshot) -> Plan:
-    """Undo the last decision that can still be undone.  Raises StoreError if there is none."""
+def undo(snapshot: Snapshot, meant: int | None = None) -> Plan:
+    """Undo the last decision that can still be undone.
+
+    meant: the number of the decision that is meant to be it.  Raises Late where it is another one
+    by now, and StoreError if there is none.
+    """
     decision = search.undoable(snapshot)
+    if meant is not None and (decision is None or decision.number != meant):
+        raise Late("Not undone: something else was decided, or its trial began, just before.")
     if decision is None:
         raise StoreError(
             "Nothing to undo: a trial that has started is stopped, not undone."

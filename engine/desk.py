@@ -308,14 +308,17 @@ class Desk:
         """Let a paused trial go on."""
         return self._decide(decide.resume(self.refresh(), number))
 
-    def undo(self) -> Decision:
-        """Undo the last decision that can still be undone."""
-        return self._decide(decide.undo(self.refresh()))
+    def undo(self, meant: int | None = None) -> Decision:
+        """Undo the last decision that can still be undone; only this one, if one is meant."""
+        return self._decide(decide.undo(self.refresh(), meant))
 
-    def advance(self, number: int | None = None) -> Decision:
-        """Go on to the next level from this trial's network (the best one if None)."""
+    def advance(self, number: int | None = None, *, left: int | None = None) -> Decision:
+        """Go on to the next level from this trial's network (the best one if None).
+
+        left: the level that is meant to be left.
+        """
         snapshot = self.refresh()
-        return self._decide(decide.advance(snapshot, self._or_best(snapshot, number)))
+        return self._decide(decide.advance(snapshot, self._or_best(snapshot, number), left=left))
 
     def reopen(self, level: int, number: int | None = None) -> Decision:
         """Search an earlier level again, from this trial's network (the best one if None)."""

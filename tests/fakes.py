@@ -469,13 +469,16 @@ class FakeDesk:
         self.calls.append(("resume", number))
         return self._decision("resume", number)
 
-    def undo(self) -> Decision:
+    def undo(self, meant: int | None = None) -> Decision:
         self.calls.append(("undo",))
+        decide.undo(self.snapshot, meant)
         return self._decision("undo", detail={"undoes": len(self.snapshot.decisions) - 1})
 
-    def advance(self, number: int | None = None) -> Decision:
+    def advance(self, number: int | None = None, *, left: int | None = None) -> Decision:
         self.calls.append(("advance", number))
         session = self.snapshot.session
+        if left not in (None, session.level):
+            raise Late(f"level {left} was left already")
         level = session.level + 1
         self._session(level=level, bases={**session.bases, level: number})
         return self._decision("advance")

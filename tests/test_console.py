@@ -6,11 +6,13 @@ import os
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
+import asyncio
 import gc
 import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult, trai
 from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
 from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
-from lcsearch.tui.app import Console
+from lcsearch.tui.app import Console, ReadFailed, SnapshotRead
 from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.failure import FailureDialog
@@ -827,6 +829,140 @@ async def test_a_session_is_opened_and_a_deleted_one_comes_back():
         await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+
+
+class Held(ThreadPoolExecutor):
+    """Threads that begin only when they are let go: what they read late shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def submit(self, call, /, *args, **options) -> Future:
+        def held():
+            self.gate.wait(PATIENCE)
+            return call(*args, **options)
+
+        return super().submit(held)
+
+
+@contextmanager
+def held_threads() -> Iterator[threading.Event]:
+    """No thread of the console begins before the event is set."""
+    held = Held()
+    asyncio.get_running_loop().set_default_executor(held)
+    try:
+        yield held.gate
+    finally:
+        held.gate.set()
+
+
+def two_sessions() -> FakeHouse:
+    """`beta` is listed first: it is the newer one."""
+    older = make_snapshot(name="alpha", wc=0.7)
+    newer = make_snapshot(name="beta", created=NOW)
+    return FakeHouse({"alpha": FakeDesk(older), "beta": FakeDesk(newer)})
+
+
+async def test_what_is_deleted_is_what_the_cursor_was_on_when_the_key_was_pressed():
+    house = two_sessions()
+    async with console(house=house) as pilot:
+        with held_threads() as let_go:
+            await pilot.press("d", "down")
+            assert table_of(pilot).cursor_key == "alpha"
+            let_go.set()
+            await until(pilot, lambda: bool(house.trash))
+        assert list(house.trash) == ["beta"]
+
+
+async def test_what_is_copied_is_what_the_cursor_was_on_when_the_key_was_pressed():
+    async with console(house=two_sessions()) as pilot:
+        with held_threads() as let_go:
+            await pilot.press("c", "down")
+            let_go.set()
+            await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        assert pilot.app.screen.query_one("#field-name", Input).value == "beta-2"
+
+
+async def test_delete_pressed_twice_deletes_one_session_and_fails_at_nothing():
+    house = two_sessions()
+    async with console(house=house) as pilot:
+        with held_threads() as let_go:
+            await pilot.press("d", "d")
+            let_go.set()
+            await until(pilot, lambda: bool(house.trash))
+        await settled(pilot)
+        assert (list(house.trash), list(house.desks)) == (["beta"], ["alpha"])
+        assert isinstance(pilot.app.screen, SessionsScreen)
+
+
+@pytest.mark.parametrize("screen", ["2", "3", "4", "5", "6"])
+async def test_a_deleted_session_is_brought_back_from_any_screen_by_the_key_the_toast_names(screen):
+    house = two_sessions()
+    async with console(house=house, name="alpha") as pilot:
+        await press(pilot, "1")
+        await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
+        await press(pilot, "d")
+        await until(pilot, lambda: "U on any screen" in toasts(pilot))
+        await press(pilot, screen)
+        await press(pilot, "U")
+        await until(pilot, lambda: "beta" in house.desks)
+        await until(pilot, lambda: "beta is back" in toasts(pilot))
+        assert house.desks["alpha"].made("undo") == []
+
+
+async def test_a_decision_is_taken_in_the_session_it_was_made_in():
+    house = two_sessions()
+    one, other = house.desks["alpha"], house.desks["beta"]
+    async with console(house=house, name="alpha") as pilot:
+        with held_threads() as let_go:
+            await pilot.press("a")
+            await pilot.app._opened(other, other.snapshot)
+            let_go.set()
+            await until(pilot, lambda: bool(one.made("accept")))
+        assert other.made("accept") == []
+
+
+async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
+    house = two_sessions()
+    one, other = house.desks["alpha"], house.desks["beta"]
+    one.slow = threading.Event()
+    app = Console(house.home, "alpha", house=house, clock=lambda: NOW, read_seconds=0.01)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.ranking_running and bool(one.ranked))
+        app.open_session("beta")
+        await until(pilot, lambda: app.desk is other)
+        app.post_message(SnapshotRead(one, one.snapshot))
+        app.post_message(ReadFailed(one, "gone"))
+        seen = []
+        app.watch(app, "ranking", lambda ranking: seen.append(ranking), init=False)
+        one.slow.set()
+        await until(pilot, lambda: bool(other.ranked) and not app.ranking_running)
+        assert app.snapshot.session.name == "beta"
+        assert [ranking.trials for ranking in seen] == [other.snapshot.trials]
+
+
+async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        with held_threads() as let_go:
+            await pilot.press("u")
+            desk.set_wc(0.5)
+            let_go.set()
+            await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert [d.kind for d in desk.snapshot.decisions].count("undo") == 0
+
+
+async def test_the_level_that_is_left_is_the_one_that_was_shown():
+    desk = FakeDesk(make_snapshot(level=2))
+    async with console(desk) as pilot:
+        await press(pilot, "right_square_bracket")
+        with held_threads() as let_go:
+            await pilot.press("enter")
+            desk._session(level=3)
+            let_go.set()
+            await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert desk.snapshot.session.level == 3
 
 
 async def test_a_copied_set_up_fills_the_form():

@@ -86,6 +86,17 @@ def test_undo_takes_back_one_decision_after_another(store, space):
         decide.undo(store.refresh())
 
 
+def test_only_what_was_meant_is_undone_and_left(store):
+    seen = store.apply(decide.set_wc(store.refresh(), 2.0))
+    assert decide.undo(store.refresh(), seen.number).decision.detail["undoes"] == seen.number
+    store.apply(decide.set_wc(store.refresh(), 3.0))
+    with pytest.raises(Late, match="Not undone"):
+        decide.undo(store.refresh(), seen.number)
+    store.apply(decide.advance(store.refresh(), 2, left=1))
+    with pytest.raises(Late, match="level 1 was left already"):
+        decide.advance(store.refresh(), 2, left=1)
+
+
 def test_a_trial_that_started_is_not_undone(store, space):
     decision = store.apply(decide.accept(store.refresh(), space, another(store, space), None))
     seen = store.refresh()

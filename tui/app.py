@@ -78,26 +78,31 @@ class Finishing:
 
 
 class SnapshotRead(Message):
-    """The session holds something new."""
+    """The session of a desk holds something new."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, desk: DeskLike, snapshot: Snapshot) -> None:
         super().__init__()
+        self.desk = desk
         self.snapshot = snapshot
 
 
 class ReadFailed(Message):
-    """The session cannot be read any more."""
+    """The session of a desk cannot be read any more."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, desk: DeskLike, reason: str) -> None:
         super().__init__()
+        self.desk = desk
         self.reason = reason
 
 
 class Ranked(Message):
-    """A ranking is ready, or could not be made."""
+    """A ranking of a desk's session is ready, or could not be made."""
 
-    def __init__(self, key: Key, wc: float, ranking: Ranking | None, reason: str = "") -> None:
+    def __init__(
+        self, desk: DeskLike, key: Key, wc: float, ranking: Ranking | None, reason: str = ""
+    ) -> None:
         super().__init__()
+        self.desk = desk
         self.key = key
         self.wc = wc
         self.ranking = ranking
@@ -211,6 +216,14 @@ class Console(App[int]):
             id="help",
             tooltip="What the keys do and what the figures mean",
         ),
+        Binding(
+            "U",
+            "restore_session",
+            "Bring back",
+            show=False,
+            id="sessions.restore",
+            tooltip="Bring the session deleted last back, from every screen",
+        ),
         Binding("q,ctrl+q", "quit", "Quit", id="quit", tooltip="Leave the console"),
         Binding(
             "ctrl+p",
@@ -258,6 +271,10 @@ class Console(App[int]):
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
         self.opening = name
+        self._deleting: set[str] = set()
+        """Sessions on their way to the trash."""
+        self._deleted: list[tuple[str, object]] = []
+        """Sessions that can be brought back, the one deleted last at the end."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
@@ -355,14 +372,18 @@ class Console(App[int]):
             except StoreError as error:
                 self.call_later(self.fail, "The engine does not start", str(error))
 
-    @work(thread=True, group="engine", exclusive=True)
+    # what a thread works on is taken when the key is pressed, and handed to it: by the time that
+    # it begins another session may be open, and the cursor elsewhere
+
     def start_engine(self) -> None:
         """Start the engine, which is gone or was stopped."""
+        if self.desk is not None:
+            self._start_engine(self.desk)
+
+    @work(thread=True, group="engine", exclusive=True)
+    def _start_engine(self, desk: DeskLike) -> None:
         from ..sessions.store import StoreError
 
-        desk = self.desk
-        if desk is None:
-            return
         try:
             desk.start_engine()
         except StoreError as error:
@@ -404,6 +425,71 @@ class Console(App[int]):
             self.set_reactive(Console.ranking, None)
             self.set_reactive(Console.snapshot, None)
 
+    # -- to the trash and back ------------------------------------------------------------------
+
+    def delete_session(self, name: str) -> None:
+        """Move a session to the trash; until the console is left it can be brought back."""
+        if name in self._deleting:
+            return  # the key was pressed twice
+        self._deleting.add(name)
+        if self.snapshot is not None and self.snapshot.session.name == name:
+            self.close_session()
+        self._delete(name)
+
+    @work(thread=True, group="delete")
+    def _delete(self, name: str) -> None:
+        from ..sessions.store import StoreError
+
+        try:
+            token = self.house.delete(name)
+        except StoreError as error:
+            self.call_later(self._not_deleted, name, str(error))
+            return
+        self.call_later(self._is_deleted, name, token)
+
+    def _is_deleted(self, name: str, token: object) -> None:
+        self._deleting.discard(name)
+        self._deleted.append((name, token))
+        told = f"{name} is deleted. U on any screen, or here u brings it back."
+        self.notify(told, markup=False)
+        self.refresh_sessions()
+
+    def _not_deleted(self, name: str, reason: str) -> None:
+        self._deleting.discard(name)
+        self.fail("Not deleted", reason)
+
+    @property
+    def can_restore(self) -> bool:
+        """Whether there is a session to bring back."""
+        return bool(self._deleted)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A session is brought back only where one was deleted."""
+        return action != "restore_session" or self.can_restore
+
+    def action_restore_session(self) -> None:
+        """Bring the session deleted last back."""
+        if self._deleted:
+            self._restore(*self._deleted.pop())
+
+    @work(thread=True, group="delete")
+    def _restore(self, name: str, token: object) -> None:
+        from ..sessions.store import StoreError
+
+        try:
+            self.house.restore(token)
+        except StoreError as error:
+            self.call_later(self._not_restored, name, token, str(error))
+            return
+        self.call_later(self.notify, f"{name} is back.", markup=False)
+        self.call_later(self.refresh_sessions)
+
+    def _not_restored(self, name: str, token: object, reason: str) -> None:
+        self._deleted.append((name, token))
+        self.fail("Not brought back", reason)
+
+    # -- its news -------------------------------------------------------------------------------
+
     @work(thread=True, group="read", exclusive=True)
     def read(self, desk: DeskLike) -> None:
         """Look for news until the session is closed, and tell the console of them."""
@@ -418,17 +504,16 @@ class Console(App[int]):
             try:
                 snapshot = desk.refresh()
             except StoreError as error:
-                if self.desk is desk:
-                    self.post_message(ReadFailed(str(error)))
+                self.post_message(ReadFailed(desk, str(error)))
                 return
             if snapshot is not last:
                 last = snapshot
-                self.post_message(SnapshotRead(snapshot))
+                self.post_message(SnapshotRead(desk, snapshot))
 
     @on(SnapshotRead)
     def take_snapshot(self, message: SnapshotRead) -> None:
         """Show what is new."""
-        if self.desk is None:
+        if message.desk is not self.desk:
             return
         if (
             self.snapshot is not None
@@ -451,55 +536,67 @@ class Console(App[int]):
 
     @on(ReadFailed)
     async def leave_unreadable(self, message: ReadFailed) -> None:
-        """A session that cannot be read is closed."""
+        """A session that cannot be read is closed, and the questions about it with it."""
+        if message.desk is not self.desk:
+            return
         self.close_session()
+        from .dialogs.base import Dialog
+
+        while isinstance(self.screen, Dialog):
+            await self.screen.dismiss(None)
         await self.switch_mode("sessions")
         self.fail("The session cannot be read any more", message.reason)
 
     # -- ranking --------------------------------------------------------------------------------
 
     def _want_ranking(self) -> None:
-        snapshot = self.snapshot
-        if snapshot is None:
+        snapshot, desk = self.snapshot, self.desk
+        if snapshot is None or desk is None:
             return
         look = dict(self.look)
         self._wanted = ((*ranking_key(snapshot), tuple(look.items())), snapshot.session.wc)
         if self._wanted != self._ranked and not self.ranking_running:
             self.ranking_running = True
-            self.rank(snapshot, *self._wanted, look)
+            same = self._ranked is not None and self._ranked[0] == self._wanted[0]
+            self.rank(desk, snapshot, *self._wanted, look, self.ranking if same else None)
 
     @work(thread=True, group="rank")
-    def rank(self, snapshot: Snapshot, key: Key, wc: float, look: dict[str, str]) -> None:
-        """Rank anew, or only weigh anew where nothing but w_c has changed."""
+    def rank(
+        self,
+        desk: DeskLike,
+        snapshot: Snapshot,
+        key: Key,
+        wc: float,
+        look: dict[str, str],
+        before: Ranking | None,
+    ) -> None:
+        """Rank anew, or only weigh `before` anew where nothing but w_c has changed."""
         from ..engine import search
         from ..engine.space import Exhausted
         from ..sessions.store import StoreError
 
-        desk, before = self.desk, self.ranking
-        if desk is None:
-            self.post_message(Ranked(key, wc, None))
-            return
         try:
-            if before is not None and self._ranked is not None and self._ranked[0] == key:
+            if before is not None:
                 ranking = before.reweighted(wc)
             else:
                 shown = search.look(snapshot, domains=look) if look else snapshot
                 ranking = desk.rank(shown, count=CANDIDATES)
         except (StoreError, Exhausted) as error:
-            self.post_message(Ranked(key, wc, None, str(error)))
+            self.post_message(Ranked(desk, key, wc, None, str(error)))
             return
         except Exception as error:  # noqa: BLE001 - a thread's edge: the session stays open
             self.log.error(traceback.format_exc())
             reason = f"The ranking failed ({type(error).__name__}: {error}). What trains goes on."
-            self.post_message(Ranked(key, wc, None, reason))
+            self.post_message(Ranked(desk, key, wc, None, reason))
             return
-        self.post_message(Ranked(key, wc, ranking))
+        self.post_message(Ranked(desk, key, wc, ranking))
 
     @on(Ranked)
     def take_ranking(self, message: Ranked) -> None:
         """Show a ranking, and start the next one if it is out of date already."""
         self.ranking_running = False
-        if self.desk is None:
+        if message.desk is not self.desk:
+            self._want_ranking()  # of the session that is open now, if one is
             return
         if message.ranking is None:
             self._ranked = (message.key, message.wc)
@@ -520,20 +617,30 @@ class Console(App[int]):
 
     # -- decisions ------------------------------------------------------------------------------
 
-    @work(thread=True, group="decide")
     def decide(
         self,
         call: Callable[[DeskLike], Decision | None],
         say: Callable[[Decision], str] | str = "",
         then: Callable[[], None] | None = None,
     ) -> None:
-        """Take a decision off the UI loop.  say: words of the toast; then: called after success."""
+        """Take a decision off the UI loop, in the session that is open now.
+
+        say: words of the toast; then: called after success.
+        """
+        if self.desk is not None:
+            self._decide(self.desk, call, say, then)
+
+    @work(thread=True, group="decide")
+    def _decide(
+        self,
+        desk: DeskLike,
+        call: Callable[[DeskLike], Decision | None],
+        say: Callable[[Decision], str] | str,
+        then: Callable[[], None] | None,
+    ) -> None:
         from ..engine.space import InvalidConfig
         from ..sessions.store import Already, Known, StoreError
 
-        desk = self.desk
-        if desk is None:
-            return
         try:
             decision = call(desk)
         except (Already, Known) as error:
@@ -552,14 +659,15 @@ class Console(App[int]):
 
     # -- the end of a search ----------------------------------------------------------------------
 
-    @work(thread=True, group="final")
     def finish(self, number: int, epochs: int, folder: Path, onnx: bool) -> None:
         """Train a trial's network to the end, off the UI loop, and tell how far it is."""
+        if self.desk is not None:
+            self._finish(self.desk, number, epochs, folder, onnx)
+
+    @work(thread=True, group="final")
+    def _finish(self, desk: DeskLike, number: int, epochs: int, folder: Path, onnx: bool) -> None:
         from ..sessions.store import StoreError
 
-        desk = self.desk
-        if desk is None:
-            return
         try:
             training = desk.train_final(number, epochs, folder, onnx=onnx)
         except StoreError as error:
@@ -588,11 +696,11 @@ class Console(App[int]):
         elif now.cancelled:
             self.notify(f"Trial {now.trial}: cancelled, nothing was written.")
 
-    @work(thread=True, group="cancel")
     def cancel_finishing(self) -> None:
         """End what is trained to the end; nothing is written."""
         if self.finishing is not None:
-            self.finishing.training.cancel()
+            # it waits for the process: off the UI loop
+            self.run_worker(self.finishing.training.cancel, thread=True, group="cancel")
 
     def fail(self, title: str, text: str) -> None:
         """Show what went wrong, in a dialog whose text can be copied."""

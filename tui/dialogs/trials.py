@@ -114,6 +114,10 @@ class TrialDialog(Dialog[int]):
             return None
 
     @on(Table.Selected)
+    def selected(self, message: Table.Selected) -> None:
+        """Answer with the trial that was chosen."""
+        self.dismiss(int(message.key))
+
     @on(Button.Pressed, "#yes")
     def choose(self) -> None:
         """Answer with the trial under the cursor."""

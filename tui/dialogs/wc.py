@@ -73,7 +73,11 @@ class Slider(Widget, can_focus=True):
             self.value = value
 
     class Submitted(Message):
-        """Enter was pressed on it."""
+        """Enter was pressed on it, at a value."""
+
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = value
 
     def __init__(self, value: float, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -113,7 +117,7 @@ class Slider(Widget, can_focus=True):
 
     def action_submit(self) -> None:
         """Set the value."""
-        self.post_message(self.Submitted())
+        self.post_message(self.Submitted(self.value))
 
     def on_click(self, event: events.Click) -> None:
         """The stop nearest to the pointer."""
@@ -243,6 +247,11 @@ class WcDialog(Dialog[float]):
         self.query_one("#ranked", Static).update(Content("\n").join(lines))
 
     @on(Slider.Submitted)
+    def set_slid(self, message: Slider.Submitted) -> None:
+        """Answer with the value that the slider had then."""
+        if self._value() is not None:
+            self.dismiss(message.value)
+
     @on(Input.Submitted)
     @on(Button.Pressed, "#yes")
     def set_value(self) -> None:

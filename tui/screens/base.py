@@ -403,7 +403,7 @@ class SessionScreen(Screen[Any]):
             done,
             f"Go on to {words.level_label(session.level + 1, names)}",
             lambda number: self.console.decide(
-                lambda desk: desk.advance(number),
+                lambda desk: desk.advance(number, left=session.level),
                 f"{words.level_label(session.level + 1, names)}, from trial {number}. u undoes it.",
             ),
         )
@@ -474,7 +474,7 @@ class SessionScreen(Screen[Any]):
             self.notify("Nothing can be undone. A trial that runs is stopped with s.")
             return
         undone = words.decided(last.kind, last.trial)
-        self.console.decide(lambda desk: desk.undo(), f"Undone: {undone}.")
+        self.console.decide(lambda desk: desk.undo(last.number), f"Undone: {undone}.")
 
     def figure(self) -> Figure | None:
         """The chart of this screen as it is shown, to share; None while there is none."""

@@ -77,7 +77,6 @@ class SessionsScreen(Screen[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.summaries: Sequence[SessionSummary] | None = None
-        self._deleted: list[tuple[str, object]] = []
 
     @property
     def console(self) -> Console:
@@ -161,12 +160,21 @@ class SessionsScreen(Screen[Any]):
         """What needs a session is greyed where there is none."""
         if action in ("open", "copy", "delete", "yank", "export") and not self.summaries:
             return None
-        return action != "undo" or bool(self._deleted)
+        return action != "undo" or self.console.can_restore
 
     @on(Table.Selected, "#sessions")
+    def open_selected(self, message: Table.Selected) -> None:
+        """Open the session that was chosen."""
+        self._open(message.key)
+
     def action_open(self) -> None:
         """Open the selected session."""
         summary = self._selected()
+        if summary is not None:
+            self._open(summary.name)
+
+    def _open(self, name: str) -> None:
+        summary = next((s for s in self.summaries or () if s.name == name), None)
         if summary is None:
             return
         if summary.state.startswith("corrupt"):
@@ -182,59 +190,33 @@ class SessionsScreen(Screen[Any]):
         names = {summary.name for summary in self.summaries or ()}
         self.app.push_screen(SetupScreen(names))
 
-    @work(thread=True, group="copy", exclusive=True)
     def action_copy(self) -> None:
         """Set up a new session like the selected one."""
+        summary = self._selected()
+        if summary is not None:
+            self._copy(summary.name, {other.name for other in self.summaries or ()})
+
+    @work(thread=True, group="copy", exclusive=True)
+    def _copy(self, name: str, taken: set[str]) -> None:
         from ...sessions.store import StoreError
         from .setup import SetupScreen
 
-        summary = self._selected()
-        if summary is None:
-            return
         try:
-            session = self.console.house.session(summary.name)
+            session = self.console.house.session(name)
         except StoreError as error:
-            self.call_later(self.console.fail, f"{summary.name} cannot be read", str(error))
+            self.call_later(self.console.fail, f"{name} cannot be read", str(error))
             return
-        names = {other.name for other in self.summaries or ()}
-        self.call_later(self.app.push_screen, SetupScreen(names, like=session))
+        self.call_later(self.app.push_screen, SetupScreen(taken, like=session))
 
-    @work(thread=True, group="delete")
     def action_delete(self) -> None:
         """Move the selected session to the trash."""
-        from ...sessions.store import StoreError
-
         summary = self._selected()
-        if summary is None:
-            return
-        snapshot = self.console.snapshot
-        try:
-            if snapshot is not None and snapshot.session.name == summary.name:
-                self.console.close_session()
-            token = self.console.house.delete(summary.name)
-        except StoreError as error:
-            self.call_later(self.console.fail, "Not deleted", str(error))
-            return
-        self._deleted.append((summary.name, token))
-        self.call_later(self.notify, f"{summary.name} is deleted. u brings it back.")
-        self.load()
+        if summary is not None:
+            self.console.delete_session(summary.name)
 
-    @work(thread=True, group="delete")
     def action_undo(self) -> None:
         """Bring the session deleted last back."""
-        from ...sessions.store import StoreError
-
-        if not self._deleted:
-            return
-        name, token = self._deleted[-1]
-        try:
-            self.console.house.restore(token)
-        except StoreError as error:
-            self.call_later(self.console.fail, "Not brought back", str(error))
-            return
-        self._deleted.pop()
-        self.call_later(self.notify, f"{name} is back.")
-        self.load()
+        self.console.action_restore_session()
 
     def action_bring_back(self) -> None:
         """Import a session from a file."""

@@ -181,8 +181,8 @@ class TradeoffScreen(SessionScreen):
             self.repaint(self.snapshot, ranking)
 
     @on(Slider.Submitted)
-    def _set(self) -> None:
-        snapshot, value = self.snapshot, self.query_one(Slider).value
+    def _set(self, message: Slider.Submitted) -> None:
+        snapshot, value = self.snapshot, message.value
         if snapshot is not None and value != snapshot.session.wc:
             self.console.decide(
                 lambda desk: desk.set_wc(value), f"w_c is {words.weight(value)}. u undoes it."

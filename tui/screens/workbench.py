@@ -405,7 +405,8 @@ class WorkbenchScreen(TwoSides):
             domains = region.domains
             if region.purpose == "look":
                 self.console.look_at(domains)
-                self.repaint(snapshot, self.ranking)
+                if self.snapshot is not None:  # what came while the dialog was open stays
+                    self.repaint(self.snapshot, self.ranking)
             elif region.purpose == "search":
                 self.console.decide(
                     lambda desk: desk.set_domains(domains), "The domains are set. u undoes it."
