@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..sessions.records import Advised, Config, Prediction, Scalar
 from .host import M_MMAP_THRESHOLD, set_malloc
 from .objective import objective
-from .space import Categorical, InvalidDomain, Real, Space
+from .space import Categorical, Entry, InvalidDomain, Real, Space
 from .strategies import STREAMS, Strategy
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Nearest:
 
     number: int
     objective: float
-    differs: tuple[str, ...]
+    differs: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
@@ -1058,21 +1058,19 @@ def _joined(first: Belief, second: Belief) -> Belief:
     return Belief(both(first.error, second.error), both(first.complexity, second.complexity))
 
 
-def differences(space: Space, one: Config, other: Config) -> tuple[str, ...]:
-    """What differs between two configurations: `batch_size`, `kernel[1]`.
+def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
+    """What differs between two configurations: `batch_size`, the second `kernel`.
 
     Entries that only one of two lists has are told by the parameter that gives their length.
     """
-    found: list[str] = []
+    found: list[Entry] = []
     for parameter in space.parameters:
         a, b = one[parameter.name], other[parameter.name]
         if parameter.length is None:
             if a != b:
-                found.append(parameter.name)
+                found.append((parameter.name, None))
         else:
             found += [
-                f"{parameter.name}[{i}]"
-                for i, (x, y) in enumerate(zip(a, b, strict=False))
-                if x != y
+                (parameter.name, i) for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y
             ]
     return tuple(found)

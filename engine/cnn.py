@@ -8,7 +8,16 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ..sessions.records import Config, Measure, Session
-from .space import Categorical, Domain, Integer, InvalidConfig, Parameter, Real, Space
+from .space import (
+    Categorical,
+    Domain,
+    Integer,
+    InvalidConfig,
+    Parameter,
+    Real,
+    Space,
+    entry_name,
+)
 
 LEVELS = ("structure", "parameters", "classifier", "training")
 FLAT = ("all",)
@@ -146,8 +155,8 @@ def _downsampling(config: Config, shape: tuple[int, int, int]) -> list[str]:
     downsample: list[str] = config["downsample"]
     sizes = _map_sizes(downsample, shape)
     return [
-        f"downsample[{i}] = {entry}: the map is 1 x 1 there, nothing is left to downsample. "
-        "Set it to none, or downsample less before it."
+        f"{entry_name('downsample', i)} = {entry}: the map is 1 x 1 there, nothing is left to "
+        "downsample. Set it to none, or downsample less before it."
         for i, entry in enumerate(downsample)
         if entry != NONE and sizes[i] == 1
     ]
@@ -161,7 +170,8 @@ def _divisibility(config: Config, channels_in: int) -> list[str]:
         if index == 0:
             if count != 1:
                 found.append(
-                    f"groups[0] = {count}: the first layer sees the image whole. Set it to 1."
+                    f"{entry_name('groups', 0)} = {count}: the first layer sees the image whole. "
+                    "Set it to 1."
                 )
             continue
         for at in (index - 1, index):
@@ -169,9 +179,10 @@ def _divisibility(config: Config, channels_in: int) -> list[str]:
                 below = channels[at] // count * count
                 use = f"{below} or {below + count}" if below else f"{count}"
                 fits = [g for g in (1, 2, 4, 8) if channels[at] % g == 0]
+                wide, split = entry_name("channels", at), entry_name("groups", index)
                 found.append(
-                    f"channels[{at}] = {channels[at]}: not divisible by groups[{index}] = {count}. "
-                    f"Use {use} channels, or set groups[{index}] to {_alternatives(fits)}."
+                    f"{wide} = {channels[at]}: not divisible by {split} = {count}. "
+                    f"Use {use} channels, or set {split} to {_alternatives(fits)}."
                 )
     return found
 

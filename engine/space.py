@@ -231,6 +231,20 @@ class Categorical:
         return ",".join(_word(choice) for choice in self.choices)
 
 
+Entry = tuple[str, int | None]
+"""A parameter, and the index in its list, 0 the first layer; None where it has one value."""
+
+
+def entry_name(parameter: str, index: int | None) -> str:
+    """An entry as a person reads and types it, layers counted from 1: `channels[2]`."""
+    return parameter if index is None else f"{parameter}[{index + 1}]"
+
+
+def entry_key(parameter: str, index: int | None) -> str:
+    """An entry as a program reads it, by the index in the configuration's list: `channels[1]`."""
+    return parameter if index is None else f"{parameter}[{index}]"
+
+
 Domain = Integer | Real | Categorical
 Guide = Callable[[Domain, Config, int], Domain]
 """(domain, configuration so far, layer index) -> the part of the domain that may be sampled."""
@@ -288,11 +302,6 @@ class Column:
     level: int
     choices: int
     conditional: bool
-
-    @property
-    def name(self) -> str:
-        """`channels[2]`, or the plain name."""
-        return self.parameter if self.index is None else f"{self.parameter}[{self.index}]"
 
 
 Rule = Callable[[Config], Sequence[str]]
@@ -415,7 +424,7 @@ class Space:
             ]
         found: list[str] = []
         for index, entry in enumerate(value):
-            found += self._outside(f"{name}[{index}]", entry, parameter)
+            found += self._outside(entry_name(name, index), entry, parameter)
         return found
 
     @staticmethod

@@ -94,7 +94,7 @@ class FakeRanking(Ranking):
             near = min(observed, key=lambda t: abs(wobble(t.config) - wobble(config)))
             value = search.objective(near, self.wc)
             assert value is not None
-            nearest = Nearest(near.number, value, ("kernel[1]", "batch_norm[2]"))
+            nearest = Nearest(near.number, value, (("kernel", 1), ("batch_norm", 2)))
         belief = Prediction(
             mean=mean, std=std, predictive_std=std * 1.2, ei=ei, log_ei=math.log(ei),
             exploit=exploit, explore=explore, incumbent=best, wc=self.wc, error=error,

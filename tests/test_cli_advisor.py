@@ -56,6 +56,17 @@ def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch)
     assert (session.flat, session.strategy, session.trials_per_level) == (False, "gp", 7)
 
 
+def test_propose_names_what_differs_by_the_indices_of_its_lists(store):
+    found = json.loads(lcsearch("propose", "demo", "-n", "5", "--json")[0])
+    trials = Store(store.folder).refresh().trials
+    for proposal in found["proposals"]:
+        near = trials[proposal["nearest"]["trial"]].config
+        for entry in proposal["nearest"]["differs"]:
+            name, _, index = entry.rstrip("]").partition("[")
+            own, other = proposal["config"][name], near[name]
+            assert (own[int(index)] != other[int(index)]) if index else own != other
+
+
 def test_propose_says_what_can_still_be_gained(store):
     found = json.loads(lcsearch("propose", "demo", "-n", "2", "--json")[0])
     assert found["strategy"] == "gp"

@@ -80,7 +80,7 @@ def test_the_cap_on_macs_and_exact_complexity():
 
 
 def test_a_network_that_cannot_be_built_is_refused():
-    with pytest.raises(InvalidConfig, match=r"channels\[2\] = 24: not divisible"):
+    with pytest.raises(InvalidConfig, match=r"channels\[3\] = 24: not divisible"):
         cnn.network(config(channels=[16, 16, 24, 24], groups=[1, 1, 16, 1]), (1, 28, 28), 10)
 
 

@@ -253,7 +253,7 @@ async def test_an_invalid_edit_is_explained_and_not_sent():
         field = pilot.app.screen.query(".field").first(Input)
         field.value = "4"
         await settled(pilot)
-        assert "kernel[0] = 4" in text_of(pilot, "#problems")
+        assert "kernel[1] = 4" in text_of(pilot, "#problems")
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, EditDialog)
         assert not desk.made("submit")
@@ -276,7 +276,7 @@ async def test_a_value_that_is_not_searched_is_remarked_and_trains():
         last.value = "128"
         await settled(pilot)
         said = text_of(pilot, "#problems")
-        assert f"channels[{last.index}] = 128: outside what is searched, 8..96" in said
+        assert f"channels[{last.index + 1}] = 128: outside what is searched, 8..96" in said
         await press(pilot, "enter")
         assert desk.made("submit")[0][0]["channels"][-1] == 128
 
@@ -691,6 +691,21 @@ async def test_a_finished_trial_is_ranked_again():
         desk.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
         await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
         assert "last: trial" in text_of(pilot, "#training")
+
+
+async def test_layers_are_counted_from_1_wherever_a_person_reads():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        assert "differs in kernel[2], batch_norm[3]" in text_of(pilot, "#why")
+        titles = []
+        for _ in range(12):
+            titles.append(pilot.app.screen.query_one("#belief-title", Edge).title_text)
+            await press(pilot, "right")
+        assert any("along kernel[1]" in title for title in titles)
+        assert not any("[0]" in title for title in titles)
+        await press(pilot, "e")
+        pilot.app.screen.query(".field").first(Input).value = "9"
+        await settled(pilot)
+        assert "kernel[1] = 9: outside what is searched" in text_of(pilot, "#problems")
 
 
 async def test_the_chart_follows_the_arrows():

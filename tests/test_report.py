@@ -183,6 +183,19 @@ def test_the_commands(home, tmp_path):
     done = run(app, ["plot", "demo", "belief", "--along", "conv_layers", "-o", f"{tmp_path}/b.csv"])
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "b.csv").read_text().startswith("conv_layers,mean,std\n2,")
+    # a person counts layers from 1, a program reads the index in the configuration's list
+    for along, column in (("channels[1]", "channels[0]"), ("channels[2]", "channels[1]")):
+        done = run(app, ["plot", "demo", "belief", "--along", along, "-o", f"{tmp_path}/c.json"])
+        assert done.exit_code == 0, done.stderr
+        written = json.loads((tmp_path / "c.json").read_text())
+        assert written["x"] == along
+        assert written["title"].endswith(f"along {along}")
+        assert column in written["rows"][0]
+    wrong = run(
+        app, ["plot", "demo", "belief", "--along", "channels[0]", "-o", f"{tmp_path}/c.csv"]
+    )
+    assert wrong.exit_code == 2
+    assert "Use conv_layers, channels[1], channels[2]" in wrong.stderr
     wrong = run(app, ["plot", "demo", "curves", "--trial", "99", "-o", f"{tmp_path}/b.csv"])
     assert wrong.exit_code == 2
     assert "trials 0 to 3" in wrong.stderr

@@ -276,7 +276,7 @@ def test_own_networks_are_checked(home):
     lcsearch("new", "s", "--train-size", "200")
     bad = json.dumps({"channels": [8, 12, 8, 8], "groups": [1, 8, 1, 1]})
     err = lcsearch("accept", "s", "--config", "-", given=bad, code=2)[1]
-    assert "channels[1] = 12: not divisible by groups[1] = 8" in err
+    assert "channels[2] = 12: not divisible by groups[2] = 8" in err
     assert "not JSON" in lcsearch("accept", "s", "--config", "-", given="{", code=2)[1]
     assert "colour" in lcsearch("accept", "s", "--config", "-", given='{"colour": 1}', code=2)[1]
 

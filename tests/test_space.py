@@ -171,17 +171,17 @@ def test_what_was_given_is_completed_and_what_is_odd_kept_for_its_problem():
     [
         (
             {"channels": [16, 24, 32, 32], "groups": [1, 1, 16, 1]},
-            "not divisible by groups[2]",
+            "not divisible by groups[3]",
         ),
-        ({"groups": [2, 1, 1, 1]}, "groups[0] = 2"),
-        ({"kernel": [3, 4, 3, 3]}, "kernel[1] = 4"),
+        ({"groups": [2, 1, 1, 1]}, "groups[1] = 2"),
+        ({"kernel": [3, 4, 3, 3]}, "kernel[2] = 4"),
         ({"kernel": [3, 3]}, "kernel has 2 entries where conv_layers = 4 wants 4"),
         ({"conv_layers": 0}, "conv_layers = 0"),
         ({"conv_layers": "four"}, "conv_layers = four"),
         ({"colour": 3}, "colour is no parameter"),
-        ({"density": [1.5]}, "density[0] = 1.5"),
+        ({"density": [1.5]}, "density[1] = 1.5"),
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
-        ({"batch_norm": [1, 1, 1, 1]}, "batch_norm[0] = 1"),
+        ({"batch_norm": [1, 1, 1, 1]}, "batch_norm[1] = 1"),
         ({"channels": "wide"}, "must be a list"),
     ],
 )
@@ -189,6 +189,16 @@ def test_every_problem_is_named_with_its_value(change, words):
     with pytest.raises(InvalidConfig) as raised:
         FASHION.validate({**FASHION.defaults(), **change})
     assert words in str(raised.value)
+
+
+def test_no_problem_counts_layers_from_0():
+    for name in (p.name for p in FASHION.parameters if p.length is not None):
+        config = FASHION.defaults() | {"classifier_layers": 3, "hidden_units": [64, 64]}
+        config |= {"density": [1.0] * 3}
+        wrong = {**config, name: ["wrong"] * len(config[name])}
+        told = [p for p in FASHION.problems(wrong) if p.startswith(name)]
+        labels = [f"{name}[{number}]" for number in range(1, len(config[name]) + 1)]
+        assert [sentence.partition(" = ")[0] for sentence in told] == labels
 
 
 def test_missing_parameters_are_named():
@@ -201,7 +211,7 @@ def test_a_map_of_one_pixel_cannot_be_downsampled():
     space = SPACES[1, 8, 8]
     config = {**space.defaults(), "downsample": ["pool"] * 4}
     assert space.problems(config) == [
-        "downsample[3] = pool: the map is 1 x 1 there, nothing is left to downsample. "
+        "downsample[4] = pool: the map is 1 x 1 there, nothing is left to downsample. "
         "Set it to none, or downsample less before it."
     ]
 

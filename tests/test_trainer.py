@@ -186,7 +186,7 @@ def test_a_stop_that_arrives_before_its_trial_is_heard(trainer):
     ("change", "kind", "said"),
     [
         ({"learning_rate": 1e18, "batch_norm": [False] * 4}, "diverged", "learning_rate"),
-        ({"groups": [1, 3, 1, 1]}, "exception", "groups[1]"),
+        ({"groups": [1, 3, 1, 1]}, "exception", "groups[2]"),
         ({"channels": None}, "exception", "TypeError"),
     ],
 )

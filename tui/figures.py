@@ -14,6 +14,7 @@ from ..engine.search import (
     pareto,
     searched_level,
 )
+from ..engine.space import entry_key, entry_name
 from ..sessions.plots import Figure, Line, Mark, Plot, axis
 from ..sessions.store import Misuse, StoreError
 from . import format as words
@@ -189,7 +190,7 @@ def belief(snapshot: Snapshot, space: Space, found: Slice | None, proposal: Prop
     """What the model believes of f along one parameter, everything else as in a candidate."""
     from .widgets.belief import belief_plot
 
-    label = "" if found is None else words.parameter_label(found.parameter, found.index)
+    label = "" if found is None else entry_name(found.parameter, found.index)
     wc = snapshot.session.wc
     prediction = proposal.prediction
     plot = None
@@ -203,7 +204,11 @@ def belief(snapshot: Snapshot, space: Space, found: Slice | None, proposal: Prop
         x=label,
         y="f",
         plot=plot,
-        columns=(label or "value", "mean", "std"),
+        columns=(
+            "value" if found is None else entry_key(found.parameter, found.index),
+            "mean",
+            "std",
+        ),
         rows=()
         if found is None
         else tuple(
@@ -256,7 +261,7 @@ def _belief_of(desk: Desk, snapshot: Snapshot, along: str | None) -> Figure:
         raise StoreError(f"belief: there is no candidate to draw it at. {ranking.advice}")
     proposal = ranking.proposals[0]
     axes = axes_of(space, searched_level(snapshot.session), proposal.config)
-    labels = [words.parameter_label(name, index) for name, index in axes]
+    labels = [entry_name(name, index) for name, index in axes]
     if along is not None and along not in labels:
         raise Misuse(f"--along {along}: not searched in this level. Use {', '.join(labels)}.")
     if proposal.prediction is None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..engine.search import objective
-from ..engine.space import Categorical, Parameter, Space
+from ..engine.space import Categorical, Parameter, Space, entry_name
 from ..sessions.records import Trial, TrialState
 from ..sessions.store import Misuse
 from . import format as words
@@ -204,7 +204,7 @@ def _index(term: str, parameter: Parameter, layer: str, space: Space) -> int:
     if not layer.isdecimal() or not 1 <= int(layer) <= most:
         raise BadFilter(
             f"{term}: {layer or 'nothing'} is no layer. They are counted from 1: "
-            f"{parameter.name}[1] to {parameter.name}[{most}]."
+            f"{entry_name(parameter.name, 0)} to {entry_name(parameter.name, most - 1)}."
         )
     return int(layer) - 1
 

@@ -341,11 +341,6 @@ def best_network(best: Recommendation) -> str:
     return f"best network: trial {best.number}, {best.why}{belief}"
 
 
-def parameter_label(parameter: str, index: int | None) -> str:
-    """`channels[2]`, or the plain name."""
-    return parameter if index is None else f"{parameter}[{index}]"
-
-
 def level_title(name: str) -> str:
     """The level's name as a heading."""
     return LEVEL_TITLES.get(name, name.capitalize())

@@ -185,6 +185,8 @@ def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Sna
 
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
+    from ...engine.space import entry_key
+
     return {
         "rank": rank,
         "id": p.id,
@@ -198,7 +200,7 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
         else {
             "trial": p.nearest.number,
             "f": p.nearest.objective,
-            "differs": list(p.nearest.differs),
+            "differs": [entry_key(*entry) for entry in p.nearest.differs],
         },
     }
 

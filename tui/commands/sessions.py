@@ -360,7 +360,10 @@ def plot(
     ] = None,
     along: Annotated[
         str | None,
-        typer.Option(metavar="PARAM[LAYER]", help="What belief is drawn along, such as kernel[1]."),
+        typer.Option(
+            metavar="PARAM[LAYER]",
+            help="What belief is drawn along, such as kernel[2]: the second layer's.",
+        ),
     ] = None,
 ) -> None:
     """Draw a chart of a session, or write its figures as CSV or JSON."""

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
 from ...engine.schedule import reference_seconds
-from ...engine.space import Categorical, Parameter, Space
+from ...engine.space import Categorical, Parameter, Space, entry_name
 from .. import format as words
 from ..latest import Latest
 from ..widgets.fields import Cycle
@@ -307,7 +307,7 @@ class EditDialog(Dialog[Edited]):
             entries = enumerate(value) if isinstance(value, list) else [(None, value)]
             for index, item in entries:
                 if parameter.bounds.contains(item) and not parameter.domain.contains(item):
-                    label = words.parameter_label(parameter.name, index)
+                    label = entry_name(parameter.name, index)
                     found.append(
                         f"{label} = {words.number(item)}: outside what is searched, "
                         f"{parameter.domain.text()}. It trains all the same."

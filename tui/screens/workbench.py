@@ -13,6 +13,7 @@ from textual.content import Content
 from ...engine import search
 from ...engine.schedule import reference_seconds
 from ...engine.search import base_trial, level_trials, objective
+from ...engine.space import entry_name
 from .. import format as words
 from ..latest import Latest
 from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
@@ -311,7 +312,7 @@ class WorkbenchScreen(TwoSides):
         if at not in axes:
             at = most_relevant(ranking, axes)
         parameter, index = at
-        label = words.parameter_label(parameter, index)
+        label = entry_name(parameter, index)
         legend = f"Belief · f along {label} · trials ● · selected ◆"
         short = f"f along {label} · trials ● · selected ◆"
         title.title_text = legend if len(legend) + 5 <= title.size.width else short

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from ...engine.space import entry_name
 from .. import format as words
 from .text import Text
 
@@ -52,7 +53,8 @@ class WhyPanel(Text):
             lines.append(Content.styled(proposal.note, "$secondary"))
         near = proposal.nearest
         if near is not None:
-            differs = ", ".join(near.differs[:4]) + (" …" if len(near.differs) > 4 else "")
+            named = [entry_name(*entry) for entry in near.differs[:4]]
+            differs = ", ".join(named) + (" …" if len(near.differs) > 4 else "")
             lines.append(
                 Content.assemble(
                     "nearest: trial ",
