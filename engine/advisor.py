@@ -114,6 +114,19 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a network stands: its rank, 1 the best and before anything is known, among how many.
+
+    candidate: whether it is one of those that were ranked; else the rank is the one that it would
+    have beside them, and `among` counts it too.
+    """
+
+    rank: int
+    among: int
+    candidate: bool
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Proposals, best first, and what they rest on.
 
@@ -159,9 +172,9 @@ class Ranking:
                 [advisor.space.validate(config) for config in configs], "person", self.wc
             )
 
-    def rank_of(self, proposal: Proposal) -> int:
-        """Its place among the candidates by LogEI, 1 for the best; 1 before anything is known."""
-        return self._known().rank_of(proposal)
+    def place_of(self, proposal: Proposal) -> Place:
+        """Where it stands among the candidates by LogEI, or would stand were it one of them."""
+        return self._known().place_of(proposal)
 
     def together(self, count: int) -> tuple[Proposal, ...]:
         """The networks to train at once, at most `count`: the first is the ranking's first, and
@@ -755,17 +768,21 @@ class _Advisor:
             outside.append(missed)
         return -strength * np.array(outside)
 
-    def rank_of(self, proposal: Proposal) -> int:
-        """1 for the best of the pool by LogEI under the proposal's weight."""
+    def place_of(self, proposal: Proposal) -> Place:
+        """Its place in the pool by LogEI under the proposal's weight."""
+        listed = proposal.id in self.keys
+        among = len(self.keys) + (not listed)
+        candidate = listed or any(key == proposal.id for key, _ in self.planned)
         if proposal.prediction is None or self.belief is None or not self.keys:
-            return 1
+            return Place(1, among, candidate)
         wc = proposal.prediction.wc
         value = self.value(wc)
         own = proposal.prediction.log_ei + float(
             self._weight([proposal.config], self.embedding([proposal.config]))[0]
         )
         # its own twin in the pool may differ in the last digits
-        return 1 + int((value > own + 1e-9 * max(1.0, abs(own))).sum())
+        rank = 1 + int((value > own + 1e-9 * max(1.0, abs(own))).sum())
+        return Place(min(rank, among), among, candidate)
 
     # -- answers --------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lcsearch.engine import decide, search
-from lcsearch.engine.advisor import Nearest, Proposal, Ranking, Slice
+from lcsearch.engine.advisor import Nearest, Place, Proposal, Ranking, Slice
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.desk import SessionSummary, SetupError
 from lcsearch.engine.protocol import FinalDone, FinalProgress
@@ -111,12 +111,14 @@ class FakeRanking(Ranking):
     def evaluate(self, configs: Sequence[Config]) -> list[Proposal]:
         return [self.proposal(config) for config in configs]
 
-    def rank_of(self, proposal: Proposal) -> int:
+    def place_of(self, proposal: Proposal) -> Place:
         assert proposal.prediction is not None
-        return 1 + sum(
+        better = sum(
             p.prediction is not None and p.prediction.ei > proposal.prediction.ei
             for p in self.proposals
         )
+        candidate = proposal.id in {p.id for p in self.proposals}
+        return Place(1 + better, self.candidates + (not candidate), candidate)
 
     def reweighted(self, wc: float) -> Ranking:
         return make_ranking(

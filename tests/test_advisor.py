@@ -98,7 +98,7 @@ def test_proposals_are_ranked_explained_and_new(ranking):
     gains = [p.prediction.log_ei for p in ranking.proposals]
     assert gains == sorted(gains, reverse=True)
     # near copies of a proposal are left out of the list, not out of the ranks
-    ranks = [ranking.rank_of(proposal) for proposal in ranking.proposals]
+    ranks = [ranking.place_of(proposal).rank for proposal in ranking.proposals]
     assert ranks[0] == 1
     assert ranks == sorted(ranks)
     for proposal in ranking.proposals:
@@ -376,7 +376,13 @@ def test_what_if_changes_nothing_and_knows_the_trials(ranking):
     assert [p.id for p in ranking.proposals] == before
     twin = ranking.evaluate([ranking.proposals[4].config])[0]
     assert twin.prediction.log_ei == pytest.approx(ranking.proposals[4].prediction.log_ei)
-    assert ranking.rank_of(twin) == ranking.rank_of(ranking.proposals[4])
+    assert ranking.place_of(twin) == ranking.place_of(ranking.proposals[4])
+    place = ranking.place_of(twin)
+    assert (place.among, place.candidate) == (ranking.candidates, True)
+    for proposal in found:
+        place = ranking.place_of(proposal)
+        assert (place.among, place.candidate) == (ranking.candidates + 1, False)
+        assert 1 <= place.rank <= place.among
     with pytest.raises(InvalidConfig, match="conv_layers"):
         ranking.evaluate([{**BASE, "conv_layers": 0}])
 

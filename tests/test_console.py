@@ -9,6 +9,7 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 import asyncio
 import gc
 import json
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -305,6 +306,12 @@ async def test_new_starts_from_the_incumbent():
         ((config, _, kind, _),) = desk.made("submit")
         assert kind == "new"
         assert config == desk.snapshot.trials[number].config
+
+
+async def test_a_network_that_is_no_candidate_is_not_ranked_among_them():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        await press(pilot, "n")
+        assert re.search(r"\(would be \S+ of 2,411\)", text_of(pilot, "#figures"))
 
 
 async def test_reject_keeps_the_reason():

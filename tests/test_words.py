@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import ValidationError, field_validator
 
+from lcsearch.engine.advisor import Place
 from lcsearch.sessions.records import (
     Autopilot,
     DataSource,
@@ -20,7 +21,7 @@ from lcsearch.sessions.records import (
     in_words,
     now,
 )
-from lcsearch.tui.format import improvement, turn
+from lcsearch.tui.format import improvement, place, turn
 
 from .sessions_for_tests import make_session
 
@@ -98,6 +99,19 @@ def test_a_set_up_has_the_defaults_of_a_session():
 def test_an_improvement_fits_its_column(value, text):
     assert improvement(value) == text
     assert len(text) <= 6
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        (Place(1, 2410, True), "1st of 2,410"),
+        (Place(2411, 2411, False), "would be 2,411th of 2,411"),
+        (Place(1012, 2411, False), "would be 1,012th of 2,411"),
+        (Place(22, 2410, True), "22nd of 2,410"),
+    ],
+)
+def test_a_place_says_whether_the_network_is_one_of_them(where, told):
+    assert place(where) == told
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..engine.advisor import Place
     from ..engine.search import Recommendation
     from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
     from ..sessions.store import EngineStatus
@@ -178,10 +179,16 @@ def goes_on(name: str) -> str:
 
 
 def ordinal(rank: int) -> str:
-    """`1st`, `2nd`, `11th`."""
+    """`1st`, `2nd`, `11th`, `2,410th`."""
     if rank % 100 in (11, 12, 13):
-        return f"{rank}th"
-    return f"{rank}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(rank % 10, 'th') }"
+        return f"{rank:,}th"
+    return f"{rank:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(rank % 10, 'th') }"
+
+
+def place(found: Place) -> str:
+    """`1st of 2,410`; of a network that is none of the candidates `would be 2nd of 2,411`."""
+    told = f"{ordinal(found.rank)} of {count(found.among)}"
+    return told if found.candidate else f"would be {told}"
 
 
 # -- pictures in text ---------------------------------------------------------------------------

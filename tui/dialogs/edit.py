@@ -23,7 +23,7 @@ from ..widgets.text import Text
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Proposal, Ranking
+    from ...engine.advisor import Place, Proposal, Ranking
     from ...sessions.records import Config, Prediction
 
 
@@ -154,8 +154,8 @@ class EditDialog(Dialog[Edited]):
         }
         self.before = before
         self.now: Proposal | None = None
-        self.now_rank: int | None = None
-        self._evaluations: Latest[tuple[Config, Proposal | None, int | None]] = Latest(
+        self.now_place: Place | None = None
+        self._evaluations: Latest[tuple[Config, Proposal | None, Place | None]] = Latest(
             self, self._evaluated
         )
 
@@ -294,7 +294,7 @@ class EditDialog(Dialog[Edited]):
         ranking = self.console.ranking
         if problems or ranking is None:
             self._evaluations.drop()
-            self.now, self.now_rank = None, None
+            self.now, self.now_place = None, None
             self._show()
             return
         self._ask(ranking, self.space.validate(self.config))
@@ -315,22 +315,22 @@ class EditDialog(Dialog[Edited]):
         return found
 
     def _ask(self, ranking: Ranking, config: Config) -> None:
-        def evaluate() -> tuple[Config, Proposal | None, int | None]:
+        def evaluate() -> tuple[Config, Proposal | None, Place | None]:
             proposal = ranking.evaluate([config])[0]
-            rank = ranking.rank_of(proposal) if proposal.prediction is not None else None
-            return config, proposal, rank
+            place = ranking.place_of(proposal) if proposal.prediction is not None else None
+            return config, proposal, place
 
         self._evaluations.ask(evaluate)
 
-    def _evaluated(self, result: tuple[Config, Proposal | None, int | None]) -> None:
+    def _evaluated(self, result: tuple[Config, Proposal | None, Place | None]) -> None:
         if self.is_mounted and not self.space.problems(self.config):
-            _, self.now, self.now_rank = result
+            _, self.now, self.now_place = result
             if self.before is None and self.config == self.start:
                 self.before = self.now
             self._show()
 
     def _show(self) -> None:
-        snapshot, ranking = self.console.snapshot, self.console.ranking
+        snapshot = self.console.snapshot
         if snapshot is None:
             return
         measure = snapshot.session.measure
@@ -368,8 +368,8 @@ class EditDialog(Dialog[Edited]):
         lines = [Content.styled(f"{'':<15}  {'before':<15}  now", "$foreground 60%")]
         for name, old, new in zip(names, before, now, strict=True):
             tail = ""
-            if name == "EI" and self.now_rank is not None and ranking is not None:
-                tail = f"  ({words.ordinal(self.now_rank)} of {words.count(ranking.candidates)})"
+            if name == "EI" and self.now_place is not None:
+                tail = f"  ({words.place(self.now_place)})"
             style = "bold" if new != old else ""
             lines.append(
                 Content.assemble(
