@@ -1,10 +1,13 @@
 """The page and the plots that people share: whole, escaped, without a request, in any state."""
 
 import csv
+import html
 import io
 import json
 import re
+import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -20,6 +23,7 @@ from lcsearch.tui import figures
 from lcsearch.tui.cli import app
 from lcsearch.tui.page import page
 
+from .conftest import need
 from .fakes import empty_snapshot, make_snapshot
 from .sessions_for_tests import filled_store, make_store
 
@@ -72,6 +76,57 @@ def test_a_full_session_is_told_whole_and_asks_for_nothing():
     assert "within two" in words
     rows = re.findall(r'<table class="(\w+)">.*?</table>', text, re.DOTALL)
     assert {"space", "layers", "trials", "decisions"} <= set(rows)
+
+
+MEASURE = """
+onload = () => {
+  const told = {};
+  for (const frame of document.querySelectorAll("iframe")) {
+    const page = frame.contentDocument, broken = [];
+    const texts = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const node = texts.currentNode;
+      if (node.parentElement.closest("svg, style")) continue;
+      for (const word of node.data.matchAll(/[^\\s\\/]+/g)) {
+        const range = page.createRange();
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+        if (lines.size > 1) broken.push(word[0]);
+      }
+    }
+    const wide = page.documentElement.scrollWidth - frame.clientWidth;
+    told[frame.width] = {broken, wide: Math.max(wide, 0)};
+  }
+  document.body.textContent = "told " + JSON.stringify(told) + " told";
+}
+"""
+
+
+def test_no_word_and_no_number_is_broken_at_any_width(tmp_path):
+    snapshot = make_snapshot(failed=1)
+    trials = [
+        t.model_copy(update={"source": "autopilot"}) if t.number > 9 else t for t in snapshot.trials
+    ]
+    data = DataSource(spec="idx:/usr/share/datasets/fashion-mnist")
+    session = snapshot.session.model_copy(update={"data": data})
+    text = made(replace(snapshot, trials=tuple(trials), session=session), 3, (0.15, 0.01))
+    widths = (360, 412, 768, 1200)
+    frames = "".join(
+        f'<iframe width="{width}" height="900" srcdoc="{html.escape(text)}"></iframe>'
+        for width in widths
+    )
+    outer = tmp_path / "outer.html"
+    outer.write_text(f"<!DOCTYPE html><body>{frames}<script>{MEASURE}</script>")
+    done = subprocess.run(
+        [need("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+         f"--user-data-dir={tmp_path}/profile", outer.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    told = re.search(r"told (\{.*\}) told", done.stdout)
+    assert told is not None, done.stdout[-500:]
+    found = json.loads(html.unescape(told[1]))
+    assert found == {str(width): {"broken": [], "wide": 0} for width in widths}
 
 
 def test_every_colour_of_its_plots_is_the_pages_own():

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError, field_validator
 
 from lcsearch.engine.advisor import Place
@@ -21,7 +23,7 @@ from lcsearch.sessions.records import (
     in_words,
     now,
 )
-from lcsearch.tui.format import improvement, place, turn
+from lcsearch.tui.format import folded, improvement, place, turn
 
 from .sessions_for_tests import make_session
 
@@ -131,3 +133,29 @@ def test_a_place_says_whether_the_network_is_one_of_them(where, told):
 def test_what_the_autopilot_does_about_a_level_is_told(kind, by, told):
     decision = Decision(number=1, at=now(), kind=kind, by=by, level=4, trial=7, reason="why")
     assert turn(decision) == told
+
+
+LINE = (
+    "trial  12  L1  16 · 32⇣ · 32 · 64⇣  k3333 b1111  f 0.1749  val 85.45 %  f_c 1.040  "
+    "4.93 s/ep  42,170 parameters"
+)
+
+
+def test_a_line_is_folded_where_its_columns_are_apart():
+    assert folded(LINE, 120) == LINE
+    assert folded(LINE, 100).splitlines() == [LINE[:-19], "    42,170 parameters"]
+    for width in (60, 80):
+        lines = folded(LINE, width).splitlines()
+        assert all(len(line) <= width for line in lines)
+        assert all(word in folded(LINE, width) for word in ("f 0.1749", "42,170 parameters"))
+    assert "0.1234 ± 0.0123" in folded("a belief of 0.1234 ± 0.0123 and more", 20)
+
+
+@given(st.lists(st.text("ab ,.0123456789±·", max_size=40), max_size=4), st.integers(20, 120))
+def test_folding_breaks_no_word_and_loses_nothing(lines, width):
+    text = "\n".join(lines)
+    found = folded(text, width)
+    assert found.split() == text.split()
+    for line in found.split("\n"):
+        # what stands beside a ± stays there; else a line is too long by one word alone
+        assert len(line) <= width or "±" in line or len(line.split()) == 1 or not line.strip()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
     from ..sessions.store import EngineStatus
 
+FOLD = "    "
+"""Before what is left of a line that was folded."""
 DASH = "–"
 """Stands for a number that is not known (yet)."""
 
@@ -189,6 +192,34 @@ def place(found: Place) -> str:
     """`1st of 2,410`; of a network that is none of the candidates `would be 2nd of 2,411`."""
     told = f"{ordinal(found.rank)} of {count(found.among)}"
     return told if found.candidate else f"would be {told}"
+
+
+def folded(text: str, width: int) -> str:
+    """Lines of at most `width` characters, folded where columns are apart, else at single spaces.
+
+    No word and no number is broken, nor a mean parted from its σ: a longer one stands alone.
+    """
+    return "\n".join(part for line in text.split("\n") for part in _folds(line, width))
+
+
+def _folds(line: str, width: int) -> Iterator[str]:
+    if len(line) <= width:
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()))
+    now = indent
+    for gap, column in re.findall(r"( *)((?:\S| (?! ))+)", line.strip()):
+        pieces = [(gap, column)]
+        if len(FOLD) + len(column) > width:
+            first, *rest = re.split(r"(?<!±) (?!±)", column)
+            pieces = [(gap, first), *((" ", piece) for piece in rest)]
+        for before, piece in pieces:
+            if now.strip() and len(now) + len(before) + len(piece) > width:
+                yield now
+                now = FOLD
+                before = ""
+            now += before + piece if now.strip() else piece
+    yield now
 
 
 # -- pictures in text ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..engine import schedule, search
 from ..sessions.store import Late, StoreError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..sessions.store import Snapshot
 
 LOOK_SECONDS = 0.2
+BESIDE_THE_BAR = 53
+"""Characters of the words that stand beside a progress bar, at most."""
+SHORTEST_BAR, LONGEST_BAR = 6, 40
 DEAD_LOOKS = 15
 """Looks in a row without an engine after which it counts as gone: one may be starting."""
 
@@ -36,14 +39,8 @@ def follow(desk: Desk) -> int:
     decided = len(desk.refresh().decisions)
     begun: set[int] = set()
     dead = 0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[left]}"),
-        TimeElapsedColumn(),
-    )
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
+        with bar(console, TimeElapsedColumn()) as progress:
             task = progress.add_task("starting", total=None, left="")
             while True:
                 snapshot = desk.refresh()
@@ -102,8 +99,7 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
 
     before = signal.signal(signal.SIGTERM, terminated)
     try:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-        with Progress(*columns, console=console, transient=True) as progress:
+        with bar(console) as progress:
             task = progress.add_task("reading the images", total=None, left="")
             for said in training:
                 loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
@@ -119,8 +115,23 @@ def follow_final(training: FinalTraining) -> FinalDone | None:
     return training.result
 
 
+def bar(console: Console, *more: ProgressColumn) -> Progress:
+    """A bar as long as its words leave room for: they are not cut."""
+    length = min(max(console.width - BESIDE_THE_BAR, SHORTEST_BAR), LONGEST_BAR)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(length),
+        TextColumn("{task.fields[left]}"),
+        *more,
+        console=console,
+        transient=True,
+    )
+
+
 def _say(console: Console, line: str) -> None:
-    """One line as it is: brackets in a failure's message are no markup, and nothing is broken."""
+    """One line: brackets in a failure's message are no markup, and a terminal breaks no number."""
+    if console.is_terminal:
+        line = words.folded(line, console.width)
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

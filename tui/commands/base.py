@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Never, TextIO
 
 import typer
+
+from ..format import folded
 
 if TYPE_CHECKING:
     from ...engine.desk import Desk
@@ -15,7 +19,26 @@ if TYPE_CHECKING:
 
 def say(words: str) -> None:
     """Words for a person: on stderr."""
-    typer.echo(words, err=True)
+    typer.echo(_fitting(words, sys.stderr), err=True)
+
+
+def tell(line: str) -> None:
+    """Data as a line of columns: on stdout."""
+    typer.echo(_fitting(line, sys.stdout))
+
+
+def _fitting(text: str, stream: TextIO) -> str:
+    """Folded at spaces for a terminal, which would break numbers; as it is for a file or a pipe."""
+    width = terminal_width(stream)
+    return text if width is None else folded(text, width)
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Columns of the terminal that this is; None where it is none, or does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def fail(words: object, code: int = 1) -> Never:

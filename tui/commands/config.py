@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .base import fail, print_json, say
+from .base import fail, print_json, say, tell
 from .options import AsJson
 
 commands = typer.Typer()
@@ -90,4 +90,4 @@ def config_keys(json_: AsJson = False) -> None:
         return
     for binding in known:
         keys = own.get(binding.name, binding.keys)
-        typer.echo(f"{binding.name:17} {keys:24} {binding.what}")
+        tell(f"{binding.name:17}  {keys:24}  {binding.what}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .base import opened, print_json, say
+from .base import opened, print_json, say, tell
 from .options import AsJson, Name
 
 commands = typer.Typer()
@@ -33,7 +33,7 @@ def doctor() -> None:
     good = True
     for check in examine():
         good = good and check.good
-        typer.echo(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.found}")
+        tell(f"{'ok  ' if check.good else 'FAIL'} {check.what}: {check.found}")
     if not good:
         raise typer.Exit(1)
 
@@ -54,7 +54,7 @@ def engine_status(name: Name, json_: AsJson = False) -> None:
         if json_:
             print_json(state)
             return
-        typer.echo(state["words"])
+        tell(state["words"])
 
 
 @engine.command(name="start")

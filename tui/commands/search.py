@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .base import fail, opened, or_so_already, print_json, say
+from .base import fail, opened, or_so_already, print_json, say, tell
 from .options import (
     Address,
     AsJson,
@@ -169,7 +169,7 @@ def propose(
                 f"  f_c {b.complexity:.2f}"
             )
             note = f"  ({p.note})" if p.note else ""
-            typer.echo(f"{rank:>3}  {p.id}  {words.network_line(p.config)}{figures}{note}")
+            tell(f"{rank:>3}  {p.id}  {words.network_line(p.config)}{figures}{note}")
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
@@ -494,7 +494,7 @@ def favour(
         if not session.favourite:
             say("no region is favoured. `lcsearch favour NAME kernel=1,3` marks one.")
             return
-        typer.echo(words.favoured(session, search.favour_strength(snapshot)))
+        tell(words.favoured(session, search.favour_strength(snapshot)))
         idle = search.idle_parameters(session, session.favourite)
         if idle:
             say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")

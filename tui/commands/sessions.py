@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .base import fail, in_words, opened, print_json, say
+from .base import fail, in_words, opened, print_json, say, tell
 from .options import (
     Address,
     AsJson,
@@ -196,7 +196,7 @@ def list_(json_: AsJson = False) -> None:
             say("No session yet. `lcsearch new NAME` makes one, `lcsearch tui` opens the console.")
         for s in found:
             best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
-            typer.echo(
+            tell(
                 f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
                 f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
                 f"{s.data:<24} {s.state:<9} {best}".rstrip()
@@ -237,8 +237,8 @@ def show(
 
         snapshot = desk.refresh()
         for line in _session_lines(snapshot, desk.recommended(snapshot)):
-            typer.echo(line)
-        typer.echo(engine_state(desk)["words"])
+            tell(line)
+        tell(engine_state(desk)["words"])
 
 
 def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
@@ -303,7 +303,7 @@ def _show_some(desk: Desk, text: str, as_json: bool) -> None:
         print_json([trial.model_dump(mode="json") for trial in found])
     else:
         for line in _trial_lines(snapshot, found):
-            typer.echo(line)
+            tell(line)
     say(f"{len(found)} of {len(snapshot.trials)} trials match.")
 
 
