@@ -1320,6 +1320,96 @@ async def test_every_binding_has_an_id_and_a_tooltip():
                 assert binding.tooltip, binding
 
 
+def offered(pilot: Pilot[int]) -> list[str]:
+    """The keys in the key bar, as they are written there."""
+    lines = text_of(pilot, "KeyBar").splitlines()
+    return [item.split()[0] for line in lines for item in line.split("  ") if item.split()]
+
+
+async def assert_nothing_offered_is_typed(pilot: Pilot[int]) -> None:
+    """Whatever has the focus: the keys in the bar do what they say."""
+    screen = pilot.app.screen
+    seen = 0
+    for widget in [w for w in screen.query("*") if w.focusable]:
+        screen.set_focus(widget)
+        await pilot.pause()
+        await pilot.pause()
+        keys = offered(pilot)
+        for key in keys:
+            assert len(key) > 1 or not widget.check_consume_key(key, key), (widget, key)
+        if isinstance(widget, Input):
+            seen += 1
+            assert "f1" in keys
+            assert not {"?", "q", "1-6", "n"} & set(keys)
+    assert seen
+
+
+async def test_no_key_is_offered_in_the_set_up_that_would_be_typed():
+    async with console(house=FakeHouse()) as pilot:
+        await press(pilot, "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        await assert_nothing_offered_is_typed(pilot)
+        field = pilot.app.screen.query_one("#field-name", Input)
+        field.focus()
+        before = field.value
+        await press(pilot, "f1")
+        assert "Keys here" in text_of(pilot, "#help-keys")
+        assert "f1" in text_of(pilot, "#help-keys")
+        await press(pilot, "escape")
+        assert field.value == before
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_no_key_is_offered_beside_the_filter_that_would_be_typed(size):
+    async with history(size=size) as pilot:
+        assert "v changes" in text_of(pilot, "#views")
+        assert "?" in offered(pilot)
+        await press(pilot, "slash")
+        await pilot.pause()
+        assert "v changes" not in text_of(pilot, "#views")
+        assert {"esc", "enter"} <= set(offered(pilot))
+        await press(pilot, "f1")
+        assert "f1 " in text_of(pilot, "#help-keys")
+        assert "  / " not in text_of(pilot, "#help-keys")
+        await press(pilot, "escape")
+        await assert_nothing_offered_is_typed(pilot)
+
+
+async def test_a_key_that_a_person_set_is_not_offered_where_it_is_typed(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"keys": {"setup.leave": "b", "help": "f2,h"}}))
+    app = Console(Path("/nowhere"), house=FakeHouse(), settings_file=file)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.screen.query_one("#no-sessions").display)
+        await press(pilot, "n")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        await pilot.pause()
+        assert "f2" in offered(pilot)
+        assert not {"b", "h"} & set(offered(pilot))
+
+
+async def test_the_slider_says_which_keys_move_it_where_a_number_is_typed():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        await press(pilot, "w")
+        box = pilot.app.screen.query_one(".dialog")
+        assert "hl" in str(box.border_subtitle)
+        pilot.app.screen.query_one("#value", Input).focus()
+        await settled(pilot)
+        assert "hl" not in str(box.border_subtitle)
+        await press(pilot, "up")
+        assert pilot.app.screen.query_one("#value", Input).value == "0.15"
+
+
+async def test_enter_chooses_in_the_reason_of_a_stop_too():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        await press(pilot, "s", "tab")
+        await typed(pilot, "slow")
+        await press(pilot, "enter")
+        ((_, mode, reason),) = desk.made("stop")
+        assert (mode, reason) == ("epoch", "slow")
+
+
 async def test_help_names_the_keys_and_the_formulas():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:

@@ -212,7 +212,6 @@ class Console(App[int]):
             "question_mark,f1",
             "help",
             "Help",
-            key_display="?",
             id="help",
             tooltip="What the keys do and what the figures mean",
         ),

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from ..filters import EXAMPLE
-from ..widgets.keys import key_name
+from ..widgets.keys import key_name, typed
 from .base import Dialog
 
 FIGURES = (
@@ -170,7 +170,7 @@ class HelpDialog(Dialog[None]):
     def _keys(self, width: int) -> Content:
         grouped: dict[str, tuple[list[str], str]] = {}
         for key, (_, binding, enabled, tooltip) in self.below.active_bindings.items():
-            if not binding.id or not enabled:
+            if not binding.id or not enabled or typed(self.below, key):
                 continue
             keys, _ = grouped.setdefault(
                 binding.id, ([], tooltip or binding.tooltip or binding.description)

@@ -58,6 +58,11 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
             yield Label("Reason (kept with the decision)")
             yield Input(id="reason", compact=True, placeholder="none given")
 
+    @on(Input.Submitted, "#reason")
+    def reason_given(self) -> None:
+        """Enter chooses here, too."""
+        self.query_one(Choices).action_select()
+
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:
         """Answer."""

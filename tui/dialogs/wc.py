@@ -18,6 +18,7 @@ from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, shown_level
 from .. import format as words
 from ..latest import Latest
+from ..widgets.keys import typed
 from .base import Dialog, buttons
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ STOPS = (
 )
 """Where the slider stands still: even steps of what w_c does, not of its value."""
 SHOWN = 5
+KEYS = "←→ ↑↓ hl +- move · tab types · enter keeps · esc drops"
+KEYS_TYPING = "↑↓ move · enter keeps · esc drops"
 
 
 class Slider(Widget, can_focus=True):
@@ -145,7 +148,7 @@ class WcDialog(Dialog[float]):
         value = self.snapshot.session.wc
         with Vertical(classes="dialog wide") as box:
             box.border_title = "w_c · how much complexity counts"
-            box.border_subtitle = "←→ ↑↓ hl +- move · tab types · enter keeps · esc drops"
+            box.border_subtitle = KEYS
             yield Static(
                 "0 looks for accuracy alone. The ranking follows; nothing is trained again.",
                 classes="hint",
@@ -165,6 +168,11 @@ class WcDialog(Dialog[float]):
         if self.ranking is not None:
             self._ranked(self.ranking)
         self._best(self.snapshot.session.wc)
+
+    def on_descendant_focus(self) -> None:
+        """Where a number is typed, letters and signs do not move the slider."""
+        box = self.query_one(".dialog")
+        box.border_subtitle = KEYS_TYPING if typed(self, "h") else KEYS
 
     def action_move(self, step: int) -> None:
         """One stop on."""

@@ -12,15 +12,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
 
 from ...engine import search
 from ...engine.schedule import flight_seconds
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
-from ..widgets.keys import EXPORT, KeyBar
+from ..widgets.keys import EXPORT, KeyBar, typed
 from ..widgets.table import Table
+from ..widgets.text import Text
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking
@@ -557,6 +557,7 @@ class TwoSides(SessionScreen):
         """Name the sides."""
         super().on_mount()
         self._views()
+        self.bindings_updated_signal.subscribe(self, lambda _: self._views())
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """A layout that was set stays."""
@@ -575,11 +576,12 @@ class TwoSides(SessionScreen):
         for name, shown in zip(self.SIDES, (not other, other), strict=True):
             style = "bold reverse" if shown else "$foreground 60%"
             parts += [Content.styled(f" {name} ", style), " "]
-        parts.append(Content.styled("  v changes", "$foreground 50%"))
+        if not typed(self, "v"):
+            parts.append(Content.styled("  v changes", "$foreground 50%"))
         self.query_one(ViewLine).update(Content.assemble(*parts))
 
 
-class ViewLine(Static):
+class ViewLine(Text):
     """Which of the two sides is shown where there is room for one; a click changes it."""
 
     DEFAULT_CSS = """

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ...engine.search import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
@@ -106,7 +106,7 @@ class HistoryScreen(TwoSides):
             yield FilterBox(id="filter", compact=True, placeholder=f"words, or {EXAMPLE}")
             yield Text(id="filter-said", markup=False)
             yield Table((), id="trials")
-            yield Static(id="no-trials", classes="empty", markup=False)
+            yield Text(id="no-trials", classes="empty", markup=False)
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
@@ -154,11 +154,12 @@ class HistoryScreen(TwoSides):
             rows.append(self._kept_row(trial, snapshot, table.room))
         table.show(rows)
         self._filter_said(len(rows), len(snapshot.trials))
-        empty = self.query_one("#no-trials", Static)
+        empty = self.query_one("#no-trials", Text)
         empty.display = not rows
         every = words.count(len(snapshot.trials))
+        shows = "" if self.query_one("#filter").has_focus else f" esc shows all {every}."
         empty.update(
-            f"No trial matches {self._filter.text}. esc shows all {every}."
+            f"No trial matches {self._filter.text}.{shows}"
             if snapshot.trials
             else "No trial has been queued yet. 2 shows the candidates."
         )

@@ -10,6 +10,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from .. import format as words
+from .keys import typed
 
 if TYPE_CHECKING:
     from ...sessions.store import Snapshot
@@ -95,6 +96,7 @@ class EngineBand(Static):
 
     def _state(self, snapshot: Snapshot) -> tuple[str, str, tuple[str, ...]] | None:
         engine = snapshot.engine
+        key = "esc, then z" if typed(self.screen, "z") else "z"
         moment = time.monotonic()
         if engine.going:
             from ...engine.desk import STOP_SECONDS, does_not_go
@@ -111,17 +113,17 @@ class EngineBand(Static):
         work = f"{words.plural(count, 'trial')} wait{'s' if count == 1 else ''}"
         work = work if count else "the autopilot is on"
         if engine.state == "stopped":
-            return "○", f"The engine was stopped; {work}. z starts it.", (engine.message,)
+            return "○", f"The engine was stopped; {work}. {key} starts it.", (engine.message,)
         end = f"{words.sentence(words.engine_end(engine))}."
         if engine.standing == "failed":
-            return "✗", f"The engine failed, though {work}. z starts it again.", (end,)
+            return "✗", f"The engine failed, though {work}. {key} starts it again.", (end,)
         if engine.gone:
-            return "✗", f"The engine is gone, though {work}. z starts it again.", self._log()
+            return "✗", f"The engine is gone, though {work}. {key} starts it again.", self._log()
         self._missing_since = self._missing_since or moment
         if moment - self._missing_since < GRACE_SECONDS:
             return None
         why = (end,) if engine.message else self._log()
-        return "✗", f"No engine is at work, though {work}. z starts one.", why
+        return "✗", f"No engine is at work, though {work}. {key} starts one.", why
 
     def _starting(self) -> bool:
         return any(w.group in STARTERS and not w.is_finished for w in self.app.workers)

@@ -99,10 +99,18 @@ class Cycle(Widget, can_focus=True):
 
     def on_key(self, event: events.Key) -> None:
         """A first letter picks a choice."""
-        if event.character is None or not event.character.isalpha():
-            return
-        for choice, name in zip(self.choices, self.names, strict=True):
-            if name.startswith(event.character.lower()):
-                event.stop()
-                self.value = choice
-                return
+        at = self._picked(event.character)
+        if at is not None:
+            event.stop()
+            self.value = self.choices[at]
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """Letters that pick a choice are the field's."""
+        return self._picked(character) is not None
+
+    def _picked(self, character: str | None) -> int | None:
+        """The first choice whose name begins with this letter."""
+        if character is None or not character.isalpha():
+            return None
+        letter = character.lower()
+        return next((i for i, name in enumerate(self.names) if name.startswith(letter)), None)

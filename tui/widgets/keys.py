@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
+from textual.keys import REPLACED_KEYS, key_to_character
 from textual.screen import Screen
 
 from .text import Text
@@ -46,6 +48,14 @@ def key_name(key: str) -> str:
     return _NAMES.get(key, key)
 
 
+def typed(screen: Screen[Any], key: str) -> bool:
+    """Whether this key, pressed now, would be typed into what has the focus: not one to offer."""
+    focused = screen.focused
+    # Textual finds no character for the names that it has given some keys itself, such as slash
+    character = key_to_character(REPLACED_KEYS.get(key, key))
+    return focused is not None and focused.check_consume_key(key, character)
+
+
 class KeyBar(Text):
     """The bindings of the screen that are worth showing, wrapped, each one clickable."""
 
@@ -78,10 +88,10 @@ class KeyBar(Text):
             return
         groups: dict[str, tuple[Binding, bool]] = {}
         for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if not binding.show or not binding.description:
+            if not binding.show or not binding.description or typed(self.screen, binding.key):
                 continue
             known = groups.get(binding.action)
-            if known is None or len(binding.key) < len(known[0].key):
+            if known is None or len(key_name(binding.key)) < len(key_name(known[0].key)):
                 groups[binding.action] = (binding, enabled)
         # inherited bindings come in any order: the given one first, leaving last
         place = {action: index for index, action in enumerate(self.order)}
