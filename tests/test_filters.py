@@ -16,7 +16,7 @@ from lcsearch.engine.cnn import session_space
 from lcsearch.sessions.records import Decision
 from lcsearch.tui import format as words
 from lcsearch.tui.cli import app
-from lcsearch.tui.filters import DECIDERS, FIGURES, STATES, BadFilter, parse, unfinished
+from lcsearch.tui.filters import DECIDERS, FIGURES, STATES, BadFilter, begun, parse, unfinished
 
 from .fakes import NOW, make_snapshot
 from .sessions_for_tests import filled_store
@@ -127,10 +127,22 @@ def test_what_cannot_be_read_is_told_with_what_would_do(text, said):
     assert "\n" not in str(refused.value)
 
 
-def test_a_name_alone_is_a_word_and_said_to_be_one():
-    assert "params=… compares" in unfinished("level=2 params", SPACE)
-    assert "kernel[1]=… compares" in unfinished("kernel[2]", SPACE)
-    assert unfinished("k335", SPACE) == unfinished("params<5", SPACE) == unfinished("", SPACE) == ""
+def test_a_name_alone_at_the_end_is_not_finished():
+    assert "For example params<50k." in unfinished("level=2 params", SPACE)
+    assert unfinished("kernel[2]", SPACE)
+    for text in ("k335", "params<5", "params <", "params level=2", ""):
+        assert unfinished(text, SPACE) == ""
+
+
+@pytest.mark.parametrize("last", ["params", "params<", "params <", "params<x", "xyz=", "kernel["])
+def test_while_it_is_typed_all_but_an_unfinished_last_term_holds(last):
+    holding = begun(f"level=2 {last}", SPACE).matching(SNAPSHOT)
+    assert [trial.number for trial in holding] == passing("level=2")
+
+
+def test_a_wrong_term_before_the_last_one_is_told_while_typing_too():
+    with pytest.raises(BadFilter, match="xyz"):
+        begun("xyz=3 level=2", SPACE)
 
 
 @given(st.sampled_from([*FIGURES, *NUMBERS]), st.floats(0, 1e6, allow_nan=False))

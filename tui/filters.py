@@ -141,17 +141,34 @@ def parse(text: str, space: Space) -> Filter:
     value.  VALUE may end in k, M, G or %.  What a trial does not have matches nothing.  Raises
     BadFilter, which says what is wrong with the first term that is.
     """
-    terms = _SPACED.sub(r"\1", text).split()
-    return Filter(text.strip(), tuple(_term(term, space) for term in terms))
+    return Filter(text.strip(), tuple(_term(term, space) for term in _terms(text)))
+
+
+def begun(text: str, space: Space) -> Filter:
+    """What holds while a filter is typed: all of it, or all but a last term that is not finished.
+
+    Raises BadFilter where a term before the last one is wrong.
+    """
+    if not unfinished(text, space):
+        try:
+            return parse(text, space)
+        except BadFilter:
+            pass
+    return parse(" ".join(_terms(text)[:-1]), space)
 
 
 def unfinished(text: str, space: Space) -> str:
     """What to add where the last word is a name that could compare; nothing where it is not."""
-    last = text.lower().split()[-1:] or [""]
-    name, bracket, _ = last[0].partition("[")
-    if ALIASES.get(name, name) not in (*OWN, *(p.name for p in space.parameters)):
+    last = (_terms(text)[-1:] or [""])[0]
+    name = last.lower().partition("[")[0]
+    name = ALIASES.get(name, name)
+    if name not in _names(space) or _TERM.fullmatch(last):
         return ""
-    return f"{last[0]} is looked for as a word; {name}{'[1]' if bracket else ''}=… compares."
+    return f"{last}: held against what? For example {_example(name, space)}."
+
+
+def _terms(text: str) -> list[str]:
+    return _SPACED.sub(r"\1", text).split()
 
 
 def _term(term: str, space: Space) -> Term:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -15,7 +16,7 @@ from textual.widgets import Input
 from ...engine.search import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
 from .. import format as words
-from ..filters import EXAMPLE, BadFilter, Filter, parse, reasons_of, unfinished
+from ..filters import EXAMPLE, BadFilter, Filter, begun, parse, reasons_of, unfinished
 from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
 from ..widgets.frame import Edge
 from ..widgets.table import Column, Row, Table
@@ -339,10 +340,13 @@ class HistoryScreen(TwoSides):
         if self.snapshot is None or self.console.desk is None:
             return
         typed = self.query_one("#filter", FilterBox).value
+        self._wrong = ""
         try:
-            self._filter, self._wrong = parse(typed, self.space), ""
+            parse(typed, self.space)
         except BadFilter as error:
             self._wrong = str(error)
+        with suppress(BadFilter):  # told already; the filter before it goes on
+            self._filter = begun(typed, self.space)
         self._follow_filter()
 
     @on(Input.Submitted, "#filter")
@@ -350,6 +354,7 @@ class HistoryScreen(TwoSides):
         if self._wrong:
             self.app.bell()  # what is wrong stands below it
             return
+        self._filter = parse(self.query_one("#filter", FilterBox).value, self.space)
         self._close_filter()
 
     @on(FilterBox.Left)
