@@ -939,10 +939,32 @@ async def test_a_decision_is_taken_in_the_session_it_was_made_in():
     async with console(house=house, name="alpha") as pilot:
         with held_threads() as let_go:
             await pilot.press("a")
-            await pilot.app._opened(other, other.snapshot)
+            await pilot.app._opened(other, other.snapshot, pilot.app._asked)
             let_go.set()
             await until(pilot, lambda: bool(one.made("accept")))
         assert other.made("accept") == []
+
+
+async def test_of_two_sessions_the_one_asked_for_last_is_shown(monkeypatch):
+    house = two_sessions()
+    begun, slow = threading.Event(), threading.Event()
+    open_one = house.open
+
+    def opening(name):
+        if name == "alpha":
+            begun.set()
+            slow.wait(PATIENCE)
+        return open_one(name)
+
+    monkeypatch.setattr(house, "open", opening)
+    async with console(house=house) as pilot:
+        pilot.app.open_session("alpha")
+        await until(pilot, begun.is_set)
+        pilot.app.open_session("beta")
+        await until(pilot, lambda: pilot.app.desk is house.desks["beta"])
+        slow.set()
+        await until(pilot, lambda: house.desks["alpha"].closed)
+        assert pilot.app.desk is house.desks["beta"]
 
 
 async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():

@@ -270,6 +270,8 @@ class Console(App[int]):
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
         self.opening = name
+        self._asked = 0
+        """How often a session was asked for."""
         self._deleting: set[str] = set()
         """Sessions on their way to the trash."""
         self._deleted: list[tuple[str, object]] = []
@@ -350,9 +352,13 @@ class Console(App[int]):
 
     # -- one session ----------------------------------------------------------------------------
 
-    @work(thread=True, group="open", exclusive=True)
     def open_session(self, name: str) -> None:
-        """Open a session and show its workbench."""
+        """Open a session and show its workbench; the one that was asked for last is shown."""
+        self._asked += 1
+        self._open(name, self._asked)
+
+    @work(thread=True, group="open", exclusive=True)
+    def _open(self, name: str, asked: int) -> None:
         from ..sessions.store import StoreError
 
         try:
@@ -361,7 +367,10 @@ class Console(App[int]):
         except StoreError as error:
             self.call_later(self._not_opened, name, str(error))
             return
-        self.call_later(self._opened, desk, snapshot)
+        if asked != self._asked:
+            desk.close()
+            return
+        self.call_later(self._opened, desk, snapshot, asked)
         waiting = any(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
         # where somebody stopped the engine, or brought the session from elsewhere, looking is safe
         waiting = waiting or snapshot.session.autopilot is not None
@@ -404,7 +413,10 @@ class Console(App[int]):
             if isinstance(screen, SessionsScreen):
                 screen.load()
 
-    async def _opened(self, desk: DeskLike, snapshot: Snapshot) -> None:
+    async def _opened(self, desk: DeskLike, snapshot: Snapshot, asked: int) -> None:
+        if asked != self._asked:
+            desk.close()
+            return
         self.close_session()
         self.opening = None
         self.desk = desk
