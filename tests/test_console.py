@@ -986,6 +986,19 @@ async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
         assert [ranking.trials for ranking in seen] == [other.snapshot.trials]
 
 
+async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
+    house = two_sessions()
+    async with console(house=house, name="alpha") as pilot:
+        await press(pilot, "e")
+        assert isinstance(pilot.app.screen, EditDialog)
+        pilot.app.post_message(ReadFailed(house.desks["alpha"], "gone"))
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        await press(pilot, "escape")
+        pilot.app.open_session("beta")
+        await until(pilot, lambda: pilot.app.desk is house.desks["beta"])
+        await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+
+
 async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
