@@ -933,6 +933,19 @@ async def test_a_deleted_session_is_brought_back_from_any_screen_by_the_key_the_
         assert house.desks["alpha"].made("undo") == []
 
 
+async def test_the_toast_names_the_keys_that_a_person_set(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"keys": {"sessions.restore": "f5"}}))
+    house = two_sessions()
+    app = Console(house.home, house=house, settings_file=file, read_seconds=0.01)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
+        await press(pilot, "d")
+        await until(pilot, lambda: "f5 on any screen, or here u brings it back" in toasts(pilot))
+        await press(pilot, "f5")
+        await until(pilot, lambda: "beta" in house.desks)
+
+
 async def test_a_decision_is_taken_in_the_session_it_was_made_in():
     house = two_sessions()
     one, other = house.desks["alpha"], house.desks["beta"]

@@ -461,13 +461,20 @@ class Console(App[int]):
     def _is_deleted(self, name: str, token: object) -> None:
         self._deleting.discard(name)
         self._deleted.append((name, token))
-        told = f"{name} is deleted. U on any screen, or here u brings it back."
+        anywhere, here = self.key_of("sessions.restore", "U"), self.key_of("sessions.undo", "u")
+        told = f"{name} is deleted. {anywhere} on any screen, or here {here} brings it back."
         self.notify(told, markup=False)
         self.refresh_sessions()
 
     def _not_deleted(self, name: str, reason: str) -> None:
         self._deleting.discard(name)
         self.fail("Not deleted", reason)
+
+    def key_of(self, binding: str, otherwise: str) -> str:
+        """The key of a binding as a person has set it, else the one that it has by default."""
+        from .widgets.keys import key_name
+
+        return key_name(self.settings.keys.get(binding, otherwise).split(",")[0].strip())
 
     @property
     def can_restore(self) -> bool:
