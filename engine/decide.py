@@ -24,7 +24,7 @@ from ..sessions.records import (
     Trial,
     now,
 )
-from ..sessions.store import SAID, Already, Misuse, Plan, Snapshot, StoreError, TrialUpdate
+from ..sessions.store import SAID, Already, Late, Misuse, Plan, Snapshot, StoreError, TrialUpdate
 from . import search
 from .cnn import LEVELS, reference, session_space
 from .space import InvalidDomain, Space
