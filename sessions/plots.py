@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,9 +51,26 @@ VARIABLES: Mapping[str, str] = {
 }
 """Stand-ins that `inline` changes for CSS variables, so that a page's own colours hold."""
 _MARKERS = {
-    "●": "o", "○": "o", "◆": "D", "·": "o", "✗": "x", "▴": "^", "▾": "v", "│": "",
+    "●": "o", "○": "o", "◆": "D", "·": "o", "✗": "x", "│": "",
+    "▴": "^", "▾": "v", "▸": ">", "◂": "<",
 }  # fmt: skip
 _SIZES = {"·": 4.0, "◆": 6.5, "✗": 7.0}
+EDGES = "▴▾▸◂"
+"""Marks of what lies beyond the edge that they stand at."""
+BULK = 0.1
+"""The share of the values, at least one of five, that is no part of the bulk at either end."""
+REACH = 1.5
+"""A value further from what an axis is for than so many times the width of that stays outside."""
+PERCENT = (0.0, 100.0)
+POSITIVE = (0.0, math.inf)
+"""What a share in percent can be, and a cost or an f: no axis goes beyond."""
+LABEL_POINTS = 8.0
+"""The height of a mark's label, in points."""
+_DIGIT = 0.64
+"""Width of a digit of matplotlib's own font, in heights of the text."""
+
+Box = tuple[float, float, float, float]
+"""A rectangle: its lower and its upper x, its lower and its upper y."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,10 @@ class Axis:
     def share(self, value: float) -> float:
         """Where a value stands on the axis: 0 at its low end, 1 at its high end."""
         return (value - self.low) / (self.high - self.low)
+
+    def holds(self, value: float) -> bool:
+        """Whether the value stands on the axis."""
+        return self.low <= value <= self.high
 
 
 # compared by identity: two arrays are neither equal nor unequal but an array of answers, and what
@@ -124,9 +145,85 @@ class Plot:
     bars: tuple[Bar, ...] = ()
     marks: tuple[Mark, ...] = ()
 
+    @property
+    def outside(self) -> int:
+        """How many marks stand at an edge for what lies beyond it."""
+        return sum(mark.char in EDGES for mark in self.marks)
 
-def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
-    """An axis around the values with about `ticks` round numbers on it."""
+
+def near(values: Iterable[float], keep: Iterable[float] = (), *, bulk: bool = True) -> list[float]:
+    """The values that an axis should hold, so that a few far-off ones do not press it flat.
+
+    keep: what the axis is for and must hold.  It is also for the bulk of the values: all but a
+    tenth at either end, at least one of five, and none of fewer.  bulk: False where it is for
+    `keep` alone.  A value further from all of that than 1.5 times its width is left out; a width
+    is at least a twentieth of the values, so that what is all but one point has some room.
+    """
+    listed = sorted(value for value in values if math.isfinite(value))
+    core = [value for value in keep if math.isfinite(value)]
+    if bulk:
+        away = 0 if len(listed) < 5 else max(int(BULK * len(listed)), 1)
+        core += listed[away : len(listed) - away]
+    if not core:
+        return listed
+    low, high = min(core), max(core)
+    room = REACH * max(high - low, 0.05 * max(abs(low), abs(high)), 1e-6)
+    return [*core, *(value for value in listed if low - room <= value <= high + room)]
+
+
+def at_edge(mark: Mark, x: Axis, y: Axis) -> Mark:
+    """The mark, or an arrow at the edge of the axes that it lies beyond."""
+    if x.holds(mark.x) and y.holds(mark.y):
+        return mark
+    char = "▴" if mark.y > y.high else "▾"
+    if y.holds(mark.y):
+        char = "▸" if mark.x > x.high else "◂"
+    return replace(
+        mark,
+        x=min(max(mark.x, x.low), x.high),
+        y=min(max(mark.y, y.low), y.high),
+        char=char,
+        spread=0.0,
+    )
+
+
+def places(wanted: Iterable[Sequence[Box]], taken: Sequence[Box], area: Box) -> list[int | None]:
+    """Where labels go that lie on nothing: the index of each one's place, None where none is free.
+
+    wanted: the places of each label, the best one first; the most important label first.  taken:
+    what no label may cover.  area: what every label stays within.
+    """
+    found: list[int | None] = []
+    covered = np.array(list(taken), dtype=np.float64).reshape(-1, 4)
+    for choices in wanted:
+        chosen = None
+        for index, (left, right, low, high) in enumerate(choices):
+            if left < area[0] or right > area[1] or low < area[2] or high > area[3]:
+                continue
+            apart = (
+                (covered[:, 1] <= left)
+                | (covered[:, 0] >= right)
+                | (covered[:, 3] <= low)
+                | (covered[:, 2] >= high)
+            )
+            if apart.all():
+                chosen = index
+                covered = np.vstack([covered, (left, right, low, high)])
+                break
+        found.append(chosen)
+    return found
+
+
+def axis(
+    values: Iterable[float],
+    ticks: int = 3,
+    margin: float = 0.06,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Axis:
+    """An axis around the values with about `ticks` round numbers on it.
+
+    within: what a value can be at all; no axis goes beyond it.
+    """
     listed = [v for v in values if math.isfinite(v)]
     low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
     if high - low < 1e-9 * max(abs(high), 1e-3):
@@ -134,7 +231,7 @@ def axis(values: Iterable[float], ticks: int = 3, margin: float = 0.06) -> Axis:
         half = max(0.05 * abs(low), 1e-6)
         low, high = low - half, high + half
     room = (high - low) * margin
-    low, high = low - room, high + room
+    low, high = max(low - room, within[0]), min(high + room, within[1])
     raw = (high - low) / max(ticks, 1)
     exponent = math.floor(math.log10(raw))
     factor = next(f for f in (1, 2, 2.5, 5, 10) if f * 10.0**exponent >= raw * 0.999)
@@ -282,7 +379,12 @@ def _drawn(figure: Figure, inks: Mapping[str, str]) -> Drawing:
     axes.grid(axis="y", color=inks["axis"], alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     _contents(axes, plot, inks)
-    _legend(axes, figure.legend, inks)
+    legend = figure.legend
+    if plot.outside:
+        chars = "".join(char for char in EDGES if any(m.char == char for m in plot.marks))
+        legend = (*legend, (chars[0], "label", f"{plot.outside} outside the picture"))
+    _legend(axes, legend, inks)
+    _labels(drawing, axes, plot.marks, inks)
     return drawing
 
 
@@ -296,7 +398,7 @@ def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
     for line in plot.lines:
         axes.plot(
             line.xs, line.ys, color=inks[line.ink], linestyle="--" if line.dashed else "-",
-            linewidth=1.0 if line.ink in ("faint", "front") else 1.7,
+            linewidth=1.0 if line.ink in ("faint", "front", "whisker") else 1.7,
         )  # fmt: skip
     for mark in plot.marks:
         if mark.spread > 0:
@@ -315,11 +417,59 @@ def _point(axes: Axes, mark: Mark, inks: Mapping[str, str]) -> None:
             markerfacecolor=inks["paper"] if mark.char == "○" else inks[mark.ink],
             markeredgewidth=1.4, clip_on=False,
         )  # fmt: skip
-    if mark.label.strip():
+
+
+def _labels(drawing: Drawing, axes: Axes, marks: Sequence[Mark], inks: Mapping[str, str]) -> None:
+    """The labels beside their marks, on nothing else; the last mark's is the most important."""
+    labelled = [mark for mark in reversed(marks) if mark.label.strip()]
+    if not labelled:
+        return
+    drawing.draw_without_rendering()  # only now is it known where the axes lie
+    points = 72 / drawing.dpi
+
+    def at(mark: Mark) -> tuple[float, float]:
+        x, y = axes.transData.transform((mark.x, mark.y)) * points
+        return float(x), float(y)
+
+    taken = []
+    for mark in marks:
+        if _MARKERS.get(mark.char, "o"):
+            (x, y), half = at(mark), _SIZES.get(mark.char, 6.0) / 2 + 0.7
+            taken.append((x - half, x + half, y - half, y + half))
+    choices = []
+    for mark in labelled:
+        (x, y), width = at(mark), _DIGIT * LABEL_POINTS * len(mark.label.strip())
+        choices.append([_beside(x, y, width, *offset) for offset in _OFFSETS])
+    whole = axes.get_window_extent()
+    area = (
+        whole.x0 * points,
+        (whole.x1 + 4) * points,
+        whole.y0 * points,
+        (whole.y1 + 4) * points,
+    )
+    for mark, place in zip(labelled, places(choices, taken, area), strict=True):
+        if place is None:
+            continue
+        across, up = _OFFSETS[place]
         axes.annotate(
-            mark.label.strip(), (mark.x, mark.y), xytext=(6, 3),
-            textcoords="offset points", fontsize=8, color=inks["label"],
-        )  # fmt: skip
+            mark.label.strip(), (mark.x, mark.y), xytext=(across, up),
+            textcoords="offset points", fontsize=LABEL_POINTS, color=inks["label"],
+            ha="left" if across > 0 else "right" if across < 0 else "center",
+            va="bottom" if up > 0 else "top" if up < 0 else "center",
+        ).set_in_layout(False)  # fmt: skip
+
+
+_OFFSETS = (
+    (6.0, 3.0), (-6.0, 3.0), (6.0, -3.0), (-6.0, -3.0), (0.0, 6.0), (0.0, -6.0), (7.0, 0.0),
+    (-7.0, 0.0), (12.0, 9.0), (-12.0, 9.0), (12.0, -9.0), (-12.0, -9.0),
+)  # fmt: skip
+"""Places of a label from its mark, in points to the right and up; the best first."""
+
+
+def _beside(x: float, y: float, width: float, across: float, up: float) -> Box:
+    left = x + across - (0 if across > 0 else width if across < 0 else width / 2)
+    low = y + up - (0 if up > 0 else LABEL_POINTS if up < 0 else LABEL_POINTS / 2)
+    return left, left + width, low, low + LABEL_POINTS
 
 
 def _legend(axes: Axes, entries: Sequence[tuple[str, str, str]], inks: Mapping[str, str]) -> None:

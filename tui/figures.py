@@ -15,9 +15,10 @@ from ..engine.search import (
     searched_level,
 )
 from ..engine.space import entry_key, entry_name
-from ..sessions.plots import Figure, Line, Mark, Plot, axis
+from ..sessions.plots import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, near
 from ..sessions.store import Misuse, StoreError
 from . import format as words
+from .cost import cost_of
 from .scorecard import coverage, outcomes
 
 if TYPE_CHECKING:
@@ -29,18 +30,16 @@ if TYPE_CHECKING:
 
 CURVES = 4
 """Trials overlaid where nobody has marked any: the best ones."""
-FAR = 3.0
-"""A value further above the median than so many times the spread is shown at the edge."""
 
 
 def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None = None) -> Figure:
     """Accuracy against complexity, the Pareto front, the lines of equal f."""
-    from .screens.tradeoff import scale_of, tradeoff_plot
+    from .screens.tradeoff import tradeoff_plot
 
     weight = snapshot.session.wc if wc is None else wc
     measured = [trial for trial in snapshot.trials if trial.observed]
     best = best_measured(snapshot, weight)
-    scale, unit = scale_of(snapshot)
+    cost = cost_of(snapshot)
     front = {trial.number for trial in pareto(measured)}
     legend = [
         ("○", "front", "nothing is both better and cheaper"),
@@ -52,17 +51,18 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
     return Figure(
         name="tradeoff",
         title=f"{snapshot.session.name}: accuracy against complexity",
-        x=unit,
+        x=cost.axis,
         y="best validation accuracy, %",
-        plot=tradeoff_plot(measured, best, selected, weight, scale),
+        plot=tradeoff_plot(measured, best, selected, weight, cost),
         columns=(
             "trial", "level", "error", "complexity", "f", "accuracy", "seconds_per_epoch",
-            "params", "macs", "front",
+            "reference_seconds", "params", "macs", "front",
         ),
         rows=tuple(
             (
                 t.number, t.level, t.error, t.complexity, objective(t, weight),
-                1 - (t.error or 0.0), t.seconds_per_epoch, t.params, t.macs, t.number in front,
+                1 - (t.error or 0.0), t.seconds_per_epoch, t.reference_seconds, t.params, t.macs,
+                t.number in front,
             )
             for t in measured
         ),
@@ -127,11 +127,9 @@ def convergence(snapshot: Snapshot) -> Figure:
 
 
 def _convergence_plot(snapshot: Snapshot, rows: Sequence[tuple[Any, ...]]) -> Plot:
-    values = sorted(value for _, _, value, _ in rows)
-    middle = values[len(values) // 2]
     # one trial that learnt nothing would press everything else flat
-    top = middle + FAR * max(middle - values[0], 1e-3)
-    vertical = axis([value for value in values if value <= top], ticks=5)
+    values = [value for _, _, value, _ in rows]
+    vertical = axis(near(values, [min(values)]), ticks=5, within=POSITIVE)
     numbers = [float(number) for number, *_ in rows]
     horizontal = axis([*numbers, numbers[0] + 1], ticks=6)
     whole = tuple((at, f"{at:.0f}") for at, _ in horizontal.ticks if at == int(at))
@@ -153,9 +151,11 @@ def _convergence_plot(snapshot: Snapshot, rows: Sequence[tuple[Any, ...]]) -> Pl
         ys.append(best)
     lines.append(Line(xs, [min(y, vertical.high) for y in ys], "mean"))
     marks = tuple(
-        Mark(float(number), value, "●", "trial")
-        if value <= vertical.high
-        else Mark(float(number), vertical.high, "▴", "trial", label=f"{value:.2f}")
+        at_edge(
+            Mark(float(number), value, label="" if vertical.holds(value) else f"{value:.2f}"),
+            horizontal,
+            vertical,
+        )
         for number, _, value, _ in rows
     )
     return Plot(horizontal, vertical, lines=tuple(lines), marks=marks)

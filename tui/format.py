@@ -57,14 +57,33 @@ SOURCE_WORDS = {
 # -- numbers ------------------------------------------------------------------------------------
 
 
+def _fitting(value: float, digits: int, width: int) -> str:
+    """With so many digits after the point; fewer, then an exponent, where it would be too wide."""
+    for fewer in range(digits, -1, -1):
+        text = f"{value:.{fewer}f}"
+        if len(text) <= width:
+            return text
+    return improvement(value)
+
+
 def f_value(value: float | None) -> str:
-    """An objective or its mean: three digits after the point."""
-    return DASH if value is None else f"{value:.3f}"
+    """An objective or its mean: three digits after the point, five characters at most."""
+    return DASH if value is None else _fitting(value, 3, 5)
 
 
 def f_measured(value: float | None) -> str:
-    """A measured objective: four digits, because it is known that well."""
-    return DASH if value is None else f"{value:.4f}"
+    """A measured objective: four digits, because it is known that well; at most six characters."""
+    return DASH if value is None else _fitting(value, 4, 6)
+
+
+def belief(mean: float, std: float) -> str:
+    """A belief about f: `0.151 ± 0.012`."""
+    return f"{f_value(mean)} ± {f_value(std)}"
+
+
+def times(ratio: float) -> str:
+    """So many times the reference's cost: `×1.20`, five characters at most."""
+    return f"×{_fitting(ratio, 2, 4)}"
 
 
 def improvement(value: float | None) -> str:
@@ -83,16 +102,19 @@ def signed(value: float) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share of one as percent, without the sign: `90.9`."""
-    return DASH if share is None else f"{100 * share:.{digits}f}"
+    """A share of one as percent, without the sign: `90.9`; all of it is `100`."""
+    if share is None:
+        return DASH
+    text = f"{100 * share:.{digits}f}"
+    return "100" if text.startswith("100.") else text
 
 
 def seconds(value: float | None) -> str:
-    """Seconds of an epoch: two significant digits below ten, then whole numbers."""
+    """Seconds of an epoch: two significant digits below ten, then whole; five characters."""
     if value is None:
         return DASH
     if value >= 100:
-        return f"{value:.0f}"
+        return _fitting(value, 0, 5)
     if value >= 1:
         return f"{value:.1f}"
     return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
@@ -104,14 +126,18 @@ def count(value: float | None) -> str:
 
 
 def big(value: float | None) -> str:
-    """A large number in three digits: `5.2 M`."""
+    """A large number in three digits: `5.2 M`; six characters at most, `68.8 M`."""
     if value is None:
         return DASH
-    for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= power:
-            scaled = value / power
-            return f"{scaled:.0f} {letter}" if scaled >= 100 else f"{scaled:.1f} {letter}"
-    return f"{value:.0f}"
+    if value < 999.5:
+        return f"{value:.0f}"
+    for power, letter in ((1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")):
+        scaled = value / power
+        if scaled < 99.95:
+            return f"{scaled:.1f} {letter}"
+        if scaled < 999.5:
+            return f"{scaled:.0f} {letter}"
+    return improvement(value)
 
 
 def number(value: Any) -> str:
@@ -478,26 +504,6 @@ def execution_line(execution: Execution) -> str:
         f"trials run on the Ray cluster {execution.address}, {execution.parallel} at once, "
         f"{asked or 'cpus=1'} each{data}"
     )
-
-
-def complexity_figure(
-    prediction: Prediction | None,
-    known: Mapping[str, float],
-    measure: str,
-    reference_seconds: float | None,
-) -> str:
-    """The complexity in the session's own unit: seconds per epoch, parameters or MACs.
-
-    known: `params` and `macs` of the network.  reference_seconds: an epoch of the reference on
-    this machine; where it is not known, f_c itself is given (`×1.20` of the reference).
-    """
-    if measure != "seconds":
-        return big(known.get(measure))
-    if prediction is None:
-        return DASH
-    if reference_seconds is None:
-        return f"×{prediction.complexity:.2f}"
-    return seconds(prediction.complexity * reference_seconds)
 
 
 def verdict(prediction: Prediction, measured: float) -> str:

@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
-from ...engine.schedule import reference_seconds
 from ...engine.space import Categorical, Parameter, Space, entry_name
 from .. import format as words
+from ..cost import cost_of
 from ..latest import Latest
 from ..widgets.fields import Cycle
 from ..widgets.text import Text
@@ -334,7 +334,7 @@ class EditDialog(Dialog[Edited]):
         if snapshot is None:
             return
         measure = snapshot.session.measure
-        reference = reference_seconds(snapshot.trials)
+        cost = cost_of(snapshot)
         valid = not self.space.problems(self.config)
         known = self.space.known(self.config) if valid and self.space.known is not None else {}
 
@@ -343,12 +343,14 @@ class EditDialog(Dialog[Edited]):
             if proposal is not None:
                 known = proposal.known
             return [
-                f"{belief.mean:.3f} ± {belief.std:.3f}" if belief else words.DASH,
+                f"{words.f_value(belief.mean)} ± {words.f_value(belief.std)}"
+                if belief
+                else words.DASH,
                 words.improvement(belief.ei) if belief else words.DASH,
                 f"{words.percent(1 - belief.error)} %" if belief else words.DASH,
-                words.complexity_figure(belief, known, "seconds", reference)
+                cost.of_candidate(belief, known)
                 if measure == "seconds"
-                else f"×{belief.complexity:.2f}"
+                else words.times(belief.complexity)
                 if belief
                 else words.DASH,
                 words.count(known.get("params")),

@@ -90,7 +90,9 @@ class TrialDialog(Dialog[int]):
                         str(trial.number),
                         words.network_line(trial.config),
                         words.f_measured(measured[trial.number]),
-                        f"{belief[0]:.3f} ± {belief[1]:.3f}" if belief else words.DASH,
+                        f"{words.f_value(belief[0])} ± {words.f_value(belief[1])}"
+                        if belief
+                        else words.DASH,
                         words.percent(None if trial.error is None else 1 - trial.error),
                         ", ".join(note) if len(note) < 2 else "best",
                     ),

@@ -14,9 +14,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, shown_level
 from .. import format as words
+from ..cost import cost_of
 from ..latest import Latest
 from ..widgets.keys import typed
 from .base import Dialog, buttons
@@ -234,8 +234,8 @@ class WcDialog(Dialog[float]):
         if not self.is_mounted:
             return
         session = self.snapshot.session
-        reference = reference_seconds(self.snapshot.trials)
-        unit = words.MEASURE_WORDS[session.measure]
+        prices = cost_of(self.snapshot)
+        unit = prices.heading()
         room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
         head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {'acc':>4}  {unit:>6}"
         lines = [Content.styled(head, "$foreground 60%")]
@@ -243,7 +243,7 @@ class WcDialog(Dialog[float]):
             belief = proposal.prediction
             network = words.network_line(proposal.config, shown_level(session, session.level), room)
             network = network if len(network) <= room else network[: room - 1] + "…"
-            cost = words.complexity_figure(belief, proposal.known, session.measure, reference)
+            cost = prices.of_candidate(belief, proposal.known)
             lines.append(
                 Content(
                     f"{rank:>2}  {network:<{room}}  "

@@ -16,8 +16,9 @@ from textual.widgets import Input
 from ...engine.search import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
 from .. import format as words
+from ..cost import Cost, cost_of
 from ..filters import EXAMPLE, BadFilter, Filter, begun, parse, reasons_of, unfinished
-from ..widgets.chart import Axis, Chart, Line, Mark, Plot, axis
+from ..widgets.chart import PERCENT, Axis, Chart, Line, Mark, Plot, at_edge, axis, near
 from ..widgets.frame import Edge
 from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
@@ -131,8 +132,10 @@ class HistoryScreen(TwoSides):
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The trials that pass the filter, sorted."""
         super().repaint(snapshot, ranking)
-        session = snapshot.session
+        session, cost = snapshot.session, cost_of(snapshot)
         self._another(session)
+        # what the rows are sorted by is what they show
+        ratio = self._sort == "complexity"
         table = self.query_one("#trials", Table)
         table.set_columns(
             (
@@ -143,16 +146,16 @@ class HistoryScreen(TwoSides):
                 Column("f", "f", 6, "right"),
                 Column("predicted", "μ", 5, "right"),
                 Column("accuracy", "acc", 4, "right"),
-                Column("cost", words.MEASURE_WORDS[session.measure], 6, "right"),
+                Column("cost", cost.heading(ratio), 6, "right"),
             )
         )
         rows = []
-        wanted = (session.wc, session.measure, session.flat, table.room, tuple(self._marked))
+        wanted = (session.wc, cost.measure, ratio, session.flat, table.room, tuple(self._marked))
         if self._rows_for != wanted:
             self._rows_for = wanted
             self._rows.clear()
         for trial in self._passing(snapshot):
-            rows.append(self._kept_row(trial, snapshot, table.room))
+            rows.append(self._kept_row(trial, snapshot, table.room, cost))
         table.show(rows)
         self._filter_said(len(rows), len(snapshot.trials))
         empty = self.query_one("#no-trials", Text)
@@ -239,20 +242,16 @@ class HistoryScreen(TwoSides):
 
         return sorted(snapshot.trials, key=order)
 
-    def _kept_row(self, trial: Trial, snapshot: Snapshot, room: int) -> Row:
+    def _kept_row(self, trial: Trial, snapshot: Snapshot, room: int, cost: Cost) -> Row:
         """The row of a trial: of a thousand, an epoch's news change one."""
         kept = self._rows.get(trial.number)
         if kept is None or kept[0] is not trial:
-            kept = self._rows[trial.number] = trial, self._row(trial, snapshot, room)
+            kept = self._rows[trial.number] = trial, self._row(trial, snapshot, room, cost)
         return kept[1]
 
-    def _row(self, trial: Trial, snapshot: Snapshot, room: int) -> Row:
+    def _row(self, trial: Trial, snapshot: Snapshot, room: int, cost: Cost) -> Row:
         session = snapshot.session
         belief = trial.prediction
-        if session.measure == "seconds":
-            cost = ("~" if trial.disturbed else "") + words.seconds(trial.seconds_per_epoch)
-        else:
-            cost = words.big(float(trial.params if session.measure == "params" else trial.macs))
         mark = "+" if trial.number in self._marked else ""
         value = words.f_measured(objective(trial, session.wc))
         if trial.state == "running" or (trial.state in OPEN_STATES and trial.epochs):
@@ -267,7 +266,7 @@ class HistoryScreen(TwoSides):
                 value,
                 words.f_value(belief.mean if belief else None),
                 words.percent(None if trial.error is None else 1 - trial.error),
-                cost,
+                cost.of_trial(trial, self._sort == "complexity"),
             ),
             dim=trial.state in ("cancelled", "stopped", "failed"),
         )
@@ -404,21 +403,33 @@ def curves(trials: list[Trial], epochs: int) -> Plot | None:
     drawn = [trial for trial in trials if trial.epochs]
     if not drawn:
         return None
-    values = [100 * epoch.val_accuracy for trial in drawn for epoch in trial.epochs]
-    vertical = axis(values, ticks=5)
+    # the first one is looked at, and shown whole; the others do not press it flat
+    first, *others = [[100 * epoch.val_accuracy for epoch in trial.epochs] for trial in drawn]
+    seen = near((value for values in (first, *others) for value in values), first)
+    vertical = axis(seen, ticks=5, within=PERCENT)
     last = max(epochs, max(trial.epochs[-1].epoch for trial in drawn))
     shown = sorted({1, *(round(1 + i * (last - 1) / 4) for i in range(1, 5))})
-    horizontal = Axis(0.5, last + 0.9, tuple((float(e), str(e)) for e in shown))
-    lines, marks = [], []
-    for place, trial in enumerate(drawn):
+    # room for the numbers at the ends
+    right = last + max(0.9, 0.08 * last)
+    horizontal = Axis(0.5, right, tuple((float(e), str(e)) for e in shown))
+    lines, ends, below = [], [], []
+    for place, (trial, ys) in enumerate(zip(drawn, (first, *others), strict=True)):
         ink = INKS[place % len(INKS)]
         xs = [float(epoch.epoch) for epoch in trial.epochs]
-        ys = [100 * epoch.val_accuracy for epoch in trial.epochs]
         lines.append(Line(xs, ys, ink, dashed=place > 0))
-        marks.append(
-            Mark(xs[-1], ys[-1], "◆" if place == 0 else "●", ink, label=f" {trial.number}")
-        )
-    return Plot(horizontal, vertical, lines=tuple(reversed(lines)), marks=tuple(reversed(marks)))
+        end = Mark(xs[-1], ys[-1], "◆" if place == 0 else "●", ink, label=f" {trial.number}")
+        ends.append(at_edge(end, horizontal, vertical))
+        below += [
+            at_edge(Mark(x, y, ink=ink), horizontal, vertical)
+            for x, y in zip(xs[:-1], ys[:-1], strict=True)
+            if not vertical.holds(y)
+        ]
+    return Plot(
+        horizontal,
+        vertical,
+        lines=tuple(reversed(lines)),
+        marks=(*below, *reversed(ends)),
+    )
 
 
 def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from ...engine.schedule import reference_seconds
 from ...engine.search import best_measured, objective, pareto
 from .. import format as words
+from ..cost import cost_of
 from ..dialogs.wc import Slider
 from ..latest import Latest
-from ..widgets.chart import Chart, Line, Mark, Plot, axis
+from ..widgets.chart import PERCENT, POSITIVE, Chart, Line, Mark, Plot, at_edge, axis, near
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ...sessions.plots import Figure
     from ...sessions.records import Trial
     from ...sessions.store import Snapshot
+    from ..cost import Cost
 
 
 class TradeoffScreen(SessionScreen):
@@ -110,11 +111,11 @@ class TradeoffScreen(SessionScreen):
         if self._number is None and best is not None:
             self._number = best.number
         selected = next((t for t in measured if t.number == self._number), best)
-        scale, unit = scale_of(snapshot)
-        self.query_one(
-            "#tradeoff-title", Edge
-        ).title_text = f"Accuracy in % against {unit} · ○ front ● best ◆ selected"
-        self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, scale)
+        cost = cost_of(snapshot)
+        title, marks = self.query_one("#tradeoff-title", Edge), "○ front ● best ◆ selected"
+        title.title_text = f"Accuracy in % against {cost.axis} · {marks}"
+        title.short_text = f"Accuracy against {cost.short} · {marks}"
+        self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, cost)
         self.query_one("#wc-title", Edge).title_text = (
             f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "
             f"{words.weight(snapshot.session.wc)}"
@@ -217,15 +218,14 @@ class TradeoffScreen(SessionScreen):
         snapshot = self.snapshot
         if snapshot is None or message.chart.plot is None:
             return
-        scale, _ = scale_of(snapshot)
-        plot = message.chart.plot
+        cost, plot = cost_of(snapshot), message.chart.plot
         measured = [t for t in snapshot.trials if t.observed]
 
         def distance(trial: Trial) -> float:
-            x = (trial.complexity or 0.0) * scale
-            y = 100 * (1 - (trial.error or 0.0))
-            return (plot.x.share(x) - plot.x.share(message.x)) ** 2 + (
-                plot.y.share(y) - plot.y.share(message.y)
+            # what lies beyond an edge is clicked there
+            mark = at_edge(Mark(*_point(trial, cost)), plot.x, plot.y)
+            return (plot.x.share(mark.x) - plot.x.share(message.x)) ** 2 + (
+                plot.y.share(mark.y) - plot.y.share(message.y)
             ) ** 2
 
         self._number = min(measured, key=distance).number
@@ -246,40 +246,39 @@ class TradeoffScreen(SessionScreen):
         return None if trial is None else trial.model_dump_json()
 
 
-def scale_of(snapshot: Snapshot) -> tuple[float, str]:
-    """What one unit of f_c is on the axis, and the axis' name."""
-    measure = snapshot.session.measure
-    reference = snapshot.trials[0]
-    if measure == "params":
-        return reference.params / 1e3, "thousand parameters"
-    if measure == "macs":
-        return reference.macs / 1e6, "million MACs"
-    seconds = reference_seconds(snapshot.trials)
-    return (seconds, "seconds per epoch") if seconds else (1.0, "cost of the reference network")
+def _point(trial: Trial, cost: Cost) -> tuple[float, float]:
+    return cost.drawn(trial), 100 * (1 - (trial.error or 0.0))
 
 
 def tradeoff_plot(
-    measured: Sequence[Trial], best: Trial | None, selected: Trial | None, wc: float, scale: float
+    measured: Sequence[Trial], best: Trial | None, selected: Trial | None, wc: float, cost: Cost
 ) -> Plot | None:
-    """Trials as points, the front joined, lines of equal f through the best and above it."""
+    """Trials as points, the front joined, lines of equal f through the best and above it.
+
+    The axes hold the front, the best, the selected trial and the bulk of the others; what is far
+    off stands at the edge with its number.
+    """
     if not measured or best is None:
         return None
-
-    def place(trial: Trial) -> tuple[float, float]:
-        return (trial.complexity or 0.0) * scale, 100 * (1 - (trial.error or 0.0))
-
-    points = {trial.number: place(trial) for trial in measured}
-    horizontal = axis([x for x, _ in points.values()], ticks=5)
-    vertical = axis([y for _, y in points.values()], ticks=5)
+    points = {trial.number: _point(trial, cost) for trial in measured}
     front = pareto(measured)
-    on_front = {trial.number for trial in front}
+    chosen = [best] if selected is None else [best, selected]
+    kept = [points[trial.number] for trial in (*front, *chosen)]
+    horizontal, vertical = (
+        axis(
+            near([point[side] for point in points.values()], [point[side] for point in kept]),
+            ticks=5,
+            within=within,
+        )
+        for side, within in enumerate((POSITIVE, PERCENT))
+    )
     lines = []
     value = objective(best, wc) or 0.0
     # 100 (1 - f_p) = 100 (1 - f + w_c x / scale): higher lines are better
     span = vertical.high - vertical.low
     for step in range(4):
         f = value + step * span / 100 / 4
-        ends = [100 * (1 - f + wc * x / scale) for x in (horizontal.low, horizontal.high)]
+        ends = [100 * (1 - f + wc * x / cost.scale) for x in (horizontal.low, horizontal.high)]
         lines.append(Line((horizontal.low, horizontal.high), ends, "faint", dashed=step > 0))
     lines.append(
         Line(
@@ -289,17 +288,19 @@ def tradeoff_plot(
             dashed=True,
         )
     )
+    looks = {trial.number: ("○", "front") for trial in front}
+    looks[best.number] = "●", "trial"
+    if selected is not None:
+        looks[selected.number] = "◆", "selected"
     marks = []
     for trial in measured:
         x, y = points[trial.number]
-        if trial.number not in on_front:
-            marks.append(Mark(x, y, "·", "label"))
-    for trial in front:
-        x, y = points[trial.number]
-        marks.append(Mark(x, y, "○", "front", label=str(trial.number)))
-    x, y = points[best.number]
-    marks.append(Mark(x, y, "●", "trial", label=str(best.number)))
-    if selected is not None:
-        x, y = points[selected.number]
-        marks.append(Mark(x, y, "◆", "selected", label=str(selected.number)))
+        if trial.number not in looks:
+            beyond = not (horizontal.holds(x) and vertical.holds(y))
+            mark = Mark(x, y, "·", "label", label=str(trial.number) if beyond else "")
+            marks.append(at_edge(mark, horizontal, vertical))
+    # the best and the selected one lie over the front, and keep their numbers before it does
+    numbers = [t.number for t in front if t not in chosen] + [t.number for t in chosen]
+    for number in dict.fromkeys(numbers):
+        marks.append(Mark(*points[number], *looks[number], label=str(number)))
     return Plot(horizontal, vertical, lines=tuple(lines), marks=tuple(marks))

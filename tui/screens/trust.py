@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -20,7 +22,7 @@ from ..scorecard import (
     overrides,
     picks,
 )
-from ..widgets.chart import Chart, Line, Mark, Plot, axis
+from ..widgets.chart import POSITIVE, Chart, Line, Mark, Plot, at_edge, axis, near
 from ..widgets.frame import Edge
 from ..widgets.text import Text
 from .base import TwoSides
@@ -85,23 +87,28 @@ def trust_plot(results: Sequence[Outcome]) -> Plot | None:
     """Predicted mean along x, measured f up; on the diagonal the model was exactly right."""
     if not results:
         return None
-    horizontal = axis([result.mean for result in results], ticks=4)
     heights = [v for r in results for v in (r.f, r.mean - 2 * r.std, r.mean + 2 * r.std)]
-    vertical = axis(heights, ticks=6)
+    horizontal = axis(near([result.mean for result in results]), ticks=4, within=POSITIVE)
+    vertical = axis(near(heights), ticks=6, within=POSITIVE)
     ends = (horizontal.low, horizontal.high)
-    # the whisker is the prediction's, so it stands on the diagonal; the mark is what was measured
-    whiskers = tuple(Mark(r.mean, r.mean, "│", "whisker", spread=2 * r.std) for r in results)
-    marks = tuple(
-        Mark(
-            r.mean,
-            r.f,
-            "●" if r.within else "✗",
-            "trial" if r.within else "selected",
-            label="" if r.within else str(r.trial.number),
-        )
-        for r in results
-    )
-    return Plot(horizontal, vertical, lines=(Line(ends, ends, "mean"),), marks=whiskers + marks)
+    lines = [Line(ends, ends, "mean")]
+    whiskers, marks = [], []
+    for r in results:
+        # the whisker is the prediction's, so it stands on the diagonal; the mark is what was
+        # measured, and where the whisker does not reach it a dashed line goes on to it
+        whiskers.append(Mark(r.mean, r.mean, "│", "whisker", spread=2 * r.std))
+        if not r.within:
+            end = r.mean + math.copysign(2 * r.std, r.f - r.mean)
+            lines.append(Line((r.mean, r.mean), (end, r.f), "whisker", dashed=True))
+        char, ink = ("●", "trial") if r.within else ("✗", "selected")
+        number = str(r.trial.number)
+        mark = at_edge(Mark(r.mean, r.f, char, ink), horizontal, vertical)
+        if mark.char != char:
+            number = number if r.within else f"✗{number}"
+        marks.append(replace(mark, label="" if mark.char == "●" else number))
+    # where labels have no room, those outside keep theirs
+    marks.sort(key=lambda mark: mark.ink == "selected")
+    return Plot(horizontal, vertical, lines=tuple(lines), marks=(*whiskers, *marks))
 
 
 def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:

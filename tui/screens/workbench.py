@@ -11,10 +11,10 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine import search
-from ...engine.schedule import reference_seconds
 from ...engine.search import base_trial, level_trials, objective
 from ...engine.space import entry_name
 from .. import format as words
+from ..cost import cost_of
 from ..latest import Latest
 from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
@@ -156,7 +156,7 @@ class WorkbenchScreen(TwoSides):
 
     def _candidates(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         table = self.query_one("#candidates", Table)
-        session = snapshot.session
+        session, cost = snapshot.session, cost_of(snapshot)
         table.set_columns(
             (
                 Column("rank", "#", 3, "right", gap=0),
@@ -165,10 +165,9 @@ class WorkbenchScreen(TwoSides):
                 Column("std", "σ f", 5, "right"),
                 Column("ei", "EI", 6, "right"),
                 Column("accuracy", "acc", 4, "right"),
-                Column("cost", words.MEASURE_WORDS[session.measure], 5, "right"),
+                Column("cost", cost.heading(), 5 if session.measure == "seconds" else 6, "right"),
             )
         )
-        reference = reference_seconds(snapshot.trials)
         rows = []
         proposals = ranking.proposals if ranking is not None else ()
         decided = self._decided(snapshot)
@@ -189,7 +188,7 @@ class WorkbenchScreen(TwoSides):
                         words.f_value(belief.std if belief else None),
                         words.improvement(belief.ei if belief else None),
                         words.percent(1 - belief.error if belief else None),
-                        words.complexity_figure(belief, proposal.known, session.measure, reference),
+                        cost.of_candidate(belief, proposal.known),
                     ),
                     dim=taken,
                 )

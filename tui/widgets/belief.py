@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.space import Categorical, Domain, Integer, Real
 from .. import format as words
-from .chart import Axis, Band, Bar, Line, Mark, Plot, axis
+from .chart import Axis, Band, Bar, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking, Slice
@@ -78,9 +78,8 @@ def belief_plot(
             points.append((value, selected[1], "◆", "selected"))
     low, high = float(np.min(mean - std)), float(np.max(mean + std))
     # a trial far off would press everything else flat: it is shown at the edge instead
-    reach = max(high - low, 1e-6) * 1.5
-    near = [f for _, f, _, _ in points if low - reach <= f <= high + reach]
-    vertical = axis([low, high, *near], ticks=5)
+    seen = near((f for _, f, _, _ in points), (low, high), bulk=False)
+    vertical = axis(seen, ticks=5)
     if belief.categories or isinstance(domain, Categorical):
         places = {value: float(i) for i, value in enumerate(belief.values)}
         horizontal = Axis(
@@ -90,9 +89,8 @@ def belief_plot(
             Bar(at, float(m), float(m - s), float(m + s), 0.5)
             for at, m, s in zip(places.values(), mean, std, strict=True)
         )
-        marks = _marks(
-            [(places[v] + 0.34, f, c, i) for v, f, c, i in points if v in places], vertical
-        )
+        placed = [(places[v] + 0.34, f, c, i) for v, f, c, i in points if v in places]
+        marks = _marks(placed, horizontal, vertical)
         return Plot(horizontal, vertical, bars=bars, marks=marks)
     xs = np.array([_place(domain, value) for value in belief.values])
     order = np.argsort(xs, kind="stable")
@@ -105,12 +103,13 @@ def belief_plot(
     ticks = _ticks(domain, [float(v) for v in belief.values if _place(domain, v) != OFF])
     if left == OFF and isinstance(domain, Real):
         ticks = ((OFF, "0"), *ticks)
+    horizontal = Axis(left, right, ticks)
     return Plot(
-        Axis(left, right, ticks),
+        horizontal,
         vertical,
         band=Band(xs, mean - std, mean + std),
         lines=(Line(xs, mean),),
-        marks=_marks(placed, vertical),
+        marks=_marks(placed, horizontal, vertical),
     )
 
 
@@ -133,13 +132,7 @@ def _ticks(domain: Domain, values: list[float]) -> tuple[tuple[float, str], ...]
     return tuple((_place(domain, v), words.number(int(v) if whole else v)) for v in kept)
 
 
-def _marks(points: Sequence[tuple[float, float, str, str]], vertical: Axis) -> tuple[Mark, ...]:
-    marks = []
-    for x, f, char, ink in points:
-        if f > vertical.high:
-            marks.append(Mark(x, vertical.high, "▴", ink))
-        elif f < vertical.low:
-            marks.append(Mark(x, vertical.low, "▾", ink))
-        else:
-            marks.append(Mark(x, f, char, ink))
-    return tuple(marks)
+def _marks(
+    points: Sequence[tuple[float, float, str, str]], horizontal: Axis, vertical: Axis
+) -> tuple[Mark, ...]:
+    return tuple(at_edge(Mark(x, f, char, ink), horizontal, vertical) for x, f, char, ink in points)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -21,9 +22,27 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ...sessions.plots import Array, Axis, Band, Bar, Line, Mark, Plot, axis
+from ...sessions.plots import (
+    PERCENT,
+    POSITIVE,
+    Array,
+    Axis,
+    Band,
+    Bar,
+    Box,
+    Line,
+    Mark,
+    Plot,
+    at_edge,
+    axis,
+    near,
+    places,
+)
 
-__all__ = ["Axis", "Band", "Bar", "Chart", "Line", "Mark", "Plot", "axis", "raster"]
+__all__ = [
+    "PERCENT", "POSITIVE", "Axis", "Band", "Bar", "Chart", "Line", "Mark", "Plot", "at_edge",
+    "axis", "near", "raster",
+]  # fmt: skip
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHADE = "░"
@@ -175,12 +194,36 @@ class _Canvas:
             for at in range(max(top, 0), min(bottom, self.height - 1) + 1):
                 char = "┬" if at == top else "┴" if at == bottom else "│"
                 self._over(at, column, char, "whisker")
+            if top == bottom and mark.char == "│":
+                # shorter than a cell: both its ends
+                mark = replace(mark, char="┼")
         self._over(row, column, mark.char, mark.ink)
-        start = column + 1
-        if start + len(mark.label) > self.width:
-            start = column - len(mark.label)
-        for offset, char in enumerate(mark.label):
-            self._over(row, start + offset, char, "label")
+
+    def labels(self, marks: Sequence[Mark]) -> None:
+        """The labels beside their marks, on nothing else; the last mark's is the most important."""
+        if not any(mark.label for mark in marks):
+            return
+        at = [(round(self.column(mark.x)), round(self.row(mark.y))) for mark in marks]
+        texts: list[str] = []
+        choices: list[list[tuple[int, int]]] = []
+        for mark, (column, row) in zip(reversed(marks), reversed(at), strict=True):
+            text = mark.label.strip()
+            if text:
+                texts.append(text)
+                gap = len(mark.label) - len(mark.label.lstrip())
+                choices.append(_beside(column, row, len(text), gap))
+        # a cell is left free beside a label: two numbers side by side would be read as one
+        wanted: list[list[Box]] = [
+            [(start - 0.5, start + len(text) + 0.5, row, row + 1) for start, row in cells]
+            for text, cells in zip(texts, choices, strict=True)
+        ]
+        taken = [(column + 0.5, column + 0.5, row, row + 1) for column, row in at]
+        area = (-0.5, self.width + 0.5, 0, self.height)
+        for text, cells, place in zip(texts, choices, places(wanted, taken, area), strict=True):
+            if place is not None:
+                start, row = cells[place]
+                for offset, char in enumerate(text):
+                    self._over(row, start + offset, char, "label")
 
     def _over(self, row: int, column: int, char: str, ink: str) -> None:
         """Write over a smoothed edge without losing the ground of its larger part."""
@@ -214,15 +257,28 @@ class _Canvas:
 
     def _x_labels(self) -> list[Cell]:
         line = [" "] * (self.gutter + self.width)
-        taken = -1
+        taken, free = -1, len(line)
+        note = f"{self.plot.outside} outside" if self.plot.outside else ""
+        if note and 2 * len(note) < self.width:
+            free -= len(note) + 1
+            line[free + 1 :] = note
         for value, text in self.plot.x.ticks:
             middle = self.gutter + round(self.column(value))
             start = min(max(middle - len(text) // 2, 0), len(line) - len(text))
-            if start <= taken or start < 0:
+            if start <= taken or start < 0 or start + len(text) > free:
                 continue
             line[start : start + len(text)] = text
             taken = start + len(text)
         return [Cell(char, "label") for char in line]
+
+
+def _beside(column: int, row: int, width: int, gap: int) -> list[tuple[int, int]]:
+    """Where a label may begin, by column and row, the best place first."""
+    right, left, middle = column + 1, column - width, column - width // 2
+    return [
+        (right + gap, row), (left - gap, row), (right, row - 1), (right, row + 1),
+        (left, row - 1), (left, row + 1), (middle, row - 1), (middle, row + 1),
+    ]  # fmt: skip
 
 
 def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[list[Cell]]:
@@ -242,6 +298,7 @@ def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[li
         canvas.line(line)
     for mark in plot.marks:
         canvas.mark(mark)
+    canvas.labels(plot.marks)
     return [row[:width] for row in canvas.finish()]
 
 

@@ -12,12 +12,13 @@ _ENDS = {"top": ("╭", "╮"), "middle": ("├", "┤"), "bottom": ("╰", "╯
 
 
 class Edge(Widget):
-    """One horizontal line of a frame, with a title in it."""
+    """One horizontal line of a frame, with a title in it; short_text where that has no room."""
 
     DEFAULT_CSS = """
     Edge { height: 1; color: $foreground 35%; }
     """
     title_text: reactive[str] = reactive("")
+    short_text: reactive[str] = reactive("")
 
     def __init__(
         self, kind: Literal["top", "middle", "bottom"], title: str = "", *, id: str | None = None
@@ -31,6 +32,8 @@ class Edge(Widget):
         left, right = _ENDS[self.kind]
         room = max(self.size.width - 2, 0)
         title = Content(f" {self.title_text} " if self.title_text else "")
+        if title.cell_length > room - 1 and self.short_text:
+            title = Content(f" {self.short_text} ")
         if title.cell_length > room - 1:
             title = title.truncate(max(room - 1, 0), ellipsis=True)
         title = title.stylize("$foreground 85%")

@@ -21,11 +21,17 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 MARKER = "▸"
+LEAST_ROOM = 8
+"""Characters of the flexible column below which the gaps give way."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column.  width 0: takes the room that the others leave."""
+    """A column.  width 0: takes the room that the others leave.
+
+    Numbers stand to the right.  Their column is wider than `width` where one of them is: a number
+    that is cut is another number.
+    """
 
     key: str
     label: str
@@ -118,6 +124,8 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self.columns = tuple(columns)
         self.rows: tuple[Row, ...] = ()
         self._room = 0
+        self._widths = tuple(column.width for column in self.columns)
+        self._gaps = tuple(column.gap for column in self.columns)
 
     # -- what is shown --------------------------------------------------------------------------
 
@@ -136,6 +144,8 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         if tuple(columns) != self.columns:
             self.columns = tuple(columns)
             self.rows = ()
+            self._widths = tuple(column.width for column in self.columns)
+            self._gaps = tuple(column.gap for column in self.columns)
             self._measure()
 
     def show(self, rows: Sequence[Row], *, first: bool = False) -> None:
@@ -147,6 +157,15 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             return
         key, number = self.cursor_key, len(self.rows)
         self.rows = tuple(rows)
+        widths = tuple(
+            max([column.width, *(cell_len(row.cells[place]) for row in self.rows)])
+            if column.justify == "right"
+            else column.width
+            for place, column in enumerate(self.columns)
+        )
+        if widths != self._widths:
+            self._widths = widths
+            self._measure()
         if number != len(rows):
             self.virtual_size = Size(self.size.width, len(rows) + 1)
             if self.styles.height is not None and self.styles.height.is_auto:
@@ -181,10 +200,14 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self._follow()
 
     def _measure(self) -> None:
-        fixed = sum(column.width + column.gap for column in self.columns)
         # the marker, and room for the scrollbar whether it is there or not
         whole = self.outer_size.width
-        room = max(whole - fixed - 3, 8) if whole else 0
+        room = whole - sum(self._widths) - 3
+        gaps = tuple(column.gap for column in self.columns)
+        if room - sum(gaps) < LEAST_ROOM:
+            gaps = tuple(min(gap, 1) for gap in gaps)
+        self._gaps = gaps
+        room = max(room - sum(gaps), LEAST_ROOM // 2) if whole else 0
         if room != self._room:
             self._room = room
             self.post_message(self.RoomChanged())
@@ -215,14 +238,19 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _line(self, cells: Sequence[str]) -> str:
         parts = []
-        for column, cell in zip(self.columns, cells, strict=True):
-            width = column.width or self._room
+        left = self.size.width - len(MARKER)
+        sized = zip(self.columns, self._widths, self._gaps, cells, strict=True)
+        for column, fixed, gap, cell in sized:
+            width = fixed or self._room
+            left -= gap + width
+            if left < 0 and column.justify == "right":
+                break  # no column rather than a part of its numbers
             length = cell_len(cell)
             if length > width:
                 cell = set_cell_size(cell, max(width - 1, 0)) + "…"
                 length = width
             space = " " * (width - length)
-            parts.append(" " * column.gap)
+            parts.append(" " * gap)
             parts.append(space + cell if column.justify == "right" else cell + space)
         return "".join(parts)
 

@@ -141,7 +141,7 @@ def _last(snapshot: Snapshot) -> Content | None:
     meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
     return Content.assemble(
         head,
-        f"{words.f_value(belief.mean)} ± {words.f_value(belief.predictive_std)} → ",
+        f"{words.belief(belief.mean, belief.predictive_std)} → ",
         (words.f_measured(value), "bold"),
         " ",
         (mark + {"✓": "", "▲": " worse", "▼": " better"}[mark], meaning),
