@@ -66,6 +66,8 @@ POSITIVE = (0.0, math.inf)
 """What a share in percent can be, and a cost or an f: no axis goes beyond."""
 LABEL_POINTS = 8.0
 """The height of a mark's label, in points."""
+LEGEND_WIDTH = 116
+"""Characters of a legend's words and marks that stand side by side."""
 _DIGIT = 0.64
 """Width of a digit of matplotlib's own font, in heights of the text."""
 
@@ -460,8 +462,8 @@ def _labels(drawing: Drawing, axes: Axes, marks: Sequence[Mark], inks: Mapping[s
 
 
 _OFFSETS = (
-    (6.0, 3.0), (-6.0, 3.0), (6.0, -3.0), (-6.0, -3.0), (0.0, 6.0), (0.0, -6.0), (7.0, 0.0),
-    (-7.0, 0.0), (12.0, 9.0), (-12.0, 9.0), (12.0, -9.0), (-12.0, -9.0),
+    (6.0, 3.0), (7.0, 0.0), (-6.0, 3.0), (-7.0, 0.0), (6.0, -3.0), (-6.0, -3.0), (0.0, 6.0),
+    (0.0, -6.0), (12.0, 9.0), (-12.0, 9.0), (12.0, -9.0), (-12.0, -9.0),
 )  # fmt: skip
 """Places of a label from its mark, in points to the right and up; the best first."""
 
@@ -492,7 +494,13 @@ def _legend(axes: Axes, entries: Sequence[tuple[str, str, str]], inks: Mapping[s
                 )
             )  # fmt: skip
     if handles:
+        # a legend wider than the axes would make them narrow
+        columns = next(
+            n
+            for n in (4, 3, 2, 1)
+            if n == 1 or n * max(len(text) + 7 for _, _, text in entries) <= LEGEND_WIDTH
+        )
         axes.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, fontsize=8.5,
-            frameon=False, labelcolor=inks["label"], borderaxespad=0,
+            handles=handles, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=columns,
+            fontsize=8.5, frameon=False, labelcolor=inks["label"], borderaxespad=0,
         )  # fmt: skip

@@ -543,7 +543,7 @@ class TwoSides(SessionScreen):
                 yield from self.left()
             with Vertical(id="right", classes="side"):
                 yield from self.right()
-        yield KeyBar(self.KEYS)
+        yield KeyBar(self.KEYS, spare=1)
 
     def left(self) -> ComposeResult:
         """What stands at the left, or is shown first."""

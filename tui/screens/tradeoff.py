@@ -77,7 +77,7 @@ class TradeoffScreen(SessionScreen):
             with Vertical(classes="panel"):
                 yield Text(id="point", classes="words")
             yield Edge("bottom")
-        yield KeyBar(ORDER[2:])
+        yield KeyBar(ORDER[2:], spare=1)
 
     def on_mount(self) -> None:
         """The slider takes the arrows."""

@@ -57,7 +57,11 @@ def typed(screen: Screen[Any], key: str) -> bool:
 
 
 class KeyBar(Text):
-    """The bindings of the screen that are worth showing, wrapped, each one clickable."""
+    """The bindings of the screen that are worth showing, wrapped, each one clickable.
+
+    order: actions that come first.  spare: lines above that say nothing, for toasts to cover; what
+    a toast needs more, the screen makes room for.
+    """
 
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: auto; max-height: 3; padding: 0 1; background: $panel; }
@@ -65,9 +69,10 @@ class KeyBar(Text):
     _places: tuple[tuple[int, int, int, str], ...] = ()
     """Row, first and last column, and action of every key that can be clicked."""
 
-    def __init__(self, order: Sequence[str] = ()) -> None:
+    def __init__(self, order: Sequence[str] = (), spare: int = 0) -> None:
         super().__init__()
         self.order = tuple(order)
+        self.spare = spare
 
     def on_mount(self) -> None:
         """Follow the bindings: they change with the focus and with what is possible."""
@@ -75,8 +80,11 @@ class KeyBar(Text):
         self.call_after_refresh(self.refresh_keys)
 
     def on_resize(self) -> None:
-        """Wrap again."""
+        """Wrap again; toasts stand above."""
         self.refresh_keys()
+        for rack in self.screen.query("ToastRack"):
+            rack.styles.margin = (0, 0, self.outer_size.height - self.spare, 0)
+            rack.styles.offset = (0, -self.spare)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if self.is_attached and screen is self.screen:
