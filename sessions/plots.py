@@ -64,6 +64,8 @@ REACH = 1.5
 PERCENT = (0.0, 100.0)
 POSITIVE = (0.0, math.inf)
 """What a share in percent can be, and a cost or an f: no axis goes beyond."""
+VITAL = 2
+"""Labels that are never left out: of what is selected, and of the best."""
 LABEL_POINTS = 8.0
 """The height of a mark's label, in points."""
 LEGEND_WIDTH = 116
@@ -189,31 +191,36 @@ def at_edge(mark: Mark, x: Axis, y: Axis) -> Mark:
     )
 
 
-def places(wanted: Iterable[Sequence[Box]], taken: Sequence[Box], area: Box) -> list[int | None]:
+def places(
+    wanted: Iterable[Sequence[Box]], taken: Sequence[Box], area: Box, vital: int = 0
+) -> list[int | None]:
     """Where labels go that lie on nothing: the index of each one's place, None where none is free.
 
     wanted: the places of each label, the best one first; the most important label first.  taken:
-    what no label may cover.  area: what every label stays within.
+    what no label should cover; so many `vital` ones may if they must, and then only that.  area:
+    what every label stays within.
     """
     found: list[int | None] = []
     covered = np.array(list(taken), dtype=np.float64).reshape(-1, 4)
-    for choices in wanted:
-        chosen = None
-        for index, (left, right, low, high) in enumerate(choices):
-            if left < area[0] or right > area[1] or low < area[2] or high > area[3]:
-                continue
-            apart = (
-                (covered[:, 1] <= left)
-                | (covered[:, 0] >= right)
-                | (covered[:, 3] <= low)
-                | (covered[:, 2] >= high)
-            )
-            if apart.all():
-                chosen = index
-                covered = np.vstack([covered, (left, right, low, high)])
-                break
-        found.append(chosen)
+    for number, choices in enumerate(wanted):
+        free = _first_free(choices, covered, area)
+        if free is None and number < vital:
+            free = _first_free(choices, covered[len(taken) :], area)
+        if free is not None:
+            covered = np.vstack([covered, choices[free]])
+        found.append(free)
     return found
+
+
+def _first_free(choices: Sequence[Box], covered: Array, area: Box) -> int | None:
+    for index, (left, right, low, high) in enumerate(choices):
+        if left < area[0] or right > area[1] or low < area[2] or high > area[3]:
+            continue
+        beside = (covered[:, 1] <= left) | (covered[:, 0] >= right)
+        apart = beside | (covered[:, 3] <= low) | (covered[:, 2] >= high)
+        if apart.all():
+            return index
+    return None
 
 
 def axis(
@@ -443,13 +450,14 @@ def _labels(drawing: Drawing, axes: Axes, marks: Sequence[Mark], inks: Mapping[s
         (x, y), width = at(mark), _DIGIT * LABEL_POINTS * len(mark.label.strip())
         choices.append([_beside(x, y, width, *offset) for offset in _OFFSETS])
     whole = axes.get_window_extent()
+    # into the margins, but not to what is written there
     area = (
-        whole.x0 * points,
-        (whole.x1 + 4) * points,
+        whole.x0 * points - 6,
+        whole.x1 * points + 4,
         whole.y0 * points,
-        (whole.y1 + 4) * points,
+        whole.y1 * points + 4,
     )
-    for mark, place in zip(labelled, places(choices, taken, area), strict=True):
+    for mark, place in zip(labelled, places(choices, taken, area, VITAL), strict=True):
         if place is None:
             continue
         across, up = _OFFSETS[place]

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 
 from lcsearch.engine.advisor import Slice
 from lcsearch.engine.cnn import space
+from lcsearch.sessions.plots import PERCENT, at_edge, near, places
+from lcsearch.tui.scorecard import Outcome
+from lcsearch.tui.screens.history import curves
+from lcsearch.tui.screens.trust import trust_plot
 from lcsearch.tui.widgets.belief import axes_of, belief_plot
 from lcsearch.tui.widgets.chart import Axis, Band, Bar, Chart, Line, Mark, Plot, axis, raster
 
@@ -116,6 +120,171 @@ def test_an_axis_holds_its_values_and_its_ticks(values):
 def test_ticks_are_labelled_with_what_they_are():
     for value, label in axis([0.112, 0.241], ticks=5).ticks:
         assert math.isclose(float(label), value, abs_tol=1e-9)
+
+
+# -- what an axis holds, and what stands at its edge ----------------------------------------------
+
+
+def test_an_axis_does_not_go_beyond_what_a_value_can_be():
+    for values in ([92.0, 99.9], [100.0], [0.2, 3.0], [0.0, 100.0]):
+        found = axis(values, ticks=5, within=PERCENT)
+        assert found.low >= 0
+        assert found.high <= 100
+        assert found.low <= min(values) <= max(values) <= found.high
+        assert found.low < found.high
+
+
+def test_one_outlier_does_not_press_an_axis_flat():
+    bulk = [1.0, 1.05, 1.1, 1.2, 1.4]
+    assert sorted(set(near([*bulk, 40.0]))) == bulk
+    assert sorted(set(near([*bulk, 1.9]))) == [*bulk, 1.9]
+    # two at once, at either side
+    assert sorted(set(near([*bulk * 4, -30.0, 40.0]))) == bulk
+    # what the axis is for is on it, however far off
+    assert 40.0 in near([*bulk, 40.0], keep=[40.0])
+    # of a few values nobody can tell which one is far off
+    assert sorted(set(near([1.0, 1.1, 1.2, 40.0]))) == [1.0, 1.1, 1.2, 40.0]
+    # all but one point: a twentieth of it is its width
+    assert sorted(set(near([2.0] * 9 + [2.1, 3.0]))) == [2.0, 2.1]
+    assert near([]) == []
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), max_size=40),
+    keep=st.lists(st.floats(-1e6, 1e6), max_size=5),
+)
+def test_what_is_kept_and_the_bulk_are_on_the_axis(values, keep):
+    found = near(values, keep)
+    assert set(keep) <= set(found) <= {*values, *keep}
+    assert near(list(reversed(values)), keep) == found
+    # at most a tenth, or one, is left out at either end
+    most = 0 if len(values) < 5 else max(len(values) // 10, 1)
+    outside = [value for value in values if value not in found]
+    assert sum(value < min(found) for value in outside) <= most
+    assert sum(value > max(found) for value in outside) <= most
+
+
+def test_what_lies_outside_stands_at_its_edge_and_is_counted():
+    assert at_edge(Mark(0.5, 0.5), UNIT, UNIT) == Mark(0.5, 0.5)
+    marks = [
+        at_edge(Mark(x, y, label="7"), UNIT, UNIT)
+        for x, y in ((3.0, 0.5), (-1.0, 0.5), (0.5, 2.0), (0.5, -2.0), (2.0, 2.0), (0.5, 0.1))
+    ]
+    assert [mark.char for mark in marks] == ["▸", "◂", "▴", "▾", "▴", "●"]
+    assert all(UNIT.holds(mark.x) and UNIT.holds(mark.y) for mark in marks)
+    plot = Plot(UNIT, UNIT, marks=tuple(marks))
+    assert plot.outside == 5
+    assert rows(plot)[-1].endswith("5 outside")
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+@given(
+    places_of=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30),
+    width=st.integers(20, 80),
+    height=st.integers(6, 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_label_lies_on_another_or_on_a_mark(places_of, width, height):
+    marks = tuple(
+        Mark(x, y, "○", label=str(number)) for number, (x, y) in enumerate(places_of, start=100)
+    )
+    cells = inside(Plot(UNIT, UNIT, marks=marks), (width, height))
+    unlabelled = tuple(Mark(x, y, "○") for x, y in places_of)
+    bare = inside(Plot(UNIT, UNIT, marks=unlabelled), (width, height))
+    hidden = 0
+    for row, without in zip(cells, bare, strict=True):
+        hidden += sum(a.char != b.char == "○" for a, b in zip(row, without, strict=True))
+        line = "".join(cell.char if cell.ink == "label" else " " for cell in row)
+        # whole numbers, each once, with a gap between any two
+        assert all(len(word) == 3 for word in line.split())
+    words = " ".join(
+        "".join(cell.char if cell.ink == "label" else " " for cell in row) for row in cells
+    ).split()
+    assert len(set(words)) == len(words)
+    # only the numbers of the last two, which are the most important, may cover a mark
+    assert hidden <= 6
+    assert str(99 + len(places_of)) in words
+
+
+def test_labels_near_each_other_move_apart():
+    marks = tuple(Mark(0.5 + i / 40, 0.5, "○", label=str(10 + i)) for i in range(3))
+    drawn = "\n".join(rows(Plot(UNIT, UNIT, marks=marks)))
+    assert all(str(10 + i) in drawn.replace("○", " ").split() for i in range(3))
+
+
+def test_a_label_that_has_no_free_place_is_left_out():
+    here = (0.0, 1.0, 0.0, 1.0)
+    there = (2.0, 3.0, 0.0, 1.0)
+    area = (0.0, 3.0, 0.0, 1.0)
+    assert places([[here, there], [here, there], [here, there]], [], area) == [0, 1, None]
+    assert places([[here, there]], [(0.5, 0.6, 0.2, 0.3)], area) == [1]
+    assert places([[(2.5, 3.5, 0.0, 1.0)]], [], area) == [None]
+    # a vital one covers a mark, and no other label
+    assert places([[here], [here]], [here], area, vital=2) == [0, None]
+
+
+# -- curves and trust -----------------------------------------------------------------------------
+
+
+def learnt(number, *accuracies):
+    from .fakes import make_snapshot
+
+    trial = make_snapshot().trials[1]
+    shown = tuple(
+        trial.epochs[0].model_copy(update={"epoch": epoch, "val_accuracy": value})
+        for epoch, value in enumerate(accuracies, start=1)
+    )
+    return trial.model_copy(update={"number": number, "epochs": shown})
+
+
+def test_curves_stay_below_a_hundred_and_one_that_learnt_nothing_stands_at_the_edge():
+    good = [learnt(n, 0.95 + n / 1000, 0.97, 0.98, 0.99, 1.0) for n in (1, 2, 3)]
+    flat = learnt(4, 0.1, 0.1, 0.1, 0.1, 0.1)
+    plot = curves([*good, flat], 5)
+    assert plot.y.high <= 100
+    assert plot.y.low > 50
+    assert {mark.char for mark in plot.marks if mark.ink == "front"} == {"▾"}
+    assert plot.outside == 5
+    # the selected one is whole whatever it is
+    assert curves([flat, *good], 5).y.low <= 10
+    labels = {mark.label.strip() for mark in plot.marks if mark.label}
+    assert labels == {"1", "2", "3", "4"}
+
+
+def outcome(number, mean, std, f):
+    return Outcome(learnt(number, 0.9), mean, std, f)
+
+
+def test_every_point_of_trust_has_its_whisker_and_those_outside_another_mark():
+    results = [outcome(n, 0.15 + n / 100, 0.01, 0.155 + n / 100) for n in range(8)]
+    results.append(outcome(8, 0.16, 0.005, 0.19))
+    plot = trust_plot(results)
+    whiskers = [mark for mark in plot.marks if mark.ink == "whisker"]
+    assert [(w.x, w.spread) for w in whiskers] == [(r.mean, 2 * r.std) for r in results]
+    points = [mark for mark in plot.marks if mark.ink != "whisker"]
+    assert [mark.char for mark in points].count("✗") == 1
+    assert points[-1].label == "8"
+    # its whisker ends before it: a line leads from there to it
+    (link,) = [line for line in plot.lines if line.ink == "whisker"]
+    assert tuple(link.xs) == (0.16, 0.16)
+    assert tuple(link.ys) == pytest.approx((0.17, 0.19))
+    assert any("┬" in row for row in rows(plot, (60, 30)))
+
+
+def test_a_whisker_shorter_than_a_cell_is_still_one():
+    plot = Plot(UNIT, UNIT, marks=(Mark(0.5, 0.5, "│", "whisker", spread=0.001),))
+    assert [cell.char for row in inside(plot) for cell in row if cell.ink == "whisker"] == ["┼"]
+
+
+def test_a_point_of_trust_far_off_stands_at_the_edge_with_its_number():
+    results = [outcome(n, 0.15 + n / 100, 0.01, 0.155 + n / 100) for n in range(9)]
+    plot = trust_plot([*results, outcome(9, 0.16, 0.01, 40.0)])
+    assert plot.y.low >= 0
+    assert plot.y.high < 1
+    far = plot.marks[-1]
+    assert (far.char, far.label) == ("▴", "✗9")
 
 
 # -- belief ---------------------------------------------------------------------------------------

@@ -73,14 +73,14 @@ def cost_of(snapshot: Snapshot) -> Cost:
         name = "thousand parameters" if measure == "params" else "million MACs"
         return Cost(measure, size / (1e3 if measure == "params" else 1e6), name, name, seconds)
     if seconds is None:
-        name = "f_c (the reference = 1)"
+        name = "f_c (1 = the reference network)"
         return Cost(measure, 1.0, name, name, None)
     took = words.seconds(seconds)
     return Cost(
         measure,
         1.0,
-        f"f_c (the reference, {took} s per epoch, = 1)",
-        f"f_c (reference {took} s/ep)",
+        f"f_c (1 = the reference network, {took} s per epoch)",
+        f"f_c (1 = reference, {took} s/ep)",
         seconds,
     )
 

@@ -403,22 +403,23 @@ def curves(trials: list[Trial], epochs: int) -> Plot | None:
     drawn = [trial for trial in trials if trial.epochs]
     if not drawn:
         return None
-    # the first one is looked at, and shown whole; the others do not press it flat
+    # the first one is looked at, and shown whole; others are as far as they come near it
     first, *others = [[100 * epoch.val_accuracy for epoch in trial.epochs] for trial in drawn]
-    seen = near((value for values in (first, *others) for value in values), first)
+    ends = near((values[-1] for values in others), first, bulk=False)
+    seen = near((value for values in others for value in values), ends, bulk=False)
     vertical = axis(seen, ticks=5, within=PERCENT)
     last = max(epochs, max(trial.epochs[-1].epoch for trial in drawn))
     shown = sorted({1, *(round(1 + i * (last - 1) / 4) for i in range(1, 5))})
     # room for the numbers at the ends
     right = last + max(0.9, 0.08 * last)
     horizontal = Axis(0.5, right, tuple((float(e), str(e)) for e in shown))
-    lines, ends, below = [], [], []
+    lines, last_marks, below = [], [], []
     for place, (trial, ys) in enumerate(zip(drawn, (first, *others), strict=True)):
         ink = INKS[place % len(INKS)]
         xs = [float(epoch.epoch) for epoch in trial.epochs]
         lines.append(Line(xs, ys, ink, dashed=place > 0))
         end = Mark(xs[-1], ys[-1], "◆" if place == 0 else "●", ink, label=f" {trial.number}")
-        ends.append(at_edge(end, horizontal, vertical))
+        last_marks.append(at_edge(end, horizontal, vertical))
         below += [
             at_edge(Mark(x, y, ink=ink), horizontal, vertical)
             for x, y in zip(xs[:-1], ys[:-1], strict=True)
@@ -428,7 +429,7 @@ def curves(trials: list[Trial], epochs: int) -> Plot | None:
         horizontal,
         vertical,
         lines=tuple(reversed(lines)),
-        marks=(*below, *reversed(ends)),
+        marks=(*below, *reversed(last_marks)),
     )
 
 

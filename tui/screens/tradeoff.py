@@ -114,7 +114,7 @@ class TradeoffScreen(SessionScreen):
         cost = cost_of(snapshot)
         title, marks = self.query_one("#tradeoff-title", Edge), "○ front ● best ◆ selected"
         title.title_text = f"Accuracy in % against {cost.axis} · {marks}"
-        title.short_text = f"Accuracy against {cost.short} · {marks}"
+        title.short_text = f"Accuracy by {cost.short} · {marks}"
         self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, cost)
         self.query_one("#wc-title", Edge).title_text = (
             f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "

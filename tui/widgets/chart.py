@@ -25,6 +25,7 @@ from textual.widget import Widget
 from ...sessions.plots import (
     PERCENT,
     POSITIVE,
+    VITAL,
     Array,
     Axis,
     Band,
@@ -219,7 +220,9 @@ class _Canvas:
         ]
         taken = [(column + 0.5, column + 0.5, row, row + 1) for column, row in at]
         area = (-0.5, self.width + 0.5, 0, self.height)
-        for text, cells, place in zip(texts, choices, places(wanted, taken, area), strict=True):
+        for text, cells, place in zip(
+            texts, choices, places(wanted, taken, area, VITAL), strict=True
+        ):
             if place is not None:
                 start, row = cells[place]
                 for offset, char in enumerate(text):
