@@ -87,9 +87,13 @@ def trust_plot(results: Sequence[Outcome]) -> Plot | None:
     """Predicted mean along x, measured f up; on the diagonal the model was exactly right."""
     if not results:
         return None
-    heights = [v for r in results for v in (r.f, r.mean - 2 * r.std, r.mean + 2 * r.std)]
-    horizontal = axis(near([result.mean for result in results]), ticks=4, within=POSITIVE)
-    vertical = axis(near(heights), ticks=6, within=POSITIVE)
+    # both axes are of f: what is far off on one is left to the edge by both
+    seen = near(f for r in results for f in (r.mean, r.f))
+    shown = [r for r in results if all(min(seen) <= f <= max(seen) for f in (r.mean, r.f))]
+    heights = [f for r in shown for f in (r.mean, r.f)]
+    tips = [tip for r in shown for tip in (r.mean - 2 * r.std, r.mean + 2 * r.std)]
+    horizontal = axis([r.mean for r in shown], ticks=4, within=POSITIVE)
+    vertical = axis(near(tips, heights, bulk=False), ticks=6, within=POSITIVE)
     ends = (horizontal.low, horizontal.high)
     lines = [Line(ends, ends, "mean")]
     whiskers, marks = [], []
