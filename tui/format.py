@@ -140,6 +140,11 @@ def big(value: float | None) -> str:
     return improvement(value)
 
 
+def size(value: int) -> str:
+    """A whole number where seven characters are enough for it, else three digits of it."""
+    return count(value) if value < 1e6 else big(value)
+
+
 def number(value: Any) -> str:
     """A parameter's value as a person types it: `yes`, `0.0044`, `pool`, `16`."""
     if isinstance(value, bool):

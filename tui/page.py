@@ -11,6 +11,7 @@ from ..sessions.records import now
 from ..sessions.report import Network, Page, Table
 from . import figures
 from . import format as words
+from .cost import cost_of
 from .scorecard import coverage, outcomes, overrides
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
             f"{images.fingerprint[:16]}",
         ),
         ("w_c", words.weight(session.wc)),
-        ("complexity", _measured_by(session)),
+        ("complexity", f"{_measured_by(session)}; drawn as {cost_of(snapshot).axis}"),
         ("epochs a trial", str(session.epochs)),
         ("levels", ", ".join(_level_words(snapshot))),
         ("proposed by", session.strategy),
@@ -224,11 +225,7 @@ def _network(
     facts = [
         ("f", words.f_measured(value) + ("" if gained is None else f", gained {gained:.4f}")),
         ("accuracy", f"{words.percent(1 - (trial.error or 0.0), 2)} %"),
-        (
-            "cost",
-            f"{trial.complexity:.3f} of the reference, "
-            f"{words.seconds(trial.seconds_per_epoch)} s an epoch",
-        ),
+        ("cost", words.costs(trial, session.measure)),
         ("size", f"{words.count(trial.params)} parameters, {words.big(trial.macs)} MACs"),
     ]
     return Network(

@@ -35,6 +35,20 @@ FIGURES = (
         "candidate: μ of f_c · seconds of trial 0",
     ),
     (
+        "4: across",
+        "what a network costs: its parameters, its MACs; by seconds f_c itself, the reference "
+        "network standing at 1, its own seconds beside the axis",
+        "",
+    ),
+    (
+        "▸ ◂ ▴ ▾  3 outside",
+        "points far off stand at the edge of a chart that they lie beyond, so that they do not "
+        "press the others flat: further from the front, the best, the selected one and all but a "
+        "tenth of the others at either end than 1.5 times as wide as these lie; what O writes as "
+        "CSV has them all",
+        "",
+    ),
+    (
         "at once",
         "trials that train side by side, beside the word Training: the processors are shared "
         "between them, a GPU trains one. `new --parallel` or the set-up's field chooses it",
@@ -54,7 +68,9 @@ FIGURES = (
     ("by evolution", "also annealing, random: searches without a model: no μ, σ, EI, f*", ""),
     (
         "within 2σ",
-        "measurements within the prediction ± 2 predictive σ; 95 % if well calibrated",
+        "measurements within the prediction ± 2 predictive σ; 95 % if well calibrated. On 5 a "
+        "whisker is the prediction, ● what was measured within it, ✗ outside, a dashed line leads "
+        "to it",
         "",
     ),
     (

@@ -185,7 +185,7 @@ def _layers(best: Recommendation, session: Session) -> Content:
                 f"conv {number:<3}{f'{layer.kernel}x{layer.kernel}':<5}"
                 f"{f'{layer.channels_in} → {layer.channels_out}':<11}"
                 f"{f'{layer.height_out}x{layer.width_out}':<7}{' '.join(how):<14}"
-                f"{words.count(layer.params):>8}{words.big(layer.macs):>8}"
+                f"{words.size(layer.params):>8}{words.big(layer.macs):>8}"
             )
         )
     height, width = built.pooled
@@ -196,7 +196,7 @@ def _layers(best: Recommendation, session: Session) -> Content:
         lines.append(
             Content(
                 f"dense {number:<2}{'':<5}{f'{dense.inputs} → {dense.outputs}':<11}{'':<7}"
-                f"{how_much:<14}{words.count(dense.params):>8}{words.big(dense.macs):>8}"
+                f"{how_much:<14}{words.size(dense.params):>8}{words.big(dense.macs):>8}"
             )
         )
     config = trial.config
