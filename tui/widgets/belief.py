@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.space import Categorical, Domain, Integer, Real
 from .. import format as words
-from .chart import Axis, Band, Bar, Line, Mark, Plot, at_edge, axis, near
+from .chart import POSITIVE, Axis, Band, Bar, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
     from ...engine.advisor import Ranking, Slice
@@ -79,7 +79,7 @@ def belief_plot(
     low, high = float(np.min(mean - std)), float(np.max(mean + std))
     # a trial far off would press everything else flat: it is shown at the edge instead
     seen = near((f for _, f, _, _ in points), (low, high), bulk=False)
-    vertical = axis(seen, ticks=5)
+    vertical = axis(seen, ticks=5, within=POSITIVE)
     if belief.categories or isinstance(domain, Categorical):
         places = {value: float(i) for i, value in enumerate(belief.values)}
         horizontal = Axis(

@@ -158,7 +158,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         key, number = self.cursor_key, len(self.rows)
         self.rows = tuple(rows)
         widths = tuple(
-            max([column.width, *(cell_len(row.cells[place]) for row in self.rows)])
+            max([column.width, *(len(row.cells[place]) for row in self.rows)])
             if column.justify == "right"
             else column.width
             for place, column in enumerate(self.columns)
