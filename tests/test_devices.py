@@ -37,7 +37,7 @@ class Fake:
         return 0 if self.running else min(wanted, 1)
 
     def train(self, task):
-        self.running = ((task.trial, task.attempt),)
+        self.running, self.task = ((task.trial, task.attempt),), task
 
     def stop(self, order):
         self.stopped.append(order.trial)
@@ -115,6 +115,14 @@ def test_several_at_once_share_the_processors(home, made, monkeypatch):
     monkeypatch.setattr(local, "processors_only", lambda: False)
     Service(make_store(home, "gpu", execution=Execution(parallel=2)), 1.0)
     assert [one.threads for one in made] == [None]
+
+
+@pytest.mark.parametrize(("measure", "timed"), [("seconds", True), ("params", False)])
+def test_a_trainer_is_told_whether_seconds_count(home, made, measure, timed):
+    store = make_store(home, measure=measure, execution=Execution(parallel=1))
+    snapshot = store.refresh()
+    Service(store, 1.0)._begin(snapshot.trials[0], snapshot)
+    assert made[0].task.timed is timed
 
 
 def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypatch):
