@@ -93,9 +93,9 @@ class Reference:
     def __init__(self):
         self.seen = []
 
-    def timed_steps(self, budget, least=3):
+    def timed_steps(self, budget, hurried=False):
         self.seen.append(torch.get_num_threads())
-        return [1.0] * least
+        return [1.0]
 
 
 @pytest.fixture(scope="module")

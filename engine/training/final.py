@@ -112,6 +112,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     from . import loop
     from .threads import Threads
 
+    threads = Threads()  # what is free is seen while the images are read
     data, test = read_final(order.data)
     if data.summary.fingerprint != order.fingerprint:
         raise FinalError(
@@ -128,7 +129,6 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     except ValueError as error:
         raise FinalError(str(error)) from error
     run = loop.begin(task, placed, dtype)
-    threads = Threads()
     began, said, loss = time.monotonic(), 0.0, math.nan
     bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
     for number in range(1, order.epochs + 1):

@@ -374,8 +374,7 @@ def train(
                 spent = time.perf_counter() - began
                 if not resting:
                     paces.append(spent / images)
-                    least = 1 if hurried else Reference.LEAST
-                    beside += reference.timed_steps(REFERENCE_SHARE * spent, least)
+                    beside += reference.timed_steps(REFERENCE_SHARE * spent, hurried)
                     until = 2 * time.perf_counter() - began
                 images, began = 0, time.perf_counter()
         threads.take()
@@ -512,9 +511,6 @@ def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
 class Reference:
     """The session's reference network, kept warm to be timed beside every trial."""
 
-    LEAST = 3
-    """Steps that are timed at once, at least."""
-
     def __init__(self, network: Network, config: Config, data: Placed, dtype: torch.dtype) -> None:
         # a learning rate of nothing costs the same and keeps the network as it is
         self.run = begin(Task(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
@@ -525,14 +521,16 @@ class Reference:
         self.drawn = draw(self.run, 1)
         self.at = 0
 
-    def timed_steps(self, budget: float, least: int = LEAST) -> list[float]:
-        """Seconds of each of as many steps as fill `budget` seconds, at least `least`.
+    def timed_steps(self, budget: float, hurried: bool = False) -> list[float]:
+        """Seconds of each of as many steps as fill `budget` seconds, at least 3.
 
-        One more goes before them untimed: it finds the caches full of another network.
+        One more goes before them untimed: it finds the caches full of another network.  hurried:
+        a single step is enough, and none before it, for threads wait longer than caches do.
         """
-        self._timed_step()
+        if not hurried:
+            self._timed_step()
         times: list[float] = []
-        while len(times) < least or sum(times) < budget:
+        while len(times) < (1 if hurried else 3) or sum(times) < budget:
             times.append(self._timed_step())
         return times
 
