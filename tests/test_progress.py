@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from lcsearch.sessions.records import Failure
+from lcsearch.sessions.store import EngineStatus, StoreError
 from lcsearch.tui import progress
 
 from .fakes import FakeDesk, make_snapshot
@@ -32,3 +35,14 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
     assert lines[at].endswith(", the best measured")
     assert lines[at + 1].endswith(" parameters")
     assert len(lines[at + 1]) > 80
+
+
+def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
+    desk = FakeDesk(make_snapshot())
+    desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
+    with pytest.raises(StoreError) as caught:
+        progress.follow(desk)
+    told = str(caught.value)
+    assert "engine 4711 failed: KeyError('x'). `lcsearch engine start fashion` trains what" in told
+    assert "the engine's last words" in told
