@@ -59,7 +59,7 @@ EDGES = "▴▾▸◂"
 """Marks of what lies beyond the edge that they stand at."""
 BULK = 0.1
 """The share of the values, at least one of five, that is no part of the bulk at either end."""
-REACH = 1.5
+REACH = 0.5
 """A value further from what an axis is for than so many times the width of that stays outside."""
 PERCENT = (0.0, 100.0)
 POSITIVE = (0.0, math.inf)
@@ -160,7 +160,7 @@ def near(values: Iterable[float], keep: Iterable[float] = (), *, bulk: bool = Tr
 
     keep: what the axis is for and must hold.  It is also for the bulk of the values: all but a
     tenth at either end, at least one of five, and none of fewer.  bulk: False where it is for
-    `keep` alone.  A value further from all of that than 1.5 times its width is left out; a width
+    `keep` alone.  A value further from all of that than half its width is left out; a width
     is at least a twentieth of the values, so that what is all but one point has some room.
     """
     listed = sorted(value for value in values if math.isfinite(value))

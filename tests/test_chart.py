@@ -137,7 +137,9 @@ def test_an_axis_does_not_go_beyond_what_a_value_can_be():
 def test_one_outlier_does_not_press_an_axis_flat():
     bulk = [1.0, 1.05, 1.1, 1.2, 1.4]
     assert sorted(set(near([*bulk, 40.0]))) == bulk
-    assert sorted(set(near([*bulk, 1.9]))) == [*bulk, 1.9]
+    assert sorted(set(near([*bulk, 1.5]))) == [*bulk, 1.5]
+    # the bulk keeps half of the axis at least, with something off at either side
+    assert sorted(set(near([*bulk * 4, 0.7, 1.7]))) == bulk
     # two at once, at either side
     assert sorted(set(near([*bulk * 4, -30.0, 40.0]))) == bulk
     # what the axis is for is on it, however far off

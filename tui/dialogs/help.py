@@ -44,7 +44,7 @@ FIGURES = (
         "▸ ◂ ▴ ▾  3 outside",
         "points far off stand at the edge of a chart that they lie beyond, so that they do not "
         "press the others flat: further from the front, the best, the selected one and all but a "
-        "tenth of the others at either end than 1.5 times as wide as these lie; what O writes as "
+        "tenth of the others at either end than half as wide as these lie; what O writes as "
         "CSV has them all",
         "",
     ),
