@@ -721,7 +721,7 @@ def busy(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     for _ in range(others)
                 ]
                 for threads, side in sides.items():
-                    found[threads] += side.ask("0.5")["epochs"]
+                    found[threads] += side.ask("0.3")["epochs"]
                 for process in burning:
                     process.kill()
                     process.wait()

@@ -42,7 +42,8 @@ TRAINER = "lcsearch.engine.training.trainer"
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Threads of a trainer that wait for each other spin for a moment and then sleep.  Where they sleep
 at once a small network trains half as fast; where they spin as long as they do by default, two
-trainers that want the same processors are a third as fast (benchmarks/training.py, `waiting`)."""
+trainers that want the same processors are a third as fast (benchmarks/training.py, `waiting`).  It
+reaches OpenMP alone: for oneDNN, which spins regardless, see training/threads.py."""
 TRAINERS = 2
 """Trials at once on processors: two trainers with half the processors each train more networks an
 hour than one with all of them (2 cores; benchmarks/training.py, `trainers`)."""
