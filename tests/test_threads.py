@@ -8,7 +8,7 @@ import torch
 from lcsearch.engine import cnn
 from lcsearch.engine.training import loop, threads
 from lcsearch.engine.training.data import read
-from lcsearch.engine.training.threads import LOOK_SECONDS, Threads
+from lcsearch.engine.training.threads import LOOK_SECONDS, STEADY_SECONDS, Threads
 from lcsearch.sessions.records import DataSource
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -57,12 +57,12 @@ def test_as_many_threads_as_are_free(tmp_path, monkeypatch, own, others, wanted)
     machine.goes(0.4 * LOOK_SECONDS, own, others)
     found.look()
     assert (found.wanted, found.short) == (4, False)  # the last look was just now
-    machine.goes(9.6 * LOOK_SECONDS, own, others)
+    machine.goes(STEADY_SECONDS, own, others)
     found.look()
     assert found.wanted == wanted
-    found.take()
+    found.take(found.wanted)
     assert torch.get_num_threads() == wanted
-    found.take(every=True)
+    found.take()
     assert torch.get_num_threads() == 4
     machine.goes(10.0, 1, 0)
     found.look()
@@ -70,11 +70,40 @@ def test_as_many_threads_as_are_free(tmp_path, monkeypatch, own, others, wanted)
 
 
 @pytest.mark.usefixtures("four")
+def test_what_others_hold_for_a_moment_changes_nothing(tmp_path, monkeypatch):
+    machine = Machine(tmp_path, monkeypatch)
+    found = Threads(tmp_path)
+    for _ in range(5):
+        machine.goes(0.6 * STEADY_SECONDS, 2, 2)  # a ranking, say
+        found.look()
+        assert not found.short
+        machine.goes(LOOK_SECONDS, 4, 0)
+        found.look()
+    machine.goes(0.6 * STEADY_SECONDS, 2, 2)
+    found.look()
+    assert not found.short
+    machine.goes(0.6 * STEADY_SECONDS, 2, 2)
+    found.look()
+    assert found.wanted == 2
+
+
+@pytest.mark.usefixtures("four")
+def test_a_training_goes_on_with_what_it_began_with_or_less(tmp_path):
+    found = Threads(tmp_path)
+    found.wanted = 3
+    assert found.keep_or_lower(None) == 3
+    found.wanted = 4
+    assert found.keep_or_lower(3) == 3
+    found.wanted = 1
+    assert found.keep_or_lower(3) == 1
+
+
+@pytest.mark.usefixtures("four")
 def test_where_nothing_is_counted_no_thread_is_given_up(tmp_path):
     found = Threads(tmp_path)
     found.look()
     assert not found.short
-    found.take()
+    found.take(found.wanted)
     assert torch.get_num_threads() == 4
 
 
@@ -155,3 +184,74 @@ def test_where_all_are_free_all_are_taken(placed, tmp_path, monkeypatch, timed):
     spare = Threads(tmp_path)
     steps, beside, _ = seen_by(placed, tmp_path, monkeypatch, spare, timed)
     assert set(steps) == set(beside) == {4}
+
+
+class Scarcer(Threads):
+    """All threads are free, half of them at the second look, then all again."""
+
+    looks = 0
+
+    def look(self):
+        self.looks += 1
+        self.wanted = self.most // 2 if self.looks == 2 else self.most
+
+
+CONFIG = {
+    **cnn.reference((1, 8, 8), 10),
+    "conv_layers": 2, "channels": [8, 16], "downsample": ["none", "pool"], "kernel": [3, 3],
+    "batch_norm": [True, True], "groups": [1, 1], "batch_size": 64,
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("four")
+def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(placed, tmp_path):
+    network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
+    path, short = tmp_path / "checkpoint.pt", Short()
+    run = loop.begin(loop.Task(network, CONFIG, 1, 2), placed, torch.float32)
+    for _ in loop.train(run, Reference(), path, lambda: False, short, timed=False):
+        break  # paused after its first epoch
+    assert torch.get_num_threads() == 4
+    task = loop.Task(network, CONFIG, 1, 3)
+    again = loop.restore(task, placed, path)
+    assert again.threads == 2
+    free = Threads(tmp_path)
+    list(loop.train(again, Reference(), path, lambda: False, free, timed=False))
+    assert not free.short
+    assert again.threads == 2
+
+
+@pytest.mark.usefixtures("four")
+def test_what_was_given_up_is_not_taken_back(placed, tmp_path):
+    network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
+    run = loop.begin(loop.Task(network, CONFIG, 1, 4), placed, torch.float32)
+    spare, seen = Scarcer(), []
+    for _ in loop.train(run, Reference(), tmp_path / "c.pt", lambda: False, spare, timed=False):
+        seen.append(run.threads)
+    assert seen[-1] == 2
+    assert spare.wanted == 4
+    assert sorted(seen, reverse=True) == seen
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("timed", [True, False])
+def test_whoever_leaves_a_training_early_finds_all_threads(placed, tmp_path, timed):
+    network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
+
+    def begun():
+        run = loop.begin(loop.Task(network, CONFIG, 1, 2), placed, torch.float32)
+        return loop.train(run, Reference(), tmp_path / "c.pt", stopped, Short(), timed)
+
+    batches = 0
+
+    def stopped():
+        nonlocal batches
+        batches += 1
+        return batches > 10
+
+    assert list(begun()) == []  # stopped in the midst of an epoch
+    assert torch.get_num_threads() == 4
+    batches = -1000
+    for _ in begun():
+        assert torch.get_num_threads() == 4  # at an epoch's end, where its machine is written down
+        break
+    assert torch.get_num_threads() == 4

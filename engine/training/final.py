@@ -140,7 +140,8 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
             if cancelled():
                 return
             threads.look()
-            threads.take()
+            run.threads = threads.keep_or_lower(run.threads)
+            threads.take(run.threads)
             total += loop.step(run, drawn, start, end) * (end - start)
             ended = at == len(bounds)
             if not ended and time.monotonic() - said < SECONDS_A_WORD:
@@ -163,7 +164,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     seconds = time.monotonic() - began
     model = loop.full_precision(run)
     accuracy = loop.accuracy(model, *loop.testing(data, test, chosen), torch.float32)
-    threads.take(every=True)
+    threads.take()
     result = FinalResult(
         session=order.session,
         trial=order.trial,

@@ -137,6 +137,8 @@ class Run:
     order: torch.Generator
     """Draws the order of the images."""
     epochs: list[Epoch]
+    threads: int | None = None
+    """Those that it is trained with, where its seconds do not count; None: not begun yet."""
 
 
 @dataclass(frozen=True)
@@ -323,8 +325,9 @@ def train(
     """Train to the last epoch; each epoch is given when its checkpoint is on the disk.
 
     stopped: asked before every batch; where it says True, training ends there and what this epoch
-    did is lost.  threads: may be given up; None takes those that PyTorch has.  timed: whether the
-    seconds count, which need all threads.  Raises Diverged, CheckpointError.
+    did is lost.  threads: may be given up, and are all there again at every epoch's end; None takes
+    those that PyTorch has.  timed: whether the seconds count, which need all threads.  Raises
+    Diverged, CheckpointError.
 
     An epoch is timed in windows, and after each the reference network is timed for a moment, so
     that both have met the same load and clock; the medians of both leave out what disturbed one
@@ -333,10 +336,25 @@ def train(
 
     Where other work holds processors, and seconds count, short windows with all threads take turns
     with untimed ones, as long, with the threads that are free: a step with all may take ten times
-    as long then.
+    as long then.  Where they do not count, a run goes on with the threads that it began with, or
+    with fewer from when these are not to be had any more; its checkpoint keeps how many.
     """
-    task, data = run.task, run.data
     threads = threads or Threads()
+    try:
+        yield from _train(run, reference, checkpoint, stopped, threads, timed)
+    finally:
+        threads.take()
+
+
+def _train(
+    run: Run,
+    reference: Reference,
+    checkpoint: Path,
+    stopped: Callable[[], bool],
+    threads: Threads,
+    timed: bool,
+) -> Iterator[Epoch]:
+    task, data = run.task, run.data
     count = len(data.train_labels)
     batches = batch_bounds(count, task.config["batch_size"])
     resumed = bool(run.epochs)
@@ -360,7 +378,11 @@ def train(
                 threads.look()
                 hurried = timed and threads.short
                 resting = hurried and bool(paces) and began < until
-                threads.take(every=timed and not resting)
+                if not timed:
+                    run.threads = threads.keep_or_lower(run.threads)
+                    threads.take(run.threads)
+                else:
+                    threads.take(threads.wanted if resting else None)
             loss = step(run, drawn, start, end)
             total += loss * (end - start)
             images += end - start
@@ -377,8 +399,10 @@ def train(
                     beside += reference.timed_steps(REFERENCE_SHARE * spent, hurried)
                     until = 2 * time.perf_counter() - began
                 images, began = 0, time.perf_counter()
-        threads.take()
+        if timed:
+            threads.take(threads.wanted)
         accuracy = validate(run.model, data, run.dtype)
+        threads.take()
         epoch = Epoch(
             epoch=number,
             train_loss=mean_loss,
@@ -391,7 +415,6 @@ def train(
         run.epochs.append(epoch)
         save(run, checkpoint)
         yield epoch
-    threads.take(every=True)
 
 
 def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
@@ -578,6 +601,7 @@ def save(run: Run, path: Path) -> None:
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "order": run.order.get_state(),
+            "threads": run.threads,
         },
         content,
     )
@@ -645,6 +669,7 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
         run.scaler.load_state_dict(kept["scaler"])
         run.order.set_state(kept["order"])
         run.epochs = [Epoch.model_validate(epoch) for epoch in kept["epochs"]]
+        run.threads = kept.get("threads")  # a checkpoint of before has none
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the checkpoint {path} does not fit its network ({error}). {remedy}"

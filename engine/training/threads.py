@@ -17,6 +17,10 @@ import torch
 
 LOOK_SECONDS = 0.2
 """The time between two looks, at least: the system counts in hundredths of a second."""
+STEADY_SECONDS = 1.0
+"""How long others must have held a processor before it counts as theirs: a ranking, which is over
+in half a second, changes no training.
+"""
 SLACK = 0.25
 """Of a processor that counts as free, this much may be taken by others."""
 
@@ -30,6 +34,8 @@ class Threads:
         self.most = torch.get_num_threads()
         self.wanted = self.most
         """How many of them are free, as far as is known."""
+        self._short_for = 0.0
+        """Seconds that fewer than all have been free."""
         self._before = self._read() if self.most > 1 else None
 
     def look(self) -> None:
@@ -39,19 +45,31 @@ class Threads:
         before, now = self._before, self._read()
         self._before = now
         if now is not None:
-            free = (now[1] - before[1]) / (now[0] - before[0])
-            self.wanted = min(max(int(free + SLACK), 1), self.most)
+            spent = now[0] - before[0]
+            free = min(max(int((now[1] - before[1]) / spent + SLACK), 1), self.most)
+            self._short_for = self._short_for + spent if free < self.most else 0.0
+            steady = free == self.most or self._short_for >= STEADY_SECONDS
+            self.wanted = free if steady else self.wanted
 
     @property
     def short(self) -> bool:
         """Whether there are fewer than it was given."""
         return self.wanted < self.most
 
-    def take(self, every: bool = False) -> None:
-        """Go on with as many threads as are free, or with all."""
-        count = self.most if every else self.wanted
+    def take(self, count: int | None = None) -> None:
+        """Go on with so many threads; None: with all."""
+        count = self.most if count is None else count
         if count != torch.get_num_threads():
             torch.set_num_threads(count)
+
+    def keep_or_lower(self, kept: int | None) -> int:
+        """How many a training goes on with whose seconds do not count.
+
+        kept: how many it had until now; None: it begins.  What a network learns differs a little
+        with their number.  So it is chosen at the start, and changes only where more cannot be had
+        any more; what is given up is not taken back.
+        """
+        return self.wanted if kept is None else min(kept, self.wanted)
 
     def _read(self) -> tuple[float, float] | None:
         """Now, and seconds that its processors have been idle or this process's (man 5 proc)."""

@@ -267,7 +267,7 @@ class Trainer:
         if self._summary is None or self._placed is None or self._dtype is None:
             raise RuntimeError("no data have been loaded")
         assert self._spare is not None
-        self._spare.take(every=True)  # a trial before may have ended in the midst of an epoch
+        self._spare.look()  # what is free counts from now
         who = command.trial, command.attempt
         summary = self._summary
         network = cnn.network(command.config, summary.shape, summary.classes, command.features)
