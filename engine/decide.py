@@ -327,20 +327,17 @@ def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = ""
 def favour(snapshot: Snapshot, region: Mapping[str, str], reason: str = "") -> Plan:
     """Mark the region that the search should favour, instead of any before; empty clears it.
 
-    Raises Misuse for a region that is none.
+    Raises Misuse for a region that is none, StoreError where there is nothing to clear.
     """
     session = snapshot.session
+    if not region and not session.favourite:
+        raise StoreError("No region is favoured: there is nothing to clear.")
     marked = {name: text.strip() for name, text in region.items()}
     try:
         session_space(session).narrowed(marked)
     except InvalidDomain as error:
         raise Misuse(str(error)) from error
-    so = (
-        "this region is favoured already."
-        if marked
-        else "no region is favoured: there is nothing to clear."
-    )
-    return _set(snapshot, "favour", marked, so, reason)
+    return _set(snapshot, "favour", marked, "this region is favoured already.", reason)
 
 
 def _carried(snapshot: Snapshot, number: int | None) -> Trial:

@@ -52,6 +52,8 @@ START_SECONDS = 60.0
 """How long a new engine may take until it says that it serves."""
 STOP_SECONDS = 30.0
 """How long an engine that was asked to go may take until it is gone."""
+GRACE_SECONDS = 3.0
+"""How long an engine that is killed if it must be is given to go by itself."""
 KILLED = "it did not go when it was asked to, and was killed"
 
 
@@ -183,20 +185,35 @@ bring_back = archive.bring_back
 
 def does_not_go(name: str, pid: int | None, seconds: float) -> str:
     """What to do about an engine that was asked to go and is still there."""
+    process = "" if pid is None else f" (process {pid})"
     return (
-        f"the engine (process {pid}) has not gone within {seconds:g} s. `lcsearch engine stop "
+        f"the engine{process} has not gone within {seconds:g} s. `lcsearch engine stop "
         f"{name} --force` kills it and its trainers: nothing is lost, trials go on from their "
         "checkpoints."
     )
 
 
-def _kill(pid: int) -> None:
-    """SIGKILL to an engine and its trainers: one that we have started leads a group of its own."""
-    with contextlib.suppress(ProcessLookupError):
+@dataclass(frozen=True)
+class EngineStop:
+    """How an engine was stopped.  pid: its process, None if there was none; killed: or it left."""
+
+    pid: int | None
+    killed: bool = False
+
+
+def _kill(pid: int) -> bool:
+    """SIGKILL to an engine and its trainers: one that we have started leads a group of its own.
+
+    False where it has ended meanwhile.
+    """
+    try:
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
         else:  # a script's, say: its trainers see their input end
             os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _engine(folder: Path) -> list[str]:
@@ -436,13 +453,15 @@ class Desk:
         sys.stdout.flush()
         os.execv(sys.executable, _engine(self.folder))
 
-    def stop_engine(self, *, force: bool = False) -> int | None:
-        """Let the engine put back what it trains, and go; its process, None if there was none.
+    def stop_engine(self, *, force: bool = False) -> EngineStop:
+        """Let the engine put back what it trains, and go.
 
         Nothing starts one again but who queues a trial, or asks for an engine.  force: kill it,
-        and its trainers, instead of waiting.  Raises StoreError if it does not go.
+        and its trainers, where it does not go within a few seconds.  Raises StoreError if it does
+        not go.
         """
-        deadline = time.monotonic() + STOP_SECONDS
+        asked = time.monotonic()
+        deadline = asked + STOP_SECONDS
         pid: int | None = None
         told = killed = False
         while True:
@@ -451,24 +470,24 @@ class Desk:
                 if not killed:  # else it is one that waited for its place, and goes in order
                     pid = self._store.engine_pid() or self.refresh().engine.pid
             elif told or state == "stopped":
-                return pid
+                return EngineStop(pid)
             elif killed:
                 with contextlib.suppress(StoreError):  # the next engine puts back what ran
                     self._store.leave(KILLED, only_if_idle=False)
-                return pid
+                return EngineStop(pid, killed=True)
             if state not in ("stopping", "stopped") or (state == "stopping" and not alive):
                 try:
                     self._store.stop_engine()
                 except StoreError:
                     # nothing can be written: a full disk, or a file of an older version
                     if not alive:
-                        return pid
+                        return EngineStop(pid)
                     if pid is not None and not told:
                         os.kill(pid, signal.SIGTERM)
                         told = True
-            if force and alive and pid is not None and not killed:
-                _kill(pid)
-                killed = True
+            patient = force and time.monotonic() - asked < GRACE_SECONDS
+            if force and alive and pid is not None and not (patient or killed):
+                killed = _kill(pid)
             if time.monotonic() > deadline:
                 words = does_not_go(self.folder.name, pid, STOP_SECONDS)
                 raise StoreError(f"{words} {self._log_end()}")

@@ -144,7 +144,7 @@ class Failed(Record):
 
 
 def trained_on(summary: DataSummary) -> str:
-    """Which images a final training takes, in words that follow "trained"."""
+    """Which images a final training takes, in words that follow "trains" or "trained"."""
     return (
         f"on the session's {summary.train + summary.val:,} images ({summary.train:,} to train and "
         f"{summary.val:,} to validate); the test set is looked at once"

@@ -125,7 +125,6 @@ class Service:
 
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
-        self.store.note(os.getpid())
         before = self.store.refresh().engine
         if not self.store.serve(os.getpid()):
             log.info("it was stopped before it began")
@@ -549,6 +548,7 @@ def main() -> int:
         if not _take(lock, store):
             log.info("another engine serves this session")
             return 0
+        store.note(os.getpid())  # at once: who would kill it must not take another for it
         service = Service(store, float(os.environ.get("LCSEARCH_IDLE_SECONDS", IDLE_SECONDS)))
 
         def go(number: int, frame: FrameType | None) -> None:

@@ -106,6 +106,10 @@ class Late(StoreError):
     """The decision came too late: what it assumed holds no more."""
 
 
+class Closed(Late):
+    """The session was closed here meanwhile: whoever asks has gone on to something else."""
+
+
 class Already(Late):
     """What was asked for is so already: nothing was decided, and nothing went wrong."""
 
@@ -302,6 +306,7 @@ class Store:
         _refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
+        self._closed = False
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         file = path / "session.db"
         if not file.is_file():
@@ -389,9 +394,14 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         with self._guard:
+            self._closed = True
             self._db.close()
             if self._copy is not None:
                 self._copy.cleanup()
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise Closed(f"session {self.folder.name!r}: was closed meanwhile.")
 
     def _reachable(self, file: Path) -> Path:
         """The file where it can be read, though nothing can be written beside it.
@@ -471,6 +481,7 @@ class Store:
     def refresh(self) -> Snapshot:
         """What the session holds now; the same object as before if nothing changed."""
         with self._guard:
+            self._must_be_open()
             try:
                 self._snapshot = self._read(self._snapshot)
             except sqlite3.OperationalError as error:
@@ -608,6 +619,7 @@ class Store:
         if self.read_only:
             raise StoreError(f"{self.folder}: read-only, nothing can be decided here.")
         with self._guard:
+            self._must_be_open()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -397,8 +396,9 @@ def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
     accepted = [d for d in desk.refresh().decisions if d.kind == "accept"]
     assert accepted
     assert {d.by for d in accepted} == {"autopilot"}
-    # one that was being written at that very moment may be a little late
-    assert all(d.at < until + timedelta(seconds=60) for d in accepted)
+    # the last ranking may have been on its way: what it queues at once, and nothing after it
+    late = [d for d in accepted if d.at > until]
+    assert len(late) <= desk.refresh().session.execution.parallel
     assert desk.refresh().engine.alive
 
 

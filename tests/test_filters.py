@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_told_with_what_would_do(text, said):
 
 
 def test_a_name_alone_at_the_end_is_not_finished():
-    assert "For example params<50k." in unfinished("level=2 params", SPACE)
+    assert "Write for example params<50k." in unfinished("level=2 params", SPACE)
     assert unfinished("kernel[2]", SPACE)
     for text in ("k335", "params<5", "params <", "params level=2", ""):
         assert unfinished(text, SPACE) == ""

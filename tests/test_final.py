@@ -164,7 +164,7 @@ def test_an_interrupt_leaves_nothing(home, done, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert ran.stderr is not None
-    assert "trained on the session's 200 images" in ran.stderr.readline()
+    assert "trains on the session's 200 images" in ran.stderr.readline()
     assert "epoch" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
     assert "nothing was written" in ran.communicate(timeout=PATIENCE)[1]

@@ -6,7 +6,7 @@ from lcsearch.engine import autopilot, decide, schedule, search
 from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
-from lcsearch.sessions.store import Already, Late, Misuse, Store, StoreError
+from lcsearch.sessions.store import Late, Misuse, Store, StoreError
 
 from .sessions_for_tests import filled_store, finish, make_store
 
@@ -392,7 +392,7 @@ def test_two_who_set_domains_at_once_do_not_lose_each_others(store):
 
 
 def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store):
-    with pytest.raises(Already, match="nothing to clear"):
+    with pytest.raises(StoreError, match="nothing to clear"):
         decide.favour(store.refresh(), {})
     with pytest.raises(Misuse, match="not possible"):
         decide.favour(store.refresh(), {"kernel": "4"})

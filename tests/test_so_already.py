@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import decide
 from lcsearch.engine import desk as desks
 from lcsearch.engine.cnn import session_space
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
 from .fakes import FakeDesk, make_snapshot
@@ -49,7 +50,6 @@ def run(words):
         ("set demo --wc 0.1", "w_c is 0.1 already."),
         ("set demo --strategy gp", "gp proposes already."),
         ("set demo --domain kernel=default", "these domains are searched already."),
-        ("favour demo --clear", "no region is favoured: there is nothing to clear."),
         ("favour demo", "no region is favoured."),
         ("reopen demo --level 2 --trial 1", "level 2 is open already, from trial 1."),
         ("stop demo --trial 2", "trial 2 has been withdrawn already."),
@@ -65,6 +65,21 @@ def test_what_is_so_already_ends_with_0_and_decides_nothing(store, words, messag
     assert (code, "lcsearch: " in said) == (0, False), said
     assert message in said
     assert store.refresh() is before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("undo demo", "Nothing to undo"),
+        ("favour demo --clear", "No region is favoured: there is nothing to clear."),
+    ],
+)
+def test_where_there_is_nothing_to_take_back_every_command_ends_alike(home, words, message):
+    before = make_store(home).refresh()
+    code, said = run(words)
+    assert code == 1
+    assert message in said
+    assert Store(home / "sessions" / "demo").refresh().decisions == before.decisions
 
 
 def test_an_engine_that_is_stopped_already_is_no_error(store):
@@ -84,7 +99,7 @@ def test_what_is_so_already_keeps_nothing_else_from_being_set(store):
         ("undo demo", "Nothing to undo"),
         ("stop demo", "No trial is running: there is nothing to stop. --trial N withdraws"),
         ("resume demo", "No trial is paused: there is nothing to resume."),
-        ("repeat demo", "No trial is done: there is nothing to repeat yet."),
+        ("repeat demo", "No trial is done yet: there is no best network. Let one be trained first."),
     ],
 )
 def test_where_there_is_nothing_to_do_it_to_the_command_has_failed(home, words, message):

@@ -84,17 +84,18 @@ def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home):
     folder, each = store.folder, 25
     failures = []
 
-    def many():
+    def many(who):
         mine = Store(folder)
         try:
             for number in range(each):
-                mine.apply(decide.set_wc(mine.refresh(), number / 10))
+                # another weight than all others: what is so already is no decision
+                mine.apply(decide.set_wc(mine.refresh(), (4 * number + who + 1) / 100))
         except StoreError as error:
             failures.append(error)
         finally:
             mine.close()
 
-    threads = [threading.Thread(target=many) for _ in range(4)]
+    threads = [threading.Thread(target=many, args=(who,)) for who in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

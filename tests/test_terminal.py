@@ -93,7 +93,7 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
 
     done(1)
     terminal.wait(
-        *(f"f* {n}." for n in range(9))
+        *(f"f* of this level {n}." for n in range(9))
     )  # ranked anew with what the reference network taught
     terminal.keys("a")
     terminal.wait("Trial 1 is queued")
@@ -194,7 +194,7 @@ def test_every_decision_by_its_key(console, home):
 
     def ended(number):
         wait_for(lambda: desk.refresh().trials[number].state == "done", what=f"trial {number}")
-        terminal.wait("f* 0.", "f* 1.")
+        terminal.wait("f* of this level 0.", "f* of this level 1.")
         terminal.wait_gone("ranking ")
 
     ended(0)

@@ -77,6 +77,18 @@ class Finishing:
         return self.done is None and not self.problem and not self.cancelled
 
 
+@dataclass
+class Deletion:
+    """A session that is on its way to the trash, or there.
+
+    token: what brings it back, None until it is there.  wanted_back: asked for meanwhile.
+    """
+
+    name: str
+    token: object = None
+    wanted_back: bool = False
+
+
 class SnapshotRead(Message):
     """The session of a desk holds something new."""
 
@@ -99,12 +111,19 @@ class Ranked(Message):
     """A ranking of a desk's session is ready, or could not be made."""
 
     def __init__(
-        self, desk: DeskLike, key: Key, wc: float, ranking: Ranking | None, reason: str = ""
+        self,
+        desk: DeskLike,
+        key: Key,
+        wc: float,
+        look: dict[str, str],
+        ranking: Ranking | None,
+        reason: str = "",
     ) -> None:
         super().__init__()
         self.desk = desk
         self.key = key
         self.wc = wc
+        self.look = look
         self.ranking = ranking
         self.reason = reason
 
@@ -269,12 +288,12 @@ class Console(App[int]):
         """How often Python looked for garbage before the console changed it."""
         self.look: dict[str, str] = {}
         """Domains that are looked at alone, by this console only."""
+        self.believed: Ranking | None = None
+        """The last ranking of the session's own domains: what it recommends rests on it."""
         self.opening = name
         self._asked = 0
         """How often a session was asked for."""
-        self._deleting: set[str] = set()
-        """Sessions on their way to the trash."""
-        self._deleted: list[tuple[str, object]] = []
+        self._deleted: list[Deletion] = []
         """Sessions that can be brought back, the one deleted last at the end."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -375,10 +394,7 @@ class Console(App[int]):
         # where somebody stopped the engine, or brought the session from elsewhere, looking is safe
         waiting = waiting or snapshot.session.autopilot is not None
         if waiting and snapshot.engine.state != "stopped" and not snapshot.read_only:
-            try:
-                desk.start_engine()
-            except StoreError as error:
-                self.call_later(self.fail, "The engine does not start", str(error))
+            self._engine_starts(desk)
 
     # what a thread works on is taken when the key is pressed, and handed to it: by the time that
     # it begins another session may be open, and the cursor elsewhere
@@ -388,14 +404,22 @@ class Console(App[int]):
         if self.desk is not None:
             self._start_engine(self.desk)
 
-    @work(thread=True, group="engine", exclusive=True)
-    def _start_engine(self, desk: DeskLike) -> None:
-        from ..sessions.store import StoreError
+    def _engine_starts(self, desk: DeskLike) -> bool:
+        """Start a session's engine, from a thread; says why where it does not."""
+        from ..sessions.store import Closed, StoreError
 
         try:
             desk.start_engine()
+        except Closed:  # another session is open by now
+            return False
         except StoreError as error:
             self.call_later(self.fail, "The engine does not start", str(error))
+            return False
+        return True
+
+    @work(thread=True, group="engine", exclusive=True)
+    def _start_engine(self, desk: DeskLike) -> None:
+        if not self._engine_starts(desk):
             return
         self._wake.set()
         self.call_later(self.notify, "The engine is at work again.")
@@ -431,6 +455,7 @@ class Console(App[int]):
         self._wake.set()
         self._wanted = self._ranked = None
         self.look = {}
+        self.believed = None
         if desk is not None:
             desk.close()
             self.set_reactive(Console.ranking, None)
@@ -440,34 +465,40 @@ class Console(App[int]):
 
     def delete_session(self, name: str) -> None:
         """Move a session to the trash; until the console is left it can be brought back."""
-        if name in self._deleting:
+        if any(deletion.name == name and deletion.token is None for deletion in self._deleted):
             return  # the key was pressed twice
-        self._deleting.add(name)
         if self.snapshot is not None and self.snapshot.session.name == name:
             self.close_session()
-        self._delete(name)
+        deletion = Deletion(name)
+        self._deleted.append(deletion)
+        self._delete(deletion)
 
     @work(thread=True, group="delete")
-    def _delete(self, name: str) -> None:
+    def _delete(self, deletion: Deletion) -> None:
         from ..sessions.store import StoreError
 
         try:
-            token = self.house.delete(name)
+            token = self.house.delete(deletion.name)
         except StoreError as error:
-            self.call_later(self._not_deleted, name, str(error))
+            self.call_later(self._not_deleted, deletion, str(error))
             return
-        self.call_later(self._is_deleted, name, token)
+        self.call_later(self._is_deleted, deletion, token)
 
-    def _is_deleted(self, name: str, token: object) -> None:
-        self._deleting.discard(name)
-        self._deleted.append((name, token))
+    def _is_deleted(self, deletion: Deletion, token: object) -> None:
+        deletion.token = token
+        if deletion.wanted_back:
+            self._restore(deletion)
+            return
         anywhere, here = self.key_of("sessions.restore", "U"), self.key_of("sessions.undo", "u")
-        told = f"{name} is deleted. {anywhere} on any screen, or here {here} brings it back."
+        told = (
+            f"{deletion.name} is deleted. {anywhere} on any screen, or here {here} brings it back."
+        )
         self.notify(told, markup=False)
         self.refresh_sessions()
 
-    def _not_deleted(self, name: str, reason: str) -> None:
-        self._deleting.discard(name)
+    def _not_deleted(self, deletion: Deletion, reason: str) -> None:
+        if not deletion.wanted_back:
+            self._deleted.remove(deletion)
         self.fail("Not deleted", reason)
 
     def key_of(self, binding: str, otherwise: str) -> str:
@@ -487,23 +518,28 @@ class Console(App[int]):
 
     def action_restore_session(self) -> None:
         """Bring the session deleted last back."""
-        if self._deleted:
-            self._restore(*self._deleted.pop())
+        if not self._deleted:
+            return
+        deletion = self._deleted.pop()
+        deletion.wanted_back = True
+        if deletion.token is not None:  # else it comes back as soon as it is gone
+            self._restore(deletion)
 
     @work(thread=True, group="delete")
-    def _restore(self, name: str, token: object) -> None:
+    def _restore(self, deletion: Deletion) -> None:
         from ..sessions.store import StoreError
 
         try:
-            self.house.restore(token)
+            self.house.restore(deletion.token)
         except StoreError as error:
-            self.call_later(self._not_restored, name, token, str(error))
+            self.call_later(self._not_restored, deletion, str(error))
             return
-        self.call_later(self.notify, f"{name} is back.", markup=False)
+        self.call_later(self.notify, f"{deletion.name} is back.", markup=False)
         self.call_later(self.refresh_sessions)
 
-    def _not_restored(self, name: str, token: object, reason: str) -> None:
-        self._deleted.append((name, token))
+    def _not_restored(self, deletion: Deletion, reason: str) -> None:
+        deletion.wanted_back = False
+        self._deleted.append(deletion)
         self.fail("Not brought back", reason)
 
     # -- its news -------------------------------------------------------------------------------
@@ -600,14 +636,14 @@ class Console(App[int]):
                 shown = search.look(snapshot, domains=look) if look else snapshot
                 ranking = desk.rank(shown, count=CANDIDATES)
         except (StoreError, Exhausted) as error:
-            self.post_message(Ranked(desk, key, wc, None, str(error)))
+            self.post_message(Ranked(desk, key, wc, look, None, str(error)))
             return
         except Exception as error:  # noqa: BLE001 - a thread's edge: the session stays open
             self.log.error(traceback.format_exc())
             reason = f"The ranking failed ({type(error).__name__}: {error}). What trains goes on."
-            self.post_message(Ranked(desk, key, wc, None, reason))
+            self.post_message(Ranked(desk, key, wc, look, None, reason))
             return
-        self.post_message(Ranked(desk, key, wc, ranking))
+        self.post_message(Ranked(desk, key, wc, look, ranking))
 
     @on(Ranked)
     def take_ranking(self, message: Ranked) -> None:
@@ -629,6 +665,8 @@ class Console(App[int]):
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GARBAGE)
+        if not message.look:
+            self.believed = message.ranking
         with self.batch_update():
             self.ranking = message.ranking
         self._want_ranking()

@@ -86,10 +86,9 @@ def cost_of(snapshot: Snapshot) -> Cost:
 
 
 def session_seconds(trials: Iterable[Trial]) -> float | None:
-    """Seconds of an epoch of the session's reference network: one number, whatever came later.
+    """Seconds of an epoch of the session's reference network, as trial 0 measured them.
 
-    The first trial's that was measured: its own where it is the reference, else what was timed
-    beside it.
+    Until that has ended, what was timed beside the first trial that has.
     """
     for trial in trials:
         seconds = trial.seconds_per_epoch if trial.level == 0 else trial.reference_seconds

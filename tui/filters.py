@@ -164,7 +164,7 @@ def unfinished(text: str, space: Space) -> str:
     name = ALIASES.get(name, name)
     if name not in _names(space) or _TERM.fullmatch(last):
         return ""
-    return f"{last}: held against what? For example {_example(name, space)}."
+    return _against_what(last, name, space)
 
 
 def _terms(text: str) -> list[str]:
@@ -183,7 +183,7 @@ def _term(term: str, space: Space) -> Term:
     if layer is not None and (name in OWN or space[name].length is None):
         raise BadFilter(f"{term}: {name} has one value, not one a layer. Write {name}{operator}….")
     if not value:
-        raise BadFilter(f"{term}: held against what? Write for example {_example(name, space)}.")
+        raise BadFilter(_against_what(term, name, space))
     if name in WORDS:
         choices, word_of = WORDS[name]
         return _of_words(term, operator, value, choices, lambda seen: [word_of(seen.trial)])
@@ -297,6 +297,10 @@ def _unknown(term: str, written: str, space: Space) -> str:
     if near:
         return f"{term}: there is no {written}. Is it {near[0]}?"
     return f"{term}: there is no {written or 'name before it'}. Names: {' '.join(names)}."
+
+
+def _against_what(term: str, name: str, space: Space) -> str:
+    return f"{term}: held against what? Write for example {_example(name, space)}."
 
 
 def _example(name: str, space: Space) -> str:

@@ -404,10 +404,10 @@ def costs(trial: Trial, measure: Measure) -> str:
 
 def best_network(best: Recommendation) -> str:
     """`best network: trial 7, the best of all levels by the model's belief (f 0.437 ± 0.011)`."""
-    belief = ""
+    told = ""
     if best.belief is not None:
-        belief = f" (f {f_value(best.belief[0])} ± {f_value(best.belief[1])})"
-    return f"best network: trial {best.number}, {best.why}{belief}"
+        told = f" (f {belief(*best.belief)})"
+    return f"best network: trial {best.number}, {best.why}{told}"
 
 
 def level_title(name: str) -> str:

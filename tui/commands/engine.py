@@ -92,7 +92,7 @@ def engine_stop(
     with opened(name, migrate=False) as desk:
         from ..progress import engine_state
 
-        pid = desk.stop_engine(force=force)
-        end = "was killed" if force else "has left"
-        done = "no engine was at work" if pid is None else f"engine {pid} {end}"
+        stopped = desk.stop_engine(force=force)
+        end = "was killed" if stopped.killed else "has left"
+        done = f"engine {stopped.pid} {end}" if stopped.pid else "no engine was at work"
         say(f"session {name}: {done}. {engine_state(desk)['waits']}".rstrip())

@@ -538,7 +538,7 @@ def train(
             trial = best.number
             say(f"{words.best_network(best)}.")
         training = desk.train_final(trial, epochs, output, onnx=onnx)
-        say(f"trained {trained_on(snapshot.session.summary)}.")
+        say(f"trains {trained_on(snapshot.session.summary)}.")
         done = follow_final(training)
         if done is None:
             fail("cancelled: nothing was written.")

@@ -343,9 +343,7 @@ class EditDialog(Dialog[Edited]):
             if proposal is not None:
                 known = proposal.known
             return [
-                f"{words.f_value(belief.mean)} ± {words.f_value(belief.std)}"
-                if belief
-                else words.DASH,
+                words.belief(belief.mean, belief.std) if belief else words.DASH,
                 words.improvement(belief.ei) if belief else words.DASH,
                 f"{words.percent(1 - belief.error)} %" if belief else words.DASH,
                 cost.of_candidate(belief, known)

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from ..filters import EXAMPLE
+from .. import filters
 from ..widgets.keys import key_name, typed
 from .base import Dialog
 
@@ -93,10 +93,10 @@ FIGURES = (
     (
         "filter of trials",
         "words, found anywhere in what there is to say of a trial, its network whole; and figures "
-        "(f f_p f_c acc μ s/ep params macs epochs trial level), state, by=person|autopilot and "
+        f"({' '.join(filters.FIGURES)}), state, by={'|'.join(filters.DECIDERS)} and "
         "parameters against a value. All must hold; a parameter of layers matches in any of them, "
         "kernel[2] in the second; != says in none",
-        EXAMPLE,
+        filters.EXAMPLE,
     ),
     (
         "behind",

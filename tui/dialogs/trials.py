@@ -79,7 +79,7 @@ class TrialDialog(Dialog[int]):
         for trial in sorted(self.trials, key=order):
             belief = beliefs[trial.number]
             note = []
-            if trial.number == self.best.number:
+            if trial.number == self.best.number and self.best.belief is not None:
                 note.append("best μ")
             if trial.number == luckiest:
                 note.append("best f")
@@ -90,9 +90,7 @@ class TrialDialog(Dialog[int]):
                         str(trial.number),
                         words.network_line(trial.config),
                         words.f_measured(measured[trial.number]),
-                        f"{words.f_value(belief[0])} ± {words.f_value(belief[1])}"
-                        if belief
-                        else words.DASH,
+                        words.belief(*belief) if belief else words.DASH,
                         words.percent(None if trial.error is None else 1 - trial.error),
                         ", ".join(note) if len(note) < 2 else "best",
                     ),

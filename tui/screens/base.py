@@ -141,7 +141,7 @@ class SessionScreen(Screen[Any]):
     def recommended(self) -> Recommendation | None:
         """The network that the session recommends, as far as it is known now."""
         snapshot = self.snapshot
-        return None if snapshot is None else search.recommended(snapshot, self.ranking)
+        return None if snapshot is None else search.recommended(snapshot, self.console.believed)
 
     @property
     def space(self) -> Space:
@@ -413,7 +413,7 @@ class SessionScreen(Screen[Any]):
     ) -> None:
         from ..dialogs.trials import TrialDialog
 
-        ranking, best = self.ranking, search.recommended(snapshot, self.ranking)
+        ranking, best = self.ranking, search.recommended(snapshot, self.console.believed)
         assert best is not None  # there are trials to choose from
         advice = ranking.advice if ranking is not None else ""
 

@@ -155,8 +155,7 @@ def _layers(best: Recommendation, session: Session) -> Content:
     value = objective(trial, session.wc)
     head = [f"f {words.f_measured(value)} measured"]
     if best.belief is not None:
-        mean, std = best.belief
-        head.append(f"{words.f_value(mean)} ± {words.f_value(std)} by the model")
+        head.append(f"{words.belief(*best.belief)} by the model")
     if trial.error is not None:
         head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
     costs = words.costs(trial, session.measure)

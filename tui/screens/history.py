@@ -366,8 +366,12 @@ class HistoryScreen(TwoSides):
 
     @on(Input.Blurred, "#filter")
     def _filter_left(self) -> None:
-        """Whoever goes elsewhere keeps what is typed."""
-        self.query_one("#filter", FilterBox).display = bool(self._wrong)
+        """Whoever goes elsewhere keeps what counts; a term that is not finished does not."""
+        field = self.query_one("#filter", FilterBox)
+        field.display = bool(self._wrong)
+        if not self._wrong:
+            with field.prevent(Input.Changed):
+                field.value = self._filter.text
         self._follow_filter()
 
     def _close_filter(self) -> None:
@@ -457,7 +461,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         )
     belief = trial.prediction
     if belief is not None:
-        told = f"predicted {belief.mean:.3f} ± {belief.predictive_std:.3f}"
+        told = f"predicted {words.belief(belief.mean, belief.predictive_std)}"
         if belief.wc != wc:
             told += f" (w_c {words.weight(belief.wc)})"
         told += f", EI {words.improvement(belief.ei)}"

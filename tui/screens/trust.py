@@ -191,7 +191,7 @@ def _verdict(override: Override) -> Content:
     """One line: the person's f beside that of the candidate that was passed over."""
     belief = override.advised.prediction
     source = (
-        f"± {belief.predictive_std:.3f} predicted"
+        f"± {words.f_value(belief.predictive_std)} predicted"
         if override.measured is None
         else f"in trial {override.measured}"
     )
