@@ -99,7 +99,10 @@ def test_what_is_so_already_keeps_nothing_else_from_being_set(store):
         ("undo demo", "Nothing to undo"),
         ("stop demo", "No trial is running: there is nothing to stop. --trial N withdraws"),
         ("resume demo", "No trial is paused: there is nothing to resume."),
-        ("repeat demo", "No trial is done yet: there is no best network. Let one be trained first."),
+        (
+            "repeat demo",
+            "No trial is done yet: there is no best network. Let one be trained first.",
+        ),
     ],
 )
 def test_where_there_is_nothing_to_do_it_to_the_command_has_failed(home, words, message):
