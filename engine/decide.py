@@ -507,11 +507,21 @@ def undo(snapshot: Snapshot, meant: int | None = None) -> Plan:
     """Undo the last decision that can still be undone.
 
     meant: the number of the decision that is meant to be it.  Raises Late where it is another one
-    by now, and StoreError if there is none.
+    by now, and StoreError if there is none, or if none is meant and one whose trial has begun
+    would be reached past.
     """
-    decision = search.undoable(snapshot)
+    decision, passed = search.undoable(snapshot), search.passed_over(snapshot)
     if meant is not None and (decision is None or decision.number != meant):
-        raise Late("Not undone: something else was decided, or its trial began, just before.")
+        queued = next((d.trial for d in snapshot.decisions if d.number == meant), None)
+        if passed is not None and passed.number == queued:
+            raise Late(f"Not undone: {search.begun(passed)}.")
+        raise Late(f"Not undone: decision {meant} is not the last one that can be.")
+    if meant is None and decision is not None and passed is not None:
+        raise StoreError(
+            f"Not undone: {search.begun(passed)}, and what has started is stopped, not undone. "
+            f"`lcsearch undo {snapshot.session.name} --decision {decision.number}` undoes what "
+            f"was decided before it: {decision.kind}."
+        )
     if decision is None:
         raise StoreError(
             "Nothing to undo: a trial that has started is stopped, not undone."

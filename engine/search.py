@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..sessions.records import OPEN_STATES, Config, Decision, Session, Strategy, Trial
-from ..sessions.store import Misuse, Snapshot
+from ..sessions.store import SAID, Misuse, Snapshot
 from .advisor import FADING, Observation, Ranking, rank
 from .cnn import FLAT, LEVELS, exact_complexity, session_space
 from .objective import best_error, medians
@@ -303,7 +303,7 @@ def _undone(decisions: Sequence[Decision]) -> set[int]:
 
 
 def undoable(snapshot: Snapshot) -> Decision | None:
-    """The last decision that can still be undone."""
+    """The last decision that can still be undone; see `passed_over` for what it reaches past."""
     undone = _undone(snapshot.decisions)
     standing_still = [d for d in snapshot.decisions if d.number not in undone]
     moved = False
@@ -316,6 +316,33 @@ def undoable(snapshot: Snapshot) -> Decision | None:
         elif _can_undo(snapshot, decision):
             return decision
     return None
+
+
+def passed_over(snapshot: Snapshot) -> Trial | None:
+    """The trial of what came after the undoable decision and cannot be undone: it has begun.
+
+    The last of them; None where undoing reaches past none.  What the autopilot queued is not
+    in the way of taking the wheel back.
+    """
+    target, undone = undoable(snapshot), _undone(snapshot.decisions)
+    for decision in reversed(snapshot.decisions):
+        if target is not None and decision.number == target.number:
+            return None
+        if decision.kind not in QUEUEING or decision.number in undone:
+            continue
+        if target is not None and target.kind == decision.by == "autopilot":
+            continue
+        assert decision.trial is not None
+        trial = snapshot.trials[decision.trial]
+        if trial.state not in ("queued", "cancelled"):
+            return trial
+    return None
+
+
+def begun(trial: Trial) -> str:
+    """Why the decision that queued a trial cannot be undone: `trial 6 has started`."""
+    said = "has started" if trial.state in ("running", "interrupted") else SAID[trial.state]
+    return f"trial {trial.number} {said}"
 
 
 def _can_undo(snapshot: Snapshot, decision: Decision) -> bool:

@@ -473,8 +473,8 @@ class FakeDesk:
 
     def undo(self, meant: int | None = None) -> Decision:
         self.calls.append(("undo",))
-        decide.undo(self.snapshot, meant)
-        return self._decision("undo", detail={"undoes": len(self.snapshot.decisions) - 1})
+        undone = decide.undo(self.snapshot, meant).decision
+        return self._decision("undo", trial=undone.trial, detail=undone.detail)
 
     def advance(self, number: int | None = None, *, left: int | None = None) -> Decision:
         self.calls.append(("advance", number))
@@ -492,8 +492,9 @@ class FakeDesk:
 
     def set_wc(self, wc: float) -> Decision:
         self.calls.append(("set_wc", wc))
+        before = self.snapshot.session.wc
         self._session(wc=wc)
-        return self._decision("wc")
+        return self._decision("wc", detail={"from": before, "to": wc})
 
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         self.calls.append(("set_strategy", strategy))

@@ -214,3 +214,16 @@ def test_undo_says_what_and_which_trial(store):
     assert lcsearch("undo", "demo")[1] == f"undone: the accepted candidate, trial {number}.\n"
     lcsearch("set", "demo", "--wc", "1")
     assert lcsearch("undo", "demo")[1] == "undone: the change of w_c.\n"
+
+
+def test_undo_names_the_decision_before_a_trial_that_started(store):
+    lcsearch("set", "demo", "--wc", "1")
+    older = store.refresh().decisions[-1].number
+    number = int(lcsearch("accept", "demo", "--rank", "1")[0])
+    store.update_trial(number, {"queued"}, state="running", attempt=1)
+    refused = lcsearch("undo", "demo", code=1)[1]
+    assert f"trial {number} has started" in refused
+    assert f"`lcsearch undo demo --decision {older}`" in refused
+    assert store.refresh().session.wc == 1
+    said = lcsearch("undo", "demo", "--decision", str(older))[1]
+    assert said == "undone: the change of w_c.\n"

@@ -511,6 +511,24 @@ async def test_undo_with_nothing_to_undo_says_so():
         assert "Nothing can be undone" in toasts(pilot)
 
 
+async def test_undo_names_what_came_before_a_trial_that_started_and_asked_again_takes_it_back():
+    desk = FakeDesk(make_snapshot(queued=0))
+    async with console(desk) as pilot:
+        await press(pilot, "w", "right", "enter", "r")
+        await press(pilot, "enter")
+        assert "u takes it back" in toasts(pilot)
+        *rest, last = desk.snapshot.trials
+        desk.change(trials=(*rest, last.model_copy(update={"state": "running"})))
+        await until(pilot, lambda: pilot.app.snapshot is desk.snapshot)
+        await press(pilot, "u")
+        assert desk.made("undo") == []
+        said = f"Trial {last.number} has started; s stops it. u again undoes the change of w_c"
+        assert said in toasts(pilot)
+        await press(pilot, "u")
+        assert desk.made("undo") == [()]
+        assert "Undone: the change of w_c" in toasts(pilot)
+
+
 async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
     desk = FakeDesk(make_snapshot(), late="trial 19 has ended already")
     async with console(desk) as pilot:

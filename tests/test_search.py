@@ -232,15 +232,29 @@ def test_failures_teach_only_where_the_network_is_to_blame(store, space):
     assert number not in [o.number for o in search.observations(snapshot)]
 
 
-def test_undo_reaches_past_what_cannot_be_undone(store, space):
-    store.apply(decide.reject(store.refresh(), another(store, space, 1), None))
-    number = store.apply(
-        decide.accept(store.refresh(), space, another(store, space, 2), None)
-    ).trial
-    store.update_trial(number, {"queued"}, state="running", attempt=1)
-    assert search.undoable(store.refresh()).kind == "reject"
-    store.apply(decide.undo(store.refresh()))
+def test_undo_reaches_past_a_trial_that_started_only_to_the_decision_that_is_named(store, space):
+    older = store.apply(decide.reject(store.refresh(), another(store, space, 1), None))
+    queued = store.apply(decide.accept(store.refresh(), space, another(store, space, 2), None))
+    assert search.passed_over(store.refresh()) is None
+    store.update_trial(queued.trial, {"queued"}, state="running", attempt=1)
+    seen = store.refresh()
+    assert search.undoable(seen).kind == "reject"
+    assert search.passed_over(seen).number == queued.trial
+    with pytest.raises(StoreError, match=f"trial {queued.trial} has .*--decision {older.number}"):
+        decide.undo(seen)
+    with pytest.raises(Late, match=f"Not undone: trial {queued.trial} has started"):
+        decide.undo(seen, queued.number)
+    store.apply(decide.undo(seen, older.number))
     assert search.rejected(store.refresh()) == []
+
+
+def test_what_the_autopilot_queued_is_not_in_the_way_of_taking_the_wheel(store, space):
+    store.apply(decide.autopilot(store.refresh(), trials=5))
+    config = another(store, space)
+    number = store.apply(decide.accept(store.refresh(), space, config, None, by="autopilot")).trial
+    store.update_trial(number, {"queued"}, state="running", attempt=1)
+    store.apply(decide.undo(store.refresh()))
+    assert store.refresh().session.autopilot is None
 
 
 def test_a_level_with_trials_is_not_undone_but_an_empty_one_is(store, space):

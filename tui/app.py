@@ -293,6 +293,8 @@ class Console(App[int]):
         self.opening = name
         self._asked = 0
         """How often a session was asked for."""
+        self.undo_named: tuple[int, int] | None = None
+        """The decision that undoing again takes back, and the trial before which it came."""
         self._deleted: list[Deletion] = []
         """Sessions that can be brought back, the one deleted last at the end."""
         self.register_theme(DARK)
@@ -456,6 +458,7 @@ class Console(App[int]):
         self._wanted = self._ranked = None
         self.look = {}
         self.believed = None
+        self.undo_named = None
         if desk is not None:
             desk.close()
             self.set_reactive(Console.ranking, None)

@@ -364,13 +364,23 @@ def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
 
 
 @commands.command()
-def undo(name: Name) -> None:
-    """Undo the last decision that can still be undone."""
+def undo(
+    name: Name,
+    decision: Annotated[
+        int | None,
+        typer.Option(
+            "--decision",
+            min=0,
+            help="Only this one: the refusal to reach past a trial that has started names it.",
+        ),
+    ] = None,
+) -> None:
+    """Undo the last decision; one before a trial that has started only with --decision."""
     with opened(name) as desk:
         from .. import format as words
 
-        decision = desk.undo()
-        say(f"undone: {words.decided(decision.detail['kind'], decision.trial)}.")
+        done = desk.undo(decision)
+        say(f"undone: {words.decided(done.detail['kind'], done.trial)}.")
 
 
 @commands.command()

@@ -92,7 +92,7 @@ class SessionScreen(Screen[Any]):
             "Undo",
             show=False,
             id="decide.undo",
-            tooltip="Undo the last decision that can still be undone",
+            tooltip="Undo the last decision; where its trial has started, u again the one before",
         ),
         EXPORT,
         Binding(
@@ -465,15 +465,27 @@ class SessionScreen(Screen[Any]):
         self.app.push_screen(LevelDialog(earlier, names), open_level)
 
     def action_undo(self) -> None:
-        """Undo the last decision that can still be undone."""
+        """Undo the last decision; one before a trial that has started only once it was named."""
         snapshot = self.snapshot
         if snapshot is None:
             return
-        last = search.undoable(snapshot)
+        last, passed = search.undoable(snapshot), search.passed_over(snapshot)
+        begun = ""
+        if passed is not None:
+            stop = self.console.key_of("decide.stop", "s")
+            goes = passed.state in ("running", "interrupted")
+            begun = words.sentence(search.begun(passed) + (f"; {stop} stops it." if goes else "."))
         if last is None:
-            self.notify("Nothing can be undone. A trial that runs is stopped with s.")
+            self.notify(f"{begun} Nothing can be undone.".strip())
             return
         undone = words.decided(last.kind, last.trial)
+        named = None if passed is None else (last.number, passed.number)
+        if named is not None and named != self.console.undo_named:
+            self.console.undo_named = named
+            key = self.console.key_of("decide.undo", "u")
+            self.notify(f"{begun} {key} again undoes {undone}, decided before it.")
+            return
+        self.console.undo_named = None
         self.console.decide(lambda desk: desk.undo(last.number), f"Undone: {undone}.")
 
     def figure(self) -> Figure | None:
