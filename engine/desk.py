@@ -35,7 +35,7 @@ from ..sessions.records import (
     in_words,
     now,
 )
-from ..sessions.store import Late, Misuse, Plan, Snapshot, Store, StoreError
+from ..sessions.store import Deleted, Late, Misuse, Plan, Snapshot, Store, StoreError
 from . import archive, decide, search
 from .cnn import session_space
 from .cnn import space as cnn_space
@@ -239,12 +239,12 @@ class Desk:
 
         `space` follows it: domains may be changed by whoever else has the session open.
 
-        Raises StoreError if it was deleted meanwhile: what is written then would go to the trash.
+        Raises Deleted if it was deleted meanwhile: what is written then would go to the trash.
         """
         if not self._store.in_place():
             name = self.folder.name
             another = (self.folder / "session.db").exists()
-            raise StoreError(
+            raise Deleted(
                 f"session {name!r}: was deleted, and another of its name made. Open that one."
                 if another
                 else f"session {name!r}: was deleted. `lcsearch delete {name} --undo` brings it "

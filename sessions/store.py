@@ -110,6 +110,10 @@ class Closed(Late):
     """The session was closed here meanwhile: whoever asks has gone on to something else."""
 
 
+class Deleted(StoreError):
+    """The session was moved to the trash since it was opened."""
+
+
 class Already(Late):
     """What was asked for is so already: nothing was decided, and nothing went wrong."""
 
@@ -259,6 +263,8 @@ def delete(root: Path, name: str) -> Path:
 def restore(root: Path, place: Path) -> str:
     """Bring a session back from the trash.  Raises StoreError if its name is taken again."""
     name = place.name.rpartition("@")[0]
+    if not place.exists():
+        raise Misuse(f"session {name!r}: is in the trash no more. Somebody brought it back.")
     target = root / "sessions" / check_name(name)
     if (target / "session.db").exists():
         raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")

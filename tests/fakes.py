@@ -31,7 +31,7 @@ from lcsearch.sessions.records import (
     Session,
     Trial,
 )
-from lcsearch.sessions.store import EngineStatus, Known, Late, Snapshot, StoreError
+from lcsearch.sessions.store import Deleted, EngineStatus, Known, Late, Snapshot, StoreError
 
 from .conftest import PATIENCE
 
@@ -370,6 +370,8 @@ class FakeDesk:
     late: str = ""
     known: str = ""
     """Why a network cannot be queued: it is a trial already."""
+    gone: bool = False
+    """Somebody else has moved the session to the trash."""
     ranked: int = 0
     closed: bool = False
     looks: list[dict[str, str]] = field(default_factory=list)
@@ -384,6 +386,8 @@ class FakeDesk:
         self.space = session_space(self.snapshot.session)
 
     def refresh(self) -> Snapshot:
+        if self.gone:
+            raise Deleted(f"session {self.folder.name!r}: was deleted.")
         self.space = session_space(self.snapshot.session)
         return self.snapshot
 
@@ -561,6 +565,8 @@ class FakeHouse:
     created: list[Any] = field(default_factory=list)
     trash: dict[str, FakeDesk] = field(default_factory=dict)
     damaged: str = ""
+    waiting: str = ""
+    """What waits in every session."""
     slow: threading.Event | None = None
     """Where there is one, no session is set up before it is set."""
 
@@ -604,6 +610,12 @@ class FakeHouse:
 
     def restore(self, token: Any) -> None:
         self.desks[token] = self.trash.pop(token)
+
+    def trashed(self, name: str) -> object | None:
+        return name if name in self.trash else None
+
+    def waits(self, name: str) -> str:
+        return self.waiting
 
     def bring_back(self, file: Path, name: str | None = None) -> str:
         if self.refuse:

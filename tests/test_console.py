@@ -47,6 +47,7 @@ from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
+from lcsearch.tui.widgets.keys import KeyBar
 from lcsearch.tui.widgets.table import Table
 from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
@@ -1028,6 +1029,54 @@ async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
         pilot.app.open_session("beta")
         await until(pilot, lambda: pilot.app.desk is house.desks["beta"])
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+
+
+def deleted_elsewhere(house: FakeHouse, name: str) -> None:
+    """What another terminal does."""
+    house.trash[name] = house.desks.pop(name)
+    house.trash[name].gone = True
+
+
+@pytest.mark.parametrize("keys", [("U",), ("escape", "U"), ("escape", "u")])
+async def test_a_session_deleted_elsewhere_is_told_in_words_and_brought_back(keys):
+    house = two_sessions()
+    house.desks["alpha"].folder = Path("/nowhere/sessions/alpha")
+    async with console(house=house, name="alpha") as pilot:
+        await press(pilot, "3")
+        deleted_elsewhere(house, "alpha")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        dialog = pilot.app.screen
+        assert dialog.failure_title == "alpha was deleted elsewhere"
+        assert "U on any screen, or here u brings it back" in dialog.text
+        assert isinstance(pilot.app.screen_stack[-2], SessionsScreen)
+        await press(pilot, *keys)
+        await until(pilot, lambda: "alpha is back." in toasts(pilot))
+        assert sorted(house.desks) == ["alpha", "beta"]
+
+
+async def test_what_is_back_says_what_waits_in_it():
+    house = two_sessions()
+    house.waiting = "Waiting: 2 queued. `lcsearch engine start beta` trains what waits."
+    async with console(house=house) as pilot:
+        await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
+        await press(pilot, "d")
+        await until(pilot, lambda: "is deleted" in toasts(pilot))
+        await press(pilot, "u")
+        await until(pilot, lambda: f"beta is back. {house.waiting}" in toasts(pilot))
+
+
+async def test_with_nothing_deleted_the_keys_that_bring_back_say_so():
+    house = two_sessions()
+    async with console(house=house) as pilot:
+        await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
+        assert "Undo" not in str(pilot.app.screen.query_one(KeyBar).render())
+        for number, key in enumerate(("u", "U"), 1):
+            await press(pilot, key)
+            assert toasts(pilot).splitlines() == ["Nothing to bring back."] * number
+        pilot.app.open_session("alpha")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+        await press(pilot, "U")
+        assert toasts(pilot).count("Nothing to bring back.") == 3
 
 
 async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():

@@ -10,12 +10,15 @@ import sys
 import threading
 
 import pytest
+from typer.testing import CliRunner
 
 from lcsearch.engine import decide
 from lcsearch.engine.cnn import session_space
 from lcsearch.sessions import store as places
 from lcsearch.sessions.records import Epoch
-from lcsearch.sessions.store import Late, Plan, Store, StoreError, TrialUpdate
+from lcsearch.sessions.store import Deleted, Late, Plan, Store, StoreError, TrialUpdate
+from lcsearch.tui.cli import app
+from lcsearch.tui.house import Sessions
 
 from .sessions_for_tests import filled_store, finish, make_session, make_store
 
@@ -338,3 +341,27 @@ def test_an_undo_planned_before_another_decision_is_refused(home):
     with pytest.raises(Late, match="something else was decided"):
         store.apply(stale)
     assert store.refresh().session.wc == 0.9
+
+
+def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(home):
+    make_store(home).close()
+    house = Sessions(home)
+    token = house.delete("demo")
+    assert house.trashed("demo") == token
+    house.restore(token)
+    waits = house.waits("demo")
+    assert waits.startswith("Waiting: 1 queued. `lcsearch engine start demo`")
+    places.delete(home, "demo")
+    said = CliRunner().invoke(app, ["delete", "demo", "--undo"]).stderr
+    assert said.strip() == f"session demo: back again. {waits}"
+    with pytest.raises(StoreError, match="in the trash no more"):
+        house.restore(token)
+
+
+def test_a_session_that_was_deleted_is_told_from_one_that_cannot_be_read(home):
+    make_store(home).close()
+    desk = Sessions(home).open("demo")
+    places.delete(home, "demo")
+    with pytest.raises(Deleted, match="lcsearch delete demo --undo"):
+        desk.refresh()
+    desk.close()

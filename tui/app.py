@@ -99,12 +99,19 @@ class SnapshotRead(Message):
 
 
 class ReadFailed(Message):
-    """The session of a desk cannot be read any more."""
+    """The session of a desk cannot be read any more.
 
-    def __init__(self, desk: DeskLike, reason: str) -> None:
+    deleted: somebody else moved it to the trash; token: what brings it back, None for nothing.
+    """
+
+    def __init__(
+        self, desk: DeskLike, reason: str, deleted: bool = False, token: object = None
+    ) -> None:
         super().__init__()
         self.desk = desk
         self.reason = reason
+        self.deleted = deleted
+        self.token = token
 
 
 class Ranked(Message):
@@ -492,12 +499,13 @@ class Console(App[int]):
         if deletion.wanted_back:
             self._restore(deletion)
             return
-        anywhere, here = self.key_of("sessions.restore", "U"), self.key_of("sessions.undo", "u")
-        told = (
-            f"{deletion.name} is deleted. {anywhere} on any screen, or here {here} brings it back."
-        )
-        self.notify(told, markup=False)
+        self.notify(f"{deletion.name} is deleted. {self.brings_back()}", markup=False)
         self.refresh_sessions()
+
+    def brings_back(self) -> str:
+        """Which keys bring a session back that was deleted."""
+        anywhere, here = self.key_of("sessions.restore", "U"), self.key_of("sessions.undo", "u")
+        return f"{anywhere} on any screen, or here {here} brings it back."
 
     def _not_deleted(self, deletion: Deletion, reason: str) -> None:
         if not deletion.wanted_back:
@@ -515,13 +523,14 @@ class Console(App[int]):
         """Whether there is a session to bring back."""
         return bool(self._deleted)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def offers(self, action: str) -> bool:
         """A session is brought back only where one was deleted."""
         return action != "restore_session" or self.can_restore
 
     def action_restore_session(self) -> None:
         """Bring the session deleted last back."""
         if not self._deleted:
+            self.notify("Nothing to bring back.")
             return
         deletion = self._deleted.pop()
         deletion.wanted_back = True
@@ -537,8 +546,18 @@ class Console(App[int]):
         except StoreError as error:
             self.call_later(self._not_restored, deletion, str(error))
             return
-        self.call_later(self.notify, f"{deletion.name} is back.", markup=False)
+        self.call_later(self.notify, self.with_waits(deletion.name, "is back"), markup=False)
         self.call_later(self.refresh_sessions)
+
+    def with_waits(self, name: str, what: str) -> str:
+        """What became of a session, and what waits in it; asks the house, so from a thread."""
+        from ..sessions.store import StoreError
+
+        try:
+            waits = self.house.waits(name)
+        except StoreError as error:
+            waits = sentence(str(error))
+        return f"{name} {what}. {waits}".rstrip()
 
     def _not_restored(self, deletion: Deletion, reason: str) -> None:
         deletion.wanted_back = False
@@ -550,7 +569,7 @@ class Console(App[int]):
     @work(thread=True, group="read", exclusive=True)
     def read(self, desk: DeskLike) -> None:
         """Look for news until the session is closed, and tell the console of them."""
-        from ..sessions.store import StoreError
+        from ..sessions.store import Deleted, StoreError
 
         last = self.snapshot
         while self.desk is desk:
@@ -560,6 +579,10 @@ class Console(App[int]):
                 return
             try:
                 snapshot = desk.refresh()
+            except Deleted as error:
+                token = self.house.trashed(desk.folder.name)
+                self.post_message(ReadFailed(desk, str(error), True, token))
+                return
             except StoreError as error:
                 self.post_message(ReadFailed(desk, str(error)))
                 return
@@ -602,7 +625,20 @@ class Console(App[int]):
         while isinstance(self.screen, Dialog):
             await self.screen.dismiss(None)
         await self.switch_mode("sessions")
-        self.fail("The session cannot be read any more", message.reason)
+        name = message.desk.folder.name
+        if not message.deleted:
+            self.fail(f"{name} cannot be read any more", message.reason)
+            return
+        title = f"{name} was deleted elsewhere"
+        if message.token is None:
+            self.fail(title, message.reason)
+            return
+        self._deleted.append(Deletion(name, message.token))
+        from .dialogs.failure import FailureDialog
+
+        told = f"Another console or a command moved {name} to the trash. {self.brings_back()}"
+        self.push_screen(FailureDialog(title, told, restores=True))
+        self.refresh_sessions()
 
     # -- ranking --------------------------------------------------------------------------------
 

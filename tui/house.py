@@ -93,6 +93,8 @@ class House(Protocol):
     def create(self, setup: Setup) -> None: ...
     def delete(self, name: str) -> object: ...
     def restore(self, token: Any) -> None: ...
+    def trashed(self, name: str) -> object | None: ...
+    def waits(self, name: str) -> str: ...
     def bring_back(self, file: Path, name: str | None = None) -> str: ...
     def open(self, name: str) -> DeskLike: ...
     def session(self, name: str) -> Session: ...
@@ -127,6 +129,19 @@ class Sessions:
         from ..engine import desk
 
         desk.restore(self.home, token)
+
+    def trashed(self, name: str) -> object | None:
+        """What brings the newest deleted session of this name back; None where there is none."""
+        from ..sessions import store
+
+        return store.trashed(self.home, name)
+
+    def waits(self, name: str) -> str:
+        """What waits in a session, and what goes on with it; empty where nothing does."""
+        from ..sessions import store
+        from .progress import waits_in
+
+        return waits_in(store.folder(self.home, name))
 
     def bring_back(self, file: Path, name: str | None = None) -> str:
         """Make the session of an exported file; gives its name.  Raises StoreError."""

@@ -15,6 +15,8 @@ from ..sessions.store import Late, StoreError
 from . import format as words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..engine.desk import Desk
     from ..engine.executors.final import FinalTraining
     from ..engine.protocol import FinalDone
@@ -221,6 +223,17 @@ def engine_state(desk: Desk) -> dict[str, Any]:
         "waits": waiting,
         "words": " ".join(one for one in (*sentences, waiting) if one),
     }
+
+
+def waits_in(folder: Path) -> str:
+    """What waits in a session that was brought here or back, and what goes on with it."""
+    from ..engine.desk import Desk
+
+    desk = Desk(folder, migrate=False)
+    try:
+        return str(engine_state(desk)["waits"])
+    finally:
+        desk.close()
 
 
 def tail(desk: Desk, lines: int, more: bool) -> None:

@@ -401,10 +401,11 @@ def import_(
 
 def _waits(name: str) -> str:
     """What waits in a session that was brought here, and what goes on with it."""
-    with opened(name, migrate=False) as desk:
-        from ..progress import engine_state
+    with in_words():
+        from ...sessions import store
+        from ..progress import waits_in
 
-        return str(engine_state(desk)["waits"])
+        return waits_in(store.folder(store.home(), name))
 
 
 @commands.command()

@@ -18,10 +18,19 @@ class FailureDialog(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="failure.copy", tooltip="Copy the text"),
+        Binding(
+            "U",
+            "restore",
+            "Bring back",
+            id="sessions.restore",
+            tooltip="Bring the session deleted last back",
+        ),
     ]
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, *, restores: bool = False) -> None:
+        """restores: a session was deleted, and can be brought back from here."""
         super().__init__()
+        self.restores = restores
         self.failure_title = title
         self.text = text
 
@@ -31,7 +40,10 @@ class FailureDialog(Dialog[None]):
             box.border_title = f"✗ {self.failure_title}"
             box.border_subtitle = f"c copies · {LEAVES}"
             yield TextArea(self.text, read_only=True, soft_wrap=True, id="text", compact=True)
-            yield buttons(("close", "Close"), ("copy", "Copy (c)"))
+            back = [("restore", f"Bring back ({self.console.key_of('sessions.restore', 'U')})")]
+            yield buttons(
+                ("close", "Close"), ("copy", "Copy (c)"), *(back if self.restores else [])
+            )
 
     def on_mount(self) -> None:
         """The text can be selected at once; enter closes."""
@@ -42,6 +54,16 @@ class FailureDialog(Dialog[None]):
         """Copy the text."""
         self.app.copy_to_clipboard(self.text)
         self.notify("Copied.")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A session is brought back where one was deleted."""
+        return action != "restore" or self.restores
+
+    @on(Button.Pressed, "#restore")
+    def action_restore(self) -> None:
+        """Bring the session back."""
+        self.dismiss(None)
+        self.console.action_restore_session()
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:

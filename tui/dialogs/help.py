@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from .. import filters
-from ..widgets.keys import key_name, typed
+from ..widgets.keys import key_name, offered, typed
 from .base import Dialog
 
 FIGURES = (
@@ -185,8 +185,10 @@ class HelpDialog(Dialog[None]):
 
     def _keys(self, width: int) -> Content:
         grouped: dict[str, tuple[list[str], str]] = {}
-        for key, (_, binding, enabled, tooltip) in self.below.active_bindings.items():
+        for key, (node, binding, enabled, tooltip) in self.below.active_bindings.items():
             if not binding.id or not enabled or typed(self.below, key):
+                continue
+            if not offered(node, binding.action):
                 continue
             keys, _ = grouped.setdefault(
                 binding.id, ([], tooltip or binding.tooltip or binding.description)

@@ -160,6 +160,10 @@ class SessionsScreen(Screen[Any]):
         """What needs a session is greyed where there is none."""
         if action in ("open", "copy", "delete", "yank", "export") and not self.summaries:
             return None
+        return True
+
+    def offers(self, action: str) -> bool:
+        """What is worth a place among the keys: undoing where a session was deleted."""
         return action != "undo" or self.console.can_restore
 
     @on(Table.Selected, "#sessions")
@@ -237,7 +241,8 @@ class SessionsScreen(Screen[Any]):
         except StoreError as error:
             self.call_later(self.console.fail, "Not imported", str(error))
             return
-        self.call_later(self.notify, f"{found} is imported. enter opens it.")
+        told = self.console.with_waits(found, "is imported. enter opens it")
+        self.call_later(self.notify, told, markup=False)
         self.load()
 
     def action_export(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.keys import REPLACED_KEYS, key_to_character
 from textual.screen import Screen
 
@@ -56,6 +57,12 @@ def typed(screen: Screen[Any], key: str) -> bool:
     return focused is not None and focused.check_consume_key(key, character)
 
 
+def offered(node: DOMNode, action: str) -> bool:
+    """Whether a key is worth offering now; one that is not still answers, in words."""
+    offers = getattr(node, "offers", None)
+    return offers is None or bool(offers(action))
+
+
 class KeyBar(Text):
     """The bindings of the screen that are worth showing, wrapped, each one clickable.
 
@@ -95,8 +102,10 @@ class KeyBar(Text):
         if not self.is_attached:
             return
         groups: dict[str, tuple[Binding, bool]] = {}
-        for _, binding, enabled, _ in self.screen.active_bindings.values():
+        for node, binding, enabled, _ in self.screen.active_bindings.values():
             if not binding.show or not binding.description or typed(self.screen, binding.key):
+                continue
+            if not offered(node, binding.action):
                 continue
             known = groups.get(binding.action)
             if known is None or len(key_name(binding.key)) < len(key_name(known[0].key)):
