@@ -383,7 +383,10 @@ def reopen(
     by: By = "person",
     reason: str = "",
 ) -> Plan:
-    """Search an earlier level again, from the network of a trial; None: there is none yet."""
+    """Search an earlier level again, from the network of a trial; None: there is none yet.
+
+    The present level goes on from that network.  Raises Already where it does so.
+    """
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
     if not 1 <= level <= len(LEVELS):

@@ -227,3 +227,12 @@ def test_undo_names_the_decision_before_a_trial_that_started(store):
     assert store.refresh().session.wc == 1
     said = lcsearch("undo", "demo", "--decision", str(older))[1]
     assert said == "undone: the change of w_c.\n"
+
+
+def test_reopen_of_the_present_level_says_that_it_goes_on_from_another_trial(store):
+    lcsearch("advance", "demo", "--trial", "1")
+    said = lcsearch("reopen", "demo", "--level", "2", "--trial", "2")[1]
+    assert said == "level 2 goes on from trial 2; what was learnt stays.\n"
+    assert lcsearch("reopen", "demo", "--level", "1", "--trial", "1")[1] == (
+        "level 1 is open again, from trial 1.\n"
+    )

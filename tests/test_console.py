@@ -33,6 +33,7 @@ from lcsearch.tui import format as words
 from lcsearch.tui.app import Console, ReadFailed, SnapshotRead
 from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
+from lcsearch.tui.dialogs.export import ExportDialog
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
@@ -494,6 +495,99 @@ async def test_an_earlier_level_is_opened_from_a_chosen_trial():
         await press(pilot, "left_square_bracket", "1")
         await press(pilot, "enter")
         assert desk.made("reopen") == [(1, number)]
+
+
+async def test_the_present_level_goes_on_from_another_trial():
+    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(desk) as pilot:
+        await press(pilot, "left_square_bracket")
+        choices = pilot.app.screen.query_one(Choices)
+        shown = [str(choices.get_option_at_index(n).id) for n in range(choices.option_count)]
+        assert shown == ["2", "1", "3"]
+        await press(pilot, "3")
+        assert "Go on with ③ Classifier from" in str(
+            pilot.app.screen.query_one(".dialog").border_title
+        )
+        chosen = int(table_of(pilot).cursor_key)
+        await press(pilot, "enter")
+        assert desk.made("reopen") == [(3, chosen)]
+        assert f"③ Classifier goes on from trial {chosen}; what was learnt stays." in toasts(pilot)
+
+
+@pytest.mark.parametrize(
+    ("desk", "next_level", "again"),
+    [
+        (FakeDesk(make_snapshot(level=2)), True, True),
+        (FakeDesk(make_snapshot(level=4, done=(4, 2, 2, 1))), False, True),
+        (FakeDesk(make_snapshot(level=1, done=(4,), flat=True)), False, False),
+        (FakeDesk(empty_snapshot()), True, False),
+    ],
+)
+async def test_levels_are_offered_where_there_are_some(desk, next_level, again):
+    async with console(desk) as pilot:
+        bar = str(pilot.app.screen.query_one(KeyBar).render())
+        titles = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
+        assert ("] Next level" in bar) is next_level
+        assert any(title.startswith("Go on to the next level") for title in titles) is next_level
+        assert any(title.startswith("Open an earlier level") for title in titles) is again
+        for key in ("left_square_bracket", "right_square_bracket"):
+            await press(pilot, key)
+            assert pilot.app.screen.is_modal or toasts(pilot)
+            if pilot.app.screen.is_modal:
+                await press(pilot, "escape")
+
+
+async def test_the_next_level_is_offered_no_more_once_the_last_is_reached():
+    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(desk) as pilot:
+        bar = pilot.app.screen.query_one(KeyBar)
+        assert "] Next level" in str(bar.render())
+        desk._session(level=4)
+        await until(pilot, lambda: "] Next level" not in str(bar.render()))
+
+
+async def test_the_palette_names_keys_as_the_bar_does():
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        told = {c.title: c.help for c in pilot.app.get_system_commands(pilot.app.screen)}
+        assert told["Leave the console"] == "Quit · keys q ^q"
+        assert told["Go to Workbench"] == "key 2"
+        level = next(title for title in told if title.startswith("Go on to the next level"))
+        assert told[level].endswith("key ]")
+        assert not [text for text in told.values() if "square_bracket" in text]
+
+
+async def test_a_picture_is_saved_where_one_says_and_its_path_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        (save,) = [
+            c.callback
+            for c in pilot.app.get_system_commands(pilot.app.screen)
+            if c.title == "Save a picture"
+        ]
+        save()
+        await until(pilot, lambda: isinstance(pilot.app.screen, ExportDialog))
+        path = tmp_path / "fashion-workbench.svg"
+        assert pilot.app.screen.query_one("#path", Input).value == str(path)
+        await press(pilot, "enter")
+        await until(pilot, lambda: f"Saved to {path}" in toasts(pilot))
+        drawn = path.read_text()
+        assert drawn.startswith("<svg")
+        assert "Candidates" in drawn
+        assert "picture" not in drawn
+
+
+async def test_a_picture_that_cannot_be_saved_says_which_and_why(tmp_path):
+    async with console(FakeDesk(make_snapshot())) as pilot:
+        pilot.app.ask_where_to_save()
+        await until(pilot, lambda: isinstance(pilot.app.screen, ExportDialog))
+        folder = tmp_path / "away"
+        folder.mkdir()
+        pilot.app.screen.query_one("#path", Input).value = str(folder / "p.svg")
+        dialog = pilot.app.screen
+        folder.rmdir()
+        dialog.dismiss(folder / "p.svg")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert f"{folder}: there is no such folder" in pilot.app.screen.text
 
 
 async def test_undo_says_what_it_undid():

@@ -6,7 +6,7 @@ from lcsearch.engine import autopilot, decide, schedule, search
 from lcsearch.engine.advisor import Ranking
 from lcsearch.engine.cnn import session_space
 from lcsearch.engine.space import InvalidConfig
-from lcsearch.sessions.store import Late, Misuse, Store, StoreError
+from lcsearch.sessions.store import Already, Late, Misuse, Store, StoreError
 
 from .sessions_for_tests import filled_store, finish, make_store
 
@@ -122,6 +122,17 @@ def test_levels_go_forward_from_a_trial_and_open_again(store, space):
     assert search.base_trial(snapshot).number == decision.trial
     store.apply(decide.undo(snapshot))
     assert store.refresh().session.level == 2
+    assert search.base_trial(store.refresh()).number == 3
+
+
+def test_the_present_level_goes_on_from_another_trial_and_back(store):
+    store.apply(decide.advance(store.refresh(), 3))
+    with pytest.raises(Already, match="level 2 is open already, from trial 3"):
+        decide.reopen(store.refresh(), 2, 3)
+    store.apply(decide.reopen(store.refresh(), 2, 1))
+    assert store.refresh().session.level == 2
+    assert search.base_trial(store.refresh()).number == 1
+    store.apply(decide.undo(store.refresh()))
     assert search.base_trial(store.refresh()).number == 3
 
 

@@ -286,7 +286,7 @@ def test_every_decision_by_its_key(console, home):
     terminal.wait_gone("Carry it forward")
     terminal.wait("② Parameters  0 / 12")
     terminal.keys("[")
-    terminal.wait("earlier level")
+    terminal.wait("Open a level again")
     terminal.keys("Enter")
     terminal.wait("Carry it forward")
     terminal.keys("Enter")

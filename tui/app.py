@@ -215,7 +215,7 @@ class Console(App[int]):
             "Screens",
             key_display="1-6",
             id="screen.sessions",
-            tooltip="1 Sessions",
+            tooltip="Go to Sessions; 2 to 6 are the screens of a session",
         ),
         *(
             Binding(
@@ -224,7 +224,7 @@ class Console(App[int]):
                 title,
                 show=False,
                 id=f"screen.{mode}",
-                tooltip=f"{number} {title}",
+                tooltip=f"Go to {title}",
             )
             for number, mode, title in (
                 (2, "workbench", "Workbench"),
@@ -867,18 +867,27 @@ class Console(App[int]):
         """Everything that can be done here, for the command palette."""
         from textual.app import SystemCommand
 
-        seen = set()
-        for _, binding, enabled, _ in screen.active_bindings.values():
-            if enabled and binding.id and binding.id not in seen and not binding.system:
-                seen.add(binding.id)
-                if binding.id.startswith("table."):
-                    continue
-                title = binding.tooltip or binding.description
-                yield SystemCommand(
-                    title,
-                    f"{binding.description} · key {binding.key}",
-                    lambda action=binding.action: self.call_later(screen.run_action, action),
-                )
+        from .widgets.keys import key_name, offered
+
+        keys: dict[str, list[str]] = {}
+        bindings: dict[str, Binding] = {}
+        for key, (node, binding, enabled, _) in screen.active_bindings.items():
+            if not enabled or not binding.id or binding.system or not offered(node, binding.action):
+                continue
+            if not binding.id.startswith("table."):
+                bindings.setdefault(binding.id, binding)
+                keys.setdefault(binding.id, []).append(key_name(key))
+        for name, binding in bindings.items():
+            title = binding.tooltip or binding.description
+            named = " ".join(sorted(keys[name], key=len))
+            pressed = f"{'key' if len(keys[name]) == 1 else 'keys'} {named}"
+            # a name that the title has already is not read twice
+            told = binding.description.lower() not in title.lower()
+            yield SystemCommand(
+                title,
+                f"{binding.description} · {pressed}" if told else pressed,
+                lambda action=binding.action: self.call_later(screen.run_action, action),
+            )
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         for layout, how in LAYOUT_WORDS.items():
             yield SystemCommand(
@@ -889,8 +898,41 @@ class Console(App[int]):
         yield SystemCommand(
             "Save a picture",
             "Save this screen as SVG",
-            lambda: self.set_timer(0.1, self.deliver_screenshot),
+            lambda: self.call_after_refresh(self.ask_where_to_save),
         )
+
+    def ask_where_to_save(self) -> None:
+        """Take a picture of the screen as it is shown, and ask where it goes."""
+        from .dialogs.export import ExportDialog
+
+        drawn = self.export_screenshot()
+        session = "lcsearch" if self.snapshot is None else self.snapshot.session.name
+
+        def save(path: Path | None) -> None:
+            if path is not None:
+                self._save_picture(drawn, path)
+
+        self.push_screen(
+            ExportDialog(
+                "Save a picture",
+                "FILE.svg: this screen as it is shown.",
+                Path.cwd() / f"{session}-{self.current_mode}.svg",
+                (".svg",),
+            ),
+            save,
+        )
+
+    @work(thread=True, group="picture")
+    def _save_picture(self, drawn: str, path: Path) -> None:
+        from ..sessions.exchange import put
+        from ..sessions.store import StoreError
+
+        try:
+            put(path, drawn.encode())
+        except StoreError as error:
+            self.call_later(self.fail, "No picture saved", str(error))
+            return
+        self.call_later(self.notify, f"Saved to {path}", markup=False)
 
 
 def _stop_all(desk: DeskLike) -> Decision | None:

@@ -460,7 +460,7 @@ _DECIDED = {
     "domains": "the change of the domains",
     "favour": "the favourite region",
     "advance": "the step to the next level",
-    "reopen": "the opening of the earlier level",
+    "reopen": "the opening of a level",
     "autopilot": "the autopilot",
 }
 
@@ -469,6 +469,13 @@ def decided(kind: str, trial: int | None) -> str:
     """A decision as it is undone: `the accepted candidate, trial 12`."""
     text = _DECIDED.get(kind, kind)
     return text if trial is None else f"{text}, trial {trial}"
+
+
+def reopened(level: str, trial: int, present: bool) -> str:
+    """What opening a level again did; present: it is the one that was searched already."""
+    if present:
+        return f"{level} goes on from trial {trial}; what was learnt stays."
+    return f"{level} is open again, from trial {trial}."
 
 
 _TURNS = {

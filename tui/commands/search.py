@@ -397,10 +397,16 @@ def reopen(
     level: Annotated[int, typer.Option("--level", "-l", help="1 to 4.")],
     trial: TrialNumber = None,
 ) -> None:
-    """Search an earlier level again, from a trial's network (the best one if none is given)."""
+    """Search an earlier level again, from a trial's network (the best one if none is given).
+
+    The present level goes on from that network instead of the one that it began with.
+    """
     with opened(name) as desk:
+        from .. import format as words
+
         decision = desk.reopen(level, trial)
-        say(f"level {level} again, from trial {decision.trial}.")
+        assert decision.trial is not None
+        say(words.reopened(f"level {level}", decision.trial, decision.level == level))
 
 
 @commands.command(name="set")

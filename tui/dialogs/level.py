@@ -1,4 +1,4 @@
-"""Choose an earlier level."""
+"""Choose a level to open again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LevelDialog(Dialog[int]):
-    """The levels that were searched before the present one."""
+    """The levels that were reached, in the order given."""
 
     def __init__(self, levels: Sequence[LevelStanding], names: Sequence[str]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class LevelDialog(Dialog[int]):
     def compose(self) -> ComposeResult:
         """One line a level."""
         with Vertical(classes="dialog") as box:
-            box.border_title = "Open an earlier level"
+            box.border_title = "Open a level again"
             box.border_subtitle = f"{MOVES} · {LEAVES}"
             yield Static(
                 "All that was learnt is kept; the later levels stand at the best network.",
@@ -41,12 +41,16 @@ class LevelDialog(Dialog[int]):
                         str(standing.level),
                         str(standing.level),
                         words.level_label(standing.level, self.names),
-                        words.plural(standing.trials, "trial"),
+                        self._about(standing),
                     )
-                    for standing in reversed(self.levels)
+                    for standing in self.levels
                 ],
                 id="choices",
             )
+
+    def _about(self, standing: LevelStanding) -> str:
+        told = words.plural(standing.trials, "trial")
+        return f"{told} · from another trial" if standing.state == "current" else told
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:

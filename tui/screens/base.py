@@ -84,7 +84,7 @@ class SessionScreen(Screen[Any]):
             key_display="[",
             show=False,
             id="decide.reopen",
-            tooltip="Open an earlier level again",
+            tooltip="Open an earlier level again, or the present one from another trial",
         ),
         Binding(
             "u",
@@ -151,6 +151,8 @@ class SessionScreen(Screen[Any]):
 
     _shown: tuple[object, ...] = ()
     """What was shown last: a screen that comes back unchanged is painted as it stands."""
+    _offered: tuple[bool, bool] | None = None
+    """Whether a next level, and one to open again, were offered when it was shown last."""
 
     def on_mount(self) -> None:
         """Follow the session's news."""
@@ -192,6 +194,10 @@ class SessionScreen(Screen[Any]):
             self.query_one(EngineBand).show(snapshot)
             self.query_one(LevelsBar).standings = tuple(search.standing(snapshot).values())
             self.repaint(snapshot, self.ranking)
+            offered = self.offers("advance"), self.offers("reopen")
+            if offered != self._offered:
+                self._offered = offered
+                self.refresh_bindings()
 
     @on(Table.RoomChanged)
     def _room_changed(self) -> None:
@@ -207,6 +213,16 @@ class SessionScreen(Screen[Any]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """An engine is started only where work waits and none is there."""
         return action != "start_engine" or needs_engine(self.snapshot)
+
+    def offers(self, action: str) -> bool:
+        """There is a next level before the last, and one to open where a network is trained."""
+        snapshot = self.snapshot
+        if snapshot is None or action not in ("advance", "reopen"):
+            return True
+        session = snapshot.session
+        if action == "advance":
+            return session.level < len(search.level_names(session))
+        return not session.flat and any(trial.observed for trial in snapshot.trials)
 
     def action_start_engine(self) -> None:
         """Start the engine again."""
@@ -435,7 +451,7 @@ class SessionScreen(Screen[Any]):
         )
 
     def action_reopen(self) -> None:
-        """Choose an earlier level, then the network it starts from."""
+        """Choose a level that was reached, then the network it starts from."""
         snapshot = self.snapshot
         if snapshot is None:
             return
@@ -443,26 +459,32 @@ class SessionScreen(Screen[Any]):
         if snapshot.session.flat:
             self.notify("All parameters are searched at once: there is no other level.")
             return
-        if current == 1:
-            self.notify("This is the first level.")
-            return
         done = [trial for trial in snapshot.trials if trial.observed]
+        if not done:
+            self.notify("A level starts from a trained network, and none is trained yet.")
+            return
         from ..dialogs.level import LevelDialog
 
         def open_level(level: int | None) -> None:
-            if level is not None:
-                self._carry(
-                    snapshot,
-                    done,
-                    f"Open {words.level_label(level, names)} again",
-                    lambda number: self.console.decide(
-                        lambda desk: desk.reopen(level, number),
-                        f"{words.level_label(level, names)} is open again. u undoes it.",
-                    ),
-                )
+            if level is None:
+                return
+            label = words.level_label(level, names)
+            title = f"Go on with {label} from" if level == current else f"Open {label} again from"
+            self._carry(
+                snapshot,
+                done,
+                title,
+                lambda number: self.console.decide(
+                    lambda desk: desk.reopen(level, number),
+                    f"{words.reopened(label, number, level == current)} u undoes it.",
+                ),
+            )
 
-        earlier = [s for s in search.standing(snapshot).values() if s.level < current]
-        self.app.push_screen(LevelDialog(earlier, names), open_level)
+        reached = search.reached(snapshot.session)
+        levels = [s for s in search.standing(snapshot).values() if s.level <= reached]
+        # the nearest earlier one first
+        levels.sort(key=lambda s: (s.level >= current, -s.level))
+        self.app.push_screen(LevelDialog(levels, names), open_level)
 
     def action_undo(self) -> None:
         """Undo the last decision; one before a trial that has started only once it was named."""
