@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sessions.records import Epoch
+from ..sessions.records import Epoch, Prediction
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
@@ -21,6 +22,28 @@ def objective(error: Number, complexity: Number, complexity_weight: float) -> Nu
     Numbers, or arrays of one shape; returns the same.
     """
     return error + complexity_weight * complexity
+
+
+class Predicted(NamedTuple):
+    """A prediction of f under some w_c: mean, σ of the latent f, σ of a measurement of it."""
+
+    mean: float
+    std: float
+    predictive_std: float
+
+
+def predicted(belief: Prediction, wc: float) -> Predicted:
+    """What a prediction says of f under this w_c, which need not be that of its moment.
+
+    Mean and σ follow exactly.  Of the noise of a measurement only the sum is kept, so that of the
+    prediction's moment is added.
+    """
+    if wc == belief.wc:
+        return Predicted(belief.mean, belief.std, belief.predictive_std)
+    std = math.hypot(belief.error_std, wc * belief.complexity_std)
+    noise = max(belief.predictive_std**2 - belief.std**2, 0.0)
+    mean = objective(belief.error, belief.complexity, wc)
+    return Predicted(mean, std, math.sqrt(std**2 + noise))
 
 
 def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from ..sessions.plots import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, 
 from ..sessions.store import Misuse, StoreError
 from . import format as words
 from .cost import cost_of
-from .scorecard import coverage, outcomes
+from .scorecard import coverage, outcomes, under
 
 if TYPE_CHECKING:
     from ..engine.advisor import Proposal, Slice
@@ -77,6 +77,8 @@ def calibration(snapshot: Snapshot) -> Figure:
     results = outcomes(snapshot.trials)
     inside = coverage(results)
     told = f"{inside} of {len(results)} within 2σ" if results else "nothing predicted yet"
+    other = under(results, snapshot.session.wc)
+    told += f", {other}" if other else ""
     return Figure(
         name="calibration",
         title=f"{snapshot.session.name}: measured against predicted, {told}",
@@ -85,11 +87,7 @@ def calibration(snapshot: Snapshot) -> Figure:
         plot=trust_plot(results),
         columns=("trial", "mean", "predictive_std", "wc", "f", "within_2_std"),
         rows=tuple(
-            (
-                r.trial.number, r.mean, r.std,
-                None if r.trial.prediction is None else r.trial.prediction.wc, r.f, r.within,
-            )
-            for r in results
+            (r.trial.number, r.mean, r.std, r.wc, r.f, r.within) for r in results
         ),
         legend=(
             ("-", "mean", "exactly right"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
+from ..engine.objective import predicted
 from ..engine.search import objective
 from ..engine.space import Categorical, Parameter, Space, entry_name
 from ..sessions.records import Trial, TrialState
@@ -36,7 +37,7 @@ FIGURES: Mapping[str, Callable[[Trial, float], float | None]] = {
     "f_p": lambda trial, wc: trial.error,
     "f_c": lambda trial, wc: trial.complexity,
     "acc": lambda trial, wc: None if trial.error is None else 100 * (1 - trial.error),
-    "μ": lambda trial, wc: None if trial.prediction is None else trial.prediction.mean,
+    "μ": lambda trial, wc: mean(trial, wc),
     "s/ep": lambda trial, wc: trial.seconds_per_epoch,
     "params": lambda trial, wc: trial.params,
     "macs": lambda trial, wc: trial.macs,
@@ -64,6 +65,11 @@ class BadFilter(Misuse):
     """A filter that cannot be read: which term, and what would do."""
 
 
+def mean(trial: Trial, wc: float) -> float | None:
+    """μ under this w_c, as it stands beside f: what was predicted of a trial; None if nothing."""
+    return None if trial.prediction is None else predicted(trial.prediction, wc).mean
+
+
 @dataclass(frozen=True)
 class Seen:
     """A trial as a filter sees it.  reasons: given with the decisions on it."""
@@ -75,7 +81,7 @@ class Seen:
     @cached_property
     def told(self) -> str:
         """All that there is to say of it, small letters; the configuration whole."""
-        trial, belief = self.trial, self.trial.prediction
+        trial = self.trial
         said = [
             str(trial.number),
             *words.whole_lines(trial.config),
@@ -83,7 +89,7 @@ class Seen:
             decider(trial),
             words.SOURCE_WORDS[trial.source],
             words.f_measured(objective(trial, self.wc)),
-            words.f_value(belief.mean if belief else None),
+            words.f_value(mean(trial, self.wc)),
             words.percent(None if trial.error is None else 1 - trial.error),
             words.seconds(trial.seconds_per_epoch),
             *self.reasons,

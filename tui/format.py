@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..engine.advisor import Place
+    from ..engine.objective import Predicted
     from ..engine.search import Recommendation
-    from ..sessions.records import Config, Decision, Execution, Measure, Prediction, Session, Trial
+    from ..sessions.records import Config, Decision, Execution, Measure, Session, Trial
     from ..sessions.store import EngineStatus
 
 FOLD = "    "
@@ -518,8 +519,8 @@ def execution_line(execution: Execution) -> str:
     )
 
 
-def verdict(prediction: Prediction, measured: float) -> str:
+def verdict(belief: Predicted, measured: float) -> str:
     """How a measurement sits with the prediction of it: ✓ within 2σ, ▲ worse, ▼ better."""
-    if abs(measured - prediction.mean) <= 2 * prediction.predictive_std:
+    if abs(measured - belief.mean) <= 2 * belief.predictive_std:
         return "✓"
-    return "▲" if measured > prediction.mean else "▼"
+    return "▲" if measured > belief.mean else "▼"

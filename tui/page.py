@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..engine.cnn import network
+from ..engine.objective import predicted
 from ..engine.search import level_names, objective, standing
 from ..sessions.records import now
 from ..sessions.report import Network, Page, Table
 from . import figures
 from . import format as words
 from .cost import cost_of
-from .scorecard import coverage, outcomes, overrides
+from .scorecard import coverage, outcomes, overrides, under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,6 +258,9 @@ def _scores(snapshot: Snapshot) -> list[str]:
         f"one predictive standard deviation ({inside[0] / total:.0%}, ideal 68 %) and {inside[1]} "
         f"within two ({inside[1] / total:.0%}, ideal 95 %)."
     ]
+    other = under(results, snapshot.session.wc)
+    if other:
+        told[0] += f" Predicted and measured f are {other}."
     against = overrides(snapshot)
     if against:
         right = sum(override.right for override in against)
@@ -269,10 +273,12 @@ def _scores(snapshot: Snapshot) -> list[str]:
     return told
 
 
-def _told(belief: Prediction | None) -> tuple[str, str]:
+def _told(belief: Prediction | None, wc: float | None = None) -> tuple[str, str]:
+    """f predicted under this w_c, or under that of its moment; EI is of its moment."""
     if belief is None:
         return "", ""
-    return f"{belief.mean:.4f} ± {belief.predictive_std:.4f}", words.improvement(belief.ei)
+    of_f = predicted(belief, belief.wc if wc is None else wc)
+    return f"{of_f.mean:.4f} ± {of_f.predictive_std:.4f}", words.improvement(belief.ei)
 
 
 def _trials(snapshot: Snapshot) -> Table:
@@ -292,7 +298,7 @@ def _trials(snapshot: Snapshot) -> Table:
         rows.append(
             (
                 str(trial.number), str(trial.level), words.network_line(trial.config), who, state,
-                *_told(trial.prediction), words.f_measured(objective(trial, wc)),
+                *_told(trial.prediction, wc), words.f_measured(objective(trial, wc)),
                 words.DASH if error is None else f"{words.percent(1 - error, 2)}",
                 words.DASH if cost is None else f"{cost:.3f}",
                 words.seconds(trial.seconds_per_epoch), words.count(trial.params),
@@ -320,11 +326,19 @@ def _decisions(decisions: Sequence[Decision]) -> Table:
                 str(decision.number), decision.at.strftime("%Y-%m-%d %H:%M:%S"),
                 str(decision.level), decision.by, what,
                 "" if decision.trial is None else str(decision.trial),
-                *_told(decision.prediction), decision.reason,
+                *_told(decision.prediction), _weight(decision), decision.reason,
             )
         )  # fmt: skip
-    headings = ("#", "when (UTC)", "level", "who", "what", "trial", "predicted f", "EI", "reason")
-    return Table(headings, tuple(rows), frozenset({0, 2, 5, 6, 7}))
+    headings = (
+        "#", "when (UTC)", "level", "who", "what", "trial", "predicted f", "EI", "w_c",
+        "reason",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), frozenset({0, 2, 5, 6, 7, 8}))
+
+
+def _weight(decision: Decision) -> str:
+    """The w_c under which f was predicted at that moment."""
+    return "" if decision.prediction is None else words.weight(decision.prediction.wc)
 
 
 def _setting(value: object) -> str:

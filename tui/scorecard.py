@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..engine.search import objective
+from . import format as words
 
 if TYPE_CHECKING:
     from ..sessions.records import Advised, Trial
@@ -28,6 +29,12 @@ class Outcome:
     f: float
 
     @property
+    def wc(self) -> float:
+        """The w_c of the prediction."""
+        assert self.trial.prediction is not None
+        return self.trial.prediction.wc
+
+    @property
     def within(self) -> bool:
         """Whether the measurement lies within two predictive standard deviations."""
         return abs(self.f - self.mean) <= 2 * self.std
@@ -46,6 +53,11 @@ class Override:
     f: float
     against: float
     measured: int | None
+
+    @property
+    def wc(self) -> float:
+        """The w_c of the prediction."""
+        return self.advised.prediction.wc
 
     @property
     def right(self) -> bool:
@@ -76,6 +88,17 @@ def outcomes(trials: Sequence[Trial]) -> list[Outcome]:
             f = trial.error + belief.wc * trial.complexity
             found.append(Outcome(trial, belief.mean, belief.predictive_std, f))
     return found
+
+
+def under(results: Sequence[Outcome | Override], wc: float) -> str:
+    """`under the w_c of then, 0.10`: which w_c both f are of; nothing if all are the present one.
+
+    Both f of a result are held against each other under the w_c of the prediction, whose σ of a
+    measurement is known for that alone.
+    """
+    used = sorted({result.wc for result in results})
+    told = " and ".join(words.weight(weight) for weight in used)
+    return f"under the w_c of then, {told}" if set(used) - {wc} else ""
 
 
 def coverage(results: Sequence[Outcome], widths: float = 2.0) -> int:

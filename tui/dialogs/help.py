@@ -91,6 +91,11 @@ FIGURES = (
         "",
     ),
     (
+        "μ on 3",
+        "what was predicted of a trial, under the w_c that its f is under: the present one",
+        "μ of f_p + w_c · μ of f_c, as predicted",
+    ),
+    (
         "filter of trials",
         "words, found anywhere in what there is to say of a trial, its network whole; and figures "
         f"({' '.join(filters.FIGURES)}), state, by={'|'.join(filters.DECIDERS)} and "

@@ -13,11 +13,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
+from ...engine.objective import predicted
 from ...engine.search import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..cost import Cost, cost_of
-from ..filters import EXAMPLE, BadFilter, Filter, begun, parse, reasons_of, unfinished
+from ..filters import EXAMPLE, BadFilter, Filter, begun, mean, parse, reasons_of, unfinished
 from ..widgets.chart import PERCENT, Axis, Chart, Line, Mark, Plot, at_edge, axis, near
 from ..widgets.frame import Edge
 from ..widgets.table import Column, Row, Table
@@ -251,7 +252,6 @@ class HistoryScreen(TwoSides):
 
     def _row(self, trial: Trial, snapshot: Snapshot, room: int, cost: Cost) -> Row:
         session = snapshot.session
-        belief = trial.prediction
         mark = "+" if trial.number in self._marked else ""
         value = words.f_measured(objective(trial, session.wc))
         if trial.state == "running" or (trial.state in OPEN_STATES and trial.epochs):
@@ -264,7 +264,7 @@ class HistoryScreen(TwoSides):
                 words.FLAT_MARK if session.flat and trial.level else words.LEVEL_MARKS[trial.level],
                 words.network_line(trial.config, shown_level(session, trial.level), room or None),
                 value,
-                words.f_value(belief.mean if belief else None),
+                words.f_value(mean(trial, session.wc)),
                 words.percent(None if trial.error is None else 1 - trial.error),
                 cost.of_trial(trial, self._sort == "complexity"),
             ),
@@ -461,10 +461,11 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         )
     belief = trial.prediction
     if belief is not None:
-        told = f"predicted {words.belief(belief.mean, belief.predictive_std)}"
-        if belief.wc != wc:
-            told += f" (w_c {words.weight(belief.wc)})"
+        of_f = predicted(belief, wc)
+        told = f"predicted {words.belief(of_f.mean, of_f.predictive_std)}"
         told += f", EI {words.improvement(belief.ei)}"
+        if belief.wc != wc:
+            told += f" (at w_c {words.weight(belief.wc)})"
         lines.append(Content(told))
     advised = next(
         (d.advised for d in snapshot.decisions if d.trial == trial.number and d.advised), None
@@ -472,7 +473,9 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     if advised is not None:
         level = shown_level(snapshot.session, trial.level)
         first = words.network_line(advised.config, level)
-        told = f"instead of {first}, predicted {words.f_value(advised.prediction.mean)}"
+        told = (
+            f"instead of {first}, predicted {words.f_value(predicted(advised.prediction, wc).mean)}"
+        )
         lines.append(Content.styled(told, "$foreground 70%"))
     reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]

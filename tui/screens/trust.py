@@ -21,6 +21,7 @@ from ..scorecard import (
     outcomes,
     overrides,
     picks,
+    under,
 )
 from ..widgets.chart import POSITIVE, Chart, Line, Mark, Plot, at_edge, axis, near
 from ..widgets.frame import Edge
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from ...sessions.store import Snapshot
 
 
+TITLE = "Measured f against predicted · whiskers ± 2σ"
+
+
 class TrustScreen(TwoSides):
     """The chart of calibration, and the scores."""
 
@@ -42,7 +46,7 @@ class TrustScreen(TwoSides):
 
     def left(self) -> ComposeResult:
         """The chart of calibration."""
-        yield Edge("top", "Measured f against predicted · whiskers ± 2σ")
+        yield Edge("top", TITLE, id="trust-title")
         with Vertical(classes="panel grows"):
             yield Chart(
                 id="trust",
@@ -61,6 +65,9 @@ class TrustScreen(TwoSides):
         """Points and scores."""
         super().repaint(snapshot, ranking)
         results = outcomes(snapshot.trials)
+        other = under(results, snapshot.session.wc)
+        title = f"Measured f against predicted, {other}" if other else TITLE
+        self.query_one("#trust-title", Edge).title_text = title
         self.query_one("#trust", Chart).plot = trust_plot(results)
         self.query_one("#scores", Text).update(_scores(snapshot, results))
 
@@ -77,7 +84,13 @@ class TrustScreen(TwoSides):
             return None
         return json.dumps(
             [
-                {"trial": r.trial.number, "mean": r.mean, "predictive_std": r.std, "f": r.f}
+                {
+                    "trial": r.trial.number,
+                    "mean": r.mean,
+                    "predictive_std": r.std,
+                    "wc": r.wc,
+                    "f": r.f,
+                }
                 for r in outcomes(snapshot.trials)
             ]
         )
@@ -124,6 +137,9 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
         )
     total = len(results)
     lines = [Content.styled("The model", "bold")]
+    other = under(results, snapshot.session.wc)
+    if other:
+        lines.append(Content.styled(other, "$foreground 60%"))
     for widths, ideal in ((1, 68), (2, 95)):
         inside = coverage(results, widths)
         lines.append(
@@ -146,6 +162,10 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
         lines.append(Content.assemble(("✗ ", "$error"), f"outside 2σ: trial {told}"))
     lines += [Content(""), Content.styled("Who chose", "bold")]
     wc, trials = snapshot.session.wc, snapshot.trials
+    if other:
+        lines.append(
+            Content.styled(f"under the present w_c, {words.weight(wc)}", "$foreground 60%")
+        )
     groups: list[tuple[str, Picks]] = [
         ("you", picks(trials, wc, PERSON)),
         ("the advisor", picks(trials, wc, ("advisor",))),
@@ -183,6 +203,9 @@ def _overridden(snapshot: Snapshot) -> list[Content]:
             else f"your f was {which} by {abs(gap):.4f} on average"
         )
     )
+    other = under(found, snapshot.session.wc)
+    if other:
+        lines.append(Content.styled(other, "$foreground 60%"))
     lines.append(Content.styled("  trial  your f  its candidate's f", "$foreground 60%"))
     return [*lines, *(_verdict(override) for override in reversed(found))]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from ...engine.objective import predicted
 from ...engine.schedule import epoch_seconds, seconds_left
 from ...engine.search import falling_behind, objective
 from .. import format as words
@@ -134,9 +135,9 @@ def _last(snapshot: Snapshot) -> Content | None:
         return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
     value = objective(trial, snapshot.session.wc)
     assert value is not None
-    if trial.prediction is None or trial.prediction.wc != snapshot.session.wc:
+    if trial.prediction is None:
         return Content.assemble(head, f"f {words.f_measured(value)}")
-    belief = trial.prediction
+    belief = predicted(trial.prediction, snapshot.session.wc)
     mark = words.verdict(belief, value)
     meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
     return Content.assemble(
