@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -174,6 +175,19 @@ class Snapshot:
     decisions: tuple[Decision, ...]
     engine: EngineStatus
     read_only: bool = False
+
+    @cached_property
+    def standing(self) -> tuple[Trial, ...]:
+        """The trials as they stand: what an engine that is gone left running is interrupted.
+
+        For whoever looks; what is kept, decided on and exported is `trials`.
+        """
+        if self.engine.alive:
+            return self.trials
+        return tuple(
+            trial.model_copy(update={"state": "interrupted"}) if trial.state == "running" else trial
+            for trial in self.trials
+        )
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,21 @@ import pytest
 
 from lcsearch.engine import desk as desks
 from lcsearch.sessions.store import EngineStatus, StoreError
+from lcsearch.tui import format as words
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.filters import parse
+from lcsearch.tui.progress import engine_state
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets import engine as band
 from lcsearch.tui.widgets.engine import EngineBand
 from lcsearch.tui.widgets.keys import KeyBar
+from lcsearch.tui.widgets.table import Table
 
 from .fakes import FakeDesk, FakeHouse, make_snapshot
-from .test_console import SMALL, console, press, toasts, until
+from .test_console import SMALL, console, press, text_of, toasts, until
 
 DEAD = EngineStatus(False, "serving", 4711)
 
@@ -43,7 +47,7 @@ class Restarting(FakeDesk):
         self.change(engine=EngineStatus(True, "serving", 4712))
 
 
-async def test_an_engine_that_dies_is_told_at_once_with_its_log_and_one_key_starts_it():
+async def test_an_engine_that_dies_is_told_at_once_and_one_key_starts_it():
     desk = Restarting(make_snapshot())
     async with console(desk) as pilot:
         assert shown(pilot) is None
@@ -52,7 +56,9 @@ async def test_an_engine_that_dies_is_told_at_once_with_its_log_and_one_key_star
         await until(pilot, lambda: shown(pilot) is not None)
         assert "The engine is gone, though" in shown(pilot)
         assert "z starts it again" in shown(pilot)
-        assert "the engine's last words" in shown(pilot)
+        assert "It was killed, or its machine went down." in shown(pilot)
+        # it was killed without a word: its log cannot know of it
+        assert "the engine's last words" not in shown(pilot)
         # nothing trains where nobody is there to train it
         assert "✗ gone, 3 queued" in header(pilot)
         await press(pilot, "z")
@@ -60,6 +66,49 @@ async def test_an_engine_that_dies_is_told_at_once_with_its_log_and_one_key_star
         assert len(desk.made("start_engine")) == started + 1
         assert "at work again" in toasts(pilot)
         assert "●" in header(pilot)
+
+
+async def test_what_it_left_running_is_interrupted_wherever_one_looks():
+    desk = FakeDesk(make_snapshot(running=1, queued=0))
+    number = len(desk.snapshot.trials) - 1
+    async with console(desk) as pilot:
+        assert "7/10" in text_of(pilot, "#training")
+        desk.change(engine=DEAD)
+        await until(pilot, lambda: shown(pilot) is not None)
+        told = text_of(pilot, "#training")
+        assert f"{number}  interrupted" in told
+        assert "7/10" not in told
+        assert "left" not in told
+        await press(pilot, "3")
+        table = pilot.app.screen.query_one(Table)
+        row = next(row for row in table.rows if row.key == str(number))
+        assert row.cells[1] == words.STATE_MARKS["interrupted"]
+        title = pilot.app.screen.query_one("#trial-title").title_text
+        assert title == f"Trial {number} · interrupted"
+    assert desk.snapshot.trials[number].state == "running"  # what is kept is another matter
+    space = desk.space
+    assert [t.number for t in parse("state=interrupted", space).matching(desk.snapshot)] == [number]
+    assert parse("state=running", space).matching(desk.snapshot) == []
+
+
+@pytest.mark.parametrize(("state", "recommended"), [("serving", False), ("failed", True)])
+def test_the_log_is_recommended_where_it_says_more(state, recommended):
+    desk = FakeDesk(make_snapshot(running=1, queued=0))
+    desk.change(engine=EngineStatus(False, state, 4711, "KeyError('x')" * recommended))
+    told = engine_state(desk)
+    assert ("says more" in told["words"]) == recommended
+    assert told["running"] == []
+    assert told["interrupted"] == 1
+    assert "1 to go on from its checkpoint" in told["words"]
+
+
+async def test_the_log_of_an_engine_that_failed_is_shown_with_why():
+    desk = FakeDesk(make_snapshot())
+    async with console(desk) as pilot:
+        desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
+        await until(pilot, lambda: shown(pilot) is not None)
+        assert "the engine's last words" in shown(pilot)
+        assert "failed: KeyError('x')." in shown(pilot)
 
 
 async def test_it_is_told_on_every_screen_and_in_a_small_terminal():
@@ -201,7 +250,7 @@ async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
         ("leaving", "the session was deleted", ("4711 has left: the session was deleted.",)),
         ("leaving", "SIGTERM was sent to it", ("4711 has left: SIGTERM was sent to it.",)),
         ("stopped", "", ("The engine was stopped;",)),
-        ("serving", "", ("The engine is gone, though", "the engine's last words")),
+        ("serving", "", ("The engine is gone, though", "It was killed, or its")),
     ],
 )
 async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, message, told):

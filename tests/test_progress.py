@@ -46,3 +46,13 @@ def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
     told = str(caught.value)
     assert "engine 4711 failed: KeyError('x'). `lcsearch engine start fashion` trains what" in told
     assert "the engine's last words" in told
+
+
+def test_of_an_engine_that_was_killed_no_log_is_told(monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
+    desk = FakeDesk(make_snapshot())
+    desk.change(engine=EngineStatus(False, "serving", 4711))
+    with pytest.raises(StoreError) as caught:
+        progress.follow(desk)
+    assert "engine 4711 is gone: it was killed" in str(caught.value)
+    assert "the engine's last words" not in str(caught.value)

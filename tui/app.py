@@ -841,7 +841,7 @@ class Console(App[int]):
         snapshot = self.snapshot
         open_trials = [
             trial
-            for trial in (snapshot.trials if snapshot is not None else ())
+            for trial in (snapshot.standing if snapshot is not None else ())
             if trial.state in ("queued", "running", "interrupted")
         ]
         finishing = self.finishing if self.finishing and self.finishing.at_work else None

@@ -121,7 +121,7 @@ class Filter:
         """The trials of a session that pass, in its order."""
         reasons = reasons_of(snapshot)
         wc = snapshot.session.wc
-        return [t for t in snapshot.trials if self.passes(t, wc, reasons.get(t.number, ()))]
+        return [t for t in snapshot.standing if self.passes(t, wc, reasons.get(t.number, ()))]
 
 
 def reasons_of(snapshot: Snapshot) -> dict[int, list[str]]:

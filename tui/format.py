@@ -194,6 +194,10 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+KILLED = "it was killed, or its machine went down"
+"""Why an engine is gone that said nothing of its end; its log cannot know of it."""
+
+
 def engine_end(engine: EngineStatus) -> str:
     """How an engine that is not at work has ended, or ends."""
     who = "the engine" if engine.pid is None else f"engine {engine.pid}"
@@ -204,7 +208,7 @@ def engine_end(engine: EngineStatus) -> str:
         "stopped": f"the engine was stopped{told}",
         "left": f"{who} has left{told or ' in order'}",
         "failed": f"{who} failed{told}",
-        "gone": f"{who} is gone: it was killed, or its machine went down",
+        "gone": f"{who} is gone: {KILLED}",
     }.get(engine.standing, "no engine is at work")
 
 

@@ -46,7 +46,7 @@ def follow(desk: Desk) -> int:
             task = progress.add_task("starting", total=None, left="")
             while True:
                 snapshot = desk.refresh()
-                for trial in snapshot.trials:
+                for trial in snapshot.standing:
                     if trial.ended is not None and trial.number not in told:
                         told.add(trial.number)
                         _say(console, _line(snapshot, trial))
@@ -66,10 +66,9 @@ def follow(desk: Desk) -> int:
                     break
                 dead = 0 if snapshot.engine.alive else dead + 1
                 if dead > DEAD_LOOKS:
-                    raise StoreError(
-                        f"{words.engine_end(snapshot.engine)}. {words.goes_on(desk.folder.name)}\n"
-                        f"{desk.log_tail(8)}".rstrip()
-                    )
+                    log = "" if snapshot.engine.standing == "gone" else desk.log_tail(8)
+                    end = words.engine_end(snapshot.engine)
+                    raise StoreError(f"{end}. {words.goes_on(desk.folder.name)}\n{log}".rstrip())
                 progress.update(task, **_state(snapshot))
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
@@ -139,7 +138,7 @@ def _say(console: Console, line: str) -> None:
 
 def _state(snapshot: Snapshot) -> dict[str, Any]:
     session = snapshot.session
-    running = [t for t in snapshot.trials if t.state == "running"]
+    running = [t for t in snapshot.standing if t.state == "running"]
     what = "thinking"
     if running:
         what = f"{len(running)} trials" if len(running) > 1 else f"trial {running[0].number}"
@@ -172,21 +171,19 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     engine, session = snapshot.engine, snapshot.session
     running = [
         {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}
-        for t in snapshot.trials
+        for t in snapshot.standing
         if t.state == "running"
     ]
     counts = {
-        state: sum(t.state == state for t in snapshot.trials)
+        state: sum(t.state == state for t in snapshot.standing)
         for state in ("queued", "interrupted", "paused")
     }
     name = desk.folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
-    # what an engine that died left running waits for the next one
-    resting = counts["interrupted"] + (0 if engine.alive else len(running))
     waits = [
         f"{count} {word}"
         for count, word in (
-            (resting, "to go on from its checkpoint"),
+            (counts["interrupted"], "to go on from its checkpoint"),
             (counts["queued"], "queued"),
         )
         if count
@@ -205,7 +202,7 @@ def engine_state(desk: Desk) -> dict[str, Any]:
     if engine.alive:
         sentences += [engine.trouble, "" if engine.state == "leaving" else engine.message]
     else:
-        sentences += [f"`lcsearch logs {name}` says more."] if engine.gone else []
+        sentences += [f"`lcsearch logs {name}` says more."] if engine.standing == "failed" else []
         sentences += [] if waits else ["It starts when a trial is queued."]
         waiting = f"{waiting} {words.goes_on(name)}" if waits else ""
     return {

@@ -259,7 +259,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         name = words.level_title(level.name).lower() if session.flat else level.name
         trials = words.level_trials(level.trials, level.limit)
         yield f"{mark} {level.level} {name:<11} {trials}{base}"
-    yield from _trial_lines(snapshot, snapshot.trials)
+    yield from _trial_lines(snapshot, snapshot.standing)
     if recommended is not None:
         yield words.best_network(recommended)
         if recommended.belief is not None:
@@ -281,7 +281,7 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
             f"{trial.seconds_per_epoch:.3g} s/ep"
             if value is not None
             else f"{trial.state}, falling behind"
-            if trial.number in behind
+            if trial.state == "running" and trial.number in behind
             else trial.state
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""

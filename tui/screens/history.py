@@ -241,7 +241,7 @@ class HistoryScreen(TwoSides):
                     value = -float(trial.number)
             return (float("inf") if value is None else value), -trial.number
 
-        return sorted(snapshot.trials, key=order)
+        return sorted(snapshot.standing, key=order)
 
     def _kept_row(self, trial: Trial, snapshot: Snapshot, room: int, cost: Cost) -> Row:
         """The row of a trial: of a thousand, an epoch's news change one."""
@@ -281,7 +281,7 @@ class HistoryScreen(TwoSides):
         snapshot = self.snapshot
         if key is None or snapshot is None or int(key) >= len(snapshot.trials):
             return None
-        return snapshot.trials[int(key)]
+        return snapshot.standing[int(key)]
 
     def _selected(self) -> None:
         snapshot, trial = self.snapshot, self.chosen_trial()

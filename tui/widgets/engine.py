@@ -39,7 +39,10 @@ def needs_engine(snapshot: Snapshot | None) -> bool:
 
 
 class EngineBand(Static):
-    """` ✗ The engine is gone, though 2 trials wait. z starts it.` and how its log ends."""
+    """` ✗ The engine is gone, though 2 trials wait. z starts it.` and why.
+
+    The log of one that failed says more; one that was killed could write nothing there.
+    """
 
     DEFAULT_CSS = """
     EngineBand { display: none; height: auto; max-height: 6; padding: 0 1; background: $boost; }
@@ -116,9 +119,11 @@ class EngineBand(Static):
             return "○", f"The engine was stopped; {work}. {key} starts it.", (engine.message,)
         end = f"{words.sentence(words.engine_end(engine))}."
         if engine.standing == "failed":
-            return "✗", f"The engine failed, though {work}. {key} starts it again.", (end,)
+            told = f"The engine failed, though {work}. {key} starts it again."
+            return "✗", told, (*self._log(), end)
         if engine.gone:
-            return "✗", f"The engine is gone, though {work}. {key} starts it again.", self._log()
+            told = f"The engine is gone, though {work}. {key} starts it again."
+            return "✗", told, (f"{words.sentence(words.KILLED)}.",)
         self._missing_since = self._missing_since or moment
         if moment - self._missing_since < GRACE_SECONDS:
             return None

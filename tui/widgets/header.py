@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 
 def engine_words(snapshot: Snapshot) -> Content:
     """`engine ● 1 training, 2 queued`: what is at work, in words and with a mark."""
-    running = sum(trial.state == "running" for trial in snapshot.trials)
-    waiting = sum(trial.state in ("queued", "interrupted") for trial in snapshot.trials)
+    running = sum(trial.state == "running" for trial in snapshot.standing)
+    waiting = sum(trial.state in ("queued", "interrupted") for trial in snapshot.standing)
     paused = sum(trial.state == "paused" for trial in snapshot.trials)
-    if not snapshot.engine.alive:  # what one that died left running waits for the next
-        running, waiting = 0, running + waiting
     parts = []
     if running:
         parts.append(f"{running} training")

@@ -44,8 +44,8 @@ class TrainingPanel(Text):
         self._shown = snapshot, now
         room = max(self.content_size.width, 30)
         lines: list[Content] = []
-        running = [trial for trial in snapshot.trials if trial.state == "running"]
-        waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted", "paused")]
+        running = [trial for trial in snapshot.standing if trial.state == "running"]
+        waiting = [t for t in snapshot.standing if t.state in ("queued", "interrupted", "paused")]
         behind = falling_behind(snapshot)
         for trial in running[:MOST_LINES]:
             lines.append(_running(trial, snapshot.session, room, trial.number in behind))
@@ -81,10 +81,13 @@ class TrainingPanel(Text):
             )
         pilot = snapshot.session.autopilot
         if pilot is not None or any(t.state != "paused" for t in (*running, *waiting)):
-            told = words.time_left(seconds_left(snapshot, now))
+            told = []
             if pilot is not None and pilot.trials is not None:
-                told = f"autopilot: {pilot.accepted} of {pilot.trials} · {told}"
-            lines.append(Content.styled(told, "$foreground 60%"))
+                told.append(f"autopilot: {pilot.accepted} of {pilot.trials}")
+            if not snapshot.engine.gone:
+                told.append(words.time_left(seconds_left(snapshot, now)))
+            if told:
+                lines.append(Content.styled(" · ".join(told), "$foreground 60%"))
         still = not snapshot.engine.alive or not running
         if still and waiting and snapshot.engine.message:
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
