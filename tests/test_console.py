@@ -342,7 +342,7 @@ async def test_the_line_of_the_session_is_whole_where_room_is_short():
     async with console(FakeDesk(make_snapshot()), size=NARROW) as pilot:
         line = pilot.app.screen.query_one(SessionLine)
         shown = str(line.render())
-        assert shown.startswith("fashion · level f* 0.129 · best 0.1289  ")
+        assert shown.startswith("fashion · level f* 0.129 · lowest f 0.1289  ")
         assert shown.endswith("engine ● 1 training, 2 queued")
 
 

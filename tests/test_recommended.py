@@ -202,7 +202,7 @@ async def test_f_star_is_called_the_levels():
         assert "best measured 0." in line
     async with console(Elsewhere(make_snapshot(queued=0)), size=NARROW) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
-        assert f"level f* {pilot.app.ranking.incumbent:.3f} · best 0." in line
+        assert f"level f* {pilot.app.ranking.incumbent:.3f} · lowest f 0." in line
 
 
 def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best():

@@ -43,7 +43,7 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
     front = {trial.number for trial in pareto(measured)}
     legend = [
         ("○", "front", "nothing is both better and cheaper"),
-        ("●", "trial", "smallest f"),
+        ("●", "trial", "lowest f"),
         ("--", "faint", f"equal f at w_c {words.weight(weight)}"),
     ]
     if selected is not None:

@@ -195,11 +195,11 @@ def list_(json_: AsJson = False) -> None:
         if not found:
             say("No session yet. `lcsearch new NAME` makes one, `lcsearch tui` opens the console.")
         for s in found:
-            best = "" if s.best is None else f"best f {s.best:.4f} (trial {s.best_trial})"
+            best = "" if s.best is None else f"best measured {s.best:.4f} (trial {s.best_trial})"
             tell(
                 f"{s.name:<20} {'flat   ' if s.flat else f'level {s.level}'}  "
                 f"{s.trials:>4} trials, {s.parallel} at once  w_c {s.wc:<5g} "
-                f"{s.data:<24} {s.state:<9} {best}".rstrip()
+                f"{s.state:<9} {best:<31}  {s.data}".rstrip()
             )
         left = [s.name for s in found if s.state == "waiting" and not s.alive]
         if left:

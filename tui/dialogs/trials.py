@@ -82,7 +82,7 @@ class TrialDialog(Dialog[int]):
             if trial.number == self.best.number and self.best.belief is not None:
                 note.append("best μ")
             if trial.number == luckiest:
-                note.append("best f")
+                note.append("lowest f")
             rows.append(
                 Row(
                     str(trial.number),

@@ -216,7 +216,7 @@ def _gains(snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     best: float | None = None
     lines = [
         Content.styled(
-            f"{'':<15}{'trials':>6}{'best f':>9}{'gained':>9}  network", "$foreground 60%"
+            f"{'':<15}{'trials':>6}{'lowest f':>9}{'gained':>9}  network", "$foreground 60%"
         )
     ]
     for level in range(len(names) + 1):

@@ -33,7 +33,7 @@ COLUMNS = (
     Column("level", "level", 13),
     Column("trials", "trials", 6, "right"),
     Column("wc", "w_c", 5, "right"),
-    Column("best", "best f", 6, "right"),
+    Column("best", "lowest f", 8, "right"),
     Column("state", "state", 10),
 )
 NARROW = (*COLUMNS[:1], *COLUMNS[2:4], *COLUMNS[5:])

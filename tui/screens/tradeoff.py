@@ -112,7 +112,7 @@ class TradeoffScreen(SessionScreen):
             self._number = best.number
         selected = next((t for t in measured if t.number == self._number), best)
         cost = cost_of(snapshot)
-        title, marks = self.query_one("#tradeoff-title", Edge), "○ front ● best ◆ selected"
+        title, marks = self.query_one("#tradeoff-title", Edge), "○ front ● lowest f ◆ selected"
         title.title_text = f"Accuracy in % against {cost.axis} · {marks}"
         title.short_text = f"Accuracy by {cost.short} · {marks}"
         self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, cost)

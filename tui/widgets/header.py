@@ -86,7 +86,7 @@ class SessionLine(SplitLine):
         if best is not None:
             trial, value = best
             measured = (f"best measured {words.f_measured(value)} (trial {trial.number})",)
-            measured_short = (f"best {words.f_measured(value)}",)
+            measured_short = (f"lowest f {words.f_measured(value)}",)
         whole = " · ".join((name, level, *measured))
         self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", whole)
         self.shorter = (
