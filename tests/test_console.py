@@ -298,6 +298,43 @@ async def test_more_layers_in_the_form_lengthen_every_list():
             assert len(config[name]) == start + 1
 
 
+async def test_a_number_of_the_form_is_shown_whole():
+    desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    async with console(desk) as pilot:
+        await press(pilot, "e")
+        rate = next(
+            f for f in pilot.app.screen.query(NumberField) if f.parameter.name == "learning_rate"
+        )
+        rate.value = "0.0008928"
+        rate.focus()
+        rate.cursor_position = len(rate.value)
+        await settled(pilot)
+        assert rate.scroll_x == 0
+        assert rate.content_size.width > len(rate.value)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
+    domains = {"conv_layers": "8..8", "channels": "8..96"}
+    desk = FakeDesk(make_snapshot(level=1, done=(6,), domains=domains))
+    async with console(desk, size=size) as pilot:
+        await press(pilot, "e")
+        across, more = (
+            pilot.app.screen.query_one("#form-across"),
+            pilot.app.screen.query_one("#more"),
+        )
+        heads = pilot.app.screen.query(".form-row .head")
+        assert len(heads) == 8
+        seen = heads.last().region.right <= across.region.right
+        assert seen == (size == WIDE)
+        assert more.display != seen
+        if not seen:
+            assert str(more.render()) == "more layers ▸"
+            across.scroll_to(x=across.max_scroll_x, animate=False)
+            await settled(pilot)
+            assert str(more.render()) == "◂ more layers"
+
+
 async def test_new_starts_from_the_incumbent():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:

@@ -564,6 +564,7 @@ def train(
             return
         say(
             f"trial {result.trial}: {result.test_accuracy:.2%} of {result.test_images:,} test "
-            f"images told right, after {result.epochs} epochs on {result.train_images:,} images."
+            f"images told right, after {words.plural(result.epochs, 'epoch')} on "
+            f"{result.train_images:,} images."
         )
         typer.echo(done.folder)

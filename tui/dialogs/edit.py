@@ -55,7 +55,9 @@ class NumberField(Input):
     ]
 
     def __init__(self, parameter: Parameter, index: int | None, value: Any) -> None:
-        super().__init__(words.number(value), compact=True, classes="field")
+        # one that stands alone has room for any number, such as 0.0008928
+        classes = "field single" if index is None else "field"
+        super().__init__(words.number(value), compact=True, classes=classes)
         self.parameter = parameter
         self.index = index
 
@@ -161,11 +163,12 @@ class EditDialog(Dialog[Edited]):
 
     def compose(self) -> ComposeResult:
         """The form, the figures, the reason, the buttons."""
-        with Vertical(classes="dialog wide") as box:
+        with Vertical(classes="dialog wide form") as box:
             box.border_title = self.dialog_title
             box.border_subtitle = f"↑ ↓ change · tab next · enter trains · {LEAVES}"
             with HorizontalScroll(id="form-across"), VerticalScroll(id="form"):
                 yield from self._rows()
+            yield Text(id="more")
             yield Text(id="figures")
             yield Text(id="problems")
             with Horizontal(classes="line"):
@@ -177,6 +180,9 @@ class EditDialog(Dialog[Edited]):
         """The figures of the network as it is; the first field is ready to type in."""
         first = self.query(".field").first(Widget)
         first.focus()
+        across = self.query_one("#form-across", HorizontalScroll)
+        for what in ("scroll_x", "virtual_size", "show_horizontal_scrollbar"):
+            self.watch(across, what, self._more)
         if self.before is None:
             ranking = self.console.ranking
             if ranking is not None:
@@ -184,6 +190,17 @@ class EditDialog(Dialog[Edited]):
         else:
             self.now = self.before
         self._show()
+
+    def _more(self) -> None:
+        """Say at which side the form goes on, where it is wider than the screen."""
+        across, line = (
+            self.query_one("#form-across", HorizontalScroll),
+            self.query_one("#more", Text),
+        )
+        sides = "◂ " * (across.scroll_x > 0) + "more layers"
+        sides += " ▸" * (across.scroll_x < across.max_scroll_x)
+        line.display = across.show_horizontal_scrollbar
+        line.update(sides)
 
     # -- the form -------------------------------------------------------------------------------
 
