@@ -390,6 +390,11 @@ def _unusual(config: Config) -> str:
     return line
 
 
+def disturbed(trial: Trial, measure: Measure) -> str:
+    """What spoilt the measurement of its cost; nothing where seconds are not the cost."""
+    return "; ".join(trial.disturbed) if measure == "seconds" else ""
+
+
 def costs(trial: Trial, measure: Measure) -> str:
     """What a trial cost, with what it was held against: seconds alone would contradict f_c.
 

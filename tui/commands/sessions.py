@@ -274,19 +274,24 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
 
     session = snapshot.session
     behind = search.falling_behind(snapshot)
+
+    def macs(trial: Trial) -> str:
+        return f"  {words.big(trial.macs)} MACs" if session.measure == "macs" else ""
+
     for trial in trials:
         value = search.objective(trial, session.wc)
         figures = (
             f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
-            f"{trial.seconds_per_epoch:.3g} s/ep"
+            f"{trial.seconds_per_epoch:.3g} s/ep{macs(trial)}"
             if value is not None
             else f"{trial.state}, falling behind"
             if trial.state == "running" and trial.number in behind
             else trial.state
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""
-        if trial.disturbed:
-            failure += f"  disturbed: {'; '.join(trial.disturbed)}"
+        spoilt = words.disturbed(trial, session.measure)
+        if spoilt:
+            failure += f"  disturbed: {spoilt}"
         yield (
             f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
             f"{figures}  {trial.params:,} parameters{failure}"

@@ -479,8 +479,9 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         lines.append(Content.styled(told, "$foreground 70%"))
     reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
-    if trial.disturbed:
-        told = f"~ disturbed: {'; '.join(trial.disturbed)}. r trains it again."
+    spoilt = words.disturbed(trial, snapshot.session.measure)
+    if spoilt:
+        told = f"~ disturbed: {spoilt}. r trains it again."
         lines.append(Content.styled(told, "$warning"))
     if trial.failure is not None:
         lines.append(Content.styled(f"✗ {trial.failure.kind}: {trial.failure.message}", "$error"))
