@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def store(home, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_lines_of_a_command_fit_and_say_the_same(store, monkeypatch, command, width):
+def test_the_lines_of_a_command_fit_and_say_the_same(store, home, monkeypatch, command, width):
     def run(columns):
         monkeypatch.setattr(base, "terminal_width", lambda stream: columns)
         done = CliRunner().invoke(app, list(command))
@@ -57,7 +58,11 @@ def test_the_lines_of_a_command_fit_and_say_the_same(store, monkeypatch, command
         # how long a ranking took is another time every time
         return done.exit_code, re.sub(r"ranked in \S+ s", "ranked", said), done
 
+    kept = home / "kept"
+    shutil.copytree(store.folder, kept)
     code, said, _ = run(None)
+    shutil.rmtree(store.folder)
+    kept.rename(store.folder)  # what was decided once would be so already
     folded_code, folded_said, folded = run(width)
     assert (folded_code, folded_said) == (code, said)
     assert all(len(line) <= width for line in folded.output.splitlines())

@@ -123,7 +123,7 @@ def test_before_anything_is_measured_nothing_is_kept(home):
 
 
 def document(store, space):
-    return archive.document(store.refresh(), space, None, None)
+    return archive.document(store.refresh(), space, None)
 
 
 def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_path):
