@@ -276,10 +276,10 @@ def delete(root: Path, name: str) -> Path:
 
 def restore(root: Path, place: Path) -> str:
     """Bring a session back from the trash.  Raises StoreError if its name is taken again."""
-    name = place.name.rpartition("@")[0]
+    name = check_name(place.name.rpartition("@")[0])
     if not place.exists():
         raise Misuse(f"session {name!r}: is in the trash no more. Somebody brought it back.")
-    target = root / "sessions" / check_name(name)
+    target = root / "sessions" / name
     if (target / "session.db").exists():
         raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")
     if target.exists():
