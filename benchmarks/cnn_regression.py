@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcsearch.engine import cnn
+from lcsearch.engine.tasks import cnn
 from lcsearch.sessions.records import Config
 
 Array = NDArray[np.float64]

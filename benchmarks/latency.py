@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from lcsearch.engine import cnn
-from lcsearch.engine.advisor import Observation, rank
-from lcsearch.engine.space import Space
+from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.objective import Observation
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10)

@@ -41,8 +41,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cnn_regression import Array, Nets, Regression, Trees, error_variance_parts, matrix
 from problems import DATA, CnnFashion, read_lines
 
-from lcsearch.engine import cnn
-from lcsearch.engine.space import Space
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -179,7 +179,7 @@ def images() -> Any:
     import torch
 
     from lcsearch.engine.training.data import read
-    from lcsearch.engine.training.loop import place
+    from lcsearch.engine.training.images import place
     from lcsearch.sessions.records import DataSource
 
     arrays: dict[str, Any] = {}

@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cnn_regression import GUESS, Regression, error_variance_parts, matrix
 
-from lcsearch.engine import cnn
-from lcsearch.engine.space import Categorical, Parameter, Real, Space
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.domains import Categorical, Real
+from lcsearch.engine.tasks.space import Parameter, Space
 from lcsearch.sessions.records import Config
 
 DATA = Path(__file__).parent / "data"
@@ -31,9 +32,9 @@ DATA = Path(__file__).parent / "data"
 class Problem(Protocol):
     """What `search.py` asks of a problem.
 
-    name: printed.  space: an `lcsearch.engine.space.Space`.  Optional: `images`, the validation
-    images behind an error (0: exact, or unknown); `base`, the configuration that levels start
-    from (the space's reference, or its defaults).
+    name: printed.  space: a `lcsearch.engine.tasks.space.Space`.  Optional: `images`, the
+    validation images behind an error (0: exact, or unknown); `base`, the configuration that levels
+    start from (the space's reference, or its defaults).
     """
 
     name: str

@@ -29,9 +29,10 @@ import numpy as np
 import problems
 from threadpoolctl import threadpool_limits
 
-from lcsearch.engine.advisor import Observation, rank
-from lcsearch.engine.space import Categorical, Integer, Real
-from lcsearch.engine.strategies import Strategy
+from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.advisor.strategies import Strategy
+from lcsearch.engine.objective import Observation
+from lcsearch.engine.tasks.domains import Categorical, Integer, Real
 from lcsearch.sessions.records import Config
 
 INITIAL = 10

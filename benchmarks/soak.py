@@ -10,6 +10,7 @@ that they need, so that a start takes milliseconds.  The exit code is 1 if anyth
 twice, or left undone.
 """
 
+# ruff: noqa: E402 - threads are capped before anything counts the cores
 from __future__ import annotations
 
 import argparse
@@ -42,14 +43,17 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
-import psutil  # noqa: E402 - threads are capped before anything counts the cores
+import psutil
 
-from lcsearch.engine import decide, search  # noqa: E402
-from lcsearch.engine import desk as desks  # noqa: E402
-from lcsearch.engine.cnn import session_space  # noqa: E402
-from lcsearch.engine.desk import Desk  # noqa: E402
-from lcsearch.sessions import store as places  # noqa: E402
-from lcsearch.sessions.records import (  # noqa: E402
+from lcsearch.engine import search
+from lcsearch.engine.client import process as processes
+from lcsearch.engine.client.home import create
+from lcsearch.engine.client.session import Desk
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions import store as places
+from lcsearch.sessions.errors import Late, NoRoom, StoreError
+from lcsearch.sessions.records import (
     DataSource,
     DataSummary,
     Decision,
@@ -59,8 +63,8 @@ from lcsearch.sessions.records import (  # noqa: E402
     Setup,
     now,
 )
-from lcsearch.sessions.store import Late, NoRoom, Store, StoreError  # noqa: E402
-from lcsearch.tui.format import weight  # noqa: E402
+from lcsearch.sessions.store import Store
+from lcsearch.tui.format import weight
 
 HERE = Path(__file__).resolve()
 TRAINER = HERE.with_name("soak_trainer.py")
@@ -151,7 +155,7 @@ def _be(order: dict[str, Any]) -> None:
 
 def _engine(folder: str) -> int:
     from lcsearch.engine import service
-    from lcsearch.engine.executors import local
+    from lcsearch.engine.executors import devices
 
     log = os.open(f"{folder}/engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -159,7 +163,7 @@ def _engine(folder: str) -> int:
         os.dup2(handle, number)
     # a test may bring a trainer of its own
     program = ["-c", os.environ["SOAK_TRAINER"]] if "SOAK_TRAINER" in os.environ else [str(TRAINER)]
-    local._command = lambda *options: [sys.executable, "-I", "-S", *program]
+    devices._command = lambda *options: [sys.executable, "-I", "-S", *program]
     sys.argv = ["service", folder]
     return service.main()
 
@@ -1195,15 +1199,16 @@ def case_gap(short: bool) -> Line:
         source = DataSource(spec="digits", train_size=300)
         # one trainer: of two, each has its own gaps
         alone = Execution(parallel=1)
-        folder = desks.create(home, Setup("gap", source, epochs=1, measure="macs", execution=alone))
+        folder = create(home, Setup("gap", source, epochs=1, measure="macs", execution=alone))
         program = (
             "import sys; from lcsearch.engine.executors import local\n"
-            f"local._command = lambda *o: [sys.executable, '-P', '-c', {GAP!r}, {str(log)!r}, *o]\n"
+            "local.trainer_command = lambda *o: "
+            f"[sys.executable, '-P', '-c', {GAP!r}, {str(log)!r}, *o]\n"
             "from lcsearch.engine import service; sys.argv = ['service', sys.argv[1]]\n"
             "raise SystemExit(service.main())"
         )
-        before = desks._engine
-        desks._engine = lambda place: [sys.executable, "-P", "-c", program, str(place)]
+        before = processes.engine_command
+        processes.engine_command = lambda place: [sys.executable, "-P", "-c", program, str(place)]
         desk = Desk(folder)
         try:
             desk.start_engine()
@@ -1217,7 +1222,7 @@ def case_gap(short: bool) -> Line:
                 "the trials' end",
             )
         finally:
-            desks._engine = before
+            processes.engine_command = before
             pid = engine_pid(desk)
             if pid is not None:
                 desk.stop_engine()

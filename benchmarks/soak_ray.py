@@ -113,9 +113,10 @@ def serve(count: int) -> None:
     os.dup2(2, 1)
     from ray.cluster_utils import Cluster
 
-    from lcsearch.engine import desk as desks
+    from lcsearch.engine.client import process as processes
+    from lcsearch.engine.client import session as desks
 
-    desks._engine = lambda folder: [sys.executable, "-P", __file__, "--engine", str(folder)]
+    processes._engine = lambda folder: [sys.executable, "-P", __file__, "--engine", str(folder)]
 
     def say(**answer: object) -> None:
         output.write(json.dumps(answer) + "\n")
@@ -151,7 +152,7 @@ def serve(count: int) -> None:
 def engine(folder: str) -> int:
     """Be the engine of a session, whose trainers write down what they train."""
     from lcsearch.engine import service
-    from lcsearch.engine.executors import cluster
+    from lcsearch.engine.executors import ray as cluster
 
     place = Path(folder) / "witness"
     place.mkdir(mode=0o700, exist_ok=True)
@@ -260,7 +261,7 @@ def twice(log: str) -> set[int]:
 
 def queue(desk: Any, trials: int) -> None:
     """Queue different small networks until there are so many trials; start no engine."""
-    from lcsearch.engine import decide
+    from lcsearch.engine.search import decide
     from lcsearch.sessions.store import Store
 
     store = Store(desk.folder)
@@ -275,13 +276,13 @@ def queue(desk: Any, trials: int) -> None:
 def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
     """So many trials, one node killed when about a third of them is done."""
     os.environ["LCSEARCH_IDLE_SECONDS"] = "30"
-    from lcsearch.engine import desk as desks
-    from lcsearch.engine.desk import Desk
+    from lcsearch.engine.client.home import create
+    from lcsearch.engine.client.session import Desk
     from lcsearch.sessions.records import DataSource, Execution, Setup
 
     cluster = Nodes(nodes)
     with tempfile.TemporaryDirectory() as home:
-        folder = desks.create(
+        folder = create(
             Path(home),
             Setup(
                 "soak",

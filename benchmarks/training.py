@@ -103,10 +103,13 @@ def real(way: str, case: str, fixed: bool) -> None:
     """
     import torch
 
-    from lcsearch.engine import cnn
     from lcsearch.engine.protocol import FinalDone, FinalOrder
+    from lcsearch.engine.tasks import cnn
     from lcsearch.engine.training import final, loop, threads
+    from lcsearch.engine.training import run as runs
     from lcsearch.engine.training.data import read
+    from lcsearch.engine.training.images import place
+    from lcsearch.engine.training.run import Task
     from lcsearch.engine.training.trainer import keep_memory
     from lcsearch.sessions.records import DataSource
 
@@ -119,13 +122,13 @@ def real(way: str, case: str, fixed: bool) -> None:
     shape, classes = data.summary.shape, data.summary.classes
 
     def trial(folder: str) -> Iterator[float]:
-        placed = loop.place(data, torch.device("cpu"))
+        placed = place(data, torch.device("cpu"))
         base = cnn.reference(shape, classes)
         laid = cnn.network(base, shape, classes, features)
         dtype = loop.choose_dtype(laid, placed.device)
         reference = loop.Reference(laid, base, placed, dtype)
         tried = cnn.network(settings, shape, classes, features)
-        run = loop.begin(loop.Task(tried, settings, 0, 10**9), placed, dtype)
+        run = runs.begin(Task(tried, settings, 0, 10**9), placed, dtype)
         spare, path = threads.Threads(), Path(folder) / "checkpoint.pt"
         began = time.perf_counter()
         for _ in loop.train(run, reference, path, lambda: False, spare, way == "seconds"):
@@ -164,10 +167,13 @@ def worker(kind: str, case: str, size: int | None) -> None:
     from torch.nn import functional
     from torch.utils.data import DataLoader, TensorDataset
 
-    from lcsearch.engine import cnn
+    from lcsearch.engine.tasks import cnn
     from lcsearch.engine.training import loop
+    from lcsearch.engine.training import run as runs
     from lcsearch.engine.training.build import build
     from lcsearch.engine.training.data import read
+    from lcsearch.engine.training.images import place
+    from lcsearch.engine.training.run import Task, full_precision
     from lcsearch.engine.training.trainer import keep_memory
     from lcsearch.sessions.records import DataSource
 
@@ -177,7 +183,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
     data = read(DataSource(spec=spec, train_size=size or usual))
     shape, classes = data.summary.shape, data.summary.classes
     laid = cnn.network(settings, shape, classes, features)
-    placed = loop.place(data, torch.device("cpu"))
+    placed = place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
     chosen = loop.choose_dtype(cnn.network(base, shape, classes), placed.device)
     count = len(placed.train_labels)
@@ -190,7 +196,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
 
     def begin(seed: int, dtype: torch.dtype) -> tuple[Any, Any]:
         if kind == "ours":
-            run = loop.begin(loop.Task(laid, settings, seed, 1), placed, dtype)
+            run = runs.begin(Task(laid, settings, seed, 1), placed, dtype)
             return run.model, run
         model = build(laid, seed).to(memory_format=torch.contiguous_format)
         return model, torch.optim.Adam(model.parameters(), lr=settings["learning_rate"])
@@ -215,7 +221,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
 
     def operators() -> dict[str, Any]:
         """Seconds of each layer forward and backward by itself, summed, and of a whole step."""
-        run = loop.begin(loop.Task(laid, settings, 0, 1), placed, chosen)
+        run = runs.begin(Task(laid, settings, 0, 1), placed, chosen)
         run.model.train()
         drawn = loop.draw(run, 1)
         start, end = bounds[0]
@@ -283,7 +289,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
             for _ in range(epochs):
                 epoch(fresh, trained)
             # the same judge for both: float32
-            judged = loop.full_precision(trained) if kind == "ours" else fresh
+            judged = full_precision(trained) if kind == "ours" else fresh
             answer = {"accuracy": loop.validate(judged, placed, torch.float32)}
         print(json.dumps(answer), flush=True)
 
@@ -300,7 +306,7 @@ class Worker:
         waiting: dict[str, str] | None = None,
         fixed: bool = False,
     ) -> None:
-        from lcsearch.engine.executors.local import WAITING
+        from lcsearch.engine.executors.base import WAITING
 
         command = [sys.executable, "-P", __file__, "--worker", kind, "--network", case]
         command += ["--fixed"] if fixed else []
@@ -361,8 +367,8 @@ def deviation(values: list[float]) -> float | None:
 
 def usual() -> tuple[int, int]:
     """Trainers at once of a session on processors, and threads of each."""
-    from lcsearch.engine.executors.local import TRAINERS
-    from lcsearch.engine.host import processors
+    from lcsearch.engine.executors.devices import TRAINERS
+    from lcsearch.engine.machine import processors
 
     count = min(TRAINERS, processors())
     return count, max(1, processors() // count)
@@ -464,17 +470,20 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
     """The cost of one network, alone and with a second trainer at work; a ratio, as f_c is."""
     import torch
 
-    from lcsearch.engine import cnn
     from lcsearch.engine.objective import medians
+    from lcsearch.engine.tasks import cnn
     from lcsearch.engine.training import loop
+    from lcsearch.engine.training import run as runs
     from lcsearch.engine.training.data import read
+    from lcsearch.engine.training.images import place
+    from lcsearch.engine.training.run import Task
     from lcsearch.sessions.records import DataSource
 
     _, threads = usual()
     torch.set_num_threads(threads)
     data = read(DataSource(spec=FASHION, train_size=2000 if options.quick else 2500))
     shape, classes = data.summary.shape, data.summary.classes
-    placed = loop.place(data, torch.device("cpu"))
+    placed = place(data, torch.device("cpu"))
     base = cnn.reference(shape, classes)
     laid = cnn.network(base, shape, classes)
     dtype = loop.choose_dtype(laid, placed.device)
@@ -486,8 +495,8 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
         found = []
         for seed in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
-                task = loop.Task(tried, settings, seed, 3 if options.quick else 4)
-                run = loop.begin(task, placed, dtype)
+                task = Task(tried, settings, seed, 3 if options.quick else 4)
+                run = runs.begin(task, placed, dtype)
                 path = Path(folder) / "checkpoint.pt"
                 for _ in loop.train(run, reference, path, lambda: False):
                     pass
@@ -517,8 +526,8 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def warm(case: str, options: argparse.Namespace) -> dict[str, Any]:
     """A trainer process as the engine has it: from sending Train to Started, medians."""
-    from lcsearch.engine import cnn
     from lcsearch.engine.protocol import Load, Train, replies
+    from lcsearch.engine.tasks import cnn
     from lcsearch.sessions.records import DataSource
 
     command = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer"]
@@ -664,7 +673,7 @@ def rate(sides: list[Worker], seconds: float) -> float:
 
 def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Epochs of the same network in one or more trainers at once, with one thread or more each."""
-    from lcsearch.engine.host import processors
+    from lcsearch.engine.machine import processors
 
     cores = processors()
     seconds = 3 if options.quick else 8
@@ -684,7 +693,7 @@ def trainers(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]
 
 def waiting(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One trainer with all threads, and two that share them, by how their threads wait."""
-    from lcsearch.engine.host import processors
+    from lcsearch.engine.machine import processors
 
     ways = {"sleeps": {"OMP_WAIT_POLICY": "PASSIVE"}, "default": {}}
     ways |= {f"spins {spins}": {"GOMP_SPINCOUNT": str(spins)} for spins in (1000, 10000, 30000)}
@@ -706,7 +715,7 @@ def waiting(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def busy(case: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """An epoch of one network in every way, in turns, beside processes that never rest."""
-    from lcsearch.engine.host import processors
+    from lcsearch.engine.machine import processors
 
     names = ("digits-8-16", "digits-32") if options.quick else tuple(BUSY)
     counts = sorted({1, max(1, processors() // 2), processors()})
@@ -820,7 +829,7 @@ def main() -> None:
         worker(options.worker, options.network, options.size)
         return
     # as the engine starts its trainers, before torch is imported
-    from lcsearch.engine.executors.local import WAITING
+    from lcsearch.engine.executors.base import WAITING
 
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lcsearch.engine import desk as sessions
 from lcsearch.engine import search
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.home import SetupError, create
+from lcsearch.engine.client.session import Desk
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Config, DataSource, Setup
-from lcsearch.sessions.store import StoreError
 
 OUT = Path(__file__).resolve().parent.parent / "tui" / "demo.json"
 LOOK_SECONDS = 0.1
@@ -186,7 +186,7 @@ def main(images: str) -> int:
     """Search, and write what was found where `lcsearch demo` looks for it."""
     with tempfile.TemporaryDirectory(prefix="lcsearch-demo-") as place:
         try:
-            folder = sessions.create(
+            folder = create(
                 Path(place),
                 Setup(
                     name="demo",
@@ -199,7 +199,7 @@ def main(images: str) -> int:
             desk.start_engine()
             search_it(Person(desk))
             desk.export(OUT)
-        except (StoreError, sessions.SetupError) as error:
+        except (StoreError, SetupError) as error:
             print(f"make_demo: {error}", file=sys.stderr)
             return 1
     print(OUT)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sessions.records import Epoch, Prediction
+from ..sessions.records import Config, Epoch, Prediction
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
@@ -59,3 +60,19 @@ def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
 def best_error(epochs: Sequence[Epoch]) -> float:
     """f_p: 1 - the best validation accuracy of all epochs."""
     return 1 - max(epoch.val_accuracy for epoch in epochs)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A finished training.
+
+    error: f_p.  images: validation images behind it, 0 where it is exact or that is unknown.
+    complexity: f_c.
+    """
+
+    number: int
+    level: int
+    config: Config
+    error: float
+    images: int
+    complexity: float

@@ -21,31 +21,21 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from ..sessions.records import (
-    OPEN_STATES,
-    Conditions,
-    Failure,
-    Machine,
-    Session,
-    Trial,
-    now,
-)
-from ..sessions.store import Late, NoRoom, Snapshot, Store, StoreError
-from . import autopilot, decide, search
-from .cnn import exact_complexity, session_space
-from .executors.local import (
-    DevicesExecutor,
-    Event,
-    Gone,
-    LocalExecutor,
-    Notice,
-    trainers_of,
-)
+from ..sessions.errors import Late, NoRoom, StoreError
+from ..sessions.records import OPEN_STATES, Conditions, Failure, Machine, Session, Trial, now
+from ..sessions.snapshot import Snapshot
+from ..sessions.store import Store
+from . import search
+from .executors.base import Event, Gone, Notice
+from .executors.devices import trainers_of
+from .executors.local import DevicesExecutor, LocalExecutor
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
+from .search import autopilot, decide
+from .tasks.task import exact_complexity, session_space
 
 if TYPE_CHECKING:
-    from .advisor import Proposal, Ranking
-    from .executors.cluster import ClusterExecutor
+    from .advisor.ranking import Proposal, Ranking
+    from .executors.ray import ClusterExecutor
 
     Thought = tuple[Ranking, tuple[Proposal, ...]]
 
@@ -119,7 +109,7 @@ class Service:
                 for device, threads in trainers_of(session.execution, search.timed_with(snapshot))
             ]
             return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
-        from .executors.cluster import ClusterExecutor
+        from .executors.ray import ClusterExecutor
 
         return ClusterExecutor(session, dtype)
 

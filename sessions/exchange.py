@@ -7,24 +7,16 @@ import math
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Never
 
 from pydantic import AwareDatetime, ValidationError
 
-from .records import (
-    Config,
-    Decision,
-    Machine,
-    Record,
-    Session,
-    Trial,
-    in_words,
-    now,
-)
-from .store import Misuse, Snapshot, StoreError
+from .errors import Misuse
+from .files import put
+from .records import Config, Decision, Machine, Record, Session, Trial, in_words, now
+from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
 VERSION: Literal[1] = 1
@@ -205,36 +197,9 @@ def write(path: Path, whole: Document) -> None:
     put(path, text(whole).encode())
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises Misuse where there is no folder for it, StoreError where it cannot be written.
-    """
-    try:
-        if path.is_dir():
-            raise Misuse(f"{path}: is a folder. Give a file in it.")
-        if not path.parent.is_dir():
-            raise Misuse(f"{path.parent}: there is no such folder. Make it first.")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of the document, made from the records."""
     return Document.model_json_schema(by_alias=True, mode="serialization")
-
-
-# -- back in --------------------------------------------------------------------------------------
 
 
 class _Unfit(ValueError):

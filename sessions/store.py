@@ -11,7 +11,6 @@ import fcntl
 import gc
 import json
 import os
-import re
 import shutil
 import sqlite3
 import tempfile
@@ -19,26 +18,38 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import filelock
-import platformdirs
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter, ValidationError
 
+from .errors import Closed, Known, Late, Misuse, NoRoom, StoreError
+from .places import check_name, refuse_network
 from .records import OPEN_STATES, Decision, Epoch, Session, Trial, in_words, now
+from .schema import (
+    APPLICATION_ID,
+    COLUMNS,
+    EPOCH_COLUMNS,
+    JSON_COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TRIAL_COLUMNS,
+    add_columns,
+    as_column,
+    back_up,
+    outdated,
+    present_columns,
+)
+from .snapshot import EngineStatus, Snapshot, TrialUpdate
 
-SCHEMA_VERSION = 2
-"""Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
-must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
-APPLICATION_ID = 0x6C635345
+if TYPE_CHECKING:
+    from .snapshot import Plan
+
+
 BUSY_SECONDS = 10.0
-TRASH_DAYS = 7
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "9p", "ceph"}
 IMPORTED = "imported; nothing trains before you accept, resume, or hand over (`lcsearch run`)"
 """What the engine of an imported session says until a person starts it."""
 LOCK_LOOK_SECONDS = 0.2
@@ -48,269 +59,7 @@ MIGRATE_SECONDS = 5.0
 NOTE_BYTES = 1024
 MOST_CHARACTERS = 10_000
 """Of a reason: what a person writes, not a file."""
-
-_SCHEMA = """
-CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
-CREATE TABLE session (
-    id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL, change INTEGER NOT NULL);
-CREATE TABLE trials (
-    number INTEGER PRIMARY KEY, level INTEGER NOT NULL, config TEXT NOT NULL, key TEXT NOT NULL,
-    state TEXT NOT NULL, source TEXT NOT NULL, repeat_of INTEGER, seed INTEGER NOT NULL,
-    attempt INTEGER NOT NULL, stop_request TEXT, prediction TEXT, created TEXT NOT NULL,
-    started TEXT, ended TEXT, error REAL, complexity REAL, seconds_per_epoch REAL,
-    reference_seconds REAL, params INTEGER NOT NULL, macs INTEGER NOT NULL, machine TEXT,
-    failure TEXT, change INTEGER NOT NULL);
-CREATE INDEX trials_change ON trials (change);
-CREATE INDEX trials_state ON trials (state);
-CREATE INDEX trials_key ON trials (key);
-CREATE TABLE epochs (
-    trial INTEGER NOT NULL REFERENCES trials, epoch INTEGER NOT NULL, train_loss REAL NOT NULL,
-    val_accuracy REAL NOT NULL, seconds REAL NOT NULL, reference_seconds REAL,
-    resumed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
-CREATE INDEX epochs_change ON epochs (change);
-CREATE TABLE decisions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
-CREATE INDEX decisions_change ON decisions (change);
-CREATE TABLE engine (
-    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
-    message TEXT NOT NULL, change INTEGER NOT NULL);
-"""
-_TRIAL_COLUMNS = tuple(name for name in Trial.model_fields if name != "epochs")
-_EPOCH_COLUMNS = tuple(Epoch.model_fields)
 _EPOCHS = TypeAdapter(list[Epoch])
-
-
-def _is_json(annotation: Any) -> bool:
-    """Whether a field of this type is kept as JSON text: a record, a dict, a list."""
-    if get_origin(annotation) in (dict, list, tuple):
-        return True
-    if isinstance(annotation, type):
-        return issubclass(annotation, BaseModel)
-    return any(_is_json(part) for part in get_args(annotation))
-
-
-_JSON_COLUMNS = tuple(n for n in _TRIAL_COLUMNS if _is_json(Trial.model_fields[n].annotation))
-_COLUMNS: tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...] = (
-    ("trials", Trial, _TRIAL_COLUMNS),
-    ("epochs", Epoch, _EPOCH_COLUMNS),
-)
-
-
-class StoreError(Exception):
-    """A session that cannot be used as asked; the message is fit for its user."""
-
-
-class Misuse(StoreError):
-    """What was given cannot be used: it is unknown, out of range, not there, or taken."""
-
-
-class Late(StoreError):
-    """The decision came too late: what it assumed holds no more."""
-
-
-class Closed(Late):
-    """The session was closed here meanwhile: whoever asks has gone on to something else."""
-
-
-class Deleted(StoreError):
-    """The session was moved to the trash since it was opened."""
-
-
-class Already(Late):
-    """What was asked for is so already: nothing was decided, and nothing went wrong."""
-
-
-class Known(Late):
-    """The network to be queued is a trial already."""
-
-
-class NoRoom(StoreError):
-    """Nothing can be written: the disk is full, or this process may not write that much."""
-
-
-Standing = Literal["none", "serving", "stopping", "leaving", "stopped", "left", "failed", "gone"]
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    """Whether an engine lives (its lock says so), what it said last, and its process.
-
-    state: leaving in order; stopping, stopped: because somebody asked for it; failed: of itself.
-    message: of one that has left or failed, why.  trouble: why an engine that lives cannot work
-    now, such as a full disk.
-    """
-
-    alive: bool = False
-    state: Literal["none", "serving", "stopping", "stopped", "leaving", "failed"] = "none"
-    pid: int | None = None
-    message: str = ""
-    trouble: str = ""
-
-    @property
-    def gone(self) -> bool:
-        """Whether it ended at its work: nobody asked it to go, and it did not leave in order."""
-        return self.standing in ("gone", "failed")
-
-    @property
-    def standing(self) -> Standing:
-        """What it does, or how it ended: one that said nothing of its end was killed."""
-        if self.alive:
-            return "none" if self.state == "failed" else self.state
-        if self.state in ("serving", "stopping"):
-            return "gone"
-        return "left" if self.state == "leaving" else self.state
-
-    @property
-    def going(self) -> bool:
-        """Whether it lives, and is on its way out."""
-        return self.alive and self.state in ("stopping", "leaving")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a session holds, read in one transaction.  `trials[i].number == i`."""
-
-    change: int
-    session: Session
-    trials: tuple[Trial, ...]
-    decisions: tuple[Decision, ...]
-    engine: EngineStatus
-    read_only: bool = False
-
-    @cached_property
-    def standing(self) -> tuple[Trial, ...]:
-        """The trials as they stand: what an engine that is gone left running is interrupted.
-
-        For whoever looks; what is kept, decided on and exported is `trials`.
-        """
-        if self.engine.alive:
-            return self.trials
-        return tuple(
-            trial.model_copy(update={"state": "interrupted"}) if trial.state == "running" else trial
-            for trial in self.trials
-        )
-
-
-@dataclass(frozen=True)
-class TrialUpdate:
-    """New values for a trial that must be in one of `states`."""
-
-    number: int
-    states: frozenset[str]
-    fields: Mapping[str, Any]
-    stop_request: str | None = None
-    """What must have been asked of it until now, where that is what changes."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one decision writes and what it assumes; numbers of new rows are given on writing.
-
-    unique: refuse if a trial with this key is open or done.  expect: values that fields of the
-    session must still have.  last: number of the last decision that was seen, where any later one
-    would change what this one means.
-    """
-
-    decision: Decision
-    trial: Trial | None = None
-    updates: tuple[TrialUpdate, ...] = ()
-    session: Mapping[str, Any] = field(default_factory=dict)
-    expect: Mapping[str, Any] = field(default_factory=dict)
-    unique: str | None = None
-    last: int | None = None
-
-
-# -- where sessions are ---------------------------------------------------------------------------
-
-
-def home() -> Path:
-    """The folder of all that lcsearch keeps: $LCSEARCH_HOME, or the platform's data folder."""
-    given = os.environ.get("LCSEARCH_HOME")
-    return Path(given).expanduser() if given else platformdirs.user_data_path("lcsearch")
-
-
-def names(root: Path) -> list[str]:
-    """The sessions under a home, by name."""
-    folder_of_all = root / "sessions"
-    if not folder_of_all.is_dir():
-        return []
-    return sorted(
-        p.name
-        for p in folder_of_all.iterdir()
-        if not p.name.startswith(".") and (p / "session.db").is_file()
-    )
-
-
-def check_name(name: str) -> str:
-    """The name itself, or StoreError: it becomes a folder and must not lead out of the home."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) or ".." in name:
-        raise Misuse(
-            f"session name {name!r}: not usable. Use 1 to 64 letters, digits, dots, dashes or "
-            "underscores, a letter or digit first."
-        )
-    return name
-
-
-def folder(root: Path, name: str) -> Path:
-    """The folder of an existing session.  Raises Misuse for a bad or unknown name."""
-    path = root / "sessions" / check_name(name)
-    if not (path / "session.db").is_file():
-        known = names(root)
-        there = f"Sessions: {', '.join(known[:8])}." if known else "There is none yet."
-        raise Misuse(f"session {name!r}: not found. {there} `lcsearch new NAME` makes one.")
-    return path
-
-
-def delete(root: Path, name: str) -> Path:
-    """Move a session to the trash and give its place there; old trash is emptied."""
-    source = folder(root, name)
-    trash = root / "trash"
-    trash.mkdir(mode=0o700, exist_ok=True)
-    for old in trash.iterdir():
-        if time.time() - old.stat().st_mtime > TRASH_DAYS * 86400:
-            shutil.rmtree(old)
-    place = trash / f"{name}@{time.time_ns()}"
-    source.rename(place)
-    os.utime(place)
-    return place
-
-
-def restore(root: Path, place: Path) -> str:
-    """Bring a session back from the trash.  Raises StoreError if its name is taken again."""
-    name = check_name(place.name.rpartition("@")[0])
-    if not place.exists():
-        raise Misuse(f"session {name!r}: is in the trash no more. Somebody brought it back.")
-    target = root / "sessions" / name
-    if (target / "session.db").exists():
-        raise Misuse(f"session {name!r}: exists again. Delete or rename it first.")
-    if target.exists():
-        # a lock or a log, of a process that had not yet heard of the deletion
-        target.rename(root / "trash" / f"rest-of-{name}.{time.time_ns()}")
-    place.rename(target)
-    return name
-
-
-def trashed(root: Path, name: str) -> Path | None:
-    """The newest deleted session of this name."""
-    found = sorted((root / "trash").glob(f"{check_name(name)}@*"))
-    return found[-1] if found else None
-
-
-def network_file_system(path: Path) -> str | None:
-    """The type of the network file system that holds `path`; None on a local one."""
-    mounts = Path("/proc/mounts")
-    if not mounts.is_file():
-        return None
-    best, kind = "", ""
-    target = str(path.resolve())
-    for line in mounts.read_text().splitlines():
-        _, point, fs, *_ = line.split()
-        inside = point == "/" or target == point or target.startswith(point + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, fs
-    return kind if kind in NETWORK_FILE_SYSTEMS else None
-
-
-# -- one session ----------------------------------------------------------------------------------
 
 
 class Store:
@@ -323,7 +72,7 @@ class Store:
         it can only be read, as a read-only one is.
         """
         self.folder = path
-        _refuse_network(path)
+        refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
         self._closed = False
@@ -338,11 +87,11 @@ class Store:
             self._check(file)
             self._identity = _identity(path / "session.db")
             if self.read_only or not migrate:
-                self.read_only = self.read_only or _outdated(self._db)
-            elif _outdated(self._db):
+                self.read_only = self.read_only or outdated(self._db)
+            elif outdated(self._db):
                 self._migrate(file)
             self._selected = {
-                table: _present(self._db, table, names) for table, _, names in _COLUMNS
+                table: present_columns(self._db, table, names) for table, _, names in COLUMNS
             }
             # walked through again and again, thousands of new records would take twice as long
             collecting = gc.isenabled()
@@ -393,7 +142,7 @@ class Store:
         stopped: str = "",
     ) -> Store:
         check_name(path.name)
-        _refuse_network(path)
+        refuse_network(path)
         if path.exists():
             raise Misuse(
                 f"session {path.name!r}: exists already. Choose another name, or delete it first."
@@ -465,12 +214,12 @@ class Store:
             # whoever opens it at the same moment waits here, and finds it done
             with self.engine_lock().acquire(timeout=MIGRATE_SECONDS, poll_interval=0.05):
                 version = self._db.execute("PRAGMA user_version").fetchone()[0]
-                if not _outdated(self._db):
+                if not outdated(self._db):
                     return
-                _back_up(self._db, file.with_name(f"session.v{version}.db"))
+                back_up(self._db, file.with_name(f"session.v{version}.db"))
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    _complete(self._db)
+                    add_columns(self._db)
                     # the lock is held, and by no engine: who looks must not take us for one
                     self._db.execute("UPDATE engine SET state = 'none' WHERE state != 'stopped'")
                     self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -794,7 +543,7 @@ class Store:
             return True
 
     def _update(self, db: sqlite3.Connection, change: int, update: TrialUpdate) -> None:
-        fields = {name: _column(value) for name, value in update.fields.items()}
+        fields = {name: as_column(value) for name, value in update.fields.items()}
         names_of = ", ".join(f"{name} = ?" for name in fields)
         marks = ", ".join("?" for _ in update.states)
         asked = ""
@@ -889,15 +638,6 @@ def _expected(db: sqlite3.Connection, expect: Mapping[str, Any]) -> Session:
     return session
 
 
-def _refuse_network(path: Path) -> None:
-    kind = network_file_system(path)
-    if kind:
-        raise StoreError(
-            f"{path}: on a network file system ({kind}), where SQLite's locks cannot be trusted. "
-            "Set LCSEARCH_HOME to a local folder."
-        )
-
-
 def _write_all(
     file: Path,
     session: Session,
@@ -913,9 +653,9 @@ def _write_all(
     db = _connect(file, read_only=False)
     try:
         db.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             db.execute(statement)
-        _complete(db)
+        add_columns(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("INSERT INTO clock VALUES (1, 1)")
@@ -937,54 +677,6 @@ def _write_all(
         db.close()
 
 
-def _present(db: sqlite3.Connection, table: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of these columns that the table has."""
-    there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-    return tuple(name for name in names if name in there)
-
-
-def _outdated(db: sqlite3.Connection) -> bool:
-    """Whether the file is of an older version, or lacks a column."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    return version < SCHEMA_VERSION or any(
-        _present(db, table, names) != names for table, _, names in _COLUMNS
-    )
-
-
-def _complete(db: sqlite3.Connection) -> None:
-    """Add the columns that a record has and its table lacks, filled with the field's default."""
-    for table, model, names in _COLUMNS:
-        there = _present(db, table, names)
-        for name in names:
-            if name not in there:
-                default = _column(model.model_fields[name].get_default(call_default_factory=True))
-                # a default cannot be a parameter of ALTER TABLE
-                quoted = db.execute("SELECT quote(?)", (default,)).fetchone()[0]
-                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} DEFAULT {quoted}")
-
-
-def _back_up(db: sqlite3.Connection, file: Path) -> None:
-    """A whole copy of the database, on the disk before this returns; an earlier one is kept."""
-    if file.exists():
-        return
-    part = file.with_name(f"{file.name}.part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        copy = sqlite3.connect(part)
-        try:
-            db.backup(copy)
-        finally:
-            copy.close()
-        os.fsync(handle)
-        part.rename(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
-
-
 def _session(db: sqlite3.Connection) -> Session:
     return Session.model_validate_json(db.execute("SELECT body FROM session").fetchone()[0])
 
@@ -993,28 +685,20 @@ def _store_session(db: sqlite3.Connection, change: int, session: Session) -> Non
     db.execute("UPDATE session SET body = ?, change = ?", (session.model_dump_json(), change))
 
 
-def _column(value: Any) -> Any:
-    if hasattr(value, "model_dump_json"):
-        return value.model_dump_json()
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(to_jsonable_python(value), allow_nan=False)
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
 def _insert(db: sqlite3.Connection, change: int, trial: Trial) -> None:
-    values = [_column(getattr(trial, name)) for name in _TRIAL_COLUMNS]
+    values = [as_column(getattr(trial, name)) for name in TRIAL_COLUMNS]
     marks = ", ".join("?" for _ in (*values, change))
     db.execute(
-        f"INSERT INTO trials ({', '.join(_TRIAL_COLUMNS)}, change) VALUES ({marks})",
+        f"INSERT INTO trials ({', '.join(TRIAL_COLUMNS)}, change) VALUES ({marks})",
         (*values, change),
     )
 
 
 def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch) -> None:
-    values = [getattr(epoch, name) for name in _EPOCH_COLUMNS]
+    values = [getattr(epoch, name) for name in EPOCH_COLUMNS]
     marks = ", ".join("?" for _ in (number, *values, change))
     db.execute(
-        f"INSERT OR REPLACE INTO epochs (trial, {', '.join(_EPOCH_COLUMNS)}, change)"
+        f"INSERT OR REPLACE INTO epochs (trial, {', '.join(EPOCH_COLUMNS)}, change)"
         f" VALUES ({marks})",
         (number, *values, change),
     )
@@ -1022,7 +706,7 @@ def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch
 
 def _trial(names: tuple[str, ...], row: tuple[Any, ...], epochs: tuple[Epoch, ...]) -> Trial:
     values = dict(zip(names, row, strict=True))
-    for name in _JSON_COLUMNS:
+    for name in JSON_COLUMNS:
         if values.get(name) is not None:
             values[name] = json.loads(values[name])
     return Trial.model_validate({**values, "epochs": epochs})

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.session import Desk
 
 PATIENCE = 300.0
 """Seconds after which what was waited for counts as left undone.  No test is about how long

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from lcsearch.engine import decide, search
-from lcsearch.engine.advisor import Nearest, Place, Proposal, Ranking, Slice
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.desk import SessionSummary, SetupError
+from lcsearch.engine import search
+from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
+from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.protocol import FinalDone, FinalProgress
-from lcsearch.engine.space import Categorical, Space
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.domains import Categorical
+from lcsearch.engine.tasks.space import Space
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.errors import Deleted, Known, Late, StoreError
 from lcsearch.sessions.records import (
     Advised,
     Autopilot,
@@ -31,7 +34,7 @@ from lcsearch.sessions.records import (
     Session,
     Trial,
 )
-from lcsearch.sessions.store import Deleted, EngineStatus, Known, Late, Snapshot, StoreError
+from lcsearch.sessions.snapshot import EngineStatus, Snapshot
 
 from .conftest import PATIENCE
 
@@ -125,9 +128,9 @@ class FakeRanking(Ranking):
             self.space, self.trials, self.level, wc, self.configs, strategy=self.strategy
         )
 
-    def slice(
+    def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64
-    ) -> Slice:
+    ) -> Profile:
         assert self.space is not None
         domain = self.space[parameter].domain
         values = domain.values() or [domain.at((i + 0.5) / points) for i in range(points)]
@@ -137,7 +140,7 @@ class FakeRanking(Ranking):
         at = np.nan_to_num(at / max(len(values) - 1, 1) if isinstance(domain, Categorical) else at)
         mean = 0.155 + 0.06 * (at - 0.45) ** 2
         std = 0.006 + 0.03 * np.abs(at - 0.3)
-        return Slice(parameter, index, isinstance(domain, Categorical), tuple(values), mean, std)
+        return Profile(parameter, index, isinstance(domain, Categorical), tuple(values), mean, std)
 
     def posterior(self, number: int, wc: float | None = None) -> tuple[float, float]:
         trial = self.trials[number]

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lcsearch.engine import decide, search
-from lcsearch.engine.cnn import session_space
-from lcsearch.sessions.records import (
-    DataSource,
-    DataSummary,
-    Epoch,
-    Machine,
-    Session,
-    now,
-)
+from lcsearch.engine import search
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.records import DataSource, DataSummary, Epoch, Machine, Session, now
 from lcsearch.sessions.store import Store
 
 SUMMARY = DataSummary(

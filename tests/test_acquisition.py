@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from lcsearch.engine.acquisition import (
+from lcsearch.engine.model.acquisition import (
     NEVER,
     expected_improvement,
     log_expected_improvement,

@@ -11,19 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcsearch.engine import cnn
-from lcsearch.engine.advisor import NEAR_COPY, Observation, rank
-from lcsearch.engine.kernel import squared_distances
-from lcsearch.engine.space import (
-    Categorical,
-    Integer,
-    InvalidConfig,
-    InvalidDomain,
-    Parameter,
-    Real,
-    Space,
-)
-from lcsearch.engine.strategies import annealing
+from lcsearch.engine.advisor.candidates import NEAR_COPY
+from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.advisor.strategies import annealing
+from lcsearch.engine.advisor.value import favour
+from lcsearch.engine.model.kernel import squared_distances
+from lcsearch.engine.objective import Observation
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.domains import Categorical, Integer, InvalidDomain, Real
+from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
 
 SPACE = cnn.space((1, 28, 28), 10)
 BASE = SPACE.reference
@@ -80,7 +76,7 @@ def test_the_console_can_import_the_records_without_scikit_learn():
 
 def test_one_proposal_stands_for_its_near_copies():
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, count=24)
-    features = found._advisor.embedding([p.config for p in found.proposals])
+    features = found.answers.evidence.embedding([p.config for p in found.proposals])
     apart = np.linalg.norm(features[:, None] - features[None], axis=2)
     assert len(found.proposals) == 24
     assert apart[~np.eye(24, dtype=bool)].min() >= NEAR_COPY
@@ -194,19 +190,20 @@ def test_networks_to_train_at_once_are_chosen_as_if_those_before_had_come_out(ra
     assert ranking.together(0) == ()
     assert len({proposal.id for proposal in chosen}) == 4
     assert [p.id for p in chosen[:2]] == [p.id for p in ranking.together(2)]
-    pool = ranking._advisor.points.configs
+    pool = ranking.answers.pool.points.configs
     for done in (1, 2, 3):
         # a ranking in which those before are pending believes of the whole pool just the same
         waiting = [proposal.config for proposal in chosen[:done]]
         there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=waiting, seed=3)
         promise = [p.prediction.log_ei for p in there.evaluate([chosen[done].config, *pool])]
         taken = {proposal.id for proposal in chosen[:done]}
-        near = there._advisor.embedding(waiting)
+        near = there.answers.evidence.embedding(waiting)
         rest = [
             value
             for config, value in zip(pool, promise[1:], strict=True)
             if SPACE.key(config) not in taken
-            and squared_distances(there._advisor.embedding([config]), near).min() >= NEAR_COPY**2
+            and squared_distances(there.answers.evidence.embedding([config]), near).min()
+            >= NEAR_COPY**2
         ]
         assert promise[0] == pytest.approx(max(rest))
     # what was merely believed narrows no prediction that is kept
@@ -235,9 +232,9 @@ def test_no_more_are_trained_at_once_than_the_level_has():
 
 FREED = """
 import sys, psutil
-from lcsearch.engine import advisor
+from lcsearch.engine import machine
 if sys.argv[1] == "let go":
-    advisor._let_go_of_large()
+    machine.let_go_of_large()
 del (large := [bytearray(b"x") * 30_000_000])[:]  # from now on glibc keeps what is as large
 blocks = [bytearray(b"x") * 30_000_000 for _ in range(4)]
 before = psutil.Process().memory_info().rss
@@ -296,7 +293,7 @@ def test_what_is_close_to_a_rejected_network_is_not_proposed(ranking, options):
     best = ranking.proposals[0]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, rejected=[best.config], radius=1.0, seed=3, **options)
     assert found.proposals
-    from lcsearch.engine.kernel import Embedding
+    from lcsearch.engine.model.embedding import Embedding
 
     embed = Embedding(SPACE)
     rows = embed([best.config, *(p.config for p in found.proposals)])
@@ -328,7 +325,10 @@ def test_a_favourite_region_draws_the_ranking_and_fades():
 
     assert inside(drawn) > inside(plain)
     weights = [
-        rank(SPACE, seen(n), 1, BASE, 0.1, favourite={"conv_layers": "8"})._advisor._favour([BASE])
+        favour(
+            rank(SPACE, seen(n), 1, BASE, 0.1, favourite={"conv_layers": "8"}).answers.evidence,
+            [BASE],
+        )
         for n in (2, 20)
     ]
     assert weights[0] < weights[1] < 0
@@ -345,7 +345,7 @@ def test_nothing_observed_proposes_the_initial_design():
     assert found.incumbent is None
     assert len(found.proposals) == 10
     assert found.evaluate([BASE])[0].prediction is None
-    assert len(found.slice(BASE, "conv_layers", None).mean) == 0
+    assert len(found.profile(BASE, "conv_layers", None).mean) == 0
     assert found.reweighted(1.0).wc == 1.0
 
 
@@ -406,25 +406,25 @@ def test_another_weight_ranks_again_without_a_fit(ranking):
 
 def test_a_slice_goes_through_the_belief(ranking):
     config = ranking.proposals[0].config
-    along = ranking.slice(config, "channels", 1)
+    along = ranking.profile(config, "channels", 1)
     assert len(along.values) == len(along.mean) == len(along.std)
     assert list(along.values) == sorted(along.values)
     at = along.values.index(config["channels"][1])
     assert along.mean[at] == pytest.approx(ranking.proposals[0].prediction.mean)
-    kinds = ranking.slice(config, "downsample", 0)
+    kinds = ranking.profile(config, "downsample", 0)
     assert kinds.categories
     assert set(kinds.values) <= {"none", "stride", "pool"}
-    lengths = ranking.slice(config, "conv_layers", None)
+    lengths = ranking.profile(config, "conv_layers", None)
     assert lengths.values == tuple(range(2, 9))
-    rates = ranking.slice(config, "learning_rate", None, points=20)
+    rates = ranking.profile(config, "learning_rate", None, points=20)
     assert 20 <= len(rates.values) <= 22
     assert np.isfinite(rates.mean).all()
-    decays = ranking.slice(config, "weight_decay", None)
+    decays = ranking.profile(config, "weight_decay", None)
     assert decays.values[0] == 0
     with pytest.raises(IndexError):
-        ranking.slice(config, "channels", 99)
+        ranking.profile(config, "channels", 99)
     with pytest.raises(KeyError):
-        ranking.slice(config, "colour", None)
+        ranking.profile(config, "colour", None)
 
 
 def test_relevance_names_what_was_varied(ranking):
@@ -634,7 +634,7 @@ def test_annealing_accepts_by_the_seed_of_the_session():
 def test_what_is_asked_while_a_person_types_fits_nothing(monkeypatch):
     """What it takes is measured by benchmarks/latency.py; this is why it can be little."""
     found = rank(SPACE, seen(100, seed=5), 1, BASE, 0.1)
-    monkeypatch.delattr("lcsearch.engine.surrogate.GaussianProcessRegressor.fit")
+    monkeypatch.delattr("lcsearch.engine.model.process.GaussianProcessRegressor.fit")
     assert found.evaluate([BASE])[0].prediction
     assert found.reweighted(1.0).proposals
     with pytest.raises(AttributeError, match="fit"):

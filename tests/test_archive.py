@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import archive, decide, search
-from lcsearch.engine.cnn import session_space
+from lcsearch.engine import search
+from lcsearch.engine.client import imports as archive
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import exact_complexity, session_space
 from lcsearch.sessions import exchange
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Failure, now
-from lcsearch.sessions.store import Store, StoreError
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
 from .sessions_for_tests import filled_store, finish, make_store
@@ -101,7 +104,7 @@ def finish_by_measure(store: Store, number: int, error: float, ratio: float) -> 
     finish(store, number, error, ratio)
     snapshot = store.refresh()
     space = session_space(snapshot.session)
-    exact = search.exact_complexity(space, snapshot.trials[number].config, snapshot.session.measure)
+    exact = exact_complexity(space, snapshot.trials[number].config, snapshot.session.measure)
     if exact is not None:
         store.update_trial(number, {"done"}, complexity=exact)
 

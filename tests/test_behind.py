@@ -2,8 +2,10 @@
 
 import pytest
 
-from lcsearch.engine import decide, search
+from lcsearch.engine import search
+from lcsearch.engine.search import decide
 from lcsearch.engine.service import Service
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Epoch, now
 
 from .sessions_for_tests import filled_store
@@ -22,7 +24,7 @@ def epoch(number, accuracy, ratio):
 def running(store, accuracy=0.5, ratio=1.0, epochs=3):
     """A trial that runs, so many epochs into its training."""
     snapshot = store.refresh()
-    space = search.session_space(snapshot.session)
+    space = session_space(snapshot.session)
     config = {**snapshot.trials[0].config, "channels": [24, 32, 32, 64]}
     number = store.apply(decide.submit(snapshot, space, config, None, kind="new")).trial
     store.update_trial(number, {"queued"}, state="running", attempt=1, started=now())

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lcsearch.engine import cnn
+from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.sparse import SparseLinear
 

@@ -10,13 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcsearch.engine.advisor import Slice
-from lcsearch.engine.cnn import space
-from lcsearch.sessions.plots import PERCENT, at_edge, near, places
-from lcsearch.tui.scorecard import Outcome
-from lcsearch.tui.screens.history import curves
-from lcsearch.tui.screens.trust import trust_plot
-from lcsearch.tui.widgets.belief import axes_of, belief_plot
+from lcsearch.engine.advisor.ranking import Profile
+from lcsearch.engine.search.scorecard import Outcome
+from lcsearch.engine.tasks.cnn.space import space
+from lcsearch.tui.plot import PERCENT, at_edge, near, places
+from lcsearch.tui.sharing.charts import axes_of, belief_plot, curves, trust_plot
 from lcsearch.tui.widgets.chart import Axis, Band, Bar, Chart, Line, Mark, Plot, axis, raster
 
 UNIT = Axis(0.0, 1.0, ((0.0, "0"), (1.0, "1")))
@@ -295,7 +293,7 @@ SPACE = space((1, 28, 28), 10)
 
 
 def test_categories_are_bars_and_never_a_line():
-    belief = Slice("kernel", 0, True, (1, 3, 5, 7), np.full(4, 0.2), np.full(4, 0.02))
+    belief = Profile("kernel", 0, True, (1, 3, 5, 7), np.full(4, 0.2), np.full(4, 0.02))
     config = SPACE.defaults()
     plot = belief_plot(SPACE, belief, [(config, 0.21)], (config, 0.2))
     assert len(plot.bars) == 4
@@ -308,7 +306,7 @@ def test_numbers_are_a_band_with_the_trials_in_it():
     domain = SPACE["learning_rate"].domain
     values = tuple(domain.at((i + 0.5) / 64) for i in range(64))
     mean, std = np.linspace(0.2, 0.1, 64), np.full(64, 0.02)
-    belief = Slice("learning_rate", None, False, values, mean, std)
+    belief = Profile("learning_rate", None, False, values, mean, std)
     config = SPACE.defaults()
     plot = belief_plot(SPACE, belief, [(config, 0.15), (config, 5.0)], None)
     assert plot.band is not None
@@ -346,7 +344,7 @@ async def test_a_belief_that_changes_on_the_same_axes_is_shown_anew():
 def test_what_is_switched_off_stands_left_of_all_numbers():
     domain = SPACE["weight_decay"].domain
     values = (0.0, *(domain.at(0.2 + 0.8 * (i + 0.5) / 32) for i in range(32)))
-    belief = Slice("weight_decay", None, False, values, np.full(33, 0.2), np.full(33, 0.02))
+    belief = Profile("weight_decay", None, False, values, np.full(33, 0.2), np.full(33, 0.02))
     plot = belief_plot(SPACE, belief, [(SPACE.defaults(), 0.2)], None)
     assert plot.x.low < 0
     assert plot.marks[0].x == plot.x.low

@@ -5,14 +5,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import desk as desks
 from lcsearch.engine import search
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client import home as homes
+from lcsearch.engine.client.session import Desk
 from lcsearch.engine.protocol import Ready
 from lcsearch.sessions.store import Store
 from lcsearch.tui import format as words
-from lcsearch.tui import progress
 from lcsearch.tui.cli import app
+from lcsearch.tui.commands import follow as progress
 
 from .sessions_for_tests import SUMMARY, filled_store
 
@@ -37,7 +37,7 @@ def lcsearch(*words, code=0):
 
 
 def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch):
-    monkeypatch.setattr(desks, "probe", lambda data: Ready(summary=SUMMARY))
+    monkeypatch.setattr(homes, "probe", lambda data: Ready(summary=SUMMARY))
     lcsearch("new", "whole", "--flat", "--strategy", "evolution")
     session = Store(home / "sessions" / "whole").refresh().session
     assert (session.flat, session.strategy, session.trials_per_level) == (True, "evolution", 48)

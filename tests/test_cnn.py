@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lcsearch.engine import cnn
-from lcsearch.engine.space import InvalidConfig
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.space import InvalidConfig
 
 
 def config(**change):

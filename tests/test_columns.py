@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 from typer.testing import CliRunner
 
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.session import Desk
 from lcsearch.sessions.records import Failure
-from lcsearch.tui import progress
 from lcsearch.tui.cli import app
 from lcsearch.tui.commands import base
+from lcsearch.tui.commands import follow as progress
 
 from .fakes import make_snapshot
 from .sessions_for_tests import filled_store

@@ -23,12 +23,13 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from lcsearch.engine import decide, schedule, search
-from lcsearch.engine.cnn import space as cnn_space
-from lcsearch.engine.executors import local
+from lcsearch.engine import search
+from lcsearch.engine.executors import devices
 from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult, trained_on
+from lcsearch.engine.search import decide, schedule
+from lcsearch.engine.tasks.cnn.space import space as cnn_space
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
-from lcsearch.sessions.store import StoreError
 from lcsearch.tui import format as words
 from lcsearch.tui.app import Console, ReadFailed, SnapshotRead
 from lcsearch.tui.dialogs.choice import Choices
@@ -38,7 +39,7 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
-from lcsearch.tui.dialogs.wc import Slider
+from lcsearch.tui.networks.cnn import parameters, trial_line
 from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
@@ -49,6 +50,7 @@ from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 from lcsearch.tui.widgets.keys import KeyBar
+from lcsearch.tui.widgets.slider import Slider
 from lcsearch.tui.widgets.table import Table
 from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
@@ -728,12 +730,12 @@ async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_le
         await press(pilot, "q")
         told = "\n".join(str(static.render()) for static in pilot.app.screen.query(Static))
         for trial in trials[19:21]:
-            assert f"Trial {trial.number} trains: {words.trial_line(trial, session)}" in told
+            assert f"Trial {trial.number} trains: {trial_line(trial, session)}" in told
         assert "2 trials wait." in told
         await press(pilot, "escape", "s")
         options = [str(o.prompt) for o in pilot.app.screen.query_one(Choices).options]
-        assert options[0] == f"Trial 19 · epoch 7/10 · {words.trial_line(trials[19], session)}"
-        assert words.trial_line(trials[21], session) in options[-2]
+        assert options[0] == f"Trial 19 · epoch 7/10 · {trial_line(trials[19], session)}"
+        assert trial_line(trials[21], session) in options[-2]
         # a heading is no answer
         await press(pilot, "down", "up", "up")
         assert pilot.app.screen.query_one(Choices).highlighted not in (0, 4)
@@ -752,7 +754,7 @@ async def test_each_line_of_what_trains_fits_and_names_the_network(size):
         assert len(lines) == panel.size.height
         assert max(map(len, lines)) <= panel.content_size.width
         for line, trial in zip(lines, snapshot.trials[19:21], strict=False):
-            assert line.startswith(f"{trial.number}  {words.parameters(trial.config)[:11]}")
+            assert line.startswith(f"{trial.number}  {parameters(trial.config)[:11]}")
             assert " 7/10 " in line
 
 
@@ -1260,8 +1262,8 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
 
 
 async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
-    monkeypatch.setattr(local, "processors", lambda: 2)
-    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
     house = FakeHouse()
     async with console(house=house) as pilot:
         await pilot.press("n")
@@ -1481,7 +1483,7 @@ async def typed(pilot: Pilot[int], text: str) -> None:
 async def test_the_filter_sees_the_whole_network_and_enter_gives_the_keys_back(size):
     desk = FakeDesk(make_snapshot())
     trials = desk.snapshot.trials
-    lines = [words.parameters(t.config).split()[0] for t in trials]
+    lines = [parameters(t.config).split()[0] for t in trials]
     line = max(lines, key=lines.count)
     having = {str(t.number) for t, own in zip(trials, lines, strict=True) if line in own}
     async with history(desk, size=size) as pilot:

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from lcsearch.engine import desk as desks
-from lcsearch.sessions.store import EngineStatus, StoreError
+from lcsearch.engine.client import session as desks
+from lcsearch.sessions.errors import StoreError
+from lcsearch.sessions.snapshot import EngineStatus
 from lcsearch.tui import format as words
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.trials import TrialDialog
+from lcsearch.tui.engine_state import engine_state
 from lcsearch.tui.filters import parse
-from lcsearch.tui.progress import engine_state
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen

@@ -21,7 +21,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.app import App
 from textual.pilot import Pilot
 
-from lcsearch.engine.executors import local
+from lcsearch.engine.executors import devices
 from lcsearch.tui.app import Console
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 
@@ -63,8 +63,8 @@ def look(request, monkeypatch):
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch):
     """The set-up proposes what suits the machine: here one that is everywhere the same."""
-    monkeypatch.setattr(local, "processors", lambda: 2)
-    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
 
 
 class Svg(SingleFileSnapshotExtension):

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcsearch.engine import search
-from lcsearch.sessions import plots
-from lcsearch.tui import figures
 from lcsearch.tui import format as words
 from lcsearch.tui.cost import cost_of
+from lcsearch.tui.plot import EDGES
+from lcsearch.tui.sharing import draw as plots
+from lcsearch.tui.sharing import figures
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.table import Column, Row, Table
 
@@ -246,7 +247,7 @@ def test_an_outlier_stands_at_the_edge_and_the_front_has_the_room():
     plot = figure.plot
     assert plot.x.high < 10
     assert plot.outside == 1
-    (far,) = [mark for mark in plot.marks if mark.char in plots.EDGES]
+    (far,) = [mark for mark in plot.marks if mark.char in EDGES]
     assert (far.char, far.label, far.x) == ("▸", "2", plot.x.high) or far.char == "▾"
     for trial in (*search.pareto(snapshot.trials), snapshot.trials[5]):
         assert plot.x.holds(trial.complexity)
@@ -262,7 +263,7 @@ async def test_a_click_on_the_edge_selects_what_lies_beyond():
     async with console(FakeDesk(snapshot)) as pilot:
         await press(pilot, "4")
         chart = pilot.app.screen.query_one("#tradeoff", Chart)
-        (far,) = [mark for mark in chart.plot.marks if mark.char in plots.EDGES]
+        (far,) = [mark for mark in chart.plot.marks if mark.char in EDGES]
         chart.post_message(Chart.Clicked(chart, far.x, far.y))
         await press(pilot)
         assert pilot.app.screen.chosen_trial().number == 2

@@ -12,13 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lcsearch.engine import search
-from lcsearch.engine.desk import SetupError
-from lcsearch.sessions.store import StoreError
-from lcsearch.tui import demo, figures
+from lcsearch.engine.client.home import SetupError
+from lcsearch.engine.search.scorecard import PERSON, outcomes, overrides, picks
+from lcsearch.sessions.errors import StoreError
+from lcsearch.tui import demo
 from lcsearch.tui.app import Console
 from lcsearch.tui.cli import app
-from lcsearch.tui.scorecard import PERSON, outcomes, overrides, picks
 from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.sharing import figures
 
 from .test_console import press, table_of, text_of, until
 

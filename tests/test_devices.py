@@ -7,17 +7,19 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from lcsearch.engine import decide, search, service
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.desk import Desk
-from lcsearch.engine.executors import local
-from lcsearch.engine.executors.cluster import checked
+from lcsearch.engine import search, service
+from lcsearch.engine.client.session import Desk
+from lcsearch.engine.executors import devices
+from lcsearch.engine.executors.devices import check_devices, trainers_of
 from lcsearch.engine.executors.local import DevicesExecutor
+from lcsearch.engine.executors.registry import checked
 from lcsearch.engine.protocol import Finished, Stop, Train
+from lcsearch.engine.search import decide
 from lcsearch.engine.service import Service
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.engine.training import trainer
+from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.records import Execution
-from lcsearch.sessions.store import Misuse
 from lcsearch.tui.cli import app
 
 from .sessions_for_tests import MACHINE, filled_store, finish, make_store
@@ -96,7 +98,7 @@ def test_the_session_says_which_devices_and_which_numbers(home, made):
 
 
 def test_several_at_once_share_the_processors(home, made, monkeypatch):
-    monkeypatch.setattr(local, "processors", lambda: 8)
+    monkeypatch.setattr(devices, "processors", lambda: 8)
     Service(make_store(home, execution=Execution(parallel=2)), 1.0)
     assert [(one.device, one.threads) for one in made] == [("auto", 4), ("auto", 4)]
     made.clear()
@@ -108,11 +110,11 @@ def test_several_at_once_share_the_processors(home, made, monkeypatch):
     assert [one.threads for one in made] == [None, None]
     made.clear()
     # made on a larger machine, or on one without a GPU
-    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
     Service(make_store(home, "moved", execution=Execution(parallel=8)), 1.0)
     assert [one.threads for one in made] == [1, 1]
     made.clear()
-    monkeypatch.setattr(local, "processors_only", lambda: False)
+    monkeypatch.setattr(devices, "processors_only", lambda: False)
     Service(make_store(home, "gpu", execution=Execution(parallel=2)), 1.0)
     assert [one.threads for one in made] == [None]
 
@@ -126,7 +128,7 @@ def test_a_trainer_is_told_whether_seconds_count(home, made, measure, timed):
 
 
 def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypatch):
-    monkeypatch.setattr(local, "processors", lambda: 8)
+    monkeypatch.setattr(devices, "processors", lambda: 8)
     store = make_store(home, execution=Execution(parallel=1))
     service_ = Service(store, 1.0)
     store.set_session({}, execution=Execution(parallel=2))
@@ -138,8 +140,8 @@ def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypat
 def cards(monkeypatch):
     """A machine with two GPUs, as torch tells of it."""
     told = ["cuda:0 (a card): float16", "cuda:1 (a card): float16", "cpu: bfloat16"]
-    monkeypatch.setattr(local, "devices_here", lambda: told)
-    monkeypatch.setattr(local, "processors_only", lambda: False)
+    monkeypatch.setattr(devices, "devices_here", lambda: told)
+    monkeypatch.setattr(devices, "processors_only", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +158,8 @@ def cards(monkeypatch):
     ],
 )
 def test_how_many_at_once_where_nobody_says(cards, monkeypatch, gpu, cores, fields, number):
-    monkeypatch.setattr(local, "processors_only", lambda: not gpu)
-    monkeypatch.setattr(local, "processors", lambda: cores)
+    monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
+    monkeypatch.setattr(devices, "processors", lambda: cores)
     assert checked(Execution(**fields)).parallel == number
 
 
@@ -172,8 +174,8 @@ def test_how_many_at_once_where_nobody_says(cards, monkeypatch, gpu, cores, fiel
     ],
 )
 def test_more_at_once_than_can_be_is_refused(cards, monkeypatch, gpu, fields, words):
-    monkeypatch.setattr(local, "processors_only", lambda: not gpu)
-    monkeypatch.setattr(local, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
     with pytest.raises(Misuse, match=words):
         checked(Execution(**fields))
 
@@ -187,8 +189,8 @@ def timed(store, number, threads):
 
 def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     """The same small network has another f_c with other threads."""
-    monkeypatch.setattr(local, "processors", lambda: 8)
-    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "processors", lambda: 8)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
     store = make_store(home, execution=Execution(parallel=2))
     desk = Desk(store.folder)
     assert desk.set_execution(parallel=8).parallel == 8  # nothing is measured yet
@@ -200,7 +202,7 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     with pytest.raises(Misuse, match="enough for 2 at once"):
         desk.set_execution(devices=("cpu",), parallel=3)  # the same processors by another name
     execution = desk.set_execution(parallel=1)
-    assert local.trainers_of(execution, 4) == [("auto", 4)]
+    assert trainers_of(execution, 4) == [("auto", 4)]
     assert desk.set_execution(dtype="float32").dtype == "float32"
     counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))
     timed(counted, 0, 4)
@@ -221,9 +223,9 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
 def test_a_session_keeps_its_threads_on_another_machine(
     monkeypatch, cores, parallel, timed_with, trainers
 ):
-    monkeypatch.setattr(local, "processors", lambda: cores)
-    monkeypatch.setattr(local, "processors_only", lambda: True)
-    assert local.trainers_of(Execution(parallel=parallel), timed_with) == trainers
+    monkeypatch.setattr(devices, "processors", lambda: cores)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
+    assert trainers_of(Execution(parallel=parallel), timed_with) == trainers
 
 
 def test_a_command_that_stops_asks_which_of_several(home):
@@ -253,17 +255,17 @@ def test_what_was_said_goes_before_what_was_done(home, made):
 
 def test_a_containers_quota_counts(monkeypatch):
     """PyTorch would start a thread for each processor of the host."""
-    monkeypatch.setattr(local, "processors_only", lambda: True)
-    monkeypatch.setattr(local, "processors", lambda: 2)
-    monkeypatch.setattr(local, "held_back", lambda: True)
-    assert local.trainers_of(Execution(parallel=1)) == [("auto", 2)]
-    assert local.trainers_of(Execution(parallel=2)) == [("auto", 1)] * 2
-    assert local.trainers_of(Execution(devices=("cuda:0",))) == [("cuda:0", None)]
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "held_back", lambda: True)
+    assert trainers_of(Execution(parallel=1)) == [("auto", 2)]
+    assert trainers_of(Execution(parallel=2)) == [("auto", 1)] * 2
+    assert trainers_of(Execution(devices=("cuda:0",))) == [("cuda:0", None)]
 
 
 def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     """As where the session went on on a machine of fewer processors."""
-    monkeypatch.setattr(local, "processors", lambda: 1)
+    monkeypatch.setattr(devices, "processors", lambda: 1)
     store = filled_store(home, 1)
     store.update_trial(0, {"done"}, machine=MACHINE.model_copy(update={"threads": 4}))
     desk = Desk(store.folder)
@@ -323,19 +325,19 @@ def test_the_command_sets_devices_and_how_many_at_once(home, cards):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "cpu", "auto"])
 def test_a_device_that_is_there_may_be_named(cards, device):
-    local.check_devices(Execution(devices=(device,)))
+    check_devices(Execution(devices=(device,)))
 
 
 @pytest.mark.parametrize("device", ["cuda:2", "mps"])
 def test_a_device_that_is_not_there_is_refused(cards, device):
     has = f"--device {device}: not on this machine, which has cuda:0, cuda:1, cpu."
     with pytest.raises(Misuse, match=has):
-        local.check_devices(Execution(devices=(device,)))
+        check_devices(Execution(devices=(device,)))
 
 
 def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch):
-    monkeypatch.setattr(local, "processors_only", lambda: True)
-    monkeypatch.setattr(local, "devices_here", lambda: pytest.fail("torch was asked"))
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "devices_here", lambda: pytest.fail("torch was asked"))
     elsewhere = Execution(devices=("cuda:0",), parallel=1)
     store = make_store(home, execution=elsewhere)
     words = "--device cuda:0: not on this machine, which has cpu."
@@ -389,7 +391,7 @@ def test_the_doctor_is_told_every_device(monkeypatch):
 
 
 def test_the_doctor_shows_them():
-    from lcsearch.tui.doctor import _devices
+    from lcsearch.tui.commands.checks import _devices
 
     check = _devices()
     assert check.good

@@ -13,11 +13,13 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import desk as desks
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client import session as desks
+from lcsearch.engine.client.home import create
+from lcsearch.engine.client.session import Desk
 from lcsearch.engine.executors import local
+from lcsearch.engine.executors.base import Watchdog
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import DataSource, Setup, now
-from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
 
 from .conftest import soak, standing_still, wait_for
@@ -444,7 +446,7 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)
     # so many epochs that it trains as long as is looked at it
-    desk = Desk(desks.create(home, Setup("demo", data, epochs=1000, measure="macs")))
+    desk = Desk(create(home, Setup("demo", data, epochs=1000, measure="macs")))
     try:
         desk.start_engine()
         slow = small(desk, batch_size=2, channels=[32, 32], downsample=["none", "none"])
@@ -581,7 +583,7 @@ def look(watchdog, clock, seconds, step=0.1):
 
 def test_the_watchdog_allows_twenty_times_the_longest_silence(monkeypatch):
     clock = Clock(monkeypatch)
-    watchdog = local.Watchdog(patience=10)
+    watchdog = Watchdog(patience=10)
     assert look(watchdog, clock, 9.9) is None
     watchdog.heard()
     assert watchdog.limit == pytest.approx(198, rel=0.02)
@@ -591,7 +593,7 @@ def test_the_watchdog_allows_twenty_times_the_longest_silence(monkeypatch):
 
 def test_the_watchdog_does_not_count_time_in_which_nobody_was_awake(monkeypatch):
     clock = Clock(monkeypatch)
-    watchdog = local.Watchdog(patience=10)
+    watchdog = Watchdog(patience=10)
     for _ in range(5):
         clock.now += 3600
         assert watchdog.stalled() is None

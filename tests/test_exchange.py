@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.session import Desk
 from lcsearch.sessions import exchange
-from lcsearch.sessions.store import Misuse, StoreError
+from lcsearch.sessions.errors import Misuse, StoreError
 
 from .sessions_for_tests import filled_store, make_store
 

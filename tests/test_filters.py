@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from lcsearch.engine import search
-from lcsearch.engine.cnn import session_space
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Decision
 from lcsearch.tui import format as words
 from lcsearch.tui.cli import app
 from lcsearch.tui.filters import DECIDERS, FIGURES, STATES, BadFilter, begun, parse, unfinished
+from lcsearch.tui.networks.cnn import classifier, parameters, training
 
 from .fakes import NOW, make_snapshot
 from .sessions_for_tests import filled_store
@@ -80,10 +81,10 @@ def test_a_term_lets_pass_what_it_says(text, holds):
 def test_a_word_is_looked_for_in_the_whole_configuration():
     # lines are cut, and leave out what a level does not search: the filter does not
     for trial in SNAPSHOT.trials:
-        whole = (words.parameters, words.classifier, words.training)
+        whole = (parameters, classifier, training)
         for word in [w for part in whole for w in part(trial.config).split()]:
             assert trial.number in passing(word)
-    same = trials_with(lambda t: words.parameters(t.config).startswith("k3333"))
+    same = trials_with(lambda t: parameters(t.config).startswith("k3333"))
     assert passing("K3333") == same
 
 

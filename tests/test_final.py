@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from lcsearch.engine import cnn
 from lcsearch.engine.executors import final
 from lcsearch.engine.executors.final import FinalError, FinalTraining, order, usable
 from lcsearch.engine.protocol import FinalProgress, FinalResult, trained_on
+from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop, portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
@@ -22,7 +22,7 @@ from lcsearch.engine.training.final import FinalError as CannotFinish
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource
-from lcsearch.tui import progress
+from lcsearch.tui.commands import follow as progress
 
 from .conftest import PATIENCE
 from .fakes import FakeFinal
@@ -329,6 +329,6 @@ def test_a_trial_that_is_not_there_is_refused(home):
 def test_the_command_line_does_not_import_torch(tmp_path):
     code = (
         "import sys\nfrom lcsearch.engine.executors import final\n"
-        "import lcsearch.tui.progress\nassert 'torch' not in sys.modules"
+        "import lcsearch.tui.commands.follow\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path)

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from lcsearch.engine import cnn
-from lcsearch.engine.kernel import Conditional, Embedding
-from lcsearch.engine.space import Categorical, Integer, Parameter, Space
+from lcsearch.engine.model.embedding import Embedding
+from lcsearch.engine.model.kernel import Conditional
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.domains import Categorical, Integer
+from lcsearch.engine.tasks.space import Parameter, Space
 
 SPACE = cnn.space((1, 28, 28), 10)
 EMBEDDING = Embedding(SPACE)

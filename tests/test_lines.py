@@ -7,8 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import decide
-from lcsearch.engine.cnn import session_space
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Conditions, DataSource
 from lcsearch.tui.cli import app
 

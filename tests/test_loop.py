@@ -10,20 +10,14 @@ import psutil
 import pytest
 import torch
 
-from lcsearch.engine import cnn
 from lcsearch.engine.objective import medians
+from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
+from lcsearch.engine.training.checkpoint import CheckpointError, restore
 from lcsearch.engine.training.data import read
-from lcsearch.engine.training.loop import (
-    CheckpointError,
-    Diverged,
-    Task,
-    batch_bounds,
-    begin,
-    place,
-    restore,
-    train,
-)
+from lcsearch.engine.training.images import memory_budget, place, vary
+from lcsearch.engine.training.loop import Diverged, batch_bounds, train
+from lcsearch.engine.training.run import Task, begin
 from lcsearch.sessions.records import DataSource, Epoch
 
 CPU = torch.device("cpu")
@@ -372,7 +366,7 @@ def test_images_are_moved_and_mirrored_each_its_own_way():
     flips = torch.rand(40, generator=generator) < 0.5
     given = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for down, flip in ((moves, None), (None, flips), (moves, flips)):
-        varied = loop.vary(given, down, flip)
+        varied = vary(given, down, flip)
         assert varied.permute(0, 2, 3, 1).is_contiguous()
         for image, after, move, mirrored in zip(images, varied, moves, flips, strict=True):
             expected = image.numpy()
@@ -441,10 +435,10 @@ def test_what_is_normalised_a_batch_at_a_time_is_trained_alike(
 def test_the_memory_budget(digits, monkeypatch):
     half = psutil.virtual_memory().total / 2
     monkeypatch.delenv("LCSEARCH_MEMORY_BUDGET", raising=False)
-    assert loop.memory_budget(CPU) == pytest.approx(half, rel=0.05)
+    assert memory_budget(CPU) == pytest.approx(half, rel=0.05)
     for words, size in (("1000", 1000), ("2GB", 2e9), ("1.5 mb", 1.5e6), ("0", 0)):
         monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", words)
-        assert loop.memory_budget(CPU) == size
+        assert memory_budget(CPU) == size
     # 1,438 images of 8 x 8 in float32 are 368,128 bytes
     for words, streams in (("368127", True), ("368128", False)):
         monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", words)

@@ -12,10 +12,13 @@ from pathlib import Path
 import filelock
 import pytest
 
-from lcsearch.engine import decide, search
-from lcsearch.engine.cnn import session_space
+from lcsearch.engine import search
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions import store as places
-from lcsearch.sessions.store import SCHEMA_VERSION, NoRoom, Store, StoreError
+from lcsearch.sessions.errors import NoRoom, StoreError
+from lcsearch.sessions.schema import SCHEMA_VERSION
+from lcsearch.sessions.store import Store
 
 FIXTURE = Path(__file__).parent / "fixtures" / "session-v1.db"
 
@@ -163,7 +166,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(places, "_complete", fails)
+    monkeypatch.setattr(places, "add_columns", fails)
     with pytest.raises(NoRoom, match="No space left"):
         Store(old)
     monkeypatch.undo()
@@ -180,9 +183,9 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
 def test_killed_in_the_middle_of_a_migration_it_is_done_again(old):
     program = (
         "import os, sys; from pathlib import Path; from lcsearch.sessions import store\n"
-        "full = store._complete\n"
+        "full = store.add_columns\n"
         "def dies(db): full(db); os.kill(os.getpid(), 9)\n"
-        "store._complete = dies; store.Store(Path(sys.argv[1]))"
+        "store.add_columns = dies; store.Store(Path(sys.argv[1]))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", program, str(old)], check=False)
     assert done.returncode == -9

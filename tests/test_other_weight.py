@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from lcsearch.engine.cnn import session_space
 from lcsearch.engine.objective import predicted
-from lcsearch.engine.search import objective
-from lcsearch.tui import figures
+from lcsearch.engine.search.scorecard import outcomes
+from lcsearch.engine.search.standing import objective
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.tui import format as words
 from lcsearch.tui.filters import parse
-from lcsearch.tui.page import page
-from lcsearch.tui.scorecard import outcomes
+from lcsearch.tui.sharing import figures
+from lcsearch.tui.sharing.page import page
 
 from .fakes import FakeDesk, make_snapshot
 from .test_console import console, press, table_of, text_of

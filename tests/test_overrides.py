@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import archive, decide, search
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.desk import Desk
+from lcsearch.engine import search
+from lcsearch.engine.client import imports as archive
+from lcsearch.engine.client.session import Desk
+from lcsearch.engine.search import decide
+from lcsearch.engine.search.scorecard import overrides
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions import exchange
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Advised
-from lcsearch.sessions.store import StoreError
 from lcsearch.tui.cli import app
-from lcsearch.tui.page import page
-from lcsearch.tui.scorecard import overrides
+from lcsearch.tui.sharing.page import page
 
 from .fakes import FakeDesk, make_snapshot
 from .sessions_for_tests import filled_store, finish

@@ -87,7 +87,7 @@ def imported_by(statement: str) -> set[str]:
         ("tui.cli", {"torch", "sklearn", "numpy", "scipy", "textual", "pydantic"}),
         ("tui.app", {"torch", "torchvision", "sklearn", "scipy"}),
         ("engine.service", {"torch", "torchvision", "textual", "typer", "rich", "sklearn"}),
-        ("engine.desk", {"torch", "torchvision", "textual", "typer", "rich", "sklearn"}),
+        ("engine.client.session", {"torch", "torchvision", "textual", "typer", "rich", "sklearn"}),
         ("sessions.store", {"torch", "numpy", "textual", "typer", "rich"}),
     ],
 )
@@ -97,7 +97,7 @@ def test_modules_import_nothing_beyond_their_walls(module, never):
 
 def test_ranking_needs_no_torch():
     statement = (
-        "import numpy as np\nfrom lcsearch.engine import cnn\n"
+        "import numpy as np\nfrom lcsearch.engine.tasks import cnn\n"
         "from lcsearch.engine.advisor import Observation, rank\n"
         "s = cnn.space((1, 8, 8), 10)\nb = s.reference\n"
         "rank(s, [Observation(0, 0, b, .1, 100, 1.)], 1, b, .1)"

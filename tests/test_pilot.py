@@ -2,12 +2,13 @@
 
 import pytest
 
-from lcsearch.engine import autopilot, decide, search, service
-from lcsearch.engine.advisor import Proposal, Ranking
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.schedule import flight_seconds
+from lcsearch.engine import search, service
+from lcsearch.engine.advisor.ranking import Proposal, Ranking
+from lcsearch.engine.search import autopilot, decide
+from lcsearch.engine.search.schedule import flight_seconds
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.errors import Late
 from lcsearch.sessions.records import Execution
-from lcsearch.sessions.store import Late
 
 from .sessions_for_tests import filled_store, finish
 
@@ -132,7 +133,7 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
     assert whole == pytest.approx(5 * one)
     store.apply(decide.autopilot(snapshot, trials=1, levels="round"))
     assert autopilot.levels_ahead(store.refresh()) == 4
-    assert [s.state for s in search.standing(snapshot).values()] == ["current", *["done"] * 3]
+    assert [s.state for s in search.standings(snapshot).values()] == ["current", *["done"] * 3]
     again = snapshot.trials[-1].config
     assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Failure
-from lcsearch.sessions.store import EngineStatus, StoreError
-from lcsearch.tui import progress
+from lcsearch.sessions.snapshot import EngineStatus
+from lcsearch.tui.commands import follow as progress
 
 from .fakes import FakeDesk, make_snapshot
 

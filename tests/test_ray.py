@@ -15,12 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lcsearch.engine import autopilot, decide, search
-from lcsearch.engine import desk as desks
-from lcsearch.engine.desk import Desk
-from lcsearch.engine.executors import cluster
+from lcsearch.engine import search
+from lcsearch.engine.client.home import create
+from lcsearch.engine.client.session import Desk
+from lcsearch.engine.executors import ray as cluster
+from lcsearch.engine.executors.registry import checked
+from lcsearch.engine.search import autopilot, decide
+from lcsearch.sessions.errors import Misuse, StoreError
 from lcsearch.sessions.records import DataSource, Execution, Setup
-from lcsearch.sessions.store import Misuse, StoreError
 
 from .conftest import benchmark, soak, wait_for, without
 
@@ -52,7 +54,7 @@ def nodes():
 
 def make(home, name, nodes, epochs, **execution):
     given = Execution(executor="ray", **{"address": nodes.address, **execution})
-    folder = desks.create(
+    folder = create(
         home,
         Setup(
             name,
@@ -267,8 +269,8 @@ def test_the_witness_sees_what_runs_twice():
 
 def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(tmp_path, monkeypatch):
     """The real trainer, watched, while somebody else holds the lock of one of its trials."""
-    from lcsearch.engine import cnn
     from lcsearch.engine.protocol import Load, Train
+    from lcsearch.engine.tasks import cnn
     from lcsearch.engine.training import loop
     from lcsearch.engine.training.trainer import Trainer
 
@@ -319,7 +321,7 @@ def test_resources_are_read():
 )
 def test_what_no_trial_could_run_with_is_refused(fields, words):
     with pytest.raises(Misuse, match=words):
-        cluster.checked(Execution(**fields))
+        checked(Execution(**fields))
 
 
 def test_without_ray_the_remedy_is_said(home):
@@ -339,9 +341,9 @@ def test_without_ray_the_remedy_is_said(home):
 def test_where_trials_run_is_set_and_shown(home):
     if not cluster.installed():
         pytest.skip("ray is not installed")
-    folder = desks.create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
+    folder = create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
     desk = Desk(folder)
-    assert desk.refresh().session.execution == cluster.checked(Execution())
+    assert desk.refresh().session.execution == checked(Execution())
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "s"]
     words = ["--executor", "ray", "--per-trial", "gpus=1", "--parallel", "4"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
@@ -350,7 +352,7 @@ def test_where_trials_run_is_set_and_shown(home):
     execution = desk.refresh().session.execution
     assert (execution.executor, execution.parallel, execution.per_trial) == ("ray", 4, {"gpus": 1})
     assert json.loads(desk.refresh().session.model_dump_json())["execution"]["parallel"] == 4
-    assert desk.set_execution(executor="local").parallel == cluster.checked(Execution()).parallel
+    assert desk.set_execution(executor="local").parallel == checked(Execution()).parallel
     desk.close()
 
 
@@ -359,7 +361,7 @@ def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", address="127.0.0.1:9")
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(desks.create(home, Setup("s", data, epochs=1, execution=execution)))
+    desk = Desk(create(home, Setup("s", data, epochs=1, execution=execution)))
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
         desk.start_engine()
@@ -375,8 +377,11 @@ def test_ray_is_imported_by_its_executor_alone():
         for path in (root / folder).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             if re.search(r"^\s*(import ray|from ray)\b", text, re.MULTILINE):
-                assert path.name == "cluster.py", path
-    code = "import lcsearch.engine.service, lcsearch.engine.desk, sys; print('ray' in sys.modules)"
+                assert path.name == "ray.py", path
+    code = (
+        "import lcsearch.engine.service, lcsearch.engine.client.session, sys\n"
+        "print('ray' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
@@ -390,9 +395,7 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
     execution = Execution(executor="ray", parallel=3)
     data = DataSource(spec="digits", train_size=200)
     desk = Desk(
-        desks.create(
-            home, Setup("s", data, epochs=1, measure="macs", domains=SMALL, execution=execution)
-        )
+        create(home, Setup("s", data, epochs=1, measure="macs", domains=SMALL, execution=execution))
     )
     desk._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)
     desk._store.apply(decide.autopilot(desk.refresh(), trials=8))

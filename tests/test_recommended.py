@@ -12,18 +12,20 @@ import pytest
 from typer.testing import CliRunner
 
 import lcsearch
-from lcsearch.engine import autopilot, decide, search
-from lcsearch.engine.advisor import Ranking
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.desk import Desk
+from lcsearch.engine import search
+from lcsearch.engine.advisor.ranking import Ranking
+from lcsearch.engine.client.session import Desk
 from lcsearch.engine.executors import final
+from lcsearch.engine.search import autopilot, decide
 from lcsearch.engine.service import Service
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Autopilot
-from lcsearch.sessions.store import Snapshot, StoreError
-from lcsearch.tui import progress
+from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.cli import app
+from lcsearch.tui.commands import follow as progress
 from lcsearch.tui.dialogs.trials import TrialDialog
-from lcsearch.tui.page import page_of
+from lcsearch.tui.sharing.page import page_of
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 

@@ -14,14 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lcsearch.engine import search
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.search import Recommendation
-from lcsearch.sessions import plots, report
+from lcsearch.engine.search.standing import Recommendation
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.records import DataSource, Failure
-from lcsearch.sessions.store import Misuse
-from lcsearch.tui import figures
 from lcsearch.tui.cli import app
-from lcsearch.tui.page import page
+from lcsearch.tui.sharing import draw as plots
+from lcsearch.tui.sharing import figures, report
+from lcsearch.tui.sharing.page import page
 
 from .conftest import need
 from .fakes import empty_snapshot, make_snapshot

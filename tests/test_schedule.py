@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from lcsearch.engine import schedule
+from lcsearch.engine.search import schedule
 from lcsearch.sessions.records import Autopilot, Execution
 from lcsearch.tui import format as words
 

@@ -2,11 +2,13 @@
 
 import pytest
 
-from lcsearch.engine import autopilot, decide, schedule, search
-from lcsearch.engine.advisor import Ranking
-from lcsearch.engine.cnn import session_space
-from lcsearch.engine.space import InvalidConfig
-from lcsearch.sessions.store import Already, Late, Misuse, Store, StoreError
+from lcsearch.engine import search
+from lcsearch.engine.advisor.ranking import Ranking
+from lcsearch.engine.search import autopilot, decide, schedule
+from lcsearch.engine.tasks.space import InvalidConfig
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.errors import Already, Late, Misuse, StoreError
+from lcsearch.sessions.store import Store
 
 from .sessions_for_tests import filled_store, finish, make_store
 
@@ -41,8 +43,8 @@ def test_the_reference_is_trial_0_and_the_base_of_level_1(home):
     assert snapshot.trials[0].source == "reference"
     assert search.base_trial(snapshot).number == 0
     assert search.design_left(snapshot) == 6
-    assert search.standing(snapshot)[1].state == "current"
-    assert search.standing(snapshot)[2].base is None
+    assert search.standings(snapshot)[1].state == "current"
+    assert search.standings(snapshot)[2].base is None
     assert search.best_measured(snapshot) is None
 
 
@@ -112,7 +114,7 @@ def test_levels_go_forward_from_a_trial_and_open_again(store, space):
     snapshot = store.refresh()
     assert snapshot.session.level == 2
     assert search.base_trial(snapshot).number == 3
-    assert search.standing(snapshot)[1].state == "done"
+    assert search.standings(snapshot)[1].state == "done"
     config = another(store, space)
     decision = store.apply(decide.accept(snapshot, space, config, None))
     finish(store, decision.trial, error=0.01, ratio=0.1)
@@ -283,7 +285,7 @@ def test_levels_once_reached_stay_reachable(store):
     for number in (1, 2):
         store.apply(decide.advance(store.refresh(), number))
     store.apply(decide.reopen(store.refresh(), 1, 1))
-    assert [s.state for s in search.standing(store.refresh()).values()] == [
+    assert [s.state for s in search.standings(store.refresh()).values()] == [
         "current",
         "done",
         "ahead",
@@ -300,8 +302,8 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
     store.apply(decide.reject(store.refresh(), chosen.config, chosen.prediction))
     after = search.ranking(store.refresh(), space, count=40)
     assert chosen.id not in {p.id for p in after.proposals}
-    keys = set(after._advisor.keys)
-    copies = {space.key(c) for c in near} & set(found._advisor.keys)
+    keys = set(after.answers.pool.keys)
+    copies = {space.key(c) for c in near} & set(found.answers.pool.keys)
     assert copies - keys
     store.apply(decide.undo(store.refresh()))
     again = search.ranking(store.refresh(), space, count=40)
@@ -467,7 +469,7 @@ def test_a_flat_session_searches_all_parameters_in_one_level(home):
     finish(store, 0)
     snapshot = store.refresh()
     space = session_space(snapshot.session)
-    (level,) = search.standing(snapshot).values()
+    (level,) = search.standings(snapshot).values()
     assert (level.level, level.name, level.state) == (1, "all", "current")
     assert search.design_left(snapshot) == 6
     ranked = search.ranking(snapshot, space, count=12)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import desk as desks
-from lcsearch.engine.desk import Desk
-from lcsearch.sessions import store as places
+from lcsearch.engine.client.home import create
+from lcsearch.engine.client.session import Desk
+from lcsearch.sessions import places
+from lcsearch.sessions.errors import Misuse, StoreError
+from lcsearch.sessions.places import delete, names, restore, trashed
 from lcsearch.sessions.records import DataSource, Setup
-from lcsearch.sessions.store import Misuse, StoreError
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
 from .conftest import wait_for
@@ -106,7 +108,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trap = tmp_path / "trap"
     data = DataSource(spec="digits", train_size=100)
-    desk = Desk(desks.create(home, Setup("demo", data, epochs=1, measure="macs")))
+    desk = Desk(create(home, Setup("demo", data, epochs=1, measure="macs")))
     checkpoints = desk.folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "trial-0.pt").write_bytes(pickle.dumps(Malicious(trap)))
@@ -165,12 +167,12 @@ def test_malicious_json_is_refused_in_words(home, given, words):
 )
 def test_names_lead_nowhere_else(home, name):
     make_store(home).close()
-    for call in (places.folder, places.delete, places.trashed):
+    for call in (places.folder, delete, trashed):
         with pytest.raises(Misuse, match="not usable"):
             call(home, name)
     with pytest.raises(Misuse, match="not usable"):
-        places.restore(home, home / "trash" / f"{name.replace('/', '_')}@1")
-    assert places.names(home) == ["demo"]
+        restore(home, home / "trash" / f"{name.replace('/', '_')}@1")
+    assert names(home) == ["demo"]
 
 
 def test_a_link_for_a_session_leads_to_no_other_file(home, tmp_path):
@@ -180,12 +182,12 @@ def test_a_link_for_a_session_leads_to_no_other_file(home, tmp_path):
     folder.mkdir()
     (folder / "session.db").symlink_to(tmp_path / "other")
     with pytest.raises(StoreError, match="damaged"):
-        places.Store(folder)
+        Store(folder)
     assert (tmp_path / "other").read_text() == "not a session"
 
 
 def test_a_reason_has_a_limit(home):
-    from lcsearch.engine import decide
+    from lcsearch.engine.search import decide
 
     store = make_store(home)
     plan = decide.reject(store.refresh(), {}, None, "x" * 10_001)
@@ -205,4 +207,4 @@ def test_text_in_a_session_file_is_checked_as_it_is_read(home):
     db.commit()
     db.close()
     with pytest.raises(StoreError, match="state"):
-        places.Store(store.folder)
+        Store(store.folder)

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from lcsearch.engine import desk as sessions
+from lcsearch.engine.client.home import create
 from lcsearch.sessions.records import DataSource, Setup
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
@@ -273,7 +273,7 @@ class Browser:
 
 async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
     chromium = need("chromium")
-    folder = sessions.create(
+    folder = create(
         home,
         Setup(
             name="web",

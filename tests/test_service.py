@@ -9,13 +9,14 @@ import sys
 
 import pytest
 
-from lcsearch.engine import desk as desks
 from lcsearch.engine import search
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client import session as desks
+from lcsearch.engine.client.home import create, delete
+from lcsearch.engine.client.session import Desk
 from lcsearch.engine.protocol import Failed
 from lcsearch.engine.service import Service
+from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import DataSource, Failure, Setup
-from lcsearch.sessions.store import StoreError
 
 from .conftest import PATIENCE, passed_on, standing_still, wait_for
 from .sessions_for_tests import make_store
@@ -24,7 +25,7 @@ from .sessions_for_tests import make_store
 @pytest.fixture
 def desk(home, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    folder = desks.create(
+    folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
     )
     desk = Desk(folder)
@@ -161,7 +162,7 @@ def test_data_that_changed_are_refused(home, tmp_path):
         np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
 
     write(int(rng.integers(100)))
-    desk = Desk(desks.create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
+    desk = Desk(create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
     write(12345)
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
@@ -179,7 +180,7 @@ def test_an_engine_that_cannot_start_shows_its_log(desk, monkeypatch):
 
 def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0.2")
-    folder = desks.create(
+    folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs")
     )
     desk = Desk(folder)
@@ -194,7 +195,7 @@ def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
 def test_an_engine_whose_session_is_deleted_goes(desk, home):
     desk.start_engine()
     pid = desk.refresh().engine.pid
-    desks.delete(home, "demo")
+    delete(home, "demo")
     with pytest.raises(StoreError, match="was deleted"):
         desk.refresh()
     import psutil

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.session import Desk
 
 from .conftest import PATIENCE, soak, wait_for
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import decide
-from lcsearch.engine import desk as desks
-from lcsearch.engine.cnn import session_space
+from lcsearch.engine.client import session as desks
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 

@@ -8,17 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from lcsearch.engine import cnn
-from lcsearch.engine.space import (
-    Categorical,
-    Integer,
-    InvalidConfig,
-    InvalidDomain,
-    Parameter,
-    Real,
-    Space,
-    parse_domain,
-)
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.domains import Categorical, Integer, InvalidDomain, Real
+from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space, parse_domain
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 7, 13), (1, 1, 1)]
 SPACES = {shape: cnn.space(shape, 10) for shape in SHAPES}

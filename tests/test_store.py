@@ -12,13 +12,17 @@ import threading
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import decide
-from lcsearch.engine.cnn import session_space
-from lcsearch.sessions import store as places
+from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions import places
+from lcsearch.sessions import store as store_file
+from lcsearch.sessions.errors import Deleted, Late, StoreError
+from lcsearch.sessions.places import delete, names, restore
 from lcsearch.sessions.records import Epoch
-from lcsearch.sessions.store import Deleted, Late, Plan, Store, StoreError, TrialUpdate
+from lcsearch.sessions.snapshot import Plan, TrialUpdate
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
-from lcsearch.tui.house import Sessions
+from lcsearch.tui.ports import Sessions
 
 from .sessions_for_tests import filled_store, finish, make_session, make_store
 
@@ -167,13 +171,13 @@ def test_unknown_existing_and_deleted_sessions(home):
     with pytest.raises(StoreError, match="exists already"):
         Store.create(store.folder, make_session(), store.refresh().trials[0])
     store.close()
-    place = places.delete(home, "demo")
-    assert places.names(home) == []
+    place = delete(home, "demo")
+    assert names(home) == []
     make_store(home).close()
     with pytest.raises(StoreError, match="exists again"):
-        places.restore(home, place)
-    places.delete(home, "demo")
-    assert places.restore(home, place) == "demo"
+        restore(home, place)
+    delete(home, "demo")
+    assert restore(home, place) == "demo"
     assert Store(home / "sessions" / "demo").refresh().session.name == "demo"
 
 
@@ -210,7 +214,7 @@ def test_a_read_only_folder_opens_to_read(home, monkeypatch):
     store = filled_store(home, 1)
     store.close()
     # root may write everywhere, whatever the mode says: the answer is what counts
-    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(store_file.os, "access", lambda path, mode: False)
     reader = Store(store.folder)
     assert len(reader.refresh().trials) == 2
     with pytest.raises(StoreError, match="read-only"):
@@ -220,7 +224,7 @@ def test_a_read_only_folder_opens_to_read(home, monkeypatch):
 READ_ONLY = """
 import json, os, subprocess, sys
 from pathlib import Path
-from lcsearch.engine import decide
+from lcsearch.engine.search import decide
 from lcsearch.engine.desk import Desk
 from lcsearch.sessions.store import StoreError
 home = Path(sys.argv[1])
@@ -304,13 +308,15 @@ def test_many_who_look_take_each_other_for_no_engine(home):
 def test_a_session_is_made_whole_or_not_at_all(home, monkeypatch):
     store = make_store(home)
     first, session = store.refresh().trials[0], make_session("other")
-    monkeypatch.setattr(places, "_insert", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        store_file, "_insert", lambda *a: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(StoreError, match="disk full"):
         Store.create(home / "sessions" / "other", session, first)
     assert [p.name for p in (home / "sessions").iterdir()] == ["demo"]
     monkeypatch.undo()
     Store.create(home / "sessions" / "other", session, first).close()
-    assert places.names(home) == ["demo", "other"]
+    assert names(home) == ["demo", "other"]
 
 
 def test_two_repeats_at_once_have_a_seed_each(home):
@@ -351,7 +357,7 @@ def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(h
     house.restore(token)
     waits = house.waits("demo")
     assert waits.startswith("Waiting: 1 queued. `lcsearch engine start demo`")
-    places.delete(home, "demo")
+    delete(home, "demo")
     said = CliRunner().invoke(app, ["delete", "demo", "--undo"]).stderr
     assert said.strip() == f"session demo: back again. {waits}"
     with pytest.raises(StoreError, match="in the trash no more"):
@@ -361,7 +367,7 @@ def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(h
 def test_a_session_that_was_deleted_is_told_from_one_that_cannot_be_read(home):
     make_store(home).close()
     desk = Sessions(home).open("demo")
-    places.delete(home, "demo")
+    delete(home, "demo")
     with pytest.raises(Deleted, match="lcsearch delete demo --undo"):
         desk.refresh()
     desk.close()

@@ -10,10 +10,12 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from threadpoolctl import threadpool_limits
 
-from lcsearch.engine import cnn
-from lcsearch.engine.advisor import Observation
-from lcsearch.engine.space import Categorical, Parameter, Real, Space
-from lcsearch.engine.surrogate import Posterior, Surrogate
+from lcsearch.engine.model.process import Posterior
+from lcsearch.engine.model.surrogate import Surrogate
+from lcsearch.engine.objective import Observation
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.domains import Categorical, Real
+from lcsearch.engine.tasks.space import Parameter, Space
 
 SPACE = cnn.space((1, 28, 28), 10)
 LINE = Space(("one",), (Parameter("x", 1, Real(0.0, 1.0), 0.5),))

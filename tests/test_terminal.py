@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from lcsearch.engine import search
-from lcsearch.engine.desk import Desk, create
+from lcsearch.engine.client.home import create
+from lcsearch.engine.client.session import Desk
 from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight

@@ -5,9 +5,12 @@ import os
 import pytest
 import torch
 
-from lcsearch.engine import cnn
+from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop, threads
+from lcsearch.engine.training.checkpoint import restore
 from lcsearch.engine.training.data import read
+from lcsearch.engine.training.images import place
+from lcsearch.engine.training.run import Task, begin
 from lcsearch.engine.training.threads import LOOK_SECONDS, STEADY_SECONDS, Threads
 from lcsearch.sessions.records import DataSource
 
@@ -129,7 +132,7 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def placed():
-    return loop.place(read(DataSource(spec="digits")), torch.device("cpu"))
+    return place(read(DataSource(spec="digits")), torch.device("cpu"))
 
 
 def seen_by(placed, folder, monkeypatch, spare, timed):
@@ -144,7 +147,7 @@ def seen_by(placed, folder, monkeypatch, spare, timed):
         "groups": [1, 1],
         "batch_size": 16,
     }
-    task = loop.Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
+    task = Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
     steps, whole, reference = [], loop.step, Reference()
 
     def step(*given):
@@ -152,7 +155,7 @@ def seen_by(placed, folder, monkeypatch, spare, timed):
         return whole(*given)
 
     monkeypatch.setattr(loop, "step", step)
-    run = loop.begin(task, placed, torch.float32)
+    run = begin(task, placed, torch.float32)
     path = folder / "checkpoint.pt"
     epochs = list(loop.train(run, reference, path, lambda: False, spare, timed))
     assert torch.get_num_threads() == spare.most  # what comes next finds them as they were
@@ -207,12 +210,12 @@ CONFIG = {
 def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(placed, tmp_path):
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
     path, short = tmp_path / "checkpoint.pt", Short()
-    run = loop.begin(loop.Task(network, CONFIG, 1, 2), placed, torch.float32)
+    run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
     for _ in loop.train(run, Reference(), path, lambda: False, short, timed=False):
         break  # paused after its first epoch
     assert torch.get_num_threads() == 4
-    task = loop.Task(network, CONFIG, 1, 3)
-    again = loop.restore(task, placed, path)
+    task = Task(network, CONFIG, 1, 3)
+    again = restore(task, placed, path)
     assert again.threads == 2
     free = Threads(tmp_path)
     list(loop.train(again, Reference(), path, lambda: False, free, timed=False))
@@ -223,7 +226,7 @@ def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(placed, t
 @pytest.mark.usefixtures("four")
 def test_what_was_given_up_is_not_taken_back(placed, tmp_path):
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
-    run = loop.begin(loop.Task(network, CONFIG, 1, 4), placed, torch.float32)
+    run = begin(Task(network, CONFIG, 1, 4), placed, torch.float32)
     spare, seen = Scarcer(), []
     for _ in loop.train(run, Reference(), tmp_path / "c.pt", lambda: False, spare, timed=False):
         seen.append(run.threads)
@@ -238,7 +241,7 @@ def test_whoever_leaves_a_training_early_finds_all_threads(placed, tmp_path, tim
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
 
     def begun():
-        run = loop.begin(loop.Task(network, CONFIG, 1, 2), placed, torch.float32)
+        run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
         return loop.train(run, Reference(), tmp_path / "c.pt", stopped, Short(), timed)
 
     batches = 0

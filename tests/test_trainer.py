@@ -12,8 +12,8 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from lcsearch.engine import cnn
 from lcsearch.engine.protocol import Load, Stop, Train, replies
+from lcsearch.engine.tasks import cnn
 from lcsearch.sessions.records import DataSource
 
 from .conftest import PATIENCE

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lcsearch.engine import cnn
+from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read
+from lcsearch.engine.training.images import Draw, place
+from lcsearch.engine.training.run import Task, begin, full_precision
 from lcsearch.engine.training.weights import Weights
 from lcsearch.sessions.records import DataSource
 
@@ -16,7 +18,7 @@ SHAPE, CLASSES = (1, 8, 8), 10
 
 @pytest.fixture(scope="module")
 def placed():
-    return loop.place(read(DataSource(spec="digits")), torch.device("cpu"))
+    return place(read(DataSource(spec="digits")), torch.device("cpu"))
 
 
 def network(**change):
@@ -57,9 +59,9 @@ def separate(laid, config, placed, dtype, steps):
 def test_the_losses_are_those_of_a_parameter_each(placed, dtype, change):
     laid, config = network(**change)
     expected, model = separate(laid, config, placed, dtype, 8)
-    run = loop.begin(loop.Task(laid, config, 5, 1), placed, dtype)
+    run = begin(Task(laid, config, 5, 1), placed, dtype)
     run.model.train()
-    drawn = loop.Draw(torch.arange(8 * 64))
+    drawn = Draw(torch.arange(8 * 64))
     losses = [loop.step(run, drawn, 64 * at, 64 * at + 64).item() for at in range(8)]
     # which operators compute them can differ in the last digit of the data type
     torch.testing.assert_close(
@@ -110,10 +112,10 @@ def test_memory_formats_are_kept():
 
 def test_a_network_in_full_precision_is_the_run_s(placed):
     laid, config = network()
-    run = loop.begin(loop.Task(laid, config, 5, 1), placed, torch.bfloat16)
+    run = begin(Task(laid, config, 5, 1), placed, torch.bfloat16)
     run.model.train()
-    loop.step(run, loop.Draw(torch.arange(64)), 0, 64)
-    copy = loop.full_precision(run)
+    loop.step(run, Draw(torch.arange(64)), 0, 64)
+    copy = full_precision(run)
     assert all(p.dtype == torch.float32 for p in copy.parameters())
     state = run.weights.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in copy.state_dict().items())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError, field_validator
 
-from lcsearch.engine.advisor import Place
+from lcsearch.engine.advisor.ranking import Place
 from lcsearch.sessions.records import (
     Autopilot,
     DataSource,

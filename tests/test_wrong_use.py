@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine import desk as desks
-from lcsearch.engine.executors import local
+from lcsearch.engine.client import session as desks
+from lcsearch.engine.executors import devices
 from lcsearch.tui.cli import app
 
 from .sessions_for_tests import filled_store, make_store
@@ -32,8 +32,8 @@ def walked(tmp_path_factory):
 def run(walked, monkeypatch):
     """Runs a command, in which HOME stands for the home and nothing else is shared."""
     monkeypatch.setenv("LCSEARCH_HOME", str(walked))
-    monkeypatch.setattr(local, "processors", lambda: 2)
-    monkeypatch.setattr(local, "processors_only", lambda: True)
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
     monkeypatch.setattr(desks.Desk, "start_engine", lambda self: pytest.fail("something was done"))
 
     def run(words: str) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from textual.screen import Screen
 
 from . import settings as preferences
 from .format import sentence, turn
-from .house import DeskLike, FinalLike, House, Sessions
+from .ports import DeskLike, FinalLike, House, Sessions
 from .themes import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
     from textual.widget import AwaitMount
 
-    from ..engine.advisor import Ranking
+    from ..engine.advisor.ranking import Ranking
     from ..engine.protocol import FinalDone, FinalProgress
     from ..sessions.records import Decision
-    from ..sessions.store import Snapshot
+    from ..sessions.snapshot import Snapshot
 
 READ_SECONDS = 0.1
 """How often the reader looks for news."""
@@ -387,7 +387,7 @@ class Console(App[int]):
 
     @work(thread=True, group="open", exclusive=True)
     def _open(self, name: str, asked: int) -> None:
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
 
         try:
             desk = self.house.open(name)
@@ -415,7 +415,7 @@ class Console(App[int]):
 
     def _engine_starts(self, desk: DeskLike) -> bool:
         """Start a session's engine, from a thread; says why where it does not."""
-        from ..sessions.store import Closed, StoreError
+        from ..sessions.errors import Closed, StoreError
 
         try:
             desk.start_engine()
@@ -485,7 +485,7 @@ class Console(App[int]):
 
     @work(thread=True, group="delete")
     def _delete(self, deletion: Deletion) -> None:
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
 
         try:
             token = self.house.delete(deletion.name)
@@ -539,7 +539,7 @@ class Console(App[int]):
 
     @work(thread=True, group="delete")
     def _restore(self, deletion: Deletion) -> None:
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
 
         try:
             self.house.restore(deletion.token)
@@ -551,7 +551,7 @@ class Console(App[int]):
 
     def with_waits(self, name: str, what: str) -> str:
         """What became of a session, and what waits in it; asks the house, so from a thread."""
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
 
         try:
             waits = self.house.waits(name)
@@ -569,7 +569,7 @@ class Console(App[int]):
     @work(thread=True, group="read", exclusive=True)
     def read(self, desk: DeskLike) -> None:
         """Look for news until the session is closed, and tell the console of them."""
-        from ..sessions.store import Deleted, StoreError
+        from ..sessions.errors import Deleted, StoreError
 
         last = self.snapshot
         while self.desk is desk:
@@ -665,8 +665,8 @@ class Console(App[int]):
     ) -> None:
         """Rank anew, or only weigh `before` anew where nothing but w_c has changed."""
         from ..engine import search
-        from ..engine.space import Exhausted
-        from ..sessions.store import StoreError
+        from ..engine.tasks.space import Exhausted
+        from ..sessions.errors import StoreError
 
         try:
             if before is not None:
@@ -733,8 +733,8 @@ class Console(App[int]):
         say: Callable[[Decision], str] | str,
         then: Callable[[], None] | None,
     ) -> None:
-        from ..engine.space import InvalidConfig
-        from ..sessions.store import Already, Known, StoreError
+        from ..engine.tasks.space import InvalidConfig
+        from ..sessions.errors import Already, Known, StoreError
 
         try:
             decision = call(desk)
@@ -761,7 +761,7 @@ class Console(App[int]):
 
     @work(thread=True, group="final")
     def _finish(self, desk: DeskLike, number: int, epochs: int, folder: Path, onnx: bool) -> None:
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
 
         try:
             training = desk.train_final(number, epochs, folder, onnx=onnx)
@@ -848,7 +848,7 @@ class Console(App[int]):
         if finishing is None and (not open_trials or self.desk is None):
             self.exit(0)
             return
-        from ..engine.schedule import seconds_left
+        from ..engine.search.schedule import seconds_left
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
@@ -924,8 +924,8 @@ class Console(App[int]):
 
     @work(thread=True, group="picture")
     def _save_picture(self, drawn: str, path: Path) -> None:
-        from ..sessions.exchange import put
-        from ..sessions.store import StoreError
+        from ..sessions.errors import StoreError
+        from ..sessions.files import put
 
         try:
             put(path, drawn.encode())

@@ -16,7 +16,7 @@ from . import format as words
 
 if TYPE_CHECKING:
     from ..sessions.records import Measure, Prediction, Trial
-    from ..sessions.store import Snapshot
+    from ..sessions.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

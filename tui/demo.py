@@ -10,14 +10,15 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.desk import Desk, SetupError, bring_back
-from ..sessions import store
-from ..sessions.store import StoreError
-from .house import Sessions
+from ..engine.client.home import SetupError, bring_back
+from ..engine.client.session import Desk
+from ..sessions.errors import StoreError
+from ..sessions.places import folder
+from .ports import Sessions
 
 if TYPE_CHECKING:
     from ..sessions.records import Decision, Setup
-    from ..sessions.store import Plan
+    from ..sessions.snapshot import Plan
 
 NAME = "demo"
 ONLY_SHOWN = (
@@ -48,7 +49,7 @@ class Showcase(Sessions):
 
     def open(self, name: str) -> Recording:
         """Open the recording.  Raises StoreError."""
-        return Recording(store.folder(self.home, name))
+        return Recording(folder(self.home, name))
 
 
 def record(home: Path) -> None:

@@ -16,14 +16,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..engine.objective import predicted
-from ..engine.search import objective
-from ..engine.space import Categorical, Parameter, Space, entry_name
+from ..engine.search.standing import objective
+from ..engine.tasks.domains import Categorical
+from ..engine.tasks.space import Parameter, Space, entry_name
+from ..sessions.errors import Misuse
 from ..sessions.records import Trial, TrialState
-from ..sessions.store import Misuse
 from . import format as words
+from .networks.cnn import whole_lines
 
 if TYPE_CHECKING:
-    from ..sessions.store import Snapshot
+    from ..sessions.snapshot import Snapshot
 
 EXAMPLE = "acc>85 params<50k kernel[2]=5 k335"
 STATES: tuple[str, ...] = get_args(TrialState)
@@ -84,7 +86,7 @@ class Seen:
         trial = self.trial
         said = [
             str(trial.number),
-            *words.whole_lines(trial.config),
+            *whole_lines(trial.config),
             trial.state,
             decider(trial),
             words.SOURCE_WORDS[trial.source],

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ...sessions.store import Misuse, Snapshot, StoreError
+from ...sessions.errors import Misuse, StoreError
+from ...sessions.snapshot import Snapshot
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
-from .local import WAITING, death
+from .base import WAITING, death
 
 FINAL = "lcsearch.engine.training.final"
 EPOCHS = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..cnn import DenseLayer, Network
+from ..tasks.cnn.layout import DenseLayer, Network
 from .sparse import SparseLinear
 
 

@@ -21,16 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ... import __version__
-from .. import cnn
-from ..protocol import (
-    FinalDone,
-    FinalFailed,
-    FinalOrder,
-    FinalProgress,
-    FinalResult,
-    trained_on,
-)
-from ..space import InvalidConfig
+from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, FinalResult, trained_on
+from ..tasks import cnn
+from ..tasks.space import InvalidConfig
 from .data import Data, DataError, read_final
 from .trainer import chosen_device, first_line, keep_memory, machine
 
@@ -110,6 +103,8 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     import torch
 
     from . import loop
+    from .images import place, testing
+    from .run import Task, begin, full_precision
     from .threads import Threads
 
     threads = Threads()  # what is free is seen while the images are read
@@ -123,12 +118,12 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
     chosen = torch.device(chosen_device(device))
     dtype = loop.choose_dtype(network, chosen)
-    task = loop.Task(network, order.config, order.seed, order.epochs, order.augment)
+    task = Task(network, order.config, order.seed, order.epochs, order.augment)
     try:
-        placed = loop.place(data, chosen)
+        placed = place(data, chosen)
     except ValueError as error:
         raise FinalError(str(error)) from error
-    run = loop.begin(task, placed, dtype)
+    run = begin(task, placed, dtype)
     began, said, loss = time.monotonic(), 0.0, math.nan
     bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
     for number in range(1, order.epochs + 1):
@@ -162,8 +157,8 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
                 )
             )
     seconds = time.monotonic() - began
-    model = loop.full_precision(run)
-    accuracy = loop.accuracy(model, *loop.testing(data, test, chosen), torch.float32)
+    model = full_precision(run)
+    accuracy = loop.accuracy(model, *testing(data, test, chosen), torch.float32)
     threads.take()
     result = FinalResult(
         session=order.session,

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
-import pickle
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.adam import adam
 
-from ...sessions.records import Augment, Config, Epoch
-from ..cnn import Network
-from .build import build
-from .data import PART, Data, Images, Split
+from ...sessions.records import Config, Epoch
+from ..tasks.cnn.layout import Network
+from .checkpoint import save
+from .images import Draw, shift_of, vary
+from .run import Task, begin
 from .threads import Threads
-from .weights import Weights
 
-CHECKPOINT_VERSION = 3
+if TYPE_CHECKING:
+    from .images import Placed
+    from .run import Run
+
+
 VALIDATION_BATCH = 500
 WINDOW = 0.25
 """Seconds of training between two looks at how fast the reference network is now."""
@@ -43,217 +41,10 @@ as fast at 0.7 million in batches of 32, 1.35 in batches of 338, 1.8 at 36 milli
 it is slower."""
 TENSOR_CORES = (7, 0)
 """Compute capability from which a GPU is fast in float16."""
-SHIFT = 8
-"""A random crop moves an image by at most this part of its side, and by one pixel at least."""
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 class Diverged(ArithmeticError):
     """The loss or the network's outputs are not finite."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used, or cannot be written; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Data ready to train on.
-
-    Where they fit (`stored` is None) images are normalised, on the device, of shape (n, height,
-    width, channels).  Else they stay as they were read, of shape (n, channels, height, width), in
-    memory or on the disk, and each batch is normalised when it is taken: the same numbers.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    val_images: Tensor
-    val_labels: Tensor
-    fingerprint: str
-    stored: Stored | None = None
-
-    @property
-    def device(self) -> torch.device:
-        return self.train_labels.device
-
-    def train_batch(self, index: Tensor) -> Tensor:
-        """The training images of these numbers, shape (n, channels, height, width), normalised."""
-        if self.stored is not None:
-            return self.stored.batch(self.train_images, index)
-        return self.train_images.index_select(0, index).permute(0, 3, 1, 2)
-
-    def val_batch(self, start: int, end: int) -> Tensor:
-        """Validation images, shape (n, channels, height, width), normalised."""
-        if self.stored is not None:
-            index = torch.arange(start, min(end, len(self.val_labels)))
-            return self.stored.batch(self.val_images, index)
-        return self.val_images[start:end].permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Images as they were read, shape (n, channels, height, width), and how to normalise them."""
-
-    images: Images
-    mean: Tensor
-    std: Tensor
-    device: torch.device
-
-    def batch(self, numbers: Tensor, index: Tensor) -> Tensor:
-        """images[numbers[index]], normalised, shape (n, channels, height, width), on the device."""
-        wanted = numbers[index.cpu()].numpy()
-        part = torch.from_numpy(self.images[wanted]).to(self.device)
-        return _normalised(part, self.mean, self.std).permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to train, and for how long."""
-
-    network: Network
-    config: Config
-    seed: int
-    epochs: int
-    augment: Augment = "none"
-
-
-@dataclass
-class Run:
-    """A network in training, and all that a checkpoint keeps of it."""
-
-    task: Task
-    data: Placed
-    dtype: torch.dtype
-    model: nn.Sequential
-    """Its layers hold their weights in `dtype`, batch norm's in float32."""
-    weights: Weights
-    optimiser: torch.optim.Adam
-    scaler: torch.amp.GradScaler
-    """Keeps the gradients of float16 from vanishing; does nothing for other types."""
-    order: torch.Generator
-    """Draws the order of the images."""
-    epochs: list[Epoch]
-    threads: int | None = None
-    """Those that it is trained with, where its seconds do not count; None: not begun yet."""
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What chance decides of one epoch: the order of the images, and how each is varied.
-
-    order: shape (n,).  moves: shape (n, 2), pixels down and right; flips: shape (n,), bool; both
-    in that order, None where images stay as they are.
-    """
-
-    order: Tensor
-    moves: Tensor | None = None
-    flips: Tensor | None = None
-
-
-def memory_budget(device: torch.device, share: float = 1.0) -> float:
-    """Bytes that normalised images may take on the device: half of what it has.
-
-    share: of the machine's memory, where several trainers share it.
-
-    LCSEARCH_MEMORY_BUDGET (bytes, or 500MB, 4GB) says otherwise.  Raises ValueError.
-    """
-    words = os.environ.get("LCSEARCH_MEMORY_BUDGET", "").strip()
-    if words:
-        units = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
-        unit = units.get(words[-2:].upper(), 1.0)
-        try:
-            budget = float(words if unit == 1.0 else words[:-2]) * unit
-        except ValueError:
-            budget = math.nan
-        if not budget >= 0:
-            raise ValueError(
-                f"LCSEARCH_MEMORY_BUDGET = {words}: not usable. Write bytes, or for example 500MB "
-                "or 4GB."
-            )
-        return budget
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1] / 2
-    return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
-
-
-def place(data: Data, device: torch.device, share: float = 1.0) -> Placed:
-    """Normalise the images once and put them on the device, or leave them where they are.
-
-    What is above `memory_budget` is left, and normalised a batch at a time.
-    """
-    every = len(data.train_numbers) + len(data.val_numbers)
-    size = 4.0 * every * data.pool.images[0].size
-    labels = [
-        torch.from_numpy(data.pool.labels[numbers]).to(device)
-        for numbers in (data.train_numbers, data.val_numbers)
-    ]
-    fingerprint = data.summary.fingerprint
-    if size > memory_budget(device, share):
-        mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
-        stored = Stored(data.pool.images, mean, std, device)
-        train, val = (torch.from_numpy(of) for of in (data.train_numbers, data.val_numbers))
-        return Placed(train, labels[0], val, labels[1], fingerprint, stored)
-    images = [
-        normalised(data, data.pool.images, numbers, device)
-        for numbers in (data.train_numbers, data.val_numbers)
-    ]
-    return Placed(images[0], labels[0], images[1], labels[1], fingerprint)
-
-
-def normalised(
-    data: Data, images: Images, numbers: NDArray[np.int64], device: torch.device
-) -> Tensor:
-    """These images by the data's mean and std, shape (n, height, width, channels)."""
-    _, channels, height, width = images.shape
-    placed = torch.empty(len(numbers), height, width, channels, device=device)
-    mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
-    for start in range(0, len(numbers), PART):  # in parts, so that no second copy of all is made
-        part = torch.from_numpy(images[numbers[start : start + PART]]).to(device)
-        placed[start : start + PART] = _normalised(part, mean, std)
-    return placed
-
-
-def testing(
-    data: Data, test: Split, device: torch.device
-) -> tuple[Callable[[int, int], Tensor], Tensor]:
-    """The test images by the data's mean and std, for `accuracy`, and their labels."""
-
-    def batch(start: int, end: int) -> Tensor:
-        numbers = np.arange(start, min(end, len(test)))
-        return normalised(data, test.images, numbers, device).permute(0, 3, 1, 2)
-
-    return batch, torch.from_numpy(test.labels).to(device)
-
-
-def _normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(n, channels, height, width) as stored to (n, height, width, channels), contiguous."""
-    return (images.permute(0, 2, 3, 1).contiguous() - mean) / std
-
-
-def begin(task: Task, data: Placed, dtype: torch.dtype) -> Run:
-    """A new network with its optimiser: Adam, the L2 term in the gradient."""
-    model = build(task.network, task.seed).to(data.device)
-    weights = Weights(model, dtype)
-    optimiser = torch.optim.Adam(
-        [weights.master],
-        lr=task.config["learning_rate"],
-        weight_decay=task.config["weight_decay"],
-        fused=data.device.type in ("cpu", "cuda"),
-    )
-    scaler = torch.amp.GradScaler(data.device.type, enabled=dtype == torch.float16)
-    order = torch.Generator().manual_seed(task.seed)
-    return Run(task, data, dtype, model, weights, optimiser, scaler, order, [])
-
-
-def full_precision(run: Run) -> nn.Sequential:
-    """A copy of the run's network as it is now, all of it in float32."""
-    model = build(run.task.network, run.task.seed).to(run.data.device)
-    model.load_state_dict(run.weights.state_dict())
-    return model
 
 
 def set_rate(run: Run, number: int) -> None:
@@ -275,43 +66,12 @@ def draw(run: Run, number: int) -> Draw:
     first = run.task.network.convolutions[0]
     moves = flips = None
     if "crop" in augment:
-        most = torch.tensor([_shift(first.height_in), _shift(first.width_in)])
+        most = torch.tensor([shift_of(first.height_in), shift_of(first.width_in)])
         wide = torch.rand(count, 2, generator=generator) * (2 * most + 1)
         moves = (wide.floor().long() - most).to(device)
     if "flip" in augment:
         flips = (torch.rand(count, generator=generator) < 0.5).to(device)
     return Draw(order, moves, flips)
-
-
-def _shift(side: int) -> int:
-    return max(1, round(side / SHIFT))
-
-
-def vary(images: Tensor, moves: Tensor | None, flips: Tensor | None) -> Tensor:
-    """Images shifted and mirrored, each its own way; what comes in from outside is 0, the mean.
-
-    images: shape (n, channels, height, width), channels-last in memory, and so is what is
-    returned.  moves: shape (n, 2), pixels down and right.  flips: shape (n,), bool.
-    """
-    count, _, height, width = images.shape
-    rows = torch.arange(height, device=images.device).expand(count, height)
-    columns = torch.arange(width, device=images.device).expand(count, width)
-    if flips is not None:
-        columns = torch.where(flips[:, None], width - 1 - columns, columns)
-    if moves is not None:
-        # one line of zeros beyond the last stands for all that is outside
-        images = functional.pad(images, (0, 1, 0, 1))
-        rows, columns = (
-            torch.where((at >= 0) & (at < side), at, side)
-            for at, side in (
-                (rows - moves[:, :1], height),
-                (columns - torch.where(flips, -1, 1)[:, None] * moves[:, 1:], width)
-                if flips is not None
-                else (columns - moves[:, 1:], width),
-            )
-        )
-    which = torch.arange(count, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
 def train(
@@ -580,98 +340,3 @@ def choose_dtype(network: Network, device: torch.device) -> torch.dtype:
         return torch.float16 if fast else torch.float32
     native = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native and network.macs >= BFLOAT16_MACS else torch.float32
-
-
-def save(run: Run, path: Path) -> None:
-    """Write the checkpoint; the file holds the old one or the new one, never a part.
-
-    Raises CheckpointError, also where its folder is gone: a deleted session stays deleted.
-    """
-    content = io.BytesIO()
-    torch.save(
-        {
-            "version": CHECKPOINT_VERSION,
-            "data": run.data.fingerprint,
-            "config": run.task.config,
-            "seed": run.task.seed,
-            "augment": run.task.augment,
-            "dtype": str(run.dtype).removeprefix("torch."),
-            "epochs": [epoch.model_dump() for epoch in run.epochs],
-            "model": run.weights.state_dict(),
-            "optimiser": run.optimiser.state_dict(),
-            "scaler": run.scaler.state_dict(),
-            "order": run.order.get_state(),
-            "threads": run.threads,
-        },
-        content,
-    )
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be written: the folder {path.parent} is gone. If the "
-            "session was not meant to be deleted, bring the folder back, then repeat the trial."
-        ) from error
-    except OSError as error:
-        with contextlib.suppress(OSError):  # on a full disk its part is in the way
-            part.unlink()
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be written: {error}. Make room or give the right to "
-            "write there, then repeat the trial."
-        ) from error
-
-
-def restore(task: Task, data: Placed, path: Path) -> Run:
-    """The run as its checkpoint left it; trained on, it gives what it would have given.
-
-    Raises CheckpointError where the file is damaged or belongs to another trial.
-    """
-    # the engine takes away what belongs to a trial that has ended
-    remedy = "It is taken away; repeat the trial to train it from the beginning."
-    try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read, it is truncated or damaged ({reason}). {remedy}"
-        ) from error
-    if not isinstance(kept, dict) or kept.get("version") != CHECKPOINT_VERSION:
-        version = kept.get("version") if isinstance(kept, dict) else None
-        raise CheckpointError(
-            f"the checkpoint {path} is of version {version}, not {CHECKPOINT_VERSION}. {remedy}"
-        )
-    for name, mine in (
-        ("data", data.fingerprint),
-        ("config", task.config),
-        ("seed", task.seed),
-        ("augment", task.augment),
-    ):
-        if kept.get(name) != mine:
-            raise CheckpointError(
-                f"the checkpoint {path} is another trial's: its {name} is {kept.get(name)}, not "
-                f"{mine}. {remedy}"
-            )
-    dtype = DTYPES.get(str(kept.get("dtype")))
-    if dtype is None:
-        raise CheckpointError(
-            f"the checkpoint {path} was trained in {kept.get('dtype')}, which is not known here. "
-            f"{remedy}"
-        )
-    run = begin(task, data, dtype)
-    try:
-        run.weights.load_state_dict(kept["model"])
-        run.optimiser.load_state_dict(kept["optimiser"])
-        run.scaler.load_state_dict(kept["scaler"])
-        run.order.set_state(kept["order"])
-        run.epochs = [Epoch.model_validate(epoch) for epoch in kept["epochs"]]
-        run.threads = kept.get("threads")  # a checkpoint of before has none
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the checkpoint {path} does not fit its network ({error}). {remedy}"
-        ) from error
-    return run

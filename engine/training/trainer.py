@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from filelock import FileLock, Timeout
 
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
-from .. import cnn
-from ..host import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
+from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
 from ..objective import best_error, medians
 from ..protocol import (
     Ended,
@@ -43,7 +42,8 @@ from ..protocol import (
     Working,
     commands,
 )
-from ..space import InvalidConfig
+from ..tasks import cnn
+from ..tasks.space import InvalidConfig
 from .conditions import Watch
 from .data import Data, DataError, read
 
@@ -51,7 +51,8 @@ from .data import Data, DataError, read
 if TYPE_CHECKING:
     import torch
 
-    from .loop import Placed, Reference
+    from .images import Placed
+    from .loop import Reference
     from .threads import Threads
 
 FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
@@ -210,7 +211,8 @@ class Trainer:
     def _place(self, data: Data) -> None:
         import torch
 
-        from .loop import choose_dtype, place
+        from .images import place
+        from .loop import choose_dtype
         from .threads import Threads
 
         if self._threads is not None:
@@ -262,7 +264,9 @@ class Trainer:
         gc.collect()
 
     def _train(self, command: Train) -> None:
-        from .loop import Task, begin, restore, train
+        from .checkpoint import restore
+        from .loop import train
+        from .run import Task, begin
 
         if self._summary is None or self._placed is None or self._dtype is None:
             raise RuntimeError("no data have been loaded")
@@ -359,7 +363,8 @@ def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:
     """What kind of failure it is, and what to do about it."""
     import torch
 
-    from .loop import CheckpointError, Diverged
+    from .checkpoint import CheckpointError
+    from .loop import Diverged
 
     if isinstance(error, Diverged):
         return "diverged", f"trial {trial} diverged: {error}. Lower its learning_rate."

@@ -14,7 +14,7 @@ import typer
 from ..format import folded
 
 if TYPE_CHECKING:
-    from ...engine.desk import Desk
+    from ...engine.client.session import Desk
 
 
 def say(words: str) -> None:
@@ -55,7 +55,7 @@ def print_json(data: object) -> None:
 @contextmanager
 def or_so_already() -> Iterator[None]:
     """Where what is asked for is so already, say that, and go on: it is no error."""
-    from ...sessions.store import Already
+    from ...sessions.errors import Already
 
     try:
         yield
@@ -69,9 +69,9 @@ def in_words() -> Iterator[None]:
 
     What is so already ends with 0.
     """
-    from ...engine.desk import SetupError
-    from ...engine.space import InvalidConfig
-    from ...sessions.store import Misuse, StoreError
+    from ...engine.client.home import SetupError
+    from ...engine.tasks.space import InvalidConfig
+    from ...sessions.errors import Misuse, StoreError
 
     try:
         with or_so_already():
@@ -86,10 +86,10 @@ def in_words() -> Iterator[None]:
 def opened(name: str, *, migrate: bool = True) -> Iterator[Desk]:
     """The session of this name, closed at the end; its errors said in words."""
     with in_words():
-        from ...engine.desk import Desk
-        from ...sessions import store
+        from ...engine.client.session import Desk
+        from ...sessions.places import folder, home
 
-        desk = Desk(store.folder(store.home(), name), migrate=migrate)
+        desk = Desk(folder(home(), name), migrate=migrate)
         try:
             yield desk
         finally:

@@ -28,14 +28,14 @@ def _need_terminal() -> None:
 def tui(name: Annotated[str | None, typer.Argument(help="A session to open.")] = None) -> None:
     """Open the console."""
     _need_terminal()
-    from ...sessions import store
+    from ...sessions.places import folder, home
 
     if name is not None:
         with in_words():
-            store.folder(store.home(), name)
+            folder(home(), name)
     from ..app import run
 
-    raise typer.Exit(run(store.home(), name))
+    raise typer.Exit(run(home(), name))
 
 
 @commands.command()
@@ -55,11 +55,11 @@ def serve(
     host: Annotated[str, typer.Option(help="An address of this machine alone.")] = "127.0.0.1",
 ) -> None:
     """Serve the console to a browser on this machine, at a secret address."""
-    from ...sessions import store
+    from ...sessions.places import folder, home
 
     if name is not None:
         with in_words():
-            store.folder(store.home(), name)
+            folder(home(), name)
     try:
         from ..serve import NotServed, server
     except ImportError as error:

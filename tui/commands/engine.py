@@ -20,7 +20,7 @@ def logs(
 ) -> None:
     """Print the engine's log."""
     with opened(name) as desk:
-        from ..progress import tail
+        from .follow import tail
 
         tail(desk, lines, follow)
 
@@ -28,7 +28,7 @@ def logs(
 @commands.command()
 def doctor() -> None:
     """Check this machine: Python, torch, SQLite, the folder of the sessions."""
-    from ..doctor import examine
+    from .checks import examine
 
     good = True
     for check in examine():
@@ -48,7 +48,7 @@ commands.add_typer(engine, name="engine")
 def engine_status(name: Name, json_: AsJson = False) -> None:
     """Say whether the engine lives, and what it does.  Looking starts nothing."""
     with opened(name, migrate=False) as desk:
-        from ..progress import engine_state
+        from ..engine_state import engine_state
 
         state = engine_state(desk)
         if json_:
@@ -90,7 +90,7 @@ def engine_stop(
     With --force nothing is lost either but the epoch that was being trained.
     """
     with opened(name, migrate=False) as desk:
-        from ..progress import engine_state
+        from ..engine_state import engine_state
 
         stopped = desk.stop_engine(force=force)
         end = "was killed" if stopped.killed else "has left"

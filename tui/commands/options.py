@@ -103,7 +103,7 @@ def read_execution(
     dtype: Dtype | None = None,
 ) -> dict[str, Any]:
     """What was said of where trials run, as fields of an `Execution`."""
-    from ...engine.executors.cluster import resources
+    from ...engine.executors.ray import resources
 
     if address is not None and not 0 < len(address) <= 256:
         fail("--address: not usable. Use HOST:PORT, auto or local.", 2)

@@ -30,9 +30,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Proposal, Ranking
-    from ...engine.desk import Desk
-    from ...sessions.store import Snapshot
+    from ...engine.advisor.ranking import Proposal, Ranking
+    from ...engine.client.session import Desk
+    from ...sessions.snapshot import Snapshot
 
 commands = typer.Typer()
 
@@ -104,8 +104,8 @@ def run(
     Ctrl-C takes the wheel back; the trial that runs goes on in the background.
     """
     with opened(name) as desk:
-        from ...engine import decide
-        from ..progress import follow
+        from ...engine.search import decide
+        from .follow import follow
 
         if strategy is not None and strategy.value != desk.refresh().session.strategy:
             # a flight that cannot be is refused before anything is changed
@@ -132,6 +132,7 @@ def propose(
     with opened(name) as desk:
         from ...engine import search
         from .. import format as words
+        from ..networks.cnn import network_line
 
         snapshot = _look(desk, strategy, domains)
         session = snapshot.session
@@ -169,7 +170,7 @@ def propose(
                 f"  f_c {b.complexity:.2f}"
             )
             note = f"  ({p.note})" if p.note else ""
-            tell(f"{rank:>3}  {p.id}  {words.network_line(p.config)}{figures}{note}")
+            tell(f"{rank:>3}  {p.id}  {network_line(p.config)}{figures}{note}")
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
@@ -177,7 +178,7 @@ def propose(
 
 def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
     """The session, or what it would be with another strategy or other domains."""
-    from ...engine.search import look
+    from ...engine.search.domains import look
 
     return look(
         desk.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
@@ -185,7 +186,7 @@ def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Sna
 
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
-    from ...engine.space import entry_key
+    from ...engine.tasks.space import entry_key
 
     return {
         "rank": rank,
@@ -275,7 +276,7 @@ def accept(
 
 def _read_config(source: str, desk: Desk) -> dict[str, Any]:
     """A network from a file or stdin; what it leaves out stands as in the level's base."""
-    from ...engine.search import base_trial
+    from ...engine.search.standing import base_trial
 
     try:
         if source == "-":
@@ -448,8 +449,8 @@ def set_(
             2,
         )
     with opened(name) as desk:
-        from ...engine import decide
-        from ...sessions.store import Already
+        from ...engine.search import decide
+        from ...sessions.errors import Already
         from .. import format as words
 
         if wc is not None:
@@ -544,7 +545,7 @@ def train(
         from ...engine import search
         from ...engine.protocol import trained_on
         from .. import format as words
-        from ..progress import follow_final
+        from .follow import follow_final
 
         snapshot = desk.refresh()
         if trial is None:

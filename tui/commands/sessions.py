@@ -26,10 +26,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...engine.desk import Desk
-    from ...engine.search import Recommendation
+    from ...engine.client.session import Desk
+    from ...engine.search.standing import Recommendation
     from ...sessions.records import Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
 
 commands = typer.Typer()
 
@@ -121,9 +121,10 @@ def new(
 ) -> None:
     """Make a session: check its data, and queue the reference network."""
     with in_words():
-        from ...engine import desk
-        from ...engine.executors import cluster
+        from ...engine.client.home import create
+        from ...engine.executors.registry import check_fields
         from ...sessions import store
+        from ...sessions.places import home
         from ...sessions.records import DataSource, Execution, Setup
 
         domains = read_domains(set_, "--set ")
@@ -144,7 +145,7 @@ def new(
         places = read_execution(
             executor, address, per_trial, parallel, data_on_nodes, device, dtype
         )
-        cluster.check_fields(executor.value, places)
+        check_fields(executor.value, places)
         asked = Setup(
             name=name,
             data=DataSource(
@@ -168,7 +169,7 @@ def new(
             stop_behind=stop_behind,
             execution=Execution.model_validate(places),
         )
-        folder = desk.create(store.home(), asked)
+        folder = create(home(), asked)
         summary = store.Store(folder).refresh().session.summary
         say(
             f"session {name}: {summary.train} training and {summary.val} validation images of "
@@ -184,8 +185,8 @@ def list_(json_: AsJson = False) -> None:
     with in_words():
         from dataclasses import asdict
 
-        from ...engine.desk import summaries
-        from ...sessions.store import home
+        from ...engine.client.home import summaries
+        from ...sessions.places import home
         from .. import format as words
 
         found = summaries(home())
@@ -233,7 +234,7 @@ def show(
 
             typer.echo(text(desk.document()), nl=False)
             return
-        from ..progress import engine_state
+        from ..engine_state import engine_state
 
         snapshot = desk.refresh()
         for line in _session_lines(snapshot, desk.recommended(snapshot)):
@@ -253,7 +254,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
     )
     yield words.execution_line(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
-    for level in search.standing(snapshot).values():
+    for level in search.standings(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
         base = "" if level.base is None else f", from trial {level.base}"
         name = words.level_title(level.name).lower() if session.flat else level.name
@@ -271,6 +272,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
 def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
     from ...engine import search
     from .. import format as words
+    from ..networks.cnn import network_line
 
     session = snapshot.session
     behind = search.falling_behind(snapshot)
@@ -293,7 +295,7 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
         if spoilt:
             failure += f"  disturbed: {spoilt}"
         yield (
-            f"{trial.number:>4} L{trial.level}  {words.network_line(trial.config)}  "
+            f"{trial.number:>4} L{trial.level}  {network_line(trial.config)}  "
             f"{figures}  {trial.params:,} parameters{failure}"
         )
 
@@ -337,8 +339,8 @@ def report(
 ) -> None:
     """Write a session as one HTML page to share: what was searched, found and decided."""
     with opened(name) as desk:
-        from ...sessions.report import check_ending, write
-        from ..page import page_of
+        from ..sharing.page import page_of
+        from ..sharing.report import check_ending, write
 
         check_ending(output)
         write(page_of(desk), output)
@@ -373,8 +375,8 @@ def plot(
 ) -> None:
     """Draw a chart of a session, or write its figures as CSV or JSON."""
     with opened(name) as desk:
-        from ...sessions.plots import kind_of, write
-        from .. import figures
+        from ..sharing import figures
+        from ..sharing.draw import kind_of, write
 
         kind_of(output)
         figure = figures.of(desk, what.value, tuple(trial or ()), along)
@@ -391,8 +393,9 @@ def import_(
 ) -> None:
     """Bring an exported session back whole; what waits in it does not start by itself."""
     with in_words():
-        from ...engine.desk import bring_back
-        from ...sessions.store import Store, home
+        from ...engine.client.home import bring_back
+        from ...sessions.places import home
+        from ...sessions.store import Store
 
         folder = bring_back(home(), file, name)
         store = Store(folder)
@@ -407,10 +410,10 @@ def import_(
 def _waits(name: str) -> str:
     """What waits in a session that was brought here, and what goes on with it."""
     with in_words():
-        from ...sessions import store
-        from ..progress import waits_in
+        from ...sessions.places import folder, home
+        from ..engine_state import waits_in
 
-        return waits_in(store.folder(store.home(), name))
+        return waits_in(folder(home(), name))
 
 
 @commands.command()
@@ -428,17 +431,19 @@ def delete(
 ) -> None:
     """Delete a session (kept for a week: --undo brings it back)."""
     with in_words():
-        from ...sessions import store
+        from ...sessions import places
+        from ...sessions.errors import Already
+        from ...sessions.places import home, names, restore, trashed
 
-        root = store.home()
+        root = home()
         if undo:
-            place = store.trashed(root, name)
-            if place is None and name in store.names(root):
-                raise store.Already(f"session {name} is there already, and none in the trash.")
+            place = trashed(root, name)
+            if place is None and name in names(root):
+                raise Already(f"session {name} is there already, and none in the trash.")
             if place is None:
                 fail(f"session {name!r}: no deleted session of this name is kept.", 2)
-            store.restore(root, place)
+            restore(root, place)
             say(f"session {name}: back again. {_waits(name)}".rstrip())
             return
-        store.delete(root, name)
+        places.delete(root, name)
         say(f"session {name}: deleted. `lcsearch delete {name} --undo` brings it back.")

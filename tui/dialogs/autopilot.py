@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.decide import MOST_MINUTES, MOST_TRIALS
+from ...engine.search.decide import MOST_MINUTES, MOST_TRIALS
 from .. import format as words
 from ..widgets.fields import Cycle
 from .base import LEAVES, Dialog, buttons

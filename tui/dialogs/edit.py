@@ -14,16 +14,17 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
-from ...engine.space import Categorical, Parameter, Space, entry_name
+from ...engine.tasks.domains import Categorical
+from ...engine.tasks.space import Parameter, Space, entry_name
 from .. import format as words
 from ..cost import cost_of
-from ..latest import Latest
 from ..widgets.fields import Cycle
+from ..widgets.latest import Latest
 from ..widgets.text import Text
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Place, Proposal, Ranking
+    from ...engine.advisor.ranking import Place, Proposal, Ranking
     from ...sessions.records import Config, Prediction
 
 

@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Label, Static
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
-    from ..house import DeskLike
+    from ..ports import DeskLike
 
 
 class ExportDialog(Dialog[Path]):
@@ -80,10 +80,10 @@ def export_of(session: str) -> ExportDialog:
 
 def write(desk: DeskLike, path: Path) -> None:
     """Write a session as what the file's ending says (ranks once).  Raises StoreError."""
-    from ...sessions import report
+    from ..sharing import report
 
     if path.suffix.lower() in report.ENDINGS:
-        from ..page import page_of
+        from ..sharing.page import page_of
 
         report.write(page_of(desk), path)
     else:

@@ -15,7 +15,7 @@ from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
-    from ...engine.search import LevelStanding
+    from ...engine.search.standing import LevelStanding
 
 
 class LevelDialog(Dialog[int]):

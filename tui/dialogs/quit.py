@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
+from ..networks.cnn import trial_line
 from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
@@ -69,7 +70,7 @@ class QuitDialog(Dialog[str]):
 
     def _named(self, trial: Trial) -> str:
         assert self.session is not None
-        return f"Trial {trial.number} trains: {words.trial_line(trial, self.session)}"
+        return f"Trial {trial.number} trains: {trial_line(trial, self.session)}"
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:

@@ -12,16 +12,17 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Label, Static
 
 from ...engine import search
-from ...engine.cnn import session_space
-from ...engine.space import Categorical, Domain, InvalidDomain, Parameter, Real, Space
-from ...sessions.store import StoreError
+from ...engine.tasks.domains import Categorical, Domain, InvalidDomain, Real
+from ...engine.tasks.space import Parameter, Space
+from ...engine.tasks.task import session_space
+from ...sessions.errors import StoreError
 from .. import format as words
 from ..widgets.fields import Cycle
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...sessions.records import Scalar
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
 
 Purpose = Literal["favour", "look", "search"]
 PURPOSES: tuple[Purpose, ...] = ("favour", "look", "search")

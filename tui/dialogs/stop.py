@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input, Label, OptionList
 
-from .. import format as words
+from ..networks.cnn import trial_line
 from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
@@ -86,7 +86,7 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
 
 def _choices(trial: Trial, session: Session, *, letters: bool) -> list[Choice]:
     """What can be done to a trial, under a heading that says which network it is."""
-    number, network = trial.number, words.trial_line(trial, session)
+    number, network = trial.number, trial_line(trial, session)
 
     def choice(mode: str, letter: str, text: str, hint: str = "") -> Choice:
         return Choice(f"{mode}-{number}", letter if letters else "", text, hint)

@@ -10,16 +10,17 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Button, Static
 
-from ...engine.search import objective
+from ...engine.search.standing import objective
 from .. import format as words
+from ..networks.cnn import network_line
 from ..widgets.table import Column, Row, Table
 from .base import LEAVES, MOVES, Dialog, buttons
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Ranking
-    from ...engine.search import Recommendation
+    from ...engine.advisor.ranking import Ranking
+    from ...engine.search.standing import Recommendation
     from ...sessions.records import Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
 
 COLUMNS = (
     Column("number", "trial", 5, "right"),
@@ -88,7 +89,7 @@ class TrialDialog(Dialog[int]):
                     str(trial.number),
                     (
                         str(trial.number),
-                        words.network_line(trial.config),
+                        network_line(trial.config),
                         words.f_measured(measured[trial.number]),
                         words.belief(*belief) if belief else words.DASH,
                         words.percent(None if trial.error is None else 1 - trial.error),

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from ...engine import search
-from ...engine.schedule import flight_seconds
+from ...engine.search.schedule import flight_seconds
 from .. import format as words
 from ..widgets.engine import EngineBand, needs_engine
 from ..widgets.header import LevelsBar, SessionLine
@@ -23,13 +23,13 @@ from ..widgets.table import Table
 from ..widgets.text import Text
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Ranking
-    from ...engine.search import Recommendation
-    from ...engine.space import Space
-    from ...sessions.plots import Figure
+    from ...engine.advisor.ranking import Ranking
+    from ...engine.search.standing import Recommendation
+    from ...engine.tasks.space import Space
     from ...sessions.records import Decision, Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
     from ..app import Console
+    from ..plot import Figure
 
 
 ORDER = (
@@ -192,7 +192,7 @@ class SessionScreen(Screen[Any]):
                 snapshot, self.ranking, None if best is None or value is None else (best, value)
             )
             self.query_one(EngineBand).show(snapshot)
-            self.query_one(LevelsBar).standings = tuple(search.standing(snapshot).values())
+            self.query_one(LevelsBar).standings = tuple(search.standings(snapshot).values())
             self.repaint(snapshot, self.ranking)
             offered = self.offers("advance"), self.offers("reopen")
             if offered != self._offered:
@@ -369,7 +369,7 @@ class SessionScreen(Screen[Any]):
                 )
 
         session = snapshot.session
-        done = search.standing(snapshot)[session.level].trials
+        done = search.standings(snapshot)[session.level].trials
         self.app.push_screen(
             AutopilotDialog(
                 max(session.trials_per_level - done, 1),
@@ -481,7 +481,7 @@ class SessionScreen(Screen[Any]):
             )
 
         reached = search.reached(snapshot.session)
-        levels = [s for s in search.standing(snapshot).values() if s.level <= reached]
+        levels = [s for s in search.standings(snapshot).values() if s.level <= reached]
         # the nearest earlier one first
         levels.sort(key=lambda s: (s.level >= current, -s.level))
         self.app.push_screen(LevelDialog(levels, names), open_level)
@@ -534,8 +534,8 @@ class SessionScreen(Screen[Any]):
         if figure is None or figure.plot is None:
             self.notify("There is no chart here to export yet.")
             return
-        from ...sessions import plots
         from ..dialogs.export import ExportDialog
+        from ..sharing import draw as plots
 
         def export(path: Path | None) -> None:
             if path is not None:

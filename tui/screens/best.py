@@ -11,19 +11,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from ...engine.cnn import Network, network
-from ...engine.search import Recommendation, level_names, objective
+from ...engine.search.standing import Recommendation, level_names, objective
+from ...engine.tasks.cnn.layout import Network, network
 from .. import format as words
 from ..widgets.frame import Edge
 from ..widgets.text import Text
 from .base import TwoSides
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Ranking
-    from ...sessions.plots import Figure
+    from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Session, Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
     from ..app import Finishing
+    from ..plot import Figure
 
 
 class BestScreen(TwoSides):
@@ -118,7 +118,7 @@ class BestScreen(TwoSides):
 
     def figure(self) -> Figure | None:
         """How the session came to its best network."""
-        from .. import figures
+        from ..sharing import figures
 
         return None if self.snapshot is None else figures.convergence(self.snapshot)
 

@@ -14,25 +14,27 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ...engine.objective import predicted
-from ...engine.search import level_names, objective, shown_level
+from ...engine.search.standing import level_names, objective, shown_level
 from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..cost import Cost, cost_of
 from ..filters import EXAMPLE, BadFilter, Filter, begun, mean, parse, reasons_of, unfinished
-from ..widgets.chart import PERCENT, Axis, Chart, Line, Mark, Plot, at_edge, axis, near
+from ..networks.cnn import network_line
+from ..sharing.charts import curves
+from ..widgets.chart import Chart
 from ..widgets.frame import Edge
 from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
 from .base import TwoSides
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Ranking
-    from ...sessions.plots import Figure
+    from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Session, Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
+    from ..plot import Figure
+
 
 SORTS = ("number", "f", "accuracy", "complexity", "level")
-INKS = ("selected", "mean", "trial", "front", "label")
 
 
 class FilterBox(Input):
@@ -262,7 +264,7 @@ class HistoryScreen(TwoSides):
                 f"{mark}{trial.number}",
                 words.STATE_MARKS[trial.state],
                 words.FLAT_MARK if session.flat and trial.level else words.LEVEL_MARKS[trial.level],
-                words.network_line(trial.config, shown_level(session, trial.level), room or None),
+                network_line(trial.config, shown_level(session, trial.level), room or None),
                 value,
                 words.f_value(mean(trial, session.wc)),
                 words.percent(None if trial.error is None else 1 - trial.error),
@@ -388,7 +390,7 @@ class HistoryScreen(TwoSides):
 
     def figure(self) -> Figure | None:
         """The curves that are shown."""
-        from .. import figures
+        from ..sharing import figures
 
         trial, snapshot = self.chosen_trial(), self.snapshot
         if trial is None or snapshot is None:
@@ -402,41 +404,6 @@ class HistoryScreen(TwoSides):
         return None if trial is None else trial.model_dump_json()
 
 
-def curves(trials: list[Trial], epochs: int) -> Plot | None:
-    """Validation accuracy by epoch, one line a trial, its number at the end."""
-    drawn = [trial for trial in trials if trial.epochs]
-    if not drawn:
-        return None
-    # the first one is looked at, and shown whole; others are as far as they come near it
-    first, *others = [[100 * epoch.val_accuracy for epoch in trial.epochs] for trial in drawn]
-    ends = near((values[-1] for values in others), first, bulk=False)
-    seen = near((value for values in others for value in values), ends, bulk=False)
-    vertical = axis(seen, ticks=5, within=PERCENT)
-    last = max(epochs, max(trial.epochs[-1].epoch for trial in drawn))
-    shown = sorted({1, *(round(1 + i * (last - 1) / 4) for i in range(1, 5))})
-    # room for the numbers at the ends
-    right = last + max(0.9, 0.08 * last)
-    horizontal = Axis(0.5, right, tuple((float(e), str(e)) for e in shown))
-    lines, last_marks, below = [], [], []
-    for place, (trial, ys) in enumerate(zip(drawn, (first, *others), strict=True)):
-        ink = INKS[place % len(INKS)]
-        xs = [float(epoch.epoch) for epoch in trial.epochs]
-        lines.append(Line(xs, ys, ink, dashed=place > 0))
-        end = Mark(xs[-1], ys[-1], "◆" if place == 0 else "●", ink, label=f" {trial.number}")
-        last_marks.append(at_edge(end, horizontal, vertical))
-        below += [
-            at_edge(Mark(x, y, ink=ink), horizontal, vertical)
-            for x, y in zip(xs[:-1], ys[:-1], strict=True)
-            if not vertical.holds(y)
-        ]
-    return Plot(
-        horizontal,
-        vertical,
-        lines=tuple(reversed(lines)),
-        marks=(*below, *reversed(last_marks)),
-    )
-
-
 def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     wc = snapshot.session.wc
     value = objective(trial, wc)
@@ -444,7 +411,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     if trial.repeat_of is not None:
         source += f", repeats trial {trial.repeat_of}"
     lines = [
-        Content(words.network_line(trial.config)),
+        Content(network_line(trial.config)),
         Content.styled(
             f"{words.level_label(trial.level, names)} · {source} · "
             f"{words.count(trial.params)} parameters · {words.big(trial.macs)} MACs",
@@ -472,7 +439,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     )
     if advised is not None:
         level = shown_level(snapshot.session, trial.level)
-        first = words.network_line(advised.config, level)
+        first = network_line(advised.config, level)
         told = (
             f"instead of {first}, predicted {words.f_value(predicted(advised.prediction, wc).mean)}"
         )

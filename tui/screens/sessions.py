@@ -24,7 +24,7 @@ from ..widgets.table import Column, Row, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...engine.desk import SessionSummary
+    from ...engine.client.home import SessionSummary
     from ..app import Console
 
 COLUMNS = (
@@ -202,7 +202,7 @@ class SessionsScreen(Screen[Any]):
 
     @work(thread=True, group="copy", exclusive=True)
     def _copy(self, name: str, taken: set[str]) -> None:
-        from ...sessions.store import StoreError
+        from ...sessions.errors import StoreError
         from .setup import SetupScreen
 
         try:
@@ -234,7 +234,7 @@ class SessionsScreen(Screen[Any]):
 
     @work(thread=True, group="import", exclusive=True)
     def _bring_back(self, file: Path, name: str | None) -> None:
-        from ...sessions.store import StoreError
+        from ...sessions.errors import StoreError
 
         try:
             found = self.console.house.bring_back(file, name)
@@ -298,7 +298,7 @@ def _row(summary: SessionSummary, narrow: bool) -> Row:
 
 
 def _level(summary: SessionSummary) -> str:
-    from ...engine.cnn import FLAT, LEVELS
+    from ...engine.tasks.cnn.space import FLAT, LEVELS
 
     names = FLAT if summary.flat else LEVELS
     return words.level_label(summary.level, names) if summary.level <= len(names) else ""

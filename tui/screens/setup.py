@@ -15,9 +15,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Label, Static
 
-from ...engine.cnn import space as cnn_space
-from ...engine.executors.local import at_once
-from ...engine.space import InvalidDomain, Space
+from ...engine.executors.devices import at_once
+from ...engine.tasks.cnn.space import space as cnn_space
+from ...engine.tasks.domains import InvalidDomain
+from ...engine.tasks.space import Space
+from ...sessions.errors import Misuse
 from ...sessions.records import (
     LARGEST_BUDGET,
     LARGEST_SEED,
@@ -30,7 +32,6 @@ from ...sessions.records import (
     Setup,
     Strategy,
 )
-from ...sessions.store import Misuse
 from .. import format as words
 from ..widgets.fields import Cycle
 from ..widgets.frame import Edge, SplitLine
@@ -448,7 +449,7 @@ class SetupScreen(Screen[None]):
 
     @work(thread=True, group="create", exclusive=True, exit_on_error=True)
     def _create(self, setup: Setup) -> None:
-        from ...engine.desk import SetupError
+        from ...engine.client.home import SetupError
 
         try:
             self.console.house.create(setup)

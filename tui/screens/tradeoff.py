@@ -10,26 +10,25 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from ...engine.search import best_measured, objective, pareto
+from ...engine.search.standing import best_measured, objective
 from .. import format as words
 from ..cost import cost_of
-from ..dialogs.wc import Slider
-from ..latest import Latest
-from ..widgets.chart import PERCENT, POSITIVE, Chart, Line, Mark, Plot, at_edge, axis, near
+from ..networks.cnn import network_line
+from ..sharing.charts import standing_at, tradeoff_plot
+from ..widgets.chart import Chart, Mark, at_edge
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar
+from ..widgets.latest import Latest
+from ..widgets.slider import Slider
 from ..widgets.text import Text
 from .base import ORDER, SessionScreen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ...engine.advisor import Ranking
-    from ...sessions.plots import Figure
+    from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Trial
-    from ...sessions.store import Snapshot
-    from ..cost import Cost
+    from ...sessions.snapshot import Snapshot
+    from ..plot import Figure
 
 
 class TradeoffScreen(SessionScreen):
@@ -132,7 +131,7 @@ class TradeoffScreen(SessionScreen):
             lines.append(
                 Content.assemble(
                     (f"{selected.number}", "bold"),
-                    f"  {words.network_line(selected.config)}",
+                    f"  {network_line(selected.config)}",
                 )
             )
             lines.append(
@@ -160,7 +159,7 @@ class TradeoffScreen(SessionScreen):
                 if belief
                 else ""
             )
-            network = words.network_line(top.config, ranking.level or None)
+            network = network_line(top.config, ranking.level or None)
             lines.append(Content(f"first candidate: {network}{told}"))
         self.query_one("#point", Text).update(Content("\n").join(lines))
 
@@ -223,7 +222,7 @@ class TradeoffScreen(SessionScreen):
 
         def distance(trial: Trial) -> float:
             # what lies beyond an edge is clicked there
-            mark = at_edge(Mark(*_point(trial, cost)), plot.x, plot.y)
+            mark = at_edge(Mark(*standing_at(trial, cost)), plot.x, plot.y)
             return (plot.x.share(mark.x) - plot.x.share(message.x)) ** 2 + (
                 plot.y.share(mark.y) - plot.y.share(message.y)
             ) ** 2
@@ -233,7 +232,7 @@ class TradeoffScreen(SessionScreen):
 
     def figure(self) -> Figure | None:
         """The chart under the slider's w_c, with the trial under the cursor."""
-        from .. import figures
+        from ..sharing import figures
 
         snapshot = self.snapshot
         if snapshot is None:
@@ -244,63 +243,3 @@ class TradeoffScreen(SessionScreen):
         """The trial as JSON."""
         trial = self.chosen_trial()
         return None if trial is None else trial.model_dump_json()
-
-
-def _point(trial: Trial, cost: Cost) -> tuple[float, float]:
-    return cost.drawn(trial), 100 * (1 - (trial.error or 0.0))
-
-
-def tradeoff_plot(
-    measured: Sequence[Trial], best: Trial | None, selected: Trial | None, wc: float, cost: Cost
-) -> Plot | None:
-    """Trials as points, the front joined, lines of equal f through the best and above it.
-
-    The axes hold the front, the best, the selected trial and the bulk of the others; what is far
-    off stands at the edge with its number.
-    """
-    if not measured or best is None:
-        return None
-    points = {trial.number: _point(trial, cost) for trial in measured}
-    front = pareto(measured)
-    chosen = [best] if selected is None else [best, selected]
-    kept = [points[trial.number] for trial in (*front, *chosen)]
-    horizontal, vertical = (
-        axis(
-            near([point[side] for point in points.values()], [point[side] for point in kept]),
-            ticks=5,
-            within=within,
-        )
-        for side, within in enumerate((POSITIVE, PERCENT))
-    )
-    lines = []
-    value = objective(best, wc) or 0.0
-    # 100 (1 - f_p) = 100 (1 - f + w_c x / scale): higher lines are better
-    span = vertical.high - vertical.low
-    for step in range(4):
-        f = value + step * span / 100 / 4
-        ends = [100 * (1 - f + wc * x / cost.scale) for x in (horizontal.low, horizontal.high)]
-        lines.append(Line((horizontal.low, horizontal.high), ends, "faint", dashed=step > 0))
-    lines.append(
-        Line(
-            [points[t.number][0] for t in front],
-            [points[t.number][1] for t in front],
-            "front",
-            dashed=True,
-        )
-    )
-    looks = {trial.number: ("○", "front") for trial in front}
-    looks[best.number] = "●", "trial"
-    if selected is not None:
-        looks[selected.number] = "◆", "selected"
-    marks = []
-    for trial in measured:
-        x, y = points[trial.number]
-        if trial.number not in looks:
-            beyond = not (horizontal.holds(x) and vertical.holds(y))
-            mark = Mark(x, y, "·", "label", label=str(trial.number) if beyond else "")
-            marks.append(at_edge(mark, horizontal, vertical))
-    # the best and the selected one lie over the front, and keep their numbers before it does
-    numbers = [t.number for t in front if t not in chosen] + [t.number for t in chosen]
-    for number in dict.fromkeys(numbers):
-        marks.append(Mark(*points[number], *looks[number], label=str(number)))
-    return Plot(horizontal, vertical, lines=tuple(lines), marks=tuple(marks))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from .. import format as words
-from ..scorecard import (
+from ...engine.search.scorecard import (
     PERSON,
     Outcome,
     Override,
@@ -21,9 +18,11 @@ from ..scorecard import (
     outcomes,
     overrides,
     picks,
-    under,
 )
-from ..widgets.chart import POSITIVE, Chart, Line, Mark, Plot, at_edge, axis, near
+from .. import format as words
+from ..format import under
+from ..sharing.charts import trust_plot
+from ..widgets.chart import Chart
 from ..widgets.frame import Edge
 from ..widgets.text import Text
 from .base import TwoSides
@@ -31,9 +30,9 @@ from .base import TwoSides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...engine.advisor import Ranking
-    from ...sessions.plots import Figure
-    from ...sessions.store import Snapshot
+    from ...engine.advisor.ranking import Ranking
+    from ...sessions.snapshot import Snapshot
+    from ..plot import Figure
 
 
 TITLE = "Measured f against predicted · whiskers ± 2σ"
@@ -73,7 +72,7 @@ class TrustScreen(TwoSides):
 
     def figure(self) -> Figure | None:
         """The chart of calibration."""
-        from .. import figures
+        from ..sharing import figures
 
         return None if self.snapshot is None else figures.calibration(self.snapshot)
 
@@ -94,38 +93,6 @@ class TrustScreen(TwoSides):
                 for r in outcomes(snapshot.trials)
             ]
         )
-
-
-def trust_plot(results: Sequence[Outcome]) -> Plot | None:
-    """Predicted mean along x, measured f up; on the diagonal the model was exactly right."""
-    if not results:
-        return None
-    # both axes are of f: what is far off on one is left to the edge by both
-    seen = near(f for r in results for f in (r.mean, r.f))
-    shown = [r for r in results if all(min(seen) <= f <= max(seen) for f in (r.mean, r.f))]
-    heights = [f for r in shown for f in (r.mean, r.f)]
-    tips = [tip for r in shown for tip in (r.mean - 2 * r.std, r.mean + 2 * r.std)]
-    horizontal = axis([r.mean for r in shown], ticks=4, within=POSITIVE)
-    vertical = axis(near(tips, heights, bulk=False), ticks=6, within=POSITIVE)
-    ends = (horizontal.low, horizontal.high)
-    lines = [Line(ends, ends, "mean")]
-    whiskers, marks = [], []
-    for r in results:
-        # the whisker is the prediction's, so it stands on the diagonal; the mark is what was
-        # measured, and where the whisker does not reach it a dashed line goes on to it
-        whiskers.append(Mark(r.mean, r.mean, "│", "whisker", spread=2 * r.std))
-        if not r.within:
-            end = r.mean + math.copysign(2 * r.std, r.f - r.mean)
-            lines.append(Line((r.mean, r.mean), (end, r.f), "whisker", dashed=True))
-        char, ink = ("●", "trial") if r.within else ("✗", "selected")
-        number = str(r.trial.number)
-        mark = at_edge(Mark(r.mean, r.f, char, ink), horizontal, vertical)
-        if mark.char != char:
-            number = number if r.within else f"✗{number}"
-        marks.append(replace(mark, label="" if mark.char == "●" else number))
-    # where labels have no room, those outside keep theirs
-    marks.sort(key=lambda mark: mark.ink == "selected")
-    return Plot(horizontal, vertical, lines=tuple(lines), marks=(*whiskers, *marks))
 
 
 def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:

@@ -11,14 +11,15 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine import search
-from ...engine.search import base_trial, level_trials, objective
-from ...engine.space import entry_name
+from ...engine.search.standing import base_trial, level_trials, objective
+from ...engine.tasks.space import entry_name
 from .. import format as words
 from ..cost import cost_of
-from ..latest import Latest
-from ..widgets.belief import axes_of, belief_plot, entry, most_relevant
+from ..networks.cnn import network_line
+from ..sharing.charts import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
+from ..widgets.latest import Latest
 from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
 from ..widgets.training import TrainingPanel
@@ -28,9 +29,9 @@ from .base import ORDER, TwoSides, queued_words
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from ...engine.advisor import Proposal, Ranking, Slice
-    from ...sessions.plots import Figure
-    from ...sessions.store import Snapshot
+    from ...engine.advisor.ranking import Profile, Proposal, Ranking
+    from ...sessions.snapshot import Snapshot
+    from ..plot import Figure
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -179,7 +180,7 @@ class WorkbenchScreen(TwoSides):
                     proposal.id,
                     (
                         words.STATE_MARKS["queued"] if taken else str(rank),
-                        words.network_line(
+                        network_line(
                             proposal.config,
                             search.shown_level(session, session.level),
                             table.room,
@@ -320,7 +321,7 @@ class WorkbenchScreen(TwoSides):
             return
         self._charted = wanted
         self._slices.ask(
-            lambda: (wanted, proposal, ranking.slice(proposal.config, parameter, index))
+            lambda: (wanted, proposal, ranking.profile(proposal.config, parameter, index))
         )
 
     def _sliced(self, result: tuple[Any, ...]) -> None:
@@ -330,7 +331,7 @@ class WorkbenchScreen(TwoSides):
             return
         self.query_one("#belief", Chart).plot = self._plot(snapshot, proposal, belief)
 
-    def _plot(self, snapshot: Snapshot, proposal: Proposal, belief: Slice) -> Any:
+    def _plot(self, snapshot: Snapshot, proposal: Proposal, belief: Profile) -> Any:
         wc = self.ranking.wc if self.ranking is not None else snapshot.session.wc
         base = base_trial(snapshot)
         trials = [*level_trials(snapshot, snapshot.session.level), base]
@@ -390,7 +391,7 @@ class WorkbenchScreen(TwoSides):
                 lambda desk: desk.reject(proposal, reason), "Rejected. u brings it back."
             )
 
-        self.app.push_screen(RejectDialog(words.network_line(proposal.config)), reject)
+        self.app.push_screen(RejectDialog(network_line(proposal.config)), reject)
 
     def action_region(self) -> None:
         """Favour a part of the domains, look at it alone, or search it alone."""
@@ -479,13 +480,13 @@ class WorkbenchScreen(TwoSides):
 
     def figure(self) -> Figure | None:
         """The belief that is charted."""
-        from .. import figures
+        from ..sharing import figures
 
         snapshot, charted, proposal = self.snapshot, self._charted, self.proposal
         ranking = self.ranking
         if snapshot is None or charted is None or proposal is None or ranking is None:
             return None
-        found = ranking.slice(proposal.config, *charted[2])
+        found = ranking.profile(proposal.config, *charted[2])
         return figures.belief(snapshot, self.space, found, proposal)
 
     def yank_text(self) -> str | None:

@@ -22,7 +22,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ...sessions.plots import (
+from ..plot import (
     PERCENT,
     POSITIVE,
     VITAL,

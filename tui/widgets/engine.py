@@ -13,7 +13,7 @@ from .. import format as words
 from .keys import typed
 
 if TYPE_CHECKING:
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
     from ..app import Console
 
 GRACE_SECONDS = 3.0
@@ -102,7 +102,7 @@ class EngineBand(Static):
         key = "esc, then z" if typed(self.screen, "z") else "z"
         moment = time.monotonic()
         if engine.going:
-            from ...engine.desk import STOP_SECONDS, does_not_go
+            from ...engine.client.process import STOP_SECONDS, does_not_go
 
             self._going_since = self._going_since or moment
             if moment - self._going_since > STOP_SECONDS:

@@ -12,10 +12,10 @@ from .. import format as words
 from .frame import SplitLine
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Ranking
-    from ...engine.search import LevelStanding
+    from ...engine.advisor.ranking import Ranking
+    from ...engine.search.standing import LevelStanding
     from ...sessions.records import Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
 
 
 def engine_words(snapshot: Snapshot) -> Content:

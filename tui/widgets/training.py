@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from ...engine.objective import predicted
-from ...engine.schedule import epoch_seconds, seconds_left
-from ...engine.search import falling_behind, objective
+from ...engine.search.racing import falling_behind
+from ...engine.search.schedule import epoch_seconds, seconds_left
+from ...engine.search.standing import objective
 from .. import format as words
+from ..networks.cnn import trial_line
 from .text import Text
 
 if TYPE_CHECKING:
     from ...sessions.records import Session, Trial
-    from ...sessions.store import Snapshot
+    from ...sessions.snapshot import Snapshot
 
 
 ROOMY = 70
@@ -103,7 +105,7 @@ def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content
     head = Content.assemble((str(trial.number), "bold"), "  ")
     tail = _progress(trial, session.epochs, room >= ROOMY, behind)
     width = max(room - head.cell_length - tail.cell_length, 8)
-    return Content.assemble(head, f"{words.trial_line(trial, session, width):<{width}}", tail)
+    return Content.assemble(head, f"{trial_line(trial, session, width):<{width}}", tail)
 
 
 def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from ...engine.space import entry_name
+from ...engine.tasks.space import entry_name
 from .. import format as words
 from .text import Text
 
 if TYPE_CHECKING:
-    from ...engine.advisor import Proposal, Ranking
+    from ...engine.advisor.ranking import Proposal, Ranking
     from ...sessions.records import Strategy
 
 BAR = 6

@@ -1,0 +1,334 @@
+"""Candidates of a level: a sample, neighbours of the best, local search, climbs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...sessions.records import Config
+from ..tasks.domains import Real
+from .evidence import Array, Evidence
+from .strategies import STREAMS
+from .value import value
+
+if TYPE_CHECKING:
+    from ..model.belief import Belief, Points
+
+SAMPLES = 2048
+"""Points of the scrambled Sobol sample of a level."""
+DESIGN_POINTS = 64
+"""Points of a level's initial design that can ever be asked for."""
+NEIGHBOURS_OF = 5
+"""Best networks whose neighbours are candidates."""
+SEARCHES = 10
+"""Candidates that local search starts from."""
+ROUNDS = 8
+"""Steps of local search."""
+ASCENTS = 8
+"""Of those found, the ones from which the real parameters climb the gradient."""
+ASCENT_STEPS = 30
+"""Iterations of such a climb at most."""
+DIFFERENCE = 1e-5
+"""Step of its central differences, as a share of a parameter's scale."""
+NEAR_COPY = 0.15
+"""Networks closer than this in the embedding (1: one category changed) are near copies: one stands
+for all of them in a list of proposals, and rejecting one rejects them all."""
+
+Keyed = tuple[str, Config]
+"""A configuration behind its `Space.key`."""
+Place = tuple[str, int | None, Real]
+"""A real number that can move: its parameter, the entry of a list, its scale."""
+
+
+class Pool:
+    """What can be proposed in a level, with what is believed of it.
+
+    keys, and the configurations in the same order: `points` with their `belief`, or `bare` without
+    a model.  planned: the next points of the initial design.  drawn, allowed: sampled networks that
+    can be built, and those of them that may be proposed.
+    """
+
+    def __init__(self, evidence: Evidence, wc: float, *, design: int, count: int) -> None:
+        """Collect it.  design: initial design points still wanted.  count: how many a strategy
+        without a model is asked for.
+        """
+        self.evidence = evidence
+        self._rng = np.random.default_rng([abs(evidence.seed), len(evidence.observations)])
+        self.drawn = self.allowed = 0
+        self.planned = self._plan(design)
+        self.keys: list[str] = []
+        self.points: Points | None = None
+        self.belief: Belief | None = None
+        self.bare: list[Config] = []
+        known: set[str] = set()
+        if evidence.strategy != "gp":
+            self._extend(self._streamed(wc, known, count))
+            return
+        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        sample = self._apart(self._fresh(drawn, known))
+        self._extend(sample + self._apart(self._fresh(self._around(wc), known)))
+        if evidence.surrogate is None:
+            return
+        self._climb(wc, known)
+        self._ascend(wc, known, len(sample))
+
+    def value(self, wc: float) -> Array:
+        """What ranks the pool, shape (len(keys),)."""
+        assert self.belief is not None
+        assert self.points is not None
+        return value(self.evidence, self.belief, self.points, wc)
+
+    def order(self, wc: float) -> list[int]:
+        """The pool from the best to the worst; as it was collected where nothing is believed."""
+        if self.points is None:
+            return list(range(len(self.keys)))
+        return [int(i) for i in np.argsort(-self.value(wc), kind="stable")] if self.keys else []
+
+    def different(self, order: Sequence[int], count: int, taken: Sequence[int] = ()) -> list[int]:
+        """Candidates: those taken and the first of `order`, no two near copies, `count` in all."""
+        from ..model.kernel import squared_distances
+
+        assert self.points is not None
+        features = self.points.features
+        chosen = list(taken)
+        for i in order:
+            if len(chosen) >= count:
+                break
+            apart = squared_distances(features[[i]], features[chosen])
+            if not chosen or apart.min() >= NEAR_COPY**2:
+                chosen.append(i)
+        return chosen
+
+    def spread(self, order: Sequence[int], count: int) -> list[int]:
+        """The first `count` that are no near copies of one before; those too where others lack."""
+        chosen = set(self.different(order, count))
+        copies = (i for i in order if i not in chosen)
+        chosen.update(itertools.islice(copies, count - len(chosen)))
+        return [i for i in order if i in chosen]
+
+    # -- drawing --------------------------------------------------------------------------------
+
+    def _sobol(self, count: int, seed: Any) -> list[Config]:
+        """Scrambled Sobol points of the level, decoded, those that can be built and proposed."""
+        from scipy.stats import qmc
+
+        space, level, base = self.evidence.space, self.evidence.level, self.evidence.base
+        size = space.dimensions(level, base)
+        if size == 0:
+            return [base]
+        engine = qmc.Sobol(size, rng=np.random.default_rng(seed))
+        units = engine.random(1 << max(count - 1, 0).bit_length())
+        decoded = (space.decode(unit, level, base) for unit in units)
+        return [config for config in decoded if self._fit(config)]
+
+    def _fit(self, config: Config) -> bool:
+        """Whether a decoded configuration can be built and may be proposed."""
+        if self.evidence.space.broken(config):
+            return False
+        allowed = self._proposable(config)
+        self.drawn += 1
+        self.allowed += allowed
+        return allowed
+
+    def _plan(self, design: int) -> list[Keyed]:
+        """The next points of the level's initial design, the same until they are used up."""
+        if design <= 0:
+            return []
+        # not seeded by the number of observations: the points have to fit each other
+        seed = [abs(self.evidence.seed), 0x5EED, self.evidence.level]
+        fresh = self._apart(self._fresh(self._sobol(DESIGN_POINTS, seed), set()))
+        return fresh[:design]
+
+    def _streamed(self, wc: float, known: set[str], count: int) -> list[Keyed]:
+        """What a strategy without a model proposes; nothing where only seen networks come up."""
+        evidence = self.evidence
+        mean, _ = evidence.means(wc)
+        history = [(evidence.observations[r].config, float(mean[r])) for r in evidence.inside]
+        stream = STREAMS[evidence.strategy](
+            evidence.space, evidence.level, evidence.base, history, self._rng, evidence.seed
+        )
+        streamed: list[Keyed] = []
+        for config in itertools.islice(stream, SAMPLES):
+            if self._proposable(config):
+                streamed += self._apart(self._fresh([config], known))
+            if len(streamed) >= count:
+                return streamed
+        # the neighbourhood is used up: anything of the level that is left
+        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        return streamed or self._apart(self._fresh(drawn, known))
+
+    def _around(self, wc: float) -> list[Config]:
+        """The neighbours of the best networks, and the values of good networks of other slices."""
+        evidence, space = self.evidence, self.evidence.space
+        centres: list[Config] = [evidence.base]
+        moved: list[Config] = []
+        if evidence.observations:
+            mean, _ = evidence.means(wc)
+            inside = sorted(evidence.inside, key=lambda r: float(mean[r]))
+            centres += [evidence.observations[r].config for r in inside[:NEIGHBOURS_OF]]
+            everywhere = np.argsort(mean, kind="stable")[:20]
+            moved = [evidence.at_base(evidence.observations[r].config) for r in everywhere]
+            moved = [
+                config
+                for config in moved
+                if not space.problems(config) and space.guided(config, evidence.level)
+            ]
+        around = [n for config in centres for n in space.neighbours(config, evidence.level)]
+        return [config for config in moved + around if self._proposable(config)]
+
+    # -- what may be proposed -------------------------------------------------------------------
+
+    def _proposable(self, config: Config) -> bool:
+        allowed = self.evidence.space.proposable
+        return allowed is None or allowed(config)
+
+    def _fresh(self, configs: Iterable[Config], known: set[str]) -> list[Keyed]:
+        """Those that were neither seen nor are in `known`, each once; `known` grows by them."""
+        fresh: list[Keyed] = []
+        for config in configs:
+            key = self.evidence.space.key(config)
+            if key not in known and key not in self.evidence.seen:
+                known.add(key)
+                fresh.append((key, config))
+        return fresh
+
+    def _apart(self, fresh: list[Keyed]) -> list[Keyed]:
+        """Those that are not within the radius of a rejected configuration."""
+        evidence = self.evidence
+        if evidence.rejected is None or evidence.radius <= 0 or not fresh:
+            return fresh
+        from ..model.kernel import squared_distances
+
+        features = evidence.embedding([config for _, config in fresh])
+        near = squared_distances(features, evidence.rejected).min(axis=1) < evidence.radius**2
+        return [entry for entry, close in zip(fresh, near, strict=True) if not close]
+
+    def _extend(self, fresh: list[Keyed]) -> None:
+        """Add candidates to the pool, with what is believed of them."""
+        configs = [config for _, config in fresh]
+        self.keys += [key for key, _ in fresh]
+        surrogate = self.evidence.surrogate
+        if surrogate is None:
+            self.bare += configs
+            return
+        added = surrogate.points(configs)
+        belief = surrogate.belief(added)
+        self.points = added if self.points is None else self.points + added
+        self.belief = belief if self.belief is None else self.belief + belief
+
+    # -- searching on ---------------------------------------------------------------------------
+
+    def _climb(self, wc: float, known: set[str]) -> None:
+        """Local search from the best candidates, all of them a step at a time."""
+        space, level = self.evidence.space, self.evidence.level
+        explored: set[str] = set()
+        for _ in range(ROUNDS):
+            assert self.points is not None
+            best = [i for i in self.order(wc)[:SEARCHES] if self.keys[i] not in explored]
+            if not best:
+                return
+            explored.update(self.keys[i] for i in best)
+            configs = [self.points.configs[i] for i in best]
+            around = [n for c in configs for n in space.neighbours(c, level)]
+            # looked at once only: whether it may be proposed takes longer than whether it is new
+            fresh = [entry for entry in self._fresh(around, known) if self._proposable(entry[1])]
+            fresh = self._apart(fresh)
+            if fresh:
+                self._extend(fresh)
+
+    def _ascend(self, wc: float, known: set[str], sampled: int) -> None:
+        """Lead the real parameters of candidates that lie apart up the gradient.
+
+        sampled: how many of the pool, its first, are the sample.
+        """
+        if not self.keys:
+            return
+        assert self.points is not None
+        space, level = self.evidence.space, self.evidence.level
+        order = self.order(wc)
+        starts = self.different(order[: 20 * ASCENTS], ASCENTS // 2)
+        # what climbed before crowds around one network: the sample gives starts of its own
+        own = [i for i in order if i < sampled][: 20 * ASCENTS]
+        starts = self.different(own, ASCENTS, starts)
+        peaks = [_peak(self.evidence, self.points.configs[i], wc) for i in starts]
+        reached = [
+            c for c in peaks if c is not None and space.guided(c, level) and not space.broken(c)
+        ]
+        fresh = [entry for entry in self._fresh(reached, known) if self._proposable(entry[1])]
+        fresh = self._apart(fresh)
+        if fresh:
+            self._extend(fresh)
+
+
+def _peak(evidence: Evidence, start: Config, wc: float) -> Config | None:
+    """Where all real parameters of the level lead at once; None where there are none.
+
+    L-BFGS-B on the unit scale, by central differences that are evaluated in one batch.
+    """
+    from scipy.optimize import minimize
+
+    places = _real_places(evidence, start)
+    if not places:
+        return None
+    size = len(places)
+    steps = DIFFERENCE * np.eye(size)
+    shifts = np.vstack([np.zeros((1, size)), steps, -steps])
+    surrogate = evidence.surrogate
+    assert surrogate is not None
+
+    def slope(unit: Array) -> tuple[float, Array]:
+        around = np.clip(unit + shifts, 0.0, 1.0)
+        points = surrogate.points([_moved(start, places, u) for u in around])
+        worth = -value(evidence, surrogate.belief(points), points, wc)
+        run = (around[1 : 1 + size] - around[1 + size :]).sum(axis=1)
+        return float(worth[0]), (worth[1 : 1 + size] - worth[1 + size :]) / run
+
+    reached = minimize(
+        slope,
+        np.array([_unit(start, place) for place in places]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, 1.0)] * size,
+        options={"maxiter": ASCENT_STEPS},
+    )
+    return _moved(start, places, reached.x, rounded=True)
+
+
+def _real_places(evidence: Evidence, config: Config) -> list[Place]:
+    """The real numbers of the level that can move; what is switched off stays so."""
+    places: list[Place] = []
+    for parameter in evidence.space.at_level(evidence.level):
+        domain = parameter.domain
+        if not isinstance(domain, Real) or not domain.low < domain.high:
+            continue
+        scale = replace(domain, zero=False)
+        setting = config[parameter.name]
+        entries = list(enumerate(setting)) if isinstance(setting, list) else [(None, setting)]
+        places += [
+            (parameter.name, index, scale)
+            for index, entry in entries
+            if entry != 0 or not domain.zero
+        ]
+    return places
+
+
+def _unit(config: Config, place: Place) -> float:
+    name, index, scale = place
+    number = config[name] if index is None else config[name][index]
+    return min(max(float(scale.unit(number)), 0.0), 1.0)
+
+
+def _moved(config: Config, places: Sequence[Place], unit: Array, rounded: bool = False) -> Config:
+    """The configuration with its real numbers at a point of the unit cube."""
+    moved: Config = dict(config)
+    for (name, index, scale), u in zip(places, unit, strict=True):
+        number = scale.at(float(u)) if rounded else scale.between(float(u))
+        if index is None:
+            moved[name] = number
+        else:
+            moved[name] = [*moved[name][:index], number, *moved[name][index + 1 :]]
+    return moved

@@ -1,0 +1,150 @@
+"""Why: the nearest trial, the belief along a parameter, what is left to gain."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...sessions.records import Config, Scalar
+from ..objective import objective
+from ..tasks.domains import Categorical, Real
+from ..tasks.space import Entry, Space
+from .candidates import SAMPLES, Pool
+from .evidence import Evidence
+from .ranking import Nearest, Profile
+
+if TYPE_CHECKING:
+    from ..model.belief import Points
+
+CAUTION = 1.28
+"""Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
+
+
+def nearest(evidence: Evidence, points: Points, wc: float) -> list[Nearest]:
+    """The observed trial of the highest correlation, by the error's kernel, for each point."""
+    assert evidence.surrogate is not None
+    kernel = evidence.surrogate.error.kernel
+    likeness = kernel.correlation(points.features, evidence.surrogate.observed.features)
+    closest = []
+    for config, row in zip(points.configs, likeness.argmax(axis=1), strict=True):
+        trial = evidence.observations[int(row)]
+        closest.append(
+            Nearest(
+                trial.number,
+                objective(trial.error, trial.complexity, wc),
+                differences(evidence.space, trial.config, config),
+            )
+        )
+    return closest
+
+
+def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
+    """What differs between two configurations: `batch_size`, the second `kernel`.
+
+    Entries that only one of two lists has are told by the parameter that gives their length.
+    """
+    found: list[Entry] = []
+    for parameter in space.parameters:
+        a, b = one[parameter.name], other[parameter.name]
+        if parameter.length is None:
+            if a != b:
+                found.append((parameter.name, None))
+        else:
+            found += [
+                (parameter.name, i) for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y
+            ]
+    return tuple(found)
+
+
+def profile(
+    evidence: Evidence, config: Config, parameter: str, index: int | None, points: int, wc: float
+) -> Profile:
+    """See `Ranking.profile`."""
+    space = evidence.space
+    domain = space[parameter].domain
+    current = config[parameter]
+    if isinstance(current, list) and (index is None or not 0 <= index < len(current)):
+        raise IndexError(f"{parameter} has {len(current)} entries, no entry {index}.")
+    values: list[Scalar] = []
+    if isinstance(domain, Categorical):
+        values = list(domain.choices)
+    else:
+        units = (np.arange(points) + 0.5) / points
+        if isinstance(domain, Real) or len(domain.values() or []) > points:
+            drawn = [domain.at(float(unit)) for unit in units]
+        else:
+            drawn = list(domain.values() or [])
+        values = sorted({*drawn, domain.clip(domain.low), domain.clip(domain.high)})
+    moved: list[Config] = []
+    kept: list[Scalar] = []
+    for value in values:
+        changed: Any = value
+        if isinstance(current, list):
+            assert index is not None
+            changed = [*current[:index], value, *current[index + 1 :]]
+        candidate = space.resized({**config, parameter: changed})
+        if not space.problems(candidate):
+            moved.append(candidate)
+            kept.append(value)
+    mean = std = np.zeros(0)
+    surrogate = evidence.surrogate
+    if surrogate is not None and moved:
+        mean, std, _ = surrogate.belief(surrogate.points(moved)).objective(wc)
+    return Profile(parameter, index, isinstance(domain, Categorical), tuple(kept), mean, std)
+
+
+def left(evidence: Evidence, pool: Pool, wc: float) -> tuple[float | None, float | None]:
+    """A bound on what is left to gain in the level, and the noise of a measurement of f*.
+
+    The gap between the smallest upper confidence bound of what was evaluated and the smallest
+    lower one of what can be had (Makarova et al. 2022, arXiv 2104.08166).
+    """
+    incumbent = evidence.incumbent(wc)
+    if incumbent is None or evidence.observed is None:
+        return None, None
+    mean, std, predictive = evidence.observed.objective(wc)
+    rows = list(evidence.evaluated)
+    upper = float((mean[rows] + CAUTION * std[rows]).min())
+    lower = float((mean[rows] - CAUTION * std[rows]).min())
+    error = evidence.observed.error
+    positive = error.log and error.origin == 0 and evidence.observed.complexity.log
+    if pool.belief is not None and pool.keys:
+        ahead, spread, _ = pool.belief.objective(wc)
+        lower = min(lower, float((ahead - CAUTION * spread).min()))
+    if positive:
+        lower = max(lower, 0.0)
+    row = incumbent[1]
+    noise = math.sqrt(max(float(predictive[row] ** 2 - std[row] ** 2), 0.0))
+    return max(upper - lower, 0.0), noise
+
+
+def relevance(evidence: Evidence, pool: Pool, wc: float) -> tuple[tuple[str, float], ...]:
+    """How much of the belief's variation each parameter carries, from the length scales."""
+    if evidence.surrogate is None or evidence.observed is None:
+        return ()
+    if pool.points is None or not pool.points.configs:
+        return ()
+    features = pool.points.features[:SAMPLES]
+    weights: dict[str, float] = {}
+    processes = [(evidence.surrogate.error, 1.0, evidence.observed.error)]
+    if evidence.surrogate.complexity is not None and wc > 0:
+        processes.append((evidence.surrogate.complexity, wc, evidence.observed.complexity))
+    moved = evidence.embedding.variation(features)
+    for process, share, quantity in processes:
+        kernel = process.kernel
+        unit = (share * process.scale) ** 2 * kernel.amplitude
+        if quantity.log:
+            unit *= float(quantity.mean.mean()) ** 2
+        lengths = np.asarray(kernel.length_scale, dtype=float).reshape(-1)
+        for parts, length in zip(moved, lengths, strict=True):
+            for label, variance in parts.items():
+                weights[label] = weights.get(label, 0.0) + unit * variance / float(length) ** 2
+    total = sum(weights.values())
+    if not total > 0 or not math.isfinite(total):
+        return ()
+    shares = [(label, float(weight / total)) for label, weight in weights.items()]
+    # rounding leaves a trace of what never varied
+    shares = [(label, share) for label, share in shares if share > 1e-6]
+    return tuple(sorted(shares, key=lambda entry: (-entry[1], entry[0])))

@@ -1,0 +1,76 @@
+"""What a candidate is worth: log EI, the chance that it trains, a favourite region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...sessions.records import Config
+from .evidence import Array, Evidence
+
+if TYPE_CHECKING:
+    from ..model.belief import Belief, Points
+
+FADING = 3.0
+"""Trials after which a favourite region weighs as much as a factor e for each parameter outside."""
+FEASIBLE_LENGTH = 0.5
+"""Length scale of the chance of failure: half a scale away in one parameter is another story."""
+FEASIBLE_PRIOR = 0.5
+"""How many successes, right at a network, the belief that it trains at all is worth."""
+
+
+def value(evidence: Evidence, belief: Belief, points: Points, wc: float) -> Array:
+    """What ranks: LogEI + log P(feasible) + log of the favourite region's weight, shape (n,)."""
+    gain = belief.improvement(wc, evidence.threshold(wc)).log_ei
+    return gain + weight(evidence, points.configs, points.features)
+
+
+def weight(evidence: Evidence, configs: Sequence[Config], features: Array) -> Array:
+    """Logarithm of what a candidate's improvement is multiplied with, shape (n,)."""
+    result = np.log(feasible(evidence, features))
+    if evidence.region is not None:
+        result = result + favour(evidence, configs)
+    return result
+
+
+def feasible(evidence: Evidence, features: Array) -> Array:
+    """Probability that a network trains at all, shape (n,).
+
+    The share of successes, each trial counted by its correlation with the network, and a few
+    successes assumed beforehand: 1 where nothing ever failed, never 0.
+    """
+    if evidence.failed is None:
+        return np.ones(len(features))
+    from ..model.kernel import Conditional
+
+    groups = evidence.embedding.groups
+    kernel = Conditional(
+        tuple(group.features for group in groups),
+        np.full(len(groups), FEASIBLE_LENGTH),
+    )
+    failed = kernel.correlation(features, evidence.failed).sum(axis=1)
+    trained = np.zeros(len(features))
+    if evidence.trained is not None:
+        trained = kernel.correlation(features, evidence.trained).sum(axis=1)
+    good = FEASIBLE_PRIOR + trained
+    share: Array = good / (good + failed)
+    return share
+
+
+def favour(evidence: Evidence, configs: Sequence[Config]) -> Array:
+    """Logarithm of the favourite region's weight, shape (n,): it fades as 1 / trials."""
+    assert evidence.region is not None
+    strength = FADING / max(len(evidence.observations), 1)
+    outside = []
+    for config in configs:
+        missed = 0.0
+        for name in evidence.favourite:
+            domain = evidence.region[name].domain
+            setting = config[name]
+            entries = setting if isinstance(setting, list) else [setting]
+            if entries:
+                missed += sum(not domain.contains(e) for e in entries) / len(entries)
+        outside.append(missed)
+    return -strength * np.array(outside)

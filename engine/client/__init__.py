@@ -1,0 +1,1 @@
+"""What a person or a command can do with sessions."""

@@ -1,0 +1,149 @@
+"""The sessions of a home: made, listed, deleted, brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ...sessions import places
+from ...sessions.errors import Misuse, StoreError
+from ...sessions.places import check_name, names
+from ...sessions.records import OPEN_STATES, Session, Setup, in_words, now
+from ...sessions.store import Store
+from .. import search
+from ..executors.devices import probe
+from ..executors.registry import checked
+from ..protocol import Refused
+from ..search import decide
+from ..tasks.cnn.space import space as cnn_space
+from ..tasks.domains import InvalidDomain
+from ..tasks.task import session_space
+from . import imports as archive
+
+
+class SetupError(Exception):
+    """A session that cannot be set up as asked; the message is fit for its user.
+
+    misuse: whether a value given cannot be used at all.
+    """
+
+    def __init__(self, words: str, *, misuse: bool = False) -> None:
+        super().__init__(words)
+        self.misuse = misuse
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """One line of the list of sessions.  state: training, idle, or what is wrong with it.
+
+    parallel: trials at once.  alive: whether an engine is at work.
+    """
+
+    name: str
+    created: str = ""
+    data: str = ""
+    level: int = 0
+    trials: int = 0
+    wc: float = 0.0
+    best: float | None = None
+    best_trial: int | None = None
+    state: str = "idle"
+    flat: bool = False
+    parallel: int = 1
+    alive: bool = False
+
+
+FLAT_LEVELS = 4
+"""A flat level is given the trials of as many levels, so that both ways cost the same."""
+TRIALS = 12
+"""Trials planned for a level, unless said otherwise."""
+
+
+def create(home: Path, setup: Setup) -> Path:
+    """Check the data, make a session and queue its reference network; gives its folder.
+
+    Takes seconds: the data are read by a process of their own.  Raises SetupError.
+    """
+    try:
+        check_name(setup.name)
+        target = home / "sessions" / setup.name
+        if target.exists():
+            raise Misuse(
+                f"session {setup.name!r}: exists already. Choose another name, or delete it first."
+            )
+        # any image will do to check the domains before the data are read
+        cnn_space((1, 8, 8), 10, domains=dict(setup.domains))
+        if not 0 <= setup.wc < 1e6:
+            raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
+        execution = checked(setup.execution)
+        data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
+        answer = probe(data)
+        if isinstance(answer, Refused):
+            raise SetupError(answer.message, misuse=answer.misuse)
+        budget = TRIALS * (FLAT_LEVELS if setup.flat else 1)
+        asked = {part.name: getattr(setup, part.name) for part in fields(setup)}
+        asked["domains"] = dict(setup.domains)
+        asked["trials_per_level"] = (
+            budget if setup.trials_per_level is None else setup.trials_per_level
+        )
+        asked |= {"data": data, "execution": execution}
+        session = Session(created=now(), summary=answer.summary, **asked)
+        first = decide.reference_trial(session, session_space(session))
+        Store.create(target, session, first).close()
+    except ValidationError as error:
+        raise SetupError(in_words(error), misuse=True) from error
+    except (Misuse, InvalidDomain) as error:
+        raise SetupError(str(error), misuse=True) from error
+    except StoreError as error:
+        raise SetupError(str(error)) from error
+    return target
+
+
+def _absolute(spec: str) -> str:
+    """`KIND:PATH` with a path that holds wherever the engine runs."""
+    from ..training.data import KNOWN
+
+    kind, _, path = spec.partition(":")
+    known = any(form.startswith(f"{kind}:") for form in KNOWN)
+    return f"{kind}:{Path(path).expanduser().absolute()}" if known and path else spec
+
+
+def summaries(home: Path) -> list[SessionSummary]:
+    """Every session under a home, in one line each; damaged ones say so."""
+    found: list[SessionSummary] = []
+    for name in names(home):
+        try:
+            store = Store(home / "sessions" / name, migrate=False)
+        except StoreError as error:
+            found.append(SessionSummary(name=name, state=f"corrupt: {error}"))
+            continue
+        snapshot = store.refresh()
+        store.close()
+        session = snapshot.session
+        best = search.best_measured(snapshot)
+        running = any(t.state == "running" for t in snapshot.trials) and snapshot.engine.alive
+        waiting = any(t.state in OPEN_STATES for t in snapshot.trials)
+        found.append(
+            SessionSummary(
+                name=name,
+                created=session.created.isoformat(),
+                data=session.data.spec,
+                level=session.level,
+                trials=sum(t.state == "done" for t in snapshot.trials),
+                wc=session.wc,
+                best=None if best is None else search.objective(best, session.wc),
+                best_trial=None if best is None else best.number,
+                state="training" if running else "waiting" if waiting else "idle",
+                flat=session.flat,
+                parallel=session.execution.parallel,
+                alive=snapshot.engine.alive,
+            )
+        )
+    return found
+
+
+delete = places.delete
+restore = places.restore
+bring_back = archive.bring_back

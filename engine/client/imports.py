@@ -1,0 +1,386 @@
+"""A session as one document and back: what leaves is whole, what comes in agrees with itself.
+
+Whoever changes a figure in an exported file is found out: what follows by arithmetic from the rest
+is worked out again and compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...sessions import exchange
+from ...sessions.errors import Misuse
+from ...sessions.places import check_name
+from ...sessions.records import Decision, Session, Trial, in_words
+from ...sessions.snapshot import EngineStatus, Snapshot
+from ...sessions.store import Store
+from .. import search
+from ..objective import best_error, medians
+from ..tasks.domains import InvalidDomain
+from ..tasks.space import InvalidConfig, Space
+from ..tasks.task import exact_complexity, session_space
+
+LARGEST_SIDE = 65_536
+LARGEST_COUNT = 10**9
+"""Of images, classes and the like: far above what can be trained, far below what overflows."""
+NEAR = 1e-9
+
+
+def document(
+    snapshot: Snapshot, space: Space, best: search.Recommendation | None
+) -> exchange.Document:
+    """A session as its export holds it.  best: the network it recommends."""
+    wc = snapshot.session.wc
+    measured = search.best_measured(snapshot)
+    return exchange.document(
+        snapshot,
+        domains={p.name: p.domain.text() for p in space.parameters},
+        level_names=[standing.name for standing in search.standings(snapshot).values()],
+        objectives={t.number: search.objective(t, wc) for t in snapshot.trials},
+        best=None if best is None else best.number,
+        belief=None if best is None else best.belief,
+        best_measured=None if measured is None else measured.number,
+    )
+
+
+def bring_back(home: Path, file: Path, name: str | None = None) -> Path:
+    """Make the session of an exported file, under its own name or another; gives its folder.
+
+    Nothing trains in it before a person says so.  Raises Misuse with what is wrong: the file,
+    what it says, or that the name is taken.
+    """
+    whole = exchange.read(file)
+    wanted = whole.session.name if name is None else name
+    try:
+        check_name(wanted)
+    except Misuse as error:
+        if name is not None:
+            raise
+        raise Misuse(f"{file}: {error} `--name N` imports it under another name.") from error
+    target = home / "sessions" / wanted
+    if target.exists():
+        raise Misuse(
+            f"session {wanted!r}: exists already. `lcsearch import {file} --name {_free(target)}` "
+            "imports it under another name."
+        )
+    snapshot = contents(whole, file)
+    session = snapshot.session.model_copy(update={"name": wanted})
+    Store.bring_back(target, session, snapshot.trials, snapshot.decisions).close()
+    return target
+
+
+def _free(taken: Path) -> str:
+    """A name near the taken one that is free."""
+    number = 2
+    while taken.with_name(f"{taken.name[:56]}-{number}").exists():
+        number += 1
+    return f"{taken.name[:56]}-{number}"
+
+
+def contents(whole: exchange.Document, file: Path) -> Snapshot:
+    """What a document holds, checked.  Raises Misuse with the first contradiction."""
+    session = Session.model_validate(
+        {name: getattr(whole.session, name) for name in Session.model_fields}
+    )
+    trials = tuple(
+        Trial.model_validate({field: getattr(trial, field) for field in Trial.model_fields})
+        for trial in whole.trials
+    )
+    snapshot = Snapshot(
+        change=0,
+        session=session,
+        trials=trials,
+        decisions=tuple(whole.decisions),
+        engine=EngineStatus(),
+    )
+    for words in _contradictions(whole, snapshot):
+        raise Misuse(f"{file}: {words} The file was changed or damaged; export the session again.")
+    return snapshot
+
+
+# -- contradictions -------------------------------------------------------------------------------
+
+
+def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[str]:
+    """Everything in the document that cannot be so: one sentence each, the basic things first."""
+    session, trials = snapshot.session, snapshot.trials
+    summary = session.summary
+    sides = {"height": summary.height, "width": summary.width, "channels": summary.channels}
+    for name, value in sides.items():
+        if not 1 <= value <= LARGEST_SIDE:
+            yield f"session.summary.{name} = {value}: not an image. Images have 1 to 65,536."
+    counts = {"train": summary.train, "val": summary.val, "classes": summary.classes}
+    for name, value in counts.items():
+        if not 1 <= value <= LARGEST_COUNT:
+            yield f"session.summary.{name} = {value}: nothing can be learnt from that."
+    if not 0 <= session.wc < 1e6:
+        yield f"session.w_c = {session.wc}: not usable. Use 0 or more."
+    try:
+        space = session_space(session)
+    except (InvalidConfig, InvalidDomain) as error:
+        yield f"session: {error}"
+        return
+    if not trials:
+        yield "trials is empty: trial 0 is the reference network."
+    for index, trial in enumerate(trials):
+        if trial.number != index:
+            yield f"trials[{index}].number = {trial.number}: trials are numbered from 0, no gap."
+    for trial in trials:
+        for words in _about_trial(trial, snapshot, space):
+            yield f"trial {trial.number}: {words}"
+    yield from _about_decisions(snapshot, space)
+    yield from _about_levels(snapshot)
+    yield from _derived(whole, snapshot, space)
+
+
+def _about_trial(trial: Trial, snapshot: Snapshot, space: Space) -> Iterator[str]:
+    session = snapshot.session
+    before = snapshot.trials[: trial.number]
+    highest = len(search.level_names(session))
+    if trial.repeat_of is not None and not 0 <= trial.repeat_of < trial.number:
+        yield f"repeat_of = {trial.repeat_of}: no trial before it has this number."
+    lowest = 0 if trial.number == 0 or trial.repeat_of is not None else 1
+    if not lowest <= trial.level <= (0 if trial.number == 0 else highest):
+        yield f"level = {trial.level}: this session has levels 1 to {highest}, 0 is the reference."
+    try:
+        config = space.validate(trial.config)
+    except InvalidConfig as error:
+        yield str(error)
+        return
+    if config != trial.config:
+        yield "config: not in the form in which it is kept."
+    if trial.number == 0 and config != space.reference:
+        yield "config: trial 0 is the reference network, and this is another one."
+    key = space.key(config)
+    if trial.key != key:
+        yield f"key = {trial.key}: the key of this network is {key}."
+    assert space.known is not None
+    for name, value in space.known(config).items():
+        if getattr(trial, name) != value:
+            yield f"{name} = {getattr(trial, name)}: this network has {value:.0f}."
+    again = sum(other.key == key for other in before) if trial.repeat_of is not None else 0
+    seed = session.seed * 1000 + again
+    if trial.seed != seed:
+        yield f"seed = {trial.seed}: a trial of this session has seed {seed} there."
+    if not 0 <= trial.attempt <= LARGEST_COUNT:
+        yield f"attempt = {trial.attempt}: not a count."
+    if trial.repeat_of is not None and before and trial.key != before[trial.repeat_of].key:
+        yield f"repeat_of = {trial.repeat_of}: that is another network."
+    belief = trial.prediction
+    if belief is not None and min(belief.std, belief.predictive_std, belief.error_std) < 0:
+        yield "prediction: a standard deviation below 0."
+    if (trial.state == "failed") != (trial.failure is not None):
+        yield f"state = {trial.state}: a failure is told where a trial failed, and only there."
+    if trial.stop_request is not None and trial.state != "running":
+        yield f"stop_request = {trial.stop_request}: only what runs can be asked to stop."
+    yield from _about_epochs(trial, session, space)
+
+
+def _about_epochs(trial: Trial, session: Session, space: Space) -> Iterator[str]:
+    for index, epoch in enumerate(trial.epochs, start=1):
+        at = f"epochs[{index - 1}]"
+        if epoch.epoch != index:
+            yield f"{at}.epoch = {epoch.epoch}: epochs are numbered from 1, no gap."
+        if not 0 <= epoch.val_accuracy <= 1:
+            yield f"{at}.val_accuracy = {epoch.val_accuracy}: a share lies between 0 and 1."
+        beside = epoch.reference_seconds
+        if epoch.seconds < 0 or (beside is not None and beside < 0):
+            yield f"{at}.seconds = {epoch.seconds}: no epoch takes less than nothing."
+    if len(trial.epochs) > session.epochs:
+        yield f"{len(trial.epochs)} epochs: a trial of this session has at most {session.epochs}."
+    figures = ("error", "complexity", "seconds_per_epoch", "reference_seconds")
+    if trial.state != "done":
+        for name in figures:
+            if getattr(trial, name) is not None:
+                yield f"{name} = {getattr(trial, name)}: only a trial that is done has one."
+        return
+    if len(trial.epochs) != session.epochs:
+        yield (
+            f"{len(trial.epochs)} epochs: a trial that is done has as many as the session, "
+            f"{session.epochs}."
+        )
+        return
+    if any(getattr(trial, name) is None for name in figures):
+        yield "a trial that is done has error, complexity, seconds_per_epoch, reference_seconds."
+        return
+    seconds, beside = medians(trial.epochs)
+    exact = exact_complexity(space, trial.config, session.measure)
+    if beside <= 0:
+        yield "reference_seconds: the reference network takes more than nothing."
+        return
+    wanted = {
+        "error": best_error(trial.epochs),
+        "seconds_per_epoch": seconds,
+        "reference_seconds": beside,
+        "complexity": seconds / beside if exact is None else exact,
+    }
+    for name, value in wanted.items():
+        given = getattr(trial, name)
+        if not math.isclose(given, value, rel_tol=NEAR, abs_tol=NEAR):
+            yield f"{name} = {given}: the epochs say {value:.9g}."
+
+
+def _about_decisions(snapshot: Snapshot, space: Space) -> Iterator[str]:
+    trials = snapshot.trials
+    made: dict[int, int] = {}
+    undone: set[int] = set()
+    for index, decision in enumerate(snapshot.decisions, start=1):
+        at = f"decision {decision.number}"
+        if decision.number != index:
+            yield f"decisions[{index - 1}].number = {decision.number}: counted from 1, no gap."
+        if decision.trial is not None and not 0 <= decision.trial < len(trials):
+            yield f"{at}: trial {decision.trial} is not in this session."
+            return
+        yield from (f"{at}: {words}" for words in _about_detail(decision))
+        yield from (f"{at}: {words}" for words in _about_advised(decision, space))
+        if decision.kind == "undo":
+            undoes = decision.detail["undoes"]
+            known = 1 <= undoes < index and undoes not in undone
+            if not known or snapshot.decisions[undoes - 1].kind != decision.detail["kind"]:
+                yield f"{at}: undoes decision {undoes}, which cannot be."
+                return
+            undone.add(undoes)
+        if decision.kind not in search.QUEUEING:
+            continue
+        if decision.trial is None or decision.trial in made:
+            yield f"{at}: queues trial {decision.trial}, which cannot be."
+            return
+        made[decision.trial] = decision.number
+        trial = trials[decision.trial]
+        if decision.config != trial.config or (
+            decision.kind != "repeat" and decision.prediction != trial.prediction
+        ):
+            yield f"{at}: trial {trial.number} is another network, or was predicted otherwise."
+    unexplained = [t.number for t in trials[1:] if t.number not in made]
+    if unexplained:
+        yield f"trial {unexplained[0]}: no decision has queued it."
+
+
+def _about_detail(decision: Decision) -> Iterator[str]:
+    """What `undo` and the levels read from it must be there."""
+    detail = decision.detail
+    fits = True
+    if decision.kind == "undo":
+        fits = _is_count(detail.get("undoes")) and isinstance(detail.get("kind"), str)
+    elif decision.kind in search.SETTING:
+        fits = {"from", "to"} <= detail.keys()
+    elif decision.kind in ("advance", "reopen"):
+        start = detail.get("from")
+        fits = (
+            decision.trial is not None
+            and isinstance(start, dict)
+            and _is_count(start.get("level"))
+            and isinstance(start.get("bases"), dict)
+            and all(str(k).isdecimal() and _is_count(v) for k, v in start["bases"].items())
+        )
+    if not fits:
+        yield f"detail = {detail}: not what a decision of kind {decision.kind} keeps."
+
+
+def _about_advised(decision: Decision, space: Space) -> Iterator[str]:
+    """The candidate that was passed over is a network of this space, and another one."""
+    try:
+        advised = decision.advised
+        if advised is None:
+            return
+        key = space.key(space.validate(advised.config))
+    except (ValidationError, InvalidConfig) as error:
+        words = in_words(error) if isinstance(error, ValidationError) else error
+        yield f"detail.advised: {words}"
+        return
+    if advised.id != key:
+        yield f"detail.advised.id = {advised.id}: the key of this network is {key}."
+    if decision.config == advised.config:
+        yield "detail.advised: the very network that was decided on."
+    if min(advised.prediction.std, advised.prediction.predictive_std) < 0:
+        yield "detail.advised.prediction: a standard deviation below 0."
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT
+
+
+def _about_levels(snapshot: Snapshot) -> Iterator[str]:
+    """The session stands where its last decisions have left it."""
+    session, decisions = snapshot.session, snapshot.decisions
+    names = search.level_names(session)
+    if session.level > len(names):
+        yield f"session.level = {session.level}: the last one is {len(names)}."
+    for level, number in session.bases.items():
+        known = 0 <= number < len(snapshot.trials)
+        if not known or not snapshot.trials[number].observed or not 1 <= level <= len(names):
+            yield f"session.bases[{level}] = {number}: not a level and a trial that is done."
+            return
+    stand: tuple[int | None, dict[int, int]] = (1, {})
+    values: dict[str, Any] = {}
+    for decision in decisions:
+        kind, detail = decision.kind, decision.detail
+        undone = decisions[detail["undoes"] - 1] if kind == "undo" else None
+        if undone is not None and undone.kind in search.SETTING:
+            values[search.SETTING[undone.kind]] = undone.detail["from"]
+        elif kind in search.SETTING:
+            values[search.SETTING[kind]] = detail["to"]
+        elif kind in ("advance", "reopen") and decision.trial is not None:
+            came_from, to = _bases(detail["from"]), detail["from"]["level"] + 1
+            if kind == "advance":
+                came_from[to] = decision.trial
+            stand = (to if kind == "advance" else None, came_from)
+        elif undone is not None and undone.kind in ("advance", "reopen"):
+            stand = (undone.detail["from"]["level"], _bases(undone.detail["from"]))
+    stands_at, bases = stand
+    present = dict(session.bases)
+    if stands_at is None:
+        # which level was opened again its decision does not tell: any, from a base of its own
+        stands_at = session.level
+        bases.pop(stands_at, None)
+        present.pop(stands_at, None)
+    if stands_at != session.level or present != bases:
+        yield f"session.level = {session.level}: its decisions lead elsewhere."
+    for name, value in values.items():
+        if getattr(session, name) != value:
+            yield f"session.{name} = {getattr(session, name)}: the last decision set it to {value}."
+
+
+def _bases(start: Mapping[str, Any]) -> dict[int, int]:
+    return {int(level): int(number) for level, number in start["bases"].items()}
+
+
+def _derived(whole: exchange.Document, snapshot: Snapshot, space: Space) -> Iterator[str]:
+    """Everything that an export adds to the records, worked out again."""
+    best = whole.best
+    if best is not None:
+        known = 0 <= best.trial < len(snapshot.trials)
+        if not known or not snapshot.trials[best.trial].observed:
+            yield f"best.trial = {best.trial}: not a trial that is done."
+            return
+    belief = None
+    if best is not None and best.mean is not None and best.std is not None:
+        belief = (best.mean, best.std)
+        if best.std < 0:
+            yield f"best.std = {best.std}: a standard deviation is not below 0."
+    chosen = None if best is None else search.Recommendation(snapshot.trials[best.trial], belief)
+    again = document(snapshot, space, chosen)
+    given = whole.model_dump(mode="json", by_alias=True, exclude={"exported"})
+    wanted = again.model_dump(mode="json", by_alias=True, exclude={"exported"})
+    yield from _differences("", given, wanted)
+
+
+def _differences(where: str, given: Any, wanted: Any) -> Iterator[str]:
+    if isinstance(given, dict) and isinstance(wanted, dict) and given.keys() == wanted.keys():
+        for key, value in given.items():
+            yield from _differences(f"{where}.{key}".lstrip("."), value, wanted[key])
+    elif isinstance(given, list) and isinstance(wanted, list) and len(given) == len(wanted):
+        for index, value in enumerate(given):
+            yield from _differences(f"{where}[{index}]", value, wanted[index])
+    elif given != wanted:
+        yield f"{where} = {_short(given)}: by the rest of the file it is {_short(wanted)}."
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,90 @@
+"""What every executor says and watches: events, the watchdog."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from ..protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started
+
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+"""Threads of a trainer that wait for each other spin for a moment and then sleep.  Where they sleep
+at once a small network trains half as fast; where they spin as long as they do by default, two
+trainers that want the same processors are a third as fast (benchmarks/training.py, `waiting`).  It
+reaches OpenMP alone: for oneDNN, which spins regardless, see training/threads.py."""
+STALL_SECONDS = 600.0
+"""How long a trainer may give no sign of life while it trains: $LCSEARCH_STALL_SECONDS, or this."""
+STALL_FACTOR = 20
+"""It may be silent for this many times the longest silence it came back from, if that is more."""
+AWAKE_SECONDS = 1.0
+"""At most this much of the time between two looks counts: the rest, nobody was awake."""
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The trainer died by itself, or was killed because it did not go on.
+
+    reason: its exit status or signal, in words.  ready: whether it had read the data.  who: trial
+    and attempt that it trained, if any.
+    """
+
+    reason: str
+    kind: Literal["crash", "signal", "memory", "stalled"] = "crash"
+    ready: bool = True
+    who: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What whoever looks should know; empty when it holds no more."""
+
+    message: str
+
+
+Event = Started | EpochDone | Finished | Ended | Failed | Ready | Refused | Gone | Notice
+
+
+class Watchdog:
+    """Whether a trainer goes on.  Only time in which the engine itself was awake counts: a machine
+    that slept, or an engine that was stopped for a while, takes no trainer for dead.
+    """
+
+    def __init__(self, patience: float | None = None) -> None:
+        self.patience = patience or float(os.environ.get("LCSEARCH_STALL_SECONDS", STALL_SECONDS))
+        self._silence = 0.0
+        self._longest = 0.0
+        self._looked = time.monotonic()
+
+    @property
+    def limit(self) -> float:
+        """Seconds of silence that are allowed now."""
+        return max(self.patience, STALL_FACTOR * self._longest)
+
+    def begin(self) -> None:
+        """Something was handed to the trainer: it begins now."""
+        self._silence = 0.0
+        self._looked = time.monotonic()
+
+    def heard(self) -> None:
+        """The trainer said something."""
+        self._longest = max(self._longest, self._silence)
+        self._silence = 0.0
+
+    def stalled(self, at_least: float = 0.0) -> float | None:
+        """Look: the seconds of silence, if they are too many (and more than `at_least`)."""
+        moment = time.monotonic()
+        self._silence += min(moment - self._looked, AWAKE_SECONDS)
+        self._looked = moment
+        return self._silence if self._silence > max(self.limit, at_least) else None
+
+
+def death(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"it ended with exit status {status}"
+    name = signal.Signals(-status).name
+    hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
+    return f"it was killed by {name}{hint}"

@@ -1,0 +1,131 @@
+"""Belief about quantities of networks, and about f for any weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...sessions.records import Config
+from ..objective import objective
+from .acquisition import Improvement, expected_improvement, log_normal_improvement
+
+Array = NDArray[np.float64]
+SPREAD = 0.02
+"""Standard deviation of a logarithm above which f is not taken to be normal."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Configurations ready for prediction: features, shape (n, features), and exact complexity."""
+
+    configs: list[Config]
+    features: Array
+    exact: Array | None
+
+    def __add__(self, other: Points) -> Points:
+        exact = None
+        if self.exact is not None and other.exact is not None:
+            exact = np.concatenate([self.exact, other.exact])
+        return Points(
+            self.configs + other.configs, np.vstack([self.features, other.features]), exact
+        )
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Belief about one positive or any quantity; arrays of shape (n,).
+
+    transformed_mean, transformed_std: of the logarithm of what it is above `origin` where `log`,
+    else of itself.  mean, std: of the latent quantity.  predictive_std: of a measurement of it.
+    """
+
+    log: bool
+    transformed_mean: Array
+    transformed_std: Array
+    mean: Array
+    std: Array
+    predictive_std: Array
+    origin: float = 0.0
+
+    def __add__(self, other: Quantity) -> Quantity:
+        """Belief about the networks of both, in order."""
+        return Quantity(
+            self.log,
+            np.concatenate([self.transformed_mean, other.transformed_mean]),
+            np.concatenate([self.transformed_std, other.transformed_std]),
+            np.concatenate([self.mean, other.mean]),
+            np.concatenate([self.std, other.std]),
+            np.concatenate([self.predictive_std, other.predictive_std]),
+            self.origin,
+        )
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Belief about the error and the complexity of some networks, from which f follows."""
+
+    error: Quantity
+    complexity: Quantity
+
+    def __add__(self, other: Belief) -> Belief:
+        """Belief about the networks of both, in order."""
+        return Belief(self.error + other.error, self.complexity + other.complexity)
+
+    def objective(self, wc: float) -> tuple[Array, Array, Array]:
+        """Mean, latent standard deviation and predictive standard deviation of f."""
+        return (
+            objective(self.error.mean, self.complexity.mean, wc),
+            np.hypot(self.error.std, wc * self.complexity.std),
+            np.hypot(self.error.predictive_std, wc * self.complexity.predictive_std),
+        )
+
+    def improvement(self, wc: float, best: float) -> Improvement:
+        """Expected improvement on f* = `best`."""
+        mean, std, _ = self.objective(wc)
+        result = expected_improvement(mean, std, best)
+        error, other = self.error, self.complexity
+        if not (error.log and other.log):
+            return result
+        wide = (error.transformed_std > SPREAD) | (
+            (other.transformed_std > SPREAD) & (wc * other.std > 0.1 * error.std)
+        )
+        if not wide.any():
+            return result
+        with np.errstate(divide="ignore"):
+            shift = np.log(wc) if wc > 0 else -np.inf
+        exact = log_normal_improvement(
+            error.transformed_mean[wide],
+            error.transformed_std[wide],
+            np.maximum(other.transformed_mean[wide] + shift, -700.0),
+            other.transformed_std[wide] if wc > 0 else np.zeros(int(wide.sum())),
+            best - error.origin,
+        )
+        merged = []
+        for whole, part in (
+            (result.log_ei, exact.log_ei),
+            (result.ei, exact.ei),
+            (result.exploit, exact.exploit),
+            (result.explore, exact.explore),
+        ):
+            filled = whole.copy()
+            filled[wide] = part
+            merged.append(filled)
+        return Improvement(*merged)
+
+
+def quantity(log: bool, mean: Array, std: Array, noise: Array, origin: float = 0.0) -> Quantity:
+    """Natural units of a transformed belief; noise: variance of a measurement, transformed."""
+    measured = np.sqrt(std**2 + noise)
+    if not log:
+        return Quantity(False, mean, std, mean, std, measured)
+    expected, latent = _log_normal(mean, std)
+    predictive = np.maximum(_log_normal(mean, measured)[1], latent)
+    return Quantity(True, mean, std, expected + origin, latent, predictive, origin)
+
+
+def _log_normal(mean: Array, std: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of exp(N(mean, std^2)), kept finite."""
+    expected = np.exp(np.clip(mean + std**2 / 2, -300, 300))
+    return expected, expected * np.sqrt(np.expm1(np.clip(std**2, 0, 300)))

@@ -1,0 +1,183 @@
+"""Belief about every network: a Gaussian process on the error and one on the complexity.
+
+Both learn from the observations of all levels.  Together they are belief about f for any
+complexity weight, so the weight can move without a new fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ...sessions.records import Config
+from ..objective import Observation
+from ..tasks.space import Space
+from .belief import Belief, Points, Quantity, quantity
+from .embedding import Embedding
+from .process import Process
+
+if TYPE_CHECKING:
+    from .belief import Array
+
+
+Transform = Literal["log", "identity"]
+MARGIN = 0.1
+"""By how much an observation the logarithm's evidence must be above that of plain errors."""
+ORIGIN = 0.3
+"""How far below the smallest error the logarithm has its origin, in distances to the median."""
+
+
+class Surrogate:
+    """The two processes, and what turns configurations into their inputs."""
+
+    def __init__(
+        self,
+        space: Space,
+        observations: Sequence[Observation],
+        dimensions: float,
+        exact: Callable[[Config], float] | None = None,
+    ) -> None:
+        """Fit to the observations (at least one).
+
+        dimensions: how many coordinates are searched, which the prior on length scales grows
+        with.  exact: complexity by arithmetic, or None where it is measured.
+        """
+        self.embedding = Embedding(space)
+        self.exact = exact
+        self.dimensions = dimensions
+        self.observed = self.points([o.config for o in observations])
+        errors = np.array([o.error for o in observations], dtype=float)
+        images = np.array([o.images for o in observations], dtype=float)
+        self.images = float(images.max())
+        self.transform, self.origin = _error_transform(errors, images)
+        y, noise = self._transformed_error(errors, images)
+        known = self.transform == "log" and self.images > 0
+        self.error = self._process(y, noise, linear=False, spread=0.5 if known else None)
+        if self.transform == "log" and not known:
+            plain = self._process(errors, np.zeros(len(errors)), linear=False, spread=None)
+            # densities of the errors themselves: the logarithm's slope is 1 / (error - origin)
+            gain = self.error.evidence - float(y.sum()) - plain.evidence
+            if gain < MARGIN * len(errors):
+                self.transform, self.origin, self.error = "identity", 0.0, plain
+        self.complexity: Process | None = None
+        self.log_complexity = True
+        if exact is None:
+            costs = np.array([o.complexity for o in observations], dtype=float)
+            self.log_complexity = bool((costs > 0).all())
+            if self.log_complexity:
+                costs = np.log(costs)
+            self.complexity = self._process(
+                costs,
+                np.zeros(len(costs)),
+                linear=True,
+                spread=0.5 if self.log_complexity else None,
+            )
+
+    def _process(self, y: Array, noise: Array, *, linear: bool, spread: float | None) -> Process:
+        return Process(
+            self.observed.features,
+            y,
+            noise,
+            self.embedding,
+            self.dimensions,
+            linear=linear,
+            spread=spread,
+        )
+
+    def _transformed_error(self, errors: Array, images: Array) -> tuple[Array, Array]:
+        """What the process learns, and the variance of its binomial noise; each of shape (n,)."""
+        if self.transform == "identity":
+            return errors, np.zeros(len(errors))
+        counted = images > 0
+        n = np.where(counted, images, 1.0)
+        wrong = np.clip(errors, 0.0, None) * n
+        smoothed = (wrong + 0.5) / (n + 1)
+        y = np.log(np.where(counted, smoothed, np.maximum(errors - self.origin, 1e-300)))
+        # of log(k + 1/2) by the delta method, k ~ Binomial(n, p)
+        share = np.clip(smoothed, None, 1.0)
+        noise = np.where(counted, (1 - share) / (share * n), 0.0)
+        return y, noise
+
+    def points(self, configs: Sequence[Config]) -> Points:
+        """Configurations made ready for prediction."""
+        exact = None
+        if self.exact is not None:
+            exact = np.array([self.exact(config) for config in configs], dtype=float)
+        return Points(list(configs), self.embedding(configs), exact)
+
+    def believing(self, pending: Points) -> Surrogate:
+        """The same belief, had each pending network come out exactly as it is expected to.
+
+        Kriging believers (Ginsbourger, Le Riche, Carraro 2010): no mean moves, but nothing more
+        is to be learnt there.
+        """
+        result = object.__new__(Surrogate)
+        result.__dict__.update(self.__dict__)
+        for name in ("error", "complexity"):
+            process: Process | None = getattr(self, name)
+            if process is not None:
+                mean, _ = process.predict(pending.features)
+                extended = Process(
+                    np.vstack([process.X, pending.features]),
+                    np.concatenate([process.y, mean]),
+                    np.concatenate([process.noise, np.full(len(mean), process.noise.mean())]),
+                    self.embedding,
+                    self.dimensions,
+                    linear=process.kernel.linear > 0,
+                    spread=None,
+                    like=process,
+                )
+                setattr(result, name, extended)
+        return result
+
+    def belief(self, points: Points) -> Belief:
+        """What is believed of the error and the complexity of some networks."""
+        mean, std = self.error.predict(points.features)
+        noise = np.full(len(mean), self.error.noise_variance)
+        log = self.transform == "log"
+        if log and self.images > 0:
+            share = np.clip(np.exp(np.clip(mean, -700, 0)), 0.5 / (self.images + 1), 1.0)
+            noise += (1 - share) / (share * self.images)
+        error = quantity(log, mean, std, noise, self.origin)
+        if self.complexity is None:
+            assert points.exact is not None
+            none = np.zeros(len(mean))
+            known = np.maximum(points.exact, 1e-300)
+            complexity = Quantity(True, np.log(known), none, points.exact, none, none)
+        else:
+            mean, std = self.complexity.predict(points.features)
+            noise = np.full(len(mean), self.complexity.noise_variance)
+            complexity = quantity(self.log_complexity, mean, std, noise)
+        return Belief(error, complexity)
+
+
+def _error_transform(errors: Array, images: Array) -> tuple[Transform, float]:
+    """The logarithm of shares of counted images; of the rest, of what is above an origin.
+
+    The origin is a little below the smallest error, so that the logarithm spreads the good ones
+    out and pulls the bad ones together, whatever their signs.  Chosen by measurement:
+    benchmarks/search.py on nb201-cifar10.  The surrogate keeps the plain errors if they are the
+    likelier under their own fit.
+    """
+    if (images > 0).any():
+        return "log", 0.0
+    smallest, middle = float(errors.min()), float(np.median(errors))
+    origin = smallest - ORIGIN * (middle - smallest)
+    # above the origin of a sum of rounded numbers there may be nothing left
+    if not math.isfinite(origin) or not smallest - origin > 1e-9 * abs(smallest):
+        return "identity", 0.0
+    # a long tail of good values is what a search is after: pulled apart it would be lost
+    if _skew(errors) < 0:
+        return "identity", 0.0
+    return "log", origin
+
+
+def _skew(values: Array) -> float:
+    """Skewness: positive where the long tail is that of large values."""
+    centred = values - values.mean()
+    spread = float(np.max(np.abs(centred)))
+    # scaled first: the cube of a large number is infinite
+    return float(np.mean((centred / spread) ** 3)) if spread > 0 else 0.0

@@ -1,0 +1,65 @@
+"""Trials that fall behind the others while they train."""
+
+from __future__ import annotations
+
+import statistics
+
+from ...sessions.records import Trial
+from ...sessions.snapshot import Snapshot
+from ..objective import best_error, medians
+from ..objective import objective as weigh
+
+BEHIND_OTHERS = 3
+"""Trials that must have come as far before one is said to fall behind them."""
+BEHIND_EPOCH = 2
+BEHIND_SHARE = 1 / 3
+"""The first epoch, and the first part of the epochs, in which no trial is judged."""
+
+
+def objective_so_far(snapshot: Snapshot, trial: Trial, epochs: int) -> float | None:
+    """f of a trial as it stood after so many epochs: its best accuracy and its cost until then.
+
+    None where it did not come so far, or where its cost is not known.
+    """
+    seen = [epoch for epoch in trial.epochs if epoch.epoch <= epochs]
+    if epochs < 1 or len(seen) < epochs:
+        return None
+    session = snapshot.session
+    if session.measure == "seconds":
+        if any(epoch.reference_seconds is None for epoch in seen):
+            return None
+        seconds, beside = medians(seen)
+        complexity = seconds / beside
+    elif session.measure == "params":
+        complexity = trial.params / snapshot.trials[0].params
+    else:
+        complexity = trial.macs / snapshot.trials[0].macs
+    return weigh(best_error(seen), complexity, session.wc)
+
+
+def falling_behind(snapshot: Snapshot) -> frozenset[int]:
+    """Running trials whose f so far is worse than the median of the others' at the same epoch.
+
+    The median rule of Golovin et al. 2017 (Google Vizier), of f and not of the accuracy, which
+    would end the cheap networks that a large w_c seeks.  The others are all that came as far and
+    did not fail, at least BEHIND_OTHERS; never judged are the reference network, and a trial
+    before its epoch BEHIND_EPOCH or the first third of its epochs, or after its last.
+    """
+    total = snapshot.session.epochs
+    behind: set[int] = set()
+    for trial in snapshot.trials:
+        reached_epoch = len(trial.epochs)
+        early = reached_epoch < max(BEHIND_EPOCH, BEHIND_SHARE * total)
+        if trial.state != "running" or trial.level == 0 or early or reached_epoch >= total:
+            continue
+        mine = objective_so_far(snapshot, trial, reached_epoch)
+        others = [
+            value
+            for other in snapshot.trials
+            if other.number != trial.number
+            and other.state not in ("failed", "cancelled")
+            and (value := objective_so_far(snapshot, other, reached_epoch)) is not None
+        ]
+        if mine is not None and len(others) >= BEHIND_OTHERS and mine > statistics.median(others):
+            behind.add(trial.number)
+    return frozenset(behind)

@@ -1,0 +1,148 @@
+"""Who was right: predictions at decision time against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .standing import objective
+
+if TYPE_CHECKING:
+    from ...sessions.records import Advised, Trial
+    from ...sessions.snapshot import Snapshot
+
+
+PERSON = ("edited", "manual")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One prediction that was put to the test.
+
+    f is measured under the w_c of the prediction: changing w_c later makes nobody wrong.
+    """
+
+    trial: Trial
+    mean: float
+    std: float
+    f: float
+
+    @property
+    def wc(self) -> float:
+        """The w_c of the prediction."""
+        assert self.trial.prediction is not None
+        return self.trial.prediction.wc
+
+    @property
+    def within(self) -> bool:
+        """Whether the measurement lies within two predictive standard deviations."""
+        return abs(self.f - self.mean) <= 2 * self.std
+
+
+@dataclass(frozen=True)
+class Override:
+    """A network that a person trained, and the advisor's first candidate of that moment.
+
+    f: measured.  against: the f of the candidate: measured where it was trained as well, by the
+    trial `measured`, else the mean that was predicted then.  Both under the w_c of that moment.
+    """
+
+    trial: Trial
+    advised: Advised
+    f: float
+    against: float
+    measured: int | None
+
+    @property
+    def wc(self) -> float:
+        """The w_c of the prediction."""
+        return self.advised.prediction.wc
+
+    @property
+    def right(self) -> bool:
+        """Whether the person's network has the smaller f."""
+        return self.f < self.against
+
+
+@dataclass(frozen=True)
+class Picks:
+    """What the trials of one chooser came to.
+
+    gained: how much they lowered the best measured f, each when it was trained.
+    """
+
+    trials: int
+    gained: float
+    mean: float | None
+
+
+def outcomes(trials: Sequence[Trial]) -> list[Outcome]:
+    """Every measured trial that was predicted."""
+    found = []
+    for trial in trials:
+        belief = trial.prediction
+        if belief is None or trial.error is None or trial.complexity is None:
+            continue
+        if trial.state == "done":
+            f = trial.error + belief.wc * trial.complexity
+            found.append(Outcome(trial, belief.mean, belief.predictive_std, f))
+    return found
+
+
+def coverage(results: Sequence[Outcome], widths: float = 2.0) -> int:
+    """How many measurements lie within so many predictive standard deviations."""
+    return sum(abs(result.f - result.mean) <= widths * result.std for result in results)
+
+
+def picks(trials: Sequence[Trial], wc: float, sources: Sequence[str]) -> Picks:
+    """The trials from some sources: what they gained, and their mean f, under one w_c."""
+    best: float | None = None
+    gained = 0.0
+    values: list[float] = []
+    ended = [t for t in trials if t.state == "done"]
+    for trial in sorted(ended, key=lambda t: (t.ended or t.created, t.number)):
+        if trial.error is None or trial.complexity is None:
+            continue
+        f = trial.error + wc * trial.complexity
+        if trial.source in sources:
+            values.append(f)
+            if best is not None:
+                gained += max(best - f, 0.0)
+        best = f if best is None else min(best, f)
+    return Picks(len(values), gained, sum(values) / len(values) if values else None)
+
+
+def overrides(snapshot: Snapshot) -> list[Override]:
+    """Every network that a person trained instead of the advisor's first candidate.
+
+    Both sides are measured as one: a network that was repeated by the mean of its trainings.
+    """
+    measured: dict[str, list[Trial]] = {}
+    for trial in snapshot.trials:
+        if trial.observed:
+            measured.setdefault(trial.key, []).append(trial)
+
+    def mean_f(key: str, wc: float) -> float:
+        values = [objective(trial, wc) or 0.0 for trial in measured[key]]
+        return sum(values) / len(values)
+
+    found = []
+    for decision in snapshot.decisions:
+        advised = decision.advised
+        if advised is None or decision.by != "person" or decision.trial is None:
+            continue
+        trial, wc = snapshot.trials[decision.trial], advised.prediction.wc
+        if not trial.observed:
+            continue
+        later = measured.get(advised.id)
+        found.append(
+            Override(
+                trial=trial,
+                advised=advised,
+                f=mean_f(trial.key, wc),
+                against=mean_f(advised.id, wc) if later else advised.prediction.mean,
+                measured=later[0].number if later else None,
+            )
+        )
+    return found

@@ -1,0 +1,199 @@
+"""The space of convolutional networks: four levels; shapes, parameters and MACs by arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from ....sessions.records import Config
+from ..domains import Categorical, Domain, Integer, Real
+from ..space import Parameter, Space
+from .layout import NONE, POOL, STRIDE, downsampled_too_far, map_sizes, network, undivided
+
+if TYPE_CHECKING:
+    from .layout import Network
+
+
+LEVELS = ("structure", "parameters", "classifier", "training")
+FLAT = ("all",)
+"""The one level of a session that searches all parameters at once."""
+GROWTH = 2
+"""Sampling lets a layer have one to this many times the channels of the layer before."""
+FIRST_CHANNELS = 64
+"""Sampling gives the first layer at most this many channels."""
+
+
+def _guide_channels(domain: Domain, config: Config, index: int) -> Domain:
+    assert isinstance(domain, Integer)
+    if index == 0:
+        return domain.restrict(domain.low, FIRST_CHANNELS)
+    before = config["channels"][index - 1]
+    return domain.restrict(before, GROWTH * before)
+
+
+def _guide_downsample(
+    shape: tuple[int, int, int], domain: Domain, config: Config, index: int
+) -> Domain:
+    assert isinstance(domain, Categorical)
+    before: list[str] = config["downsample"][:index]
+    if map_sizes(before, shape)[-1] > 1:
+        return domain
+    return Categorical((NONE,))
+
+
+def _guide_groups(domain: Domain, config: Config, index: int) -> Domain:
+    assert isinstance(domain, Categorical)
+    if index == 0:
+        return replace(domain, choices=(1,))
+    channels: list[int] = config["channels"]
+    return domain.keep(
+        lambda g: channels[index - 1] % int(g) == 0 and channels[index] % int(g) == 0, 1
+    )
+
+
+def reference(shape: tuple[int, int, int], classes: int) -> Config:
+    """The network that every cost is measured against: the session's trial 0.
+
+    Four convolutions 16-32-32-64, kernel 3, batch norm, max-pooling after the second and the
+    fourth (where the map is still larger than 1 x 1), one dense layer, default training.
+    """
+    downsample = [NONE, POOL, NONE, POOL]
+    sizes = map_sizes(downsample, shape)
+    fitted = [NONE if size == 1 else entry for entry, size in zip(downsample, sizes, strict=False)]
+    return {
+        "conv_layers": 4,
+        "channels": [16, 32, 32, 64],
+        "downsample": [*fitted],
+        "kernel": [3] * 4,
+        "batch_norm": [True] * 4,
+        "groups": [1] * 4,
+        "classifier_layers": 1,
+        "hidden_units": [],
+        "density": [1.0],
+        "weight_decay": 0.0,
+        "learning_rate": 1e-3,
+        "lr_decay": 1.0,
+        "batch_size": 128,
+    }
+
+
+_STRUCTURE = (
+    "conv_layers",
+    "channels",
+    "downsample",
+    "kernel",
+    "batch_norm",
+    "groups",
+    "hidden_units",
+    "density",
+)
+"""What shapes, parameters and MACs depend on."""
+
+
+def space(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    features: int = 4,
+    macs_cap: float = 8.0,
+    domains: Mapping[str, str] | None = None,
+) -> Space:
+    """The four levels for images of `shape` (channels, height, width) and `classes` classes.
+
+    macs_cap: what is above this many times the reference's MACs is not proposed.  domains:
+    narrowed or widened domains as text.  Raises InvalidDomain.
+    """
+    conv, dense = "conv_layers", "classifier_layers"
+    base = reference(shape, classes)
+    limit = macs_cap * network(base, shape, classes, features).macs
+
+    @lru_cache(maxsize=4096)
+    def laid(*structure: Any) -> Network:
+        return network(dict(zip(_STRUCTURE, structure, strict=True)), shape, classes, features)
+
+    def layout(config: Config) -> Network:
+        # a ranking asks three times for each of thousands of networks, many of them alike
+        values = (config[name] for name in _STRUCTURE)
+        return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
+
+    def canonical(config: Config) -> object:
+        # two densities that keep the same connections are one network
+        degrees = [layer.in_degree for layer in layout(config).dense]
+        return {**config, "density": degrees}
+
+    def known(config: Config) -> Mapping[str, float]:
+        laid = layout(config)
+        return {"params": float(laid.params), "macs": float(laid.macs)}
+
+    parameters = (
+        Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
+        Parameter(
+            "channels",
+            1,
+            Integer(8, 512, log=True, step=8),
+            32,
+            length=conv,
+            limits=Integer(1, 4096),
+            guide=_guide_channels,
+        ),
+        Parameter(
+            "downsample",
+            1,
+            Categorical((NONE, STRIDE, POOL)),
+            NONE,
+            length=conv,
+            guide=partial(_guide_downsample, shape),
+        ),
+        Parameter(
+            "kernel",
+            2,
+            Categorical((1, 3, 5, 7), ordered=True),
+            3,
+            length=conv,
+            limits=Integer(1, 15, step=2),
+        ),
+        Parameter("batch_norm", 2, Categorical((True, False)), True, length=conv),
+        Parameter(
+            "groups",
+            2,
+            Categorical((1, 2, 4, 8), ordered=True),
+            1,
+            length=conv,
+            limits=Integer(1, 4096),
+            guide=_guide_groups,
+        ),
+        Parameter(dense, 3, Integer(1, 3), 1, limits=Integer(1, 6)),
+        Parameter(
+            "hidden_units",
+            3,
+            Integer(16, 512, log=True),
+            64,
+            length=dense,
+            offset=-1,
+            limits=Integer(1, 65536),
+        ),
+        Parameter(
+            "density",
+            3,
+            Real(0.05, 1.0, log=True),
+            1.0,
+            length=dense,
+            limits=Real(1e-4, 1.0),
+        ),
+        Parameter("weight_decay", 3, Real(1e-6, 1e-1, log=True, zero=True), 0.0, limits=Real(0, 1)),
+        Parameter("learning_rate", 4, Real(1e-4, 1e-1, log=True), 1e-3, limits=Real(1e-8, 10)),
+        Parameter("lr_decay", 4, Real(0.9, 1.0), 1.0, limits=Real(1e-3, 1)),
+        Parameter("batch_size", 4, Integer(32, 512, log=True), 128, limits=Integer(1, 65536)),
+    )
+    whole = Space(
+        levels=LEVELS,
+        parameters=parameters,
+        rules=(lambda c: downsampled_too_far(c, shape), lambda c: undivided(c, shape[0])),
+        canonical=canonical,
+        known=known,
+        proposable=lambda config: layout(config).macs <= limit,
+        reference=base,
+    )
+    return whole.narrowed(domains or {})

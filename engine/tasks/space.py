@@ -1,0 +1,557 @@
+"""Search spaces: parameters on levels, per-layer lists, and the rules between them.
+
+A space knows nothing about networks.  A configuration is a plain dictionary; its parameters have
+a *domain* (what a search samples), *limits* (what can be asked for at all) and a *frame* (the
+domain as it was defined, which scales the encoding, so that narrowing a domain moves no point).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...sessions.records import Config, Scalar
+from .domains import (
+    Categorical,
+    Domain,
+    Integer,
+    InvalidDomain,
+    Real,
+    exactly,
+    is_whole,
+    read_number,
+    spelled,
+)
+
+Array = NDArray[np.float64]
+
+
+class InvalidConfig(ValueError):
+    """A configuration that cannot be built; one sentence a problem in `problems`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Exhausted(RuntimeError):
+    """No valid configuration was found by sampling."""
+
+
+Entry = tuple[str, int | None]
+"""A parameter, and the index in its list, 0 the first layer; None where it has one value."""
+
+
+def entry_name(parameter: str, index: int | None) -> str:
+    """An entry as a person reads and types it, layers counted from 1: `channels[2]`."""
+    return parameter if index is None else f"{parameter}[{index + 1}]"
+
+
+def entry_key(parameter: str, index: int | None) -> str:
+    """An entry as a program reads it, by the index in the configuration's list: `channels[1]`."""
+    return parameter if index is None else f"{parameter}[{index}]"
+
+
+Guide = Callable[[Domain, Config, int], Domain]
+"""(domain, configuration so far, layer index) -> the part of the domain that may be sampled."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a level; a list with one entry a layer where `length` names its length.
+
+    offset: entries beyond the value of the `length` parameter (-1: one fewer).  limits: what may
+    be asked for at all.  default: what it is before its level is searched.
+    """
+
+    name: str
+    level: int
+    domain: Domain
+    default: Scalar
+    length: str | None = None
+    offset: int = 0
+    limits: Domain | None = None
+    guide: Guide | None = None
+    frame: Domain | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", self.limits or self.domain)
+        object.__setattr__(self, "frame", self.frame or self.domain)
+
+    @property
+    def bounds(self) -> Domain:
+        """What may be asked for at all."""
+        assert self.limits is not None
+        return self.limits
+
+    @property
+    def scale(self) -> Domain:
+        """The domain as it was defined, before any narrowing."""
+        assert self.frame is not None
+        return self.frame
+
+    def entries(self, config: Config) -> int:
+        """How many entries the list has in this configuration."""
+        assert self.length is not None
+        return max(int(config[self.length]) + self.offset, 0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the encoding: a parameter, or one entry of a per-layer one.
+
+    choices: number of categories, 0 for a number.  conditional: whether it can be absent.
+    """
+
+    parameter: str
+    index: int | None
+    level: int
+    choices: int
+    conditional: bool
+
+
+Rule = Callable[[Config], Sequence[str]]
+"""A configuration with every parameter in its limits -> one sentence a problem."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters in order, level by level, and what holds between them.
+
+    canonical: what two configurations share if they are the same thing (the identity if None).
+    known: positive numbers known without an evaluation, by name.  proposable: whether a
+    configuration may be proposed at all (a cost cap, say).
+    """
+
+    levels: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    rules: tuple[Rule, ...] = ()
+    canonical: Callable[[Config], object] | None = None
+    known: Callable[[Config], Mapping[str, float]] | None = None
+    proposable: Callable[[Config], bool] | None = None
+    reference: Config | None = None
+    _by_name: dict[str, Parameter] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {p.name: p for p in self.parameters})
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def at_level(self, level: int) -> tuple[Parameter, ...]:
+        """The parameters of a level, 1 the first; of all levels for 0."""
+        return tuple(p for p in self.parameters if level in (0, p.level))
+
+    # -- configurations -------------------------------------------------------------------------
+
+    def defaults(self) -> Config:
+        """Every parameter at its default."""
+        config: Config = {}
+        for parameter in self.parameters:
+            if parameter.length is None:
+                config[parameter.name] = parameter.default
+            else:
+                config[parameter.name] = [parameter.default] * parameter.entries(config)
+        return config
+
+    def with_defaults_after(self, level: int, config: Config) -> Config:
+        """The configuration with every later level at its defaults."""
+        kept = {p.name: config[p.name] for p in self.parameters if p.level <= level}
+        return self.resized(kept)
+
+    def completed(self, given: Mapping[str, Any], base: Config) -> Config:
+        """What was given, the rest as in `base`; lists that were not given fit the new lengths.
+
+        What else is wrong with the given is kept, for `problems` to name.  Raises InvalidConfig
+        where a length is beyond what is possible: nothing can be fitted to it.
+        """
+        lengths = [self[p.length] for p in self.parameters if p.length is not None]
+        wrong = {
+            p.name: self._outside(p.name, given[p.name], p) for p in lengths if p.name in given
+        }
+        found = [sentence for sentences in wrong.values() for sentence in sentences]
+        if found:
+            raise InvalidConfig(found)
+        whole = self.resized({**base, **{name: given[name] for name in wrong}})
+        return {**whole, **given}
+
+    def resized(self, config: Config) -> Config:
+        """Per-layer lists trimmed or padded with defaults to their lengths; gaps filled."""
+        result: Config = {}
+        for parameter in self.parameters:
+            value = config.get(parameter.name)
+            if parameter.length is None:
+                result[parameter.name] = parameter.default if value is None else _scalar(value)
+                continue
+            given = list(value) if isinstance(value, list) else []
+            wanted = parameter.entries(result)
+            result[parameter.name] = (given + [parameter.default] * wanted)[:wanted]
+        return result
+
+    def problems(self, config: Mapping[str, Any]) -> list[str]:
+        """One sentence for everything that keeps this configuration from being built."""
+        found = [
+            f"{name} is no parameter of this space. Parameters: {', '.join(self._by_name)}."
+            for name in config
+            if name not in self._by_name
+        ]
+        wrong: set[str] = set()
+        for parameter in self.parameters:
+            # a wrong length makes its lists wrong too: say the first thing only
+            if parameter.length not in wrong:
+                complaint = self._complaint(parameter, config)
+                found += complaint
+                if complaint:
+                    wrong.add(parameter.name)
+        return found or self.broken(dict(config))
+
+    def broken(self, config: Config) -> list[str]:
+        """One sentence for every rule that is broken, every parameter being in its limits."""
+        return [sentence for rule in self.rules for sentence in rule(config)]
+
+    def _complaint(self, parameter: Parameter, config: Mapping[str, Any]) -> list[str]:
+        name = parameter.name
+        if name not in config:
+            return [f"{name} is missing. Give it a value: {parameter.bounds.text()}."]
+        value = config[name]
+        if parameter.length is None:
+            return self._outside(name, value, parameter)
+        length: Any = config.get(parameter.length)
+        wanted = max(int(length) + parameter.offset, 0) if is_whole(length) else 0
+        if not isinstance(value, list):
+            return [f"{name} = {value!r}: must be a list with {wanted} entries, one a layer."]
+        if len(value) != wanted:
+            return [
+                f"{name} has {len(value)} entries where {parameter.length} = {length} wants "
+                f"{wanted}. Add or remove entries, or change {parameter.length}."
+            ]
+        found: list[str] = []
+        for index, entry in enumerate(value):
+            found += self._outside(entry_name(name, index), entry, parameter)
+        return found
+
+    @staticmethod
+    def _outside(label: str, value: Any, parameter: Parameter) -> list[str]:
+        if parameter.bounds.contains(value):
+            return []
+        return [f"{label} = {spelled(value)}: not possible. Use {parameter.bounds.text()}."]
+
+    def validate(self, config: Mapping[str, Any]) -> Config:
+        """The configuration in canonical order and types, or InvalidConfig with every problem."""
+        found = self.problems(config)
+        if found:
+            raise InvalidConfig(found)
+        result: Config = {}
+        for parameter in self.parameters:
+            value = config[parameter.name]
+            if isinstance(value, list):
+                result[parameter.name] = [_typed(parameter, entry) for entry in value]
+            else:
+                result[parameter.name] = _typed(parameter, value)
+        return result
+
+    def guided(self, config: Config, level: int) -> bool:
+        """Whether every parameter of the level lies where sampling would have put it."""
+        for parameter in self.at_level(level):
+            value = config[parameter.name]
+            entries = value if isinstance(value, list) else [value]
+            for index, entry in enumerate(entries):
+                if not self._element(parameter, config, index).contains(entry):
+                    return False
+        return True
+
+    def key(self, config: Config) -> str:
+        """A short hash that two configurations share only if they are the same thing."""
+        thing = self.canonical(config) if self.canonical else config
+        text = json.dumps(thing, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    # -- sampling -------------------------------------------------------------------------------
+
+    def dimensions(self, level: int, base: Config) -> int:
+        """Coordinates that `decode` wants for a level."""
+        return sum(self._slots(p, level, base) for p in self.at_level(level))
+
+    def _slots(self, parameter: Parameter, level: int, base: Config) -> int:
+        if parameter.length is None:
+            return 1
+        length = self[parameter.length]
+        if level in (0, length.level):
+            highest = max(length.domain.values() or [0])
+            return max(int(highest) + parameter.offset, 0)
+        return parameter.entries(base)
+
+    def decode(self, unit: Array, level: int, base: Config) -> Config:
+        """The configuration at a point of the unit cube, shape (dimensions(level, base),).
+
+        Walks the parameters in order, each entry guided by what came before it; the other levels
+        stand at `base`, their lists trimmed or padded to the new lengths.  Guides do not see the
+        later levels, so a rule may still be broken: check `problems`, or call `sample`.
+        """
+        config: Config = dict(base)
+        position = 0
+        for parameter in self.at_level(level):
+            slots = self._slots(parameter, level, base)
+            if parameter.length is None:
+                domain = self._element(parameter, config, 0)
+                config[parameter.name] = domain.at(float(unit[position]))
+            else:
+                entries: list[Scalar] = []
+                config[parameter.name] = entries
+                for index in range(parameter.entries(config)):
+                    domain = self._element(parameter, config, index)
+                    entries.append(domain.at(float(unit[position + index])))
+            position += slots
+        return self.resized(config)
+
+    def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
+        if parameter.guide is None:
+            return parameter.domain
+        return parameter.guide(parameter.domain, config, index)
+
+    def sample(
+        self, rng: np.random.Generator, level: int = 0, base: Config | None = None
+    ) -> Config:
+        """A valid random configuration of a level, the others at `base` (the defaults if None).
+
+        Raises Exhausted if a thousand draws give none.
+        """
+        start = self.defaults() if base is None else base
+        size = self.dimensions(level, start)
+        for _ in range(1000):
+            config = self.decode(rng.random(size), level, start)
+            if not self.problems(config):
+                return config
+        raise Exhausted(
+            f"No valid configuration of level {level} in 1,000 draws. Widen its domains."
+        )
+
+    def neighbours(self, config: Config, level: int) -> list[Config]:
+        """The valid configurations one step away, inside the domains of the level.
+
+        A step changes one value, scales a whole per-layer list, or takes a layer away or doubles
+        one (in every list that shares its length).
+        """
+        found: dict[str, Config] = {}
+        for candidate in self._steps(config, level):
+            fitted = self.resized(candidate)
+            if self.guided(fitted, level) and not self.problems(fitted):
+                found.setdefault(self.key(fitted), fitted)
+        found.pop(self.key(config), None)
+        return list(found.values())
+
+    def _steps(self, config: Config, level: int) -> Iterator[Config]:
+        for parameter in self.at_level(level):
+            value = config[parameter.name]
+            if not isinstance(value, list):
+                for near in parameter.domain.near(value):
+                    if not self._lists_of(parameter):
+                        yield {**config, parameter.name: near}
+                if self._lists_of(parameter):
+                    yield from self._other_lengths(parameter, config)
+                continue
+            for index, entry in enumerate(value):
+                for near in self._element(parameter, config, index).near(entry):
+                    yield {
+                        **config,
+                        parameter.name: [*value[:index], near, *value[index + 1 :]],
+                    }
+            if not isinstance(parameter.domain, Categorical):
+                for factor in (0.5, 0.75, 1.25, 1.5, 2.0):
+                    scaled: list[Scalar] = [
+                        parameter.domain.clip(float(entry) * factor) for entry in value
+                    ]
+                    yield {**config, parameter.name: scaled}
+
+    def _lists_of(self, length: Parameter) -> list[Parameter]:
+        return [p for p in self.parameters if p.length == length.name]
+
+    def _other_lengths(self, length: Parameter, config: Config) -> Iterator[Config]:
+        count = int(config[length.name])
+        lists = self._lists_of(length)
+        for index in range(count):
+            fewer: Config = {**config, length.name: count - 1}
+            more: Config = {**config, length.name: count + 1}
+            for parameter in lists:
+                value = list(config[parameter.name])
+                at = min(index, len(value) - 1)
+                fewer[parameter.name] = value[:at] + value[at + 1 :] if value else []
+                doubled = value[: at + 1] + value[at:] if value else [parameter.default]
+                more[parameter.name] = doubled
+            yield fewer
+            yield more
+
+    # -- encoding -------------------------------------------------------------------------------
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of `encode`, in its order."""
+        found: list[Column] = []
+        for parameter in self.parameters:
+            scale = parameter.scale
+            choices = len(scale.choices) if isinstance(scale, Categorical) else 0
+            absent = isinstance(scale, Real) and scale.zero
+            if parameter.length is None:
+                found.append(Column(parameter.name, None, parameter.level, choices, absent))
+                continue
+            length = self[parameter.length]
+            lowest = int(min(length.bounds.values() or [0])) + parameter.offset
+            highest = int(max(length.bounds.values() or [0])) + parameter.offset
+            found += [
+                Column(parameter.name, i, parameter.level, choices, absent or i >= lowest)
+                for i in range(highest)
+            ]
+        return tuple(found)
+
+    def encode(self, config: Config) -> Array:
+        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent.
+
+        What is beyond the frame is beyond those: a widened ordered category has no whole index.
+        """
+        row = np.full(len(self.columns), np.nan)
+        for position, column in enumerate(self.columns):
+            value = config[column.parameter]
+            scale = self[column.parameter].scale
+            if column.index is None:
+                row[position] = scale.unit(_scalar(value))
+            elif column.index < len(value):
+                row[position] = scale.unit(value[column.index])
+        return row
+
+    def encode_all(self, configs: Sequence[Config]) -> Array:
+        """`encode` of many configurations at once, shape (len(configs), len(columns))."""
+        rows = np.full((len(configs), len(self.columns)), np.nan)
+        position = 0
+        for parameter in self.parameters:
+            unit = _remembered(parameter.scale)
+            name = parameter.name
+            if parameter.length is None:
+                rows[:, position] = [unit(config[name]) for config in configs]
+                position += 1
+                continue
+            width = sum(1 for column in self.columns if column.parameter == name)
+            units = [[unit(entry) for entry in config[name][:width]] for config in configs]
+            lengths = np.array([len(entries) for entries in units])
+            present = np.arange(width) < lengths[:, None]
+            rows[:, position : position + width][present] = [u for row in units for u in row]
+            position += width
+        return rows
+
+    # -- domains --------------------------------------------------------------------------------
+
+    def narrowed(self, domains: Mapping[str, str]) -> Space:
+        """The space with other domains, as text: `2..6`, `3,5`, `0,1e-5..1e-2` or one value.
+
+        Raises InvalidDomain with the parameter, the value and what would do.
+        """
+        unknown = [name for name in domains if name not in self]
+        if unknown:
+            raise InvalidDomain(
+                f"{unknown[0]} is no parameter of this space. "
+                f"Parameters: {', '.join(p.name for p in self.parameters)}."
+            )
+        return replace(
+            self,
+            parameters=tuple(
+                replace(p, domain=parse_domain(p, domains[p.name])) if p.name in domains else p
+                for p in self.parameters
+            ),
+        )
+
+
+def parse_domain(parameter: Parameter, text: str) -> Domain:
+    """Read a domain of a parameter: `low..high`, one value, or values with commas.
+
+    Raises InvalidDomain if it is empty, reversed, beyond the limits or not readable.
+    """
+    label = f"{parameter.name} = {text.strip() or '(nothing)'}"
+    limits, domain = parameter.bounds, parameter.domain
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise InvalidDomain(f"{label}: the domain is empty. Use for example {domain.text()}.")
+    if isinstance(domain, Categorical):
+        return _parse_choices(label, words, parameter)
+    zero = False
+    if isinstance(domain, Real) and domain.zero and len(words) == 2 and read_number(words[0]) == 0:
+        zero = True
+        words = words[1:]
+    if len(words) != 1:
+        raise InvalidDomain(f"{label}: not a range. Use low..high, for example {domain.text()}.")
+    ends = words[0].split("..")
+    numbers = [read_number(end) for end in ends]
+    if len(ends) > 2 or any(number is None for number in numbers):
+        raise InvalidDomain(f"{label}: not a range. Use low..high, for example {domain.text()}.")
+    low, high = float(ends[0]), float(ends[-1])
+    if low > high:
+        raise InvalidDomain(f"{label}: reversed. Use {ends[-1].strip()}..{ends[0].strip()}.")
+    if not (limits.contains(exactly(low)) and limits.contains(exactly(high))):
+        raise InvalidDomain(f"{label}: beyond what is possible. Use values in {limits.text()}.")
+    if isinstance(domain, Integer):
+        step = domain.step if low % domain.step == 0 else 1
+        return replace(domain, low=int(low), high=int(high), step=step)
+    if domain.log and low == 0:
+        if high == 0 and domain.zero:
+            return Real(0.0, 0.0)
+        raise InvalidDomain(
+            f"{label}: a logarithmic scale has no 0. Use a low end above 0"
+            + (f", or 0,low..high: {domain.text()}." if domain.zero else f": {domain.text()}.")
+        )
+    return replace(domain, low=low, high=high, zero=zero)
+
+
+def _parse_choices(label: str, words: list[str], parameter: Parameter) -> Categorical:
+    limits, domain = parameter.bounds, parameter.domain
+    assert isinstance(domain, Categorical)
+    chosen: list[Scalar] = []
+    for word in words:
+        choice: Scalar | None = {"yes": True, "true": True, "no": False, "false": False}.get(
+            word.lower()
+        )
+        if choice is None:
+            number = read_number(word)
+            choice = word if number is None else exactly(number)
+        if not limits.contains(choice):
+            raise InvalidDomain(f"{label}: {word} is not possible. Use {limits.text()}.")
+        if choice not in chosen:
+            chosen.append(choice)
+    return replace(domain, choices=tuple(chosen))
+
+
+def _remembered(scale: Domain) -> Callable[[Scalar], float]:
+    """`scale.unit`, worked out once a value; a boolean is another value than 0 or 1."""
+    seen: dict[tuple[type, Scalar], float] = {}
+
+    def unit(value: Scalar) -> float:
+        key = (value.__class__, value)
+        found = seen.get(key)
+        if found is None:
+            found = seen[key] = scale.unit(value)
+        return found
+
+    return unit
+
+
+def _scalar(value: Scalar | list[Scalar]) -> Scalar:
+    assert not isinstance(value, list)
+    return value
+
+
+def _typed(parameter: Parameter, value: Any) -> Scalar:
+    if isinstance(parameter.domain, Integer):
+        return int(value)
+    if isinstance(parameter.domain, Real):
+        return float(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    assert isinstance(value, bool | int | float | str)
+    return value

@@ -1,0 +1,118 @@
+"""The tables of a session file, and how an older file is brought up to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from .records import Epoch, Trial
+
+SCHEMA_VERSION = 2
+"""Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
+must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
+APPLICATION_ID = 0x6C635345
+SCHEMA = """
+CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL, change INTEGER NOT NULL);
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY, level INTEGER NOT NULL, config TEXT NOT NULL, key TEXT NOT NULL,
+    state TEXT NOT NULL, source TEXT NOT NULL, repeat_of INTEGER, seed INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, stop_request TEXT, prediction TEXT, created TEXT NOT NULL,
+    started TEXT, ended TEXT, error REAL, complexity REAL, seconds_per_epoch REAL,
+    reference_seconds REAL, params INTEGER NOT NULL, macs INTEGER NOT NULL, machine TEXT,
+    failure TEXT, change INTEGER NOT NULL);
+CREATE INDEX trials_change ON trials (change);
+CREATE INDEX trials_state ON trials (state);
+CREATE INDEX trials_key ON trials (key);
+CREATE TABLE epochs (
+    trial INTEGER NOT NULL REFERENCES trials, epoch INTEGER NOT NULL, train_loss REAL NOT NULL,
+    val_accuracy REAL NOT NULL, seconds REAL NOT NULL, reference_seconds REAL,
+    resumed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
+CREATE INDEX epochs_change ON epochs (change);
+CREATE TABLE decisions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
+CREATE INDEX decisions_change ON decisions (change);
+CREATE TABLE engine (
+    id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
+    message TEXT NOT NULL, change INTEGER NOT NULL);
+"""
+TRIAL_COLUMNS = tuple(name for name in Trial.model_fields if name != "epochs")
+EPOCH_COLUMNS = tuple(Epoch.model_fields)
+
+
+def _is_json(annotation: Any) -> bool:
+    """Whether a field of this type is kept as JSON text: a record, a dict, a list."""
+    if get_origin(annotation) in (dict, list, tuple):
+        return True
+    if isinstance(annotation, type):
+        return issubclass(annotation, BaseModel)
+    return any(_is_json(part) for part in get_args(annotation))
+
+
+JSON_COLUMNS = tuple(n for n in TRIAL_COLUMNS if _is_json(Trial.model_fields[n].annotation))
+COLUMNS: tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...] = (
+    ("trials", Trial, TRIAL_COLUMNS),
+    ("epochs", Epoch, EPOCH_COLUMNS),
+)
+
+
+def present_columns(db: sqlite3.Connection, table: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of these columns that the table has."""
+    there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    return tuple(name for name in names if name in there)
+
+
+def outdated(db: sqlite3.Connection) -> bool:
+    """Whether the file is of an older version, or lacks a column."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return version < SCHEMA_VERSION or any(
+        present_columns(db, table, names) != names for table, _, names in COLUMNS
+    )
+
+
+def add_columns(db: sqlite3.Connection) -> None:
+    """Add the columns that a record has and its table lacks, filled with the field's default."""
+    for table, model, names in COLUMNS:
+        there = present_columns(db, table, names)
+        for name in names:
+            if name not in there:
+                default = as_column(model.model_fields[name].get_default(call_default_factory=True))
+                # a default cannot be a parameter of ALTER TABLE
+                quoted = db.execute("SELECT quote(?)", (default,)).fetchone()[0]
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} DEFAULT {quoted}")
+
+
+def back_up(db: sqlite3.Connection, file: Path) -> None:
+    """A whole copy of the database, on the disk before this returns; an earlier one is kept."""
+    if file.exists():
+        return
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        copy = sqlite3.connect(part)
+        try:
+            db.backup(copy)
+        finally:
+            copy.close()
+        os.fsync(handle)
+        part.rename(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def as_column(value: Any) -> Any:
+    if hasattr(value, "model_dump_json"):
+        return value.model_dump_json()
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(to_jsonable_python(value), allow_nan=False)
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,101 @@
+"""A session at one moment, and the plan that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from .records import Decision, Session, Trial
+
+Standing = Literal["none", "serving", "stopping", "leaving", "stopped", "left", "failed", "gone"]
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Whether an engine lives (its lock says so), what it said last, and its process.
+
+    state: leaving in order; stopping, stopped: because somebody asked for it; failed: of itself.
+    message: of one that has left or failed, why.  trouble: why an engine that lives cannot work
+    now, such as a full disk.
+    """
+
+    alive: bool = False
+    state: Literal["none", "serving", "stopping", "stopped", "leaving", "failed"] = "none"
+    pid: int | None = None
+    message: str = ""
+    trouble: str = ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it ended at its work: nobody asked it to go, and it did not leave in order."""
+        return self.standing in ("gone", "failed")
+
+    @property
+    def standing(self) -> Standing:
+        """What it does, or how it ended: one that said nothing of its end was killed."""
+        if self.alive:
+            return "none" if self.state == "failed" else self.state
+        if self.state in ("serving", "stopping"):
+            return "gone"
+        return "left" if self.state == "leaving" else self.state
+
+    @property
+    def going(self) -> bool:
+        """Whether it lives, and is on its way out."""
+        return self.alive and self.state in ("stopping", "leaving")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a session holds, read in one transaction.  `trials[i].number == i`."""
+
+    change: int
+    session: Session
+    trials: tuple[Trial, ...]
+    decisions: tuple[Decision, ...]
+    engine: EngineStatus
+    read_only: bool = False
+
+    @cached_property
+    def standing(self) -> tuple[Trial, ...]:
+        """The trials as they stand: what an engine that is gone left running is interrupted.
+
+        For whoever looks; what is kept, decided on and exported is `trials`.
+        """
+        if self.engine.alive:
+            return self.trials
+        return tuple(
+            trial.model_copy(update={"state": "interrupted"}) if trial.state == "running" else trial
+            for trial in self.trials
+        )
+
+
+@dataclass(frozen=True)
+class TrialUpdate:
+    """New values for a trial that must be in one of `states`."""
+
+    number: int
+    states: frozenset[str]
+    fields: Mapping[str, Any]
+    stop_request: str | None = None
+    """What must have been asked of it until now, where that is what changes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one decision writes and what it assumes; numbers of new rows are given on writing.
+
+    unique: refuse if a trial with this key is open or done.  expect: values that fields of the
+    session must still have.  last: number of the last decision that was seen, where any later one
+    would change what this one means.
+    """
+
+    decision: Decision
+    trial: Trial | None = None
+    updates: tuple[TrialUpdate, ...] = ()
+    session: Mapping[str, Any] = field(default_factory=dict)
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    unique: str | None = None
+    last: int | None = None

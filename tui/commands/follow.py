@@ -1,0 +1,185 @@
+"""Following a search from the command line: progress with time left, and the engine's log."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+
+from ...engine import search
+from ...engine.search import schedule
+from ...sessions.errors import Late, StoreError
+from .. import format as words
+from ..networks.cnn import network_line
+
+if TYPE_CHECKING:
+    from ...engine.client.session import Desk
+    from ...engine.executors.final import FinalTraining
+    from ...engine.protocol import FinalDone
+    from ...sessions.records import Trial
+    from ...sessions.snapshot import Snapshot
+
+
+LOOK_SECONDS = 0.2
+BESIDE_THE_BAR = 53
+"""Characters of the words that stand beside a progress bar, at most."""
+SHORTEST_BAR, LONGEST_BAR = 6, 40
+DEAD_LOOKS = 15
+"""Looks in a row without an engine after which it counts as gone: one may be starting."""
+
+
+def follow(desk: Desk) -> int:
+    """Show progress on stderr until the autopilot is done; the exit code of the command.
+
+    Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
+    """
+    console = Console(stderr=True)
+    told = {t.number for t in desk.refresh().trials if t.ended is not None}
+    decided = len(desk.refresh().decisions)
+    begun: set[int] = set()
+    dead = 0
+    try:
+        with bar(console, TimeElapsedColumn()) as progress:
+            task = progress.add_task("starting", total=None, left="")
+            while True:
+                snapshot = desk.refresh()
+                for trial in snapshot.standing:
+                    if trial.ended is not None and trial.number not in told:
+                        told.add(trial.number)
+                        _say(console, _line(snapshot, trial))
+                    if trial.state == "running" and not console.is_terminal:
+                        # a log shows no bar: it says at least what is at work
+                        if trial.number not in begun:
+                            left = _state(snapshot)["left"]
+                            _say(console, f"trial {trial.number:>3} trains, {left}")
+                        begun.add(trial.number)
+                for decision in snapshot.decisions[decided:]:
+                    turned = words.turn(decision)
+                    if turned is not None:
+                        _say(console, turned)
+                decided = len(snapshot.decisions)
+                waiting = search.pending(snapshot)
+                if snapshot.session.autopilot is None and not waiting:
+                    break
+                dead = 0 if snapshot.engine.alive else dead + 1
+                if dead > DEAD_LOOKS:
+                    log = "" if snapshot.engine.standing == "gone" else desk.log_tail(8)
+                    end = words.engine_end(snapshot.engine)
+                    raise StoreError(f"{end}. {words.goes_on(desk.folder.name)}\n{log}".rstrip())
+                progress.update(task, **_state(snapshot))
+                time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        try:
+            desk.takeover()
+        except Late:
+            console.print("the search had ended already.")
+        console.print(
+            "autopilot off; what runs or waits goes on in the background "
+            f"(lcsearch stop {desk.folder.name})."
+        )
+        return 1
+    snapshot = desk.refresh()
+    best = desk.recommended(snapshot)
+    if best is not None:
+        _say(console, f"{words.best_network(best)}\n{_line(snapshot, best.trial)}")
+    return 0
+
+
+def follow_final(training: FinalTraining) -> FinalDone | None:
+    """Show how far a final training is, on stderr; None where Ctrl-C or SIGTERM ended it.
+
+    Raises FinalError.
+    """
+    console = Console(stderr=True)
+
+    def terminated(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with bar(console) as progress:
+            task = progress.add_task("reading the images", total=None, left="")
+            for said in training:
+                loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
+                line = f"epoch {said.epoch}/{said.epochs}{loss}"
+                left = words.time_left(said.seconds_left)
+                progress.update(task, description=line, completed=said.done, total=1.0, left=left)
+                if not console.is_terminal and said.ended:
+                    _say(console, f"{line}, {left}")
+    except KeyboardInterrupt:
+        training.cancel()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return training.result
+
+
+def bar(console: Console, *more: ProgressColumn) -> Progress:
+    """A bar as long as its words leave room for: they are not cut."""
+    length = min(max(console.width - BESIDE_THE_BAR, SHORTEST_BAR), LONGEST_BAR)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(length),
+        TextColumn("{task.fields[left]}"),
+        *more,
+        console=console,
+        transient=True,
+    )
+
+
+def _say(console: Console, line: str) -> None:
+    """One line: brackets in a failure's message are no markup, and a terminal breaks no number."""
+    if console.is_terminal:
+        line = words.folded(line, console.width)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _state(snapshot: Snapshot) -> dict[str, Any]:
+    session = snapshot.session
+    running = [t for t in snapshot.standing if t.state == "running"]
+    what = "thinking"
+    if running:
+        what = f"{len(running)} trials" if len(running) > 1 else f"trial {running[0].number}"
+    done = sum(len(t.epochs) for t in running)
+    return {
+        "description": f"level {session.level} · {what}",
+        "completed": done,
+        "total": session.epochs * max(len(running), 1),
+        "left": words.time_left(schedule.seconds_left(snapshot)),
+    }
+
+
+def _line(snapshot: Snapshot, trial: Trial) -> str:
+    head = f"trial {trial.number:>3}  L{trial.level}  {network_line(trial.config)}"
+    value = search.objective(trial, snapshot.session.wc)
+    if value is None or trial.error is None:
+        return f"{head}  {trial.failure.message if trial.failure else trial.state}"
+    return (
+        f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
+        f"{trial.seconds_per_epoch:.3g} s/ep  {trial.params:,} parameters"
+    )
+
+
+def tail(desk: Desk, lines: int, more: bool) -> None:
+    """Print the last lines of the engine's log, and with `more` what is added to it."""
+    text = desk.log_tail(lines)
+    if text:
+        typer.echo(text)
+    path = desk.folder / "engine.log"
+    place = path.stat().st_size if path.is_file() else 0
+    try:
+        while more:
+            size = path.stat().st_size if path.is_file() else 0
+            place = min(place, size)  # emptied in place
+            if size > place:
+                with path.open("rb") as file:
+                    file.seek(place)
+                    grown = file.read()
+                place += len(grown)
+                typer.echo(grown.decode(errors="replace"), nl=False)
+            time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        return

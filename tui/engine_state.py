@@ -1,0 +1,83 @@
+"""Whether the engine of a session lives, what it does and what waits for it: figures and words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import format as words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..engine.client.session import Desk
+
+
+def engine_state(desk: Desk) -> dict[str, Any]:
+    """Whether the engine lives, what it does and what waits for it: figures, and sentences.
+
+    state: its standing; see EngineStatus.
+    """
+    snapshot = desk.refresh()
+    engine, session = snapshot.engine, snapshot.session
+    running = [
+        {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}
+        for t in snapshot.standing
+        if t.state == "running"
+    ]
+    counts = {
+        state: sum(t.state == state for t in snapshot.standing)
+        for state in ("queued", "interrupted", "paused")
+    }
+    name = desk.folder.name
+    told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
+    waits = [
+        f"{count} {word}"
+        for count, word in (
+            (counts["interrupted"], "to go on from its checkpoint"),
+            (counts["queued"], "queued"),
+        )
+        if count
+    ]
+    if session.autopilot is not None:
+        waits.append("the autopilot is on")
+    at_once = session.execution.parallel
+    waiting = f"Waiting: {', '.join(waits)}." if waits else ""
+    does = f"trains {', '.join(told)}" if told else "is idle"
+    sentences = [
+        {
+            "serving": f"engine {engine.pid} serves and {does}; {at_once} at once.",
+            "stopping": f"engine {engine.pid} is stopping.",
+        }.get(engine.standing, f"{words.engine_end(engine)}.")
+    ]
+    if engine.alive:
+        sentences += [engine.trouble, "" if engine.state == "leaving" else engine.message]
+    else:
+        sentences += [f"`lcsearch logs {name}` says more."] if engine.standing == "failed" else []
+        sentences += [] if waits else ["It starts when a trial is queued."]
+        waiting = f"{waiting} {words.goes_on(name)}" if waits else ""
+    return {
+        "session": name,
+        "alive": engine.alive,
+        "state": engine.standing,
+        "pid": engine.pid if engine.alive else None,
+        "message": engine.message,
+        "trouble": engine.trouble,
+        "running": running,
+        "parallel": at_once,
+        **counts,
+        "autopilot": session.autopilot is not None,
+        "log": str(desk.folder / "engine.log"),
+        "waits": waiting,
+        "words": " ".join(one for one in (*sentences, waiting) if one),
+    }
+
+
+def waits_in(folder: Path) -> str:
+    """What waits in a session that was brought here or back, and what goes on with it."""
+    from ..engine.client.session import Desk
+
+    desk = Desk(folder, migrate=False)
+    try:
+        return str(engine_state(desk)["waits"])
+    finally:
+        desk.close()

@@ -1,0 +1,165 @@
+"""Where the console's sessions live: everything that it asks of the engine passes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ..engine.advisor.ranking import Proposal, Ranking
+    from ..engine.client.home import SessionSummary
+    from ..engine.protocol import FinalDone, FinalProgress
+    from ..engine.search.standing import Recommendation
+    from ..engine.tasks.space import Space
+    from ..sessions.records import (
+        Advised,
+        Config,
+        Decision,
+        Levels,
+        Prediction,
+        Session,
+        Setup,
+        StopMode,
+    )
+    from ..sessions.snapshot import Snapshot
+
+
+class FinalLike(Protocol):
+    """A final training at work, as `engine.executors.final` offers it."""
+
+    result: FinalDone | None
+
+    def __iter__(self) -> Iterator[FinalProgress]: ...
+    def cancel(self) -> None: ...
+
+
+class DeskLike(Protocol):
+    """One open session, as `engine.desk.Desk` offers it."""
+
+    folder: Path
+    space: Space
+
+    def refresh(self) -> Snapshot: ...
+    def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking: ...
+    def accept(
+        self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
+    ) -> Decision: ...
+    def submit(
+        self,
+        config: Config,
+        prediction: Prediction | None,
+        *,
+        kind: Literal["edit", "new"],
+        reason: str = "",
+        advised: Advised | None = None,
+    ) -> Decision: ...
+    def reject(self, proposal: Proposal, reason: str = "") -> Decision: ...
+    def repeat(self, number: int, reason: str = "") -> Decision: ...
+    def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision: ...
+    def resume(self, number: int) -> Decision: ...
+    def undo(self, meant: int | None = None) -> Decision: ...
+    def advance(self, number: int | None = None, *, left: int | None = None) -> Decision: ...
+    def reopen(self, level: int, number: int | None = None) -> Decision: ...
+    def set_wc(self, wc: float) -> Decision: ...
+    def set_strategy(self, strategy: str, reason: str = "") -> Decision: ...
+    def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision: ...
+    def favour(self, region: Mapping[str, str], reason: str = "") -> Decision: ...
+    def autopilot(
+        self,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        levels: Levels = "this",
+        until_flat: bool = False,
+    ) -> Decision: ...
+    def takeover(self) -> Decision: ...
+    def start_engine(self) -> None: ...
+    def train_final(
+        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
+    ) -> FinalLike: ...
+    def log_tail(self, lines: int = 20) -> str: ...
+    def export(self, path: Path) -> None: ...
+    def recommended(self, snapshot: Snapshot) -> Recommendation | None: ...
+    def close(self) -> None: ...
+
+
+class House(Protocol):
+    """All sessions of one home.  Every call may take long: make it in a thread."""
+
+    home: Path
+
+    def summaries(self) -> Sequence[SessionSummary]: ...
+    def create(self, setup: Setup) -> None: ...
+    def delete(self, name: str) -> object: ...
+    def restore(self, token: Any) -> None: ...
+    def trashed(self, name: str) -> object | None: ...
+    def waits(self, name: str) -> str: ...
+    def bring_back(self, file: Path, name: str | None = None) -> str: ...
+    def open(self, name: str) -> DeskLike: ...
+    def session(self, name: str) -> Session: ...
+
+
+class Sessions:
+    """The sessions under `home`.  The engine's modules are imported by the first call."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def summaries(self) -> Sequence[SessionSummary]:
+        """One line for each session."""
+        from ..engine.client import home as homes
+
+        return homes.summaries(self.home)
+
+    def create(self, setup: Setup) -> None:
+        """Make a session, its data read and checked.  Raises SetupError, StoreError."""
+        from ..engine.client import home as homes
+
+        homes.create(self.home, setup)
+
+    def delete(self, name: str) -> object:
+        """Move a session to the trash; gives what `restore` wants."""
+        from ..engine.client import home as homes
+
+        return homes.delete(self.home, name)
+
+    def restore(self, token: Any) -> None:
+        """Bring a deleted session back."""
+        from ..engine.client import home as homes
+
+        homes.restore(self.home, token)
+
+    def trashed(self, name: str) -> object | None:
+        """What brings the newest deleted session of this name back; None where there is none."""
+        from ..sessions import places
+
+        return places.trashed(self.home, name)
+
+    def waits(self, name: str) -> str:
+        """What waits in a session, and what goes on with it; empty where nothing does."""
+        from ..sessions import places
+        from .engine_state import waits_in
+
+        return waits_in(places.folder(self.home, name))
+
+    def bring_back(self, file: Path, name: str | None = None) -> str:
+        """Make the session of an exported file; gives its name.  Raises StoreError."""
+        from ..engine.client import home as homes
+
+        return homes.bring_back(self.home, file, name).name
+
+    def open(self, name: str) -> DeskLike:
+        """Open a session.  Raises StoreError."""
+        from ..engine.client.session import Desk
+        from ..sessions import places
+
+        return Desk(places.folder(self.home, name))
+
+    def session(self, name: str) -> Session:
+        """What a session was set up with."""
+        desk = self.open(name)
+        try:
+            return desk.refresh().session
+        finally:
+            desk.close()

@@ -1,0 +1,1 @@
+"""What leaves the console to be shared: charts, figures, the page."""

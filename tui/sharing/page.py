@@ -1,0 +1,349 @@
+"""A session as the page that people share: what was searched, found, decided, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ... import __version__
+from ...engine.objective import predicted
+from ...engine.search.scorecard import coverage, outcomes, overrides
+from ...engine.search.standing import level_names, objective, standings
+from ...engine.tasks.cnn.layout import network
+from ...sessions.records import now
+from .. import format as words
+from ..cost import cost_of
+from ..format import under
+from ..networks.cnn import network_line
+from . import figures
+from .report import Network, Page, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...engine.search.standing import Recommendation
+    from ...engine.tasks.space import Space
+    from ...sessions.records import Decision, Prediction, Session, Trial
+    from ...sessions.snapshot import Snapshot
+    from ..ports import DeskLike
+
+MOMENT = "%d %b %Y, %H:%M UTC"
+KINDS = {
+    "accept": "accepted a candidate",
+    "edit": "trained an edited candidate",
+    "new": "trained an own network",
+    "reject": "rejected a candidate",
+    "repeat": "repeated a trial",
+    "stop": "stopped a trial",
+    "resume": "let a trial go on",
+    "autopilot": "handed over to the autopilot",
+    "takeover": "took the wheel back",
+    "wc": "changed w_c",
+    "strategy": "changed the strategy",
+    "domains": "changed the domains",
+    "favour": "marked a favourite region",
+    "advance": "went on to the next level",
+    "reopen": "opened a level again",
+    "undo": "undid a decision",
+}
+
+
+def page_of(desk: DeskLike) -> Page:
+    """A session as it stands, in words (ranks once)."""
+    snapshot = desk.refresh()
+    return page(snapshot, desk.space, desk.recommended(snapshot))
+
+
+def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
+    """Put a session into words.  best: the network that it recommends."""
+    session, trials = snapshot.session, snapshot.trials
+    images = session.summary
+    done = [trial for trial in trials if trial.observed]
+    chosen = None if best is None else best.trial
+    return Page(
+        title=session.name,
+        lead=(
+            f"A search for convolutional networks that are cheap as well as good, on "
+            f"{words.count(images.train)} images of {images.height}x{images.width}x"
+            f"{images.channels} in {images.classes} classes ({session.data.spec}). "
+            f"It minimises f = f_p + {words.weight(session.wc)} · f_c: f_p is the error on "
+            f"{words.count(images.val)} validation images, f_c the {_measured_by(session)} over "
+            "the reference network's."
+        ),
+        key_figures=_key_figures(snapshot, best),
+        setup=_setup(snapshot),
+        space=_space(session, space),
+        networks=tuple(_networks(snapshot, chosen)),
+        figures=(
+            figures.tradeoff(snapshot, selected=chosen),
+            figures.convergence(snapshot),
+            figures.calibration(snapshot),
+            figures.curves(snapshot),
+        ),
+        scores=tuple(_scores(snapshot)),
+        trials=_trials(snapshot),
+        decisions=_decisions(snapshot.decisions),
+        footer=(
+            f"Written by lcsearch {__version__}, {now().strftime(MOMENT)}. {len(done)} of "
+            f"{words.plural(len(trials), 'trial')} were trained to their end. f of a trial is "
+            f"what was measured, under w_c = {words.weight(session.wc)}."
+        ),
+    )
+
+
+def _measured_by(session: Session) -> str:
+    return {"seconds": "training time per epoch", "params": "parameters"}.get(
+        session.measure, "multiply-accumulates"
+    )
+
+
+def _key_figures(
+    snapshot: Snapshot, best: Recommendation | None
+) -> tuple[tuple[str, str, str], ...]:
+    done = sum(trial.observed for trial in snapshot.trials)
+    first = (str(done), "networks trained", f"{len(snapshot.decisions)} decisions")
+    if best is None:
+        return (first,)
+    chosen, belief = best.trial, best.belief
+    assert chosen.error is not None
+    value = objective(chosen, snapshot.session.wc)
+    told = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
+    return (
+        (f"{words.percent(1 - chosen.error)} %", "validation accuracy", f"trial {chosen.number}"),
+        (f"{chosen.complexity:.3f}", "of the reference's cost", _measured_by(snapshot.session)),
+        (words.f_measured(value), "f", told),
+        (words.count(chosen.params), "parameters", f"{words.big(chosen.macs)} MACs an image"),
+        first,
+    )  # fmt: skip
+
+
+def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    session, trials = snapshot.session, snapshot.trials
+    images = session.summary
+    machines = {
+        f"{m.processor}, {m.device}, {words.plural(m.threads, 'thread')}, torch {m.torch}": None
+        for t in trials
+        if (m := t.machine) is not None
+    }
+    ended = [t.ended for t in trials if t.ended is not None]
+    span = session.created.strftime(MOMENT)
+    if ended:
+        span += f" to {max(ended).strftime(MOMENT)}"
+    rows = [
+        ("data", session.data.spec),
+        (
+            "images",
+            f"{words.count(images.train)} to train on, {words.count(images.val)} to validate, "
+            f"{words.count(images.test)} to test, never looked at; fingerprint "
+            f"{images.fingerprint[:16]}",
+        ),
+        ("w_c", words.weight(session.wc)),
+        ("complexity", f"{_measured_by(session)}; drawn as {cost_of(snapshot).axis}"),
+        ("epochs a trial", str(session.epochs)),
+        ("levels", ", ".join(_level_words(snapshot))),
+        ("proposed by", session.strategy),
+        ("seed", str(session.seed)),
+        ("machine", "; ".join(machines) or words.DASH),
+        ("time", span),
+    ]
+    return tuple(rows)
+
+
+def _level_words(snapshot: Snapshot) -> list[str]:
+    return [
+        f"{words.level_title(level.name).lower()} ({words.plural(level.trials, 'trial')})"
+        for level in standings(snapshot).values()
+    ]
+
+
+def _space(session: Session, space: Space) -> Table:
+    names = level_names(session)
+    rows = []
+    for parameter in space.parameters:
+        level = "" if session.flat else words.level_title(names[parameter.level - 1]).lower()
+        how = "a layer" if parameter.length is not None else ""
+        rows.append((level, parameter.name, parameter.domain.text(), how))
+    return Table(("level", "parameter", "searched in", ""), tuple(rows))
+
+
+# -- networks -----------------------------------------------------------------------------------
+
+
+def _networks(snapshot: Snapshot, chosen: Trial | None) -> list[Network]:
+    wc = snapshot.session.wc
+    names = level_names(snapshot.session)
+    found = []
+    before: float | None = None
+    shown: set[int] = set()
+    for level in range(len(names) + 1):
+        scored = [
+            (value, t.number)
+            for t in snapshot.trials
+            if t.level == level and (value := objective(t, wc)) is not None
+        ]
+        if not scored:
+            continue
+        value, number = min(scored)
+        gained = None if before is None else max(before - value, 0.0)
+        before = value if before is None else min(before, value)
+        trial = snapshot.trials[number]
+        is_best = chosen is not None and chosen.number == number
+        shown.add(number)
+        title = words.level_label(level, names)
+        found.append(_network(snapshot.session, trial, title, value, gained, is_best))
+    if chosen is not None and chosen.number not in shown:
+        value = objective(chosen, wc) or 0.0
+        found.append(_network(snapshot.session, chosen, "Recommended", value, None, True))
+    return found
+
+
+def _network(
+    session: Session, trial: Trial, title: str, value: float, gained: float | None, best: bool
+) -> Network:
+    built = network(trial.config, session.summary.shape, session.summary.classes, session.features)
+    rows = []
+    for number, layer in enumerate(built.convolutions, start=1):
+        how = [
+            "stride 2" * (layer.stride == 2), "pool" * layer.pool, "bn" * layer.batch_norm,
+            f"{layer.groups} groups" if layer.groups > 1 else "",
+        ]  # fmt: skip
+        rows.append(
+            (
+                f"conv {number}, {layer.kernel}x{layer.kernel}",
+                f"{layer.channels_in} → {layer.channels_out}",
+                f"{layer.height_out}x{layer.width_out}", ", ".join(h for h in how if h),
+                words.count(layer.params), words.big(layer.macs),
+            )
+        )  # fmt: skip
+    rows.append(("average, flatten", "", f"{built.pooled[0]}x{built.pooled[1]}", "", "", ""))
+    for number, dense in enumerate(built.dense, start=1):
+        density = dense.in_degree / dense.inputs
+        rows.append(
+            (
+                f"dense {number}", f"{dense.inputs} → {dense.outputs}", "",
+                "" if density == 1 else f"density {density:.2g}",
+                words.count(dense.params), words.big(dense.macs),
+            )
+        )  # fmt: skip
+    config = trial.config
+    facts = [
+        ("f", words.f_measured(value) + ("" if gained is None else f", gained {gained:.4f}")),
+        ("accuracy", f"{words.percent(1 - (trial.error or 0.0), 2)} %"),
+        ("cost", words.costs(trial, session.measure)),
+        ("size", f"{words.count(trial.params)} parameters, {words.big(trial.macs)} MACs"),
+    ]
+    return Network(
+        title=f"{title} · trial {trial.number}" + (" · recommended" if best else ""),
+        best=best,
+        facts=tuple(facts),
+        layers=Table(
+            ("layer", "in → out", "map", "", "params", "MACs"), tuple(rows), frozenset({4, 5})
+        ),
+        training=(
+            f"Adam, learning rate {words.number(config['learning_rate'])}, × "
+            f"{words.number(config['lr_decay'])} an epoch, batch {config['batch_size']}, weight "
+            f"decay {words.number(config['weight_decay'])}"
+        ),
+    )
+
+
+# -- trials and decisions -----------------------------------------------------------------------
+
+
+def _scores(snapshot: Snapshot) -> list[str]:
+    results = outcomes(snapshot.trials)
+    if not results:
+        return []
+    inside = [coverage(results, widths) for widths in (1, 2)]
+    total = len(results)
+    told = [
+        f"Calibration: of {total} predictions that were put to the test, {inside[0]} lie within "
+        f"one predictive standard deviation ({inside[0] / total:.0%}, ideal 68 %) and {inside[1]} "
+        f"within two ({inside[1] / total:.0%}, ideal 95 %)."
+    ]
+    other = under(results, snapshot.session.wc)
+    if other:
+        told[0] += f" Predicted and measured f are {other}."
+    against = overrides(snapshot)
+    if against:
+        right = sum(override.right for override in against)
+        trained = sum(override.measured is not None for override in against)
+        told.append(
+            f"Where a person trained another network than the advisor's first candidate, theirs "
+            f"had the smaller f in {right} of {len(against)}; the candidate's f is what was "
+            f"measured in {trained} of them, else what was predicted at that moment."
+        )
+    return told
+
+
+def _told(belief: Prediction | None, wc: float | None = None) -> tuple[str, str]:
+    """f predicted under this w_c, or under that of its moment; EI is of its moment."""
+    if belief is None:
+        return "", ""
+    of_f = predicted(belief, belief.wc if wc is None else wc)
+    return f"{of_f.mean:.4f} ± {of_f.predictive_std:.4f}", words.improvement(belief.ei)
+
+
+def _trials(snapshot: Snapshot) -> Table:
+    wc = snapshot.session.wc
+    rows: list[tuple[str, ...]] = []
+    dim: set[int] = set()
+    for trial in snapshot.trials:
+        if trial.state in ("failed", "stopped", "cancelled"):
+            dim.add(len(rows))
+        state: str = trial.state
+        if trial.repeat_of is not None:
+            state += f", repeats {trial.repeat_of}"
+        if trial.failure is not None:
+            state += f": {trial.failure.message}"
+        who = {"edited": "person, edited", "manual": "person"}.get(trial.source, trial.source)
+        error, cost = trial.error, trial.complexity
+        rows.append(
+            (
+                str(trial.number), str(trial.level), network_line(trial.config), who, state,
+                *_told(trial.prediction, wc), words.f_measured(objective(trial, wc)),
+                words.DASH if error is None else f"{words.percent(1 - error, 2)}",
+                words.DASH if cost is None else f"{cost:.3f}",
+                words.seconds(trial.seconds_per_epoch), words.count(trial.params),
+                words.big(trial.macs),
+            )
+        )  # fmt: skip
+    headings = (
+        "#", "level", "network", "from", "state", "predicted f", "EI", "f", "acc %", "f_c",
+        "s/epoch", "params", "MACs",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), frozenset({0, 1, *range(5, 13)}), frozenset(dim))
+
+
+def _decisions(decisions: Sequence[Decision]) -> Table:
+    rows = []
+    for decision in decisions:
+        what = KINDS.get(decision.kind, decision.kind)
+        detail = decision.detail
+        if decision.kind == "undo":
+            what = f"undid decision {detail.get('undoes')}"
+        elif {"from", "to"} <= detail.keys():
+            what += f": {_setting(detail['from'])} → {_setting(detail['to'])}"
+        rows.append(
+            (
+                str(decision.number), decision.at.strftime("%Y-%m-%d %H:%M:%S"),
+                str(decision.level), decision.by, what,
+                "" if decision.trial is None else str(decision.trial),
+                *_told(decision.prediction), _weight(decision), decision.reason,
+            )
+        )  # fmt: skip
+    headings = (
+        "#", "when (UTC)", "level", "who", "what", "trial", "predicted f", "EI", "w_c",
+        "reason",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), frozenset({0, 2, 5, 6, 7, 8}))
+
+
+def _weight(decision: Decision) -> str:
+    """The w_c under which f was predicted at that moment."""
+    return "" if decision.prediction is None else words.weight(decision.prediction.wc)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={text}" for name, text in value.items()) or "none"
+    return words.weight(value) if isinstance(value, float | int) else str(value)
