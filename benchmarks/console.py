@@ -209,7 +209,7 @@ async def _console(
         )  # fmt: skip
         async with app.run_test(size=size) as pilot:
             deadline = time.monotonic() + 300
-            while app.ranking is None or app.ranking_running:
+            while app.session.ranking is None or app.session.ranking_running:
                 if time.monotonic() > deadline:
                     raise SystemExit("the ranking took more than five minutes")
                 await pilot.pause(0.05)
@@ -258,23 +258,20 @@ class Paints:
         from textual.screen import Screen
         from textual.widget import Widget
 
-        from lcsearch.tui.app import SnapshotRead
-
         self.last = 0.0
         self._by_news: set[Any] = set()
         self._by_key: set[Any] = set()
         self._news = False
         refresh, paint, display = Widget.refresh, Screen._on_timer_update, app._display
-        handlers = type(app)._decorated_handlers[SnapshotRead]
-        [(take, selectors)] = handlers
+        take = app.session.take_snapshot
 
         def refreshing(widget: Any, *regions: Any, **how: Any) -> Any:
             (self._by_news if self._news else self._by_key).add(widget)
             return refresh(widget, *regions, **how)
 
-        def taking(console: Any, message: Any) -> None:
+        def taking(client: Any, snapshot: Any) -> None:
             self._news = True
-            take(console, message)
+            take(client, snapshot)
             self._news = False
 
         def painting(screen: Any) -> None:
@@ -300,7 +297,7 @@ class Paints:
         Widget.refresh = refreshing  # type: ignore[method-assign,assignment]
         Screen._on_timer_update = painting  # type: ignore[method-assign]
         app._display = displaying
-        handlers[:] = [(taking, selectors)]
+        app.session.take_snapshot = taking
 
     def begin(self) -> None:
         """A key comes: what was marked before it and never painted is out of sight."""

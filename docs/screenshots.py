@@ -45,7 +45,10 @@ async def main(folder: Path) -> None:
 
 async def ranked(pilot: Pilot[int]) -> None:
     """Until the ranking is there."""
-    await until(pilot, lambda: pilot.app.ranking is not None and not pilot.app.ranking_running)
+    await until(
+        pilot,
+        lambda: pilot.app.session.ranking is not None and not pilot.app.session.ranking_running,
+    )
 
 
 async def drawn(pilot: Pilot[int]) -> None:

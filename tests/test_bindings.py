@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lcsearch.tui import bindings
+from lcsearch.tui.app import Console
 from lcsearch.tui.cli import app
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.settings import Settings, SettingsError, load, save
@@ -66,7 +67,7 @@ def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, 
     "keys", ["a", "A", "é", "?", "question_mark", "+", "plus", "ctrl+t", "shift+f3", "enter, j"]
 )
 def test_what_can_be_pressed_is_taken(keys):
-    bindings.check({"decide.accept": keys})
+    bindings.check({"decide.accept": keys}, Console)
 
 
 def test_a_key_that_another_has_is_told(home):
@@ -81,7 +82,7 @@ def test_a_key_that_another_has_is_told(home):
 
 
 def test_by_default_no_two_bindings_of_one_screen_have_one_key():
-    known = list(bindings.settable().values())
+    known = list(bindings.settable(Console).values())
     shared = [
         (one.name, other.name)
         for place, one in enumerate(known)
@@ -111,4 +112,4 @@ async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home)
 
 def test_names_are_those_of_a_settings_file():
     with pytest.raises(SettingsError, match=r"keys\.nothing"):
-        bindings.check({"nothing": "a"})
+        bindings.check({"nothing": "a"}, Console)

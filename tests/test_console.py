@@ -31,7 +31,7 @@ from lcsearch.engine.tasks.cnn.space import space as cnn_space
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Autopilot, Conditions, Execution, Failure, Machine
 from lcsearch.tui import format as words
-from lcsearch.tui.app import Console, ReadFailed, SnapshotRead
+from lcsearch.tui.app import Console
 from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.edit import EditDialog, NumberField
 from lcsearch.tui.dialogs.export import ExportDialog
@@ -79,9 +79,11 @@ async def console(
     async with app.run_test(size=size) as pilot:
         if name is not None and name in house.desks:
             await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
-            await until(pilot, lambda: app.ranking is not None and not app.ranking_running)
+            await until(
+                pilot, lambda: app.session.ranking is not None and not app.session.ranking_running
+            )
         else:
-            await until(pilot, lambda: not app.opening)
+            await until(pilot, lambda: not app.session.opening)
             await settled(pilot)
         yield pilot
 
@@ -148,7 +150,7 @@ async def test_an_epochs_news_paint_the_training_alone():
         trials = tuple(shown if t is trial else t for t in desk.snapshot.trials)
         with marked() as found:
             desk.change(trials=trials)
-            await until(pilot, lambda: pilot.app.snapshot is desk.snapshot)
+            await until(pilot, lambda: pilot.app.session.snapshot is desk.snapshot)
             await settled(pilot)
         names = {widget.id for widget, _ in found}
         assert "training" in names
@@ -187,12 +189,12 @@ async def test_a_text_at_its_largest_height_asks_for_no_layout():
 async def test_accept_queues_the_selected_candidate():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        wanted = pilot.app.ranking.proposals[2].id
+        wanted = pilot.app.session.ranking.proposals[2].id
         await press(pilot, "j", "j", "a")
         assert desk.made("accept") == [(wanted, "")]
         assert "Trial 22 is queued" in toasts(pilot)
         # the next ranking knows that it is pending
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
 
 
 async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
@@ -208,11 +210,13 @@ async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
 async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        old = pilot.app.ranking
+        old = pilot.app.session.ranking
         desk.slow = threading.Event()
         await press(pilot, "a")
-        await until(pilot, lambda: len(pilot.app.snapshot.trials) == len(desk.snapshot.trials))
-        pilot.app.ranking = replace(old, seconds=9.9)  # it was on its way already
+        await until(
+            pilot, lambda: len(pilot.app.session.snapshot.trials) == len(desk.snapshot.trials)
+        )
+        pilot.app.session.ranking = replace(old, seconds=9.9)  # it was on its way already
         await press(pilot, "g", "a")
         assert len(desk.made("accept")) == 1
         assert "decided already" in toasts(pilot)
@@ -231,7 +235,7 @@ async def test_a_network_that_is_a_trial_already_is_no_failure():
 async def test_edit_sends_the_changed_network_with_the_belief_about_it():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        before = pilot.app.ranking.proposals[0]
+        before = pilot.app.session.ranking.proposals[0]
         await press(pilot, "e")
         assert isinstance(pilot.app.screen, EditDialog)
         fields = list(pilot.app.screen.query(".field"))
@@ -248,7 +252,7 @@ async def test_edit_sends_the_changed_network_with_the_belief_about_it():
         assert reason == "wider looks"
         assert config["kernel"][0] == int(kernel.value)
         assert config["kernel"][1:] == before.config["kernel"][1:]
-        assert prediction == pilot.app.ranking.evaluate([config])[0].prediction
+        assert prediction == pilot.app.session.ranking.evaluate([config])[0].prediction
 
 
 async def test_an_invalid_edit_is_explained_and_not_sent():
@@ -340,7 +344,7 @@ async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
 async def test_new_starts_from_the_incumbent():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        number = pilot.app.ranking.incumbent_number
+        number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "n")
         assert f"trial {number}" in str(pilot.app.screen.query_one(".dialog").border_title)
         await press(pilot, "enter")
@@ -358,7 +362,7 @@ async def test_a_network_that_is_no_candidate_is_not_ranked_among_them():
 async def test_reject_keeps_the_reason():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        wanted = pilot.app.ranking.proposals[0].id
+        wanted = pilot.app.session.ranking.proposals[0].id
         await press(pilot, "x")
         await pilot.press(*"too deep")
         await press(pilot, "enter")
@@ -400,7 +404,7 @@ async def test_escape_leaves_every_dialog_without_a_decision():
 async def test_repeat_asks_which_trial_and_proposes_the_incumbent():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        number = pilot.app.ranking.incumbent_number
+        number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "r", "enter")
         assert desk.made("repeat") == [(number, "")]
 
@@ -436,7 +440,7 @@ async def test_autopilot_and_the_wheel_back():
         pilot.app.screen.query_one("#minutes", Input).value = "30"
         await press(pilot, "enter")
         assert desk.made("autopilot") == [(5, 30.0, "this", False)]
-        await until(pilot, lambda: pilot.app.snapshot.session.autopilot is not None)
+        await until(pilot, lambda: pilot.app.session.snapshot.session.autopilot is not None)
         await press(pilot, "p")
         assert desk.made("takeover") == [()]
 
@@ -452,7 +456,7 @@ async def test_the_slider_ranks_live_and_sets_wc():
         await press(pilot, "enter")
         assert desk.made("set_wc") == [(0.3,)]
         # weighed anew, not fitted anew
-        await until(pilot, lambda: pilot.app.ranking.wc == 0.3)
+        await until(pilot, lambda: pilot.app.session.ranking.wc == 0.3)
         assert desk.ranked == 1
 
 
@@ -480,7 +484,7 @@ async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
         title = pilot.app.screen.query_one("#wc-title", Edge).title_text
         assert title == "w_c 0.15, not kept: enter keeps it · it was 0.10"
         await press(pilot, "enter")
-        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.15)
         await press(pilot, "2")
         assert "stays" not in toasts(pilot)
 
@@ -489,9 +493,9 @@ async def test_the_slider_follows_a_wc_that_was_undone():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "4", "right", "enter")
-        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.15)
+        await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.15)
         desk._session(wc=0.1)
-        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.1)
+        await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.1)
         await until(pilot, lambda: pilot.app.screen.query_one(Slider).value == 0.1)
         assert "stays" not in toasts(pilot)
 
@@ -512,7 +516,7 @@ async def test_advance_carries_the_chosen_trial():
         assert isinstance(pilot.app.screen, TrialDialog)
         assert "③ Classifier" in str(pilot.app.screen.query_one(".dialog").border_title)
         table = table_of(pilot)
-        assert table.cursor_key == str(pilot.app.ranking.incumbent_number)
+        assert table.cursor_key == str(pilot.app.session.ranking.incumbent_number)
         await press(pilot, "j")
         chosen = int(table.cursor_key)
         await press(pilot, "enter")
@@ -530,7 +534,7 @@ async def test_the_last_level_has_no_next_one():
 async def test_an_earlier_level_is_opened_from_a_chosen_trial():
     desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
     async with console(desk) as pilot:
-        number = pilot.app.ranking.incumbent_number
+        number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "left_square_bracket", "1")
         await press(pilot, "enter")
         assert desk.made("reopen") == [(1, number)]
@@ -653,7 +657,7 @@ async def test_undo_names_what_came_before_a_trial_that_started_and_asked_again_
         assert "u takes it back" in toasts(pilot)
         *rest, last = desk.snapshot.trials
         desk.change(trials=(*rest, last.model_copy(update={"state": "running"})))
-        await until(pilot, lambda: pilot.app.snapshot is desk.snapshot)
+        await until(pilot, lambda: pilot.app.session.snapshot is desk.snapshot)
         await press(pilot, "u")
         assert desk.made("undo") == []
         said = f"Trial {last.number} has started; s stops it. u again undoes the change of w_c"
@@ -699,7 +703,7 @@ async def test_yank_copies_the_candidate(monkeypatch):
         copied: list[str] = []
         monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
         await press(pilot, "j", "y")
-        assert json.loads(copied[0])["id"] == pilot.app.ranking.proposals[1].id
+        assert json.loads(copied[0])["id"] == pilot.app.session.ranking.proposals[1].id
 
 
 # -- leaving --------------------------------------------------------------------------------------
@@ -826,7 +830,7 @@ async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
         table.show([row for row in table.rows if row.key != table.cursor_key], first=True)
         await pilot.pause()
         assert table.cursor_row == 0
-        assert table.cursor_key == pilot.app.ranking.proposals[0].id
+        assert table.cursor_key == pilot.app.session.ranking.proposals[0].id
 
 
 async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
@@ -848,7 +852,7 @@ async def test_a_finished_trial_is_ranked_again():
     desk = FakeDesk(make_snapshot(done=(14, 4)))
     async with console(desk) as pilot:
         desk.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
         assert "last: trial" in text_of(pilot, "#training")
 
 
@@ -1104,7 +1108,7 @@ async def test_a_decision_is_taken_in_the_session_it_was_made_in():
     async with console(house=house, name="alpha") as pilot:
         with held_threads() as let_go:
             await pilot.press("a")
-            await pilot.app._opened(other, other.snapshot, pilot.app._asked)
+            await pilot.app.session._opened(other, other.snapshot, pilot.app.session._asked)
             let_go.set()
             await until(pilot, lambda: bool(one.made("accept")))
         assert other.made("accept") == []
@@ -1123,13 +1127,13 @@ async def test_of_two_sessions_the_one_asked_for_last_is_shown(monkeypatch):
 
     monkeypatch.setattr(house, "open", opening)
     async with console(house=house) as pilot:
-        pilot.app.open_session("alpha")
+        pilot.app.session.open("alpha")
         await until(pilot, begun.is_set)
-        pilot.app.open_session("beta")
-        await until(pilot, lambda: pilot.app.desk is house.desks["beta"])
+        pilot.app.session.open("beta")
+        await until(pilot, lambda: pilot.app.session.client is house.desks["beta"])
         slow.set()
         await until(pilot, lambda: house.desks["alpha"].closed)
-        assert pilot.app.desk is house.desks["beta"]
+        assert pilot.app.session.client is house.desks["beta"]
 
 
 async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
@@ -1138,17 +1142,19 @@ async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
     one.slow = threading.Event()
     app = Console(house.home, "alpha", house=house, clock=lambda: NOW, read_seconds=0.01)
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: app.ranking_running and bool(one.ranked))
-        app.open_session("beta")
-        await until(pilot, lambda: app.desk is other)
-        app.post_message(SnapshotRead(one, one.snapshot))
-        app.post_message(ReadFailed(one, "gone"))
+        await until(pilot, lambda: app.session.ranking_running and bool(one.ranked))
+        app.session.open("beta")
+        await until(pilot, lambda: app.session.client is other)
+        app.session.take_snapshot(one, one.snapshot)
+        app.call_later(app.session.leave_unreadable, one, "gone")
         seen = []
-        app.watch(app, "ranking", lambda ranking: seen.append(ranking), init=False)
+        app.session.listen(app, lambda: seen.append(app.session.ranking))
         one.slow.set()
-        await until(pilot, lambda: bool(other.ranked) and not app.ranking_running)
-        assert app.snapshot.session.name == "beta"
-        assert [ranking.trials for ranking in seen] == [other.snapshot.trials]
+        await until(pilot, lambda: bool(other.ranked) and not app.session.ranking_running)
+        assert app.session.snapshot.session.name == "beta"
+        shown = [ranking for ranking in seen if ranking is not None]
+        assert shown
+        assert all(ranking.trials == other.snapshot.trials for ranking in shown)
 
 
 async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
@@ -1156,11 +1162,11 @@ async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
     async with console(house=house, name="alpha") as pilot:
         await press(pilot, "e")
         assert isinstance(pilot.app.screen, EditDialog)
-        pilot.app.post_message(ReadFailed(house.desks["alpha"], "gone"))
+        pilot.app.call_later(pilot.app.session.leave_unreadable, house.desks["alpha"], "gone")
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         await press(pilot, "escape")
-        pilot.app.open_session("beta")
-        await until(pilot, lambda: pilot.app.desk is house.desks["beta"])
+        pilot.app.session.open("beta")
+        await until(pilot, lambda: pilot.app.session.client is house.desks["beta"])
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
 
 
@@ -1206,7 +1212,7 @@ async def test_with_nothing_deleted_the_keys_that_bring_back_say_so():
         for number, key in enumerate(("u", "U"), 1):
             await press(pilot, key)
             assert toasts(pilot).splitlines() == ["Nothing to bring back."] * number
-        pilot.app.open_session("alpha")
+        pilot.app.session.open("alpha")
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
         await press(pilot, "U")
         assert toasts(pilot).count("Nothing to bring back.") == 3
@@ -1381,8 +1387,10 @@ async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch)
         )
         await press(pilot, "3", "2")
         assert not made
-        pilot.app.desk.change(session=pilot.app.snapshot.session.model_copy(update={"wc": 0.3}))
-        await until(pilot, lambda: pilot.app.snapshot.session.wc == 0.3)
+        pilot.app.session.client.change(
+            session=pilot.app.session.snapshot.session.model_copy(update={"wc": 0.3})
+        )
+        await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.3)
         assert made
 
 
@@ -1508,7 +1516,7 @@ async def test_escape_leaves_the_filter_as_it_was_before():
         await typed(pilot, "params<50k")
         await press(pilot, "enter")
         shown = [row.key for row in table_of(pilot).rows]
-        assert 0 < len(shown) < len(pilot.app.snapshot.trials)
+        assert 0 < len(shown) < len(pilot.app.session.snapshot.trials)
         await press(pilot, "slash")
         await typed(pilot, " k7777777")
         await press(pilot, "escape")
@@ -1520,7 +1528,7 @@ async def test_escape_leaves_the_filter_as_it_was_before():
 
 async def test_a_wrong_filter_is_told_while_typing_and_nothing_typed_is_lost():
     async with history() as pilot:
-        everything = len(pilot.app.snapshot.trials)
+        everything = len(pilot.app.session.snapshot.trials)
         await press(pilot, "slash")
         await typed(pilot, "parms<5")
         assert "there is no parms. Is it params?" in text_of(pilot, "#filter-said")
@@ -1553,8 +1561,8 @@ async def test_another_session_is_shown_unfiltered_and_unmarked():
         await press(pilot, "3", "G", "k", "k", "space", "slash")
         await typed(pilot, "level=2")
         await press(pilot, "enter")
-        pilot.app.open_session("small")
-        await until(pilot, lambda: pilot.app.snapshot.session.name == "small")
+        pilot.app.session.open("small")
+        await until(pilot, lambda: pilot.app.session.snapshot.session.name == "small")
         await press(pilot, "3")
         assert len(table_of(pilot).rows) == 3
 
@@ -1675,7 +1683,7 @@ async def test_keys_and_theme_come_from_the_settings_file(tmp_path):
         settings_file=file, read_seconds=0.01,
     )  # fmt: skip
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: app.ranking is not None)
+        await until(pilot, lambda: app.session.ranking is not None)
         assert app.theme == "lcsearch-light"
         await press(pilot, "t")
         assert len(desk.made("accept")) == 1
@@ -1734,7 +1742,7 @@ def final_done(number: int, folder: Path) -> FinalDone:
 
 
 def finishing(pilot: Pilot[int]) -> bool:
-    return bool(pilot.app.finishing is not None and pilot.app.finishing.at_work)
+    return bool(pilot.app.session.finishing is not None and pilot.app.session.finishing.at_work)
 
 
 @pytest.fixture
@@ -1748,7 +1756,7 @@ def at_the_end(monkeypatch, tmp_path):
 async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
     desk = FakeDesk(make_snapshot(), final=at_the_end)
     async with console(desk) as pilot:
-        number = pilot.app.ranking.incumbent_number
+        number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "6", "t")
         pilot.app.screen.query_one("#epochs", Input).value = "0"
         await press(pilot, "enter")
@@ -1819,7 +1827,9 @@ async def test_a_region_is_favoured_and_shown_with_what_it_weighs():
         pilot.app.screen.query_one("#field-kernel", Input).value = "1,3"
         await press(pilot, "enter")
         assert desk.made("favour") == [({"kernel": "1,3"},)]
-        await until(pilot, lambda: pilot.app.snapshot.session.favourite == {"kernel": "1,3"})
+        await until(
+            pilot, lambda: pilot.app.session.snapshot.session.favourite == {"kernel": "1,3"}
+        )
         strength = search.favour_strength(desk.snapshot)
         shown = text_of(pilot, "#kept-to")
         assert shown == f"favoured: kernel 1,3 · weighs e^-{strength:.2g} outside, fading"
@@ -1858,12 +1868,12 @@ async def test_looking_at_a_region_ranks_it_alone_and_changes_nothing():
         pilot.app.screen.query_one("#field-kernel", Input).value = "3"
         await press(pilot, "tab", "enter")
         await until(pilot, lambda: desk.looks[-1].get("kernel") == "3" and desk.ranked == 2)
-        await until(pilot, lambda: not pilot.app.ranking_running)
+        await until(pilot, lambda: not pilot.app.session.ranking_running)
         assert desk.snapshot is before
-        assert {k for p in pilot.app.ranking.proposals for k in p.config["kernel"]} == {3}
+        assert {k for p in pilot.app.session.ranking.proposals for k in p.config["kernel"]} == {3}
         assert text_of(pilot, "#kept-to") == "looking at kernel 3 alone · esc ends it"
         # what is found there is accepted as anything else is
-        wanted = pilot.app.ranking.proposals[0].id
+        wanted = pilot.app.session.ranking.proposals[0].id
         await press(pilot, "a")
         assert desk.made("accept") == [(wanted, "")]
         await press(pilot, "escape")
@@ -1888,7 +1898,7 @@ async def test_the_charted_parameter_is_proposed_around_the_selected_candidate()
     async with console(desk) as pilot:
         await press(pilot, "right")
         axis = pilot.app.screen._axis[0]
-        value = pilot.app.ranking.proposals[0].config[axis]
+        value = pilot.app.session.ranking.proposals[0].config[axis]
         await press(pilot, "f")
         field = pilot.app.screen.query_one(f"#field-{axis}", Input)
         assert field.has_focus
@@ -1919,7 +1929,7 @@ async def test_another_strategy_proposes_without_a_belief():
     async with console(desk) as pilot:
         await press(pilot, "m", "e")
         assert desk.made("set_strategy") == [("evolution",)]
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.ranking_running)
+        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
         screen = pilot.app.screen
         assert "by evolution" in str(screen.query_one("SessionLine").render())
         assert "f*" not in str(screen.query_one("SessionLine").render())

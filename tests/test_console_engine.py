@@ -270,7 +270,7 @@ async def test_an_engine_that_was_asked_to_go_and_does_not_is_told_with_what_to_
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
         desk.change(engine=EngineStatus(True, "stopping", 4711))
-        await until(pilot, lambda: pilot.app.snapshot.engine.state == "stopping")
+        await until(pilot, lambda: pilot.app.session.snapshot.engine.state == "stopping")
         assert shown(pilot) is None
         monkeypatch.setattr(desks, "STOP_SECONDS", 0.0)
         await until(pilot, lambda: shown(pilot) is not None)

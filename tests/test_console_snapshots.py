@@ -114,7 +114,9 @@ async def workbench(
     house = FakeHouse({"fashion": desk})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
-        await settled(pilot, lambda: app.current_mode == "workbench" and not app.ranking_running)
+        await settled(
+            pilot, lambda: app.current_mode == "workbench" and not app.session.ranking_running
+        )
         if theme:
             app.theme = theme
         await settled(pilot)
@@ -248,7 +250,9 @@ async def test_the_first_ranking_is_on_its_way(picture):
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
-            await until(pilot, lambda: app.current_mode == "workbench" and app.ranking_running)
+            await until(
+                pilot, lambda: app.current_mode == "workbench" and app.session.ranking_running
+            )
             still(app)
             for name, key in (("workbench", "2"), ("best", "6")):
                 await pilot.press(key)

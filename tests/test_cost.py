@@ -107,7 +107,7 @@ async def test_the_screens_say_seconds_by_the_same_reference():
     ranking = make_ranking(None, snapshot.trials, 2, 0.1, ())
     async with console(FakeDesk(snapshot)) as pilot:
         table = pilot.app.screen.query_one("#candidates", Table)
-        ranking = pilot.app.ranking
+        ranking = pilot.app.session.ranking
         for row, proposal in zip(table.rows, ranking.proposals, strict=True):
             assert row.cells[-1] == words.seconds(proposal.prediction.complexity * 1.7)
         first = table.rows[0].cells[-1]
@@ -192,12 +192,12 @@ async def test_no_table_cuts_a_number(size, measure, factor):
     desk = FakeDesk(replace(snapshot, trials=trials))
     async with console(desk, size=size) as pilot:
         # as a ranking of networks of this size would give them
-        ranking = pilot.app.ranking
+        ranking = pilot.app.session.ranking
         proposals = tuple(
             replace(p, known={name: value * factor + 1 for name, value in p.known.items()})
             for p in ranking.proposals
         )
-        pilot.app.ranking = replace(ranking, proposals=proposals)
+        pilot.app.session.ranking = replace(ranking, proposals=proposals)
         await pilot.pause()
         for keys, place in (((), "#candidates"), (("3",), "#trials"), (("t",) * 3, "#trials")):
             await press(pilot, *keys)

@@ -81,12 +81,12 @@ async def test_the_console_opens_on_it(showcase, home):
     console = Console(showcase.home, demo.NAME, house=showcase, settings_file=home / "s.json")
     async with console.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(console.screen, WorkbenchScreen))
-        await until(pilot, lambda: console.ranking is not None)
+        await until(pilot, lambda: console.session.ranking is not None)
         assert len(table_of(pilot).rows) > 5
         await press(pilot, "a")
         await until(pilot, lambda: console.screen.is_modal)
         await press(pilot, "escape", "3")
-        assert len(table_of(pilot).rows) == len(console.snapshot.trials)
+        assert len(table_of(pilot).rows) == len(console.session.snapshot.trials)
         await press(pilot, "5")
         assert "within 2σ" in text_of(pilot, "#scores")
         await press(pilot, "6")

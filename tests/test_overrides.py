@@ -184,7 +184,7 @@ def test_the_commands_keep_it(store, home, monkeypatch):
 async def test_the_console_hands_on_what_was_first():
     desk = FakeDesk(make_snapshot())
     async with console(desk) as pilot:
-        first = pilot.app.ranking.advised
+        first = pilot.app.session.ranking.advised
         await press(pilot, "j", "a")
         await until(pilot, lambda: len(desk.advised) == 1)
         await press(pilot, "n")

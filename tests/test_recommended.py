@@ -173,11 +173,11 @@ async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path)
     best = search.best_measured(desk.snapshot).number
     assert best != Elsewhere.LEVEL
     async with console(desk) as pilot:
-        assert pilot.app.ranking.incumbent_number == Elsewhere.LEVEL
+        assert pilot.app.session.ranking.incumbent_number == Elsewhere.LEVEL
         await press(pilot, "6")
         title = pilot.app.screen.query_one("#best-title", Edge)
         await until(pilot, lambda: title.title_text == f"Best network · trial {best}")
-        mean, std = pilot.app.ranking.posterior(best)
+        mean, std = pilot.app.session.ranking.posterior(best)
         assert f"{mean:.3f} ± {std:.3f} by the model" in text_of(pilot, "#layers")
         await press(pilot, "t")
         assert f"Train trial {best} " in str(pilot.app.screen.query_one(".dialog").border_title)
@@ -200,11 +200,11 @@ async def test_f_star_is_called_the_levels():
     desk = Elsewhere(make_snapshot())
     async with console(desk, size=WIDE) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
-        assert f"f* of this level {pilot.app.ranking.incumbent:.3f}" in line
+        assert f"f* of this level {pilot.app.session.ranking.incumbent:.3f}" in line
         assert "best measured 0." in line
     async with console(Elsewhere(make_snapshot(queued=0)), size=NARROW) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
-        assert f"level f* {pilot.app.ranking.incumbent:.3f} · lowest f 0." in line
+        assert f"level f* {pilot.app.session.ranking.incumbent:.3f} · lowest f 0." in line
 
 
 def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best():

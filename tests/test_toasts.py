@@ -31,7 +31,9 @@ async def test_a_toast_covers_nothing(size, text):
     house = FakeHouse({"fashion": FakeDesk(make_snapshot(failed=1))})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.current_mode == "workbench" and not app.ranking_running)
+        await until(
+            pilot, lambda: app.current_mode == "workbench" and not app.session.ranking_running
+        )
         for name, keys in HERE.items():
             for key in keys:
                 await pilot.press(key)

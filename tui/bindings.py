@@ -31,10 +31,10 @@ class Settable:
     classes: tuple[type[DOMNode], ...]
 
 
-def settable() -> dict[str, Settable]:
-    """Every binding of the console that can be set, by its name, in the order of names."""
+def settable(app: type[DOMNode]) -> dict[str, Settable]:
+    """Every binding of the console `app` that can be set, by its name, in the order of names."""
     found: dict[str, Settable] = {}
-    for node in _nodes():
+    for node in _nodes(app):
         for binding in node.__dict__.get("BINDINGS", ()):
             if not isinstance(binding, Binding) or binding.id is None:
                 continue
@@ -45,9 +45,9 @@ def settable() -> dict[str, Settable]:
     return dict(sorted(found.items()))
 
 
-def check(keys: Mapping[str, str]) -> None:
+def check(keys: Mapping[str, str], app: type[DOMNode]) -> None:
     """Raises SettingsError for a binding that there is not, or a key that there is not."""
-    known = settable()
+    known = settable(app)
     for name, wanted in keys.items():
         if name not in known:
             raise SettingsError(
@@ -62,13 +62,13 @@ def check(keys: Mapping[str, str]) -> None:
                 )
 
 
-def clashes(keys: Mapping[str, str], name: str) -> list[str]:
+def clashes(keys: Mapping[str, str], name: str, app: type[DOMNode]) -> list[str]:
     """Sentences about the keys set for one binding that another one has as well, and that may be
     at hand at the same time.
 
     keys: all that are set.  What two bindings share by default is meant, and not told.
     """
-    known = settable()
+    known = settable(app)
     mine = known[name]
     found = []
     for other in known.values():
@@ -83,17 +83,15 @@ def clashes(keys: Mapping[str, str], name: str) -> list[str]:
     return found
 
 
-def _nodes() -> Iterator[type[DOMNode]]:
+def _nodes(app: type[DOMNode]) -> Iterator[type[DOMNode]]:
     """The console and every screen, dialog and widget of it."""
-    from .app import Console
-
     for room in (screens, dialogs, widgets):
         for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
             importlib.import_module(module.name)
-    yield Console
-    own = Console.__module__.rpartition(".")[0]
+    yield app
+    own = app.__module__.rpartition(".")[0]
     waiting: list[type[DOMNode]] = [DOMNode]
-    seen = {DOMNode, Console}
+    seen = {DOMNode, app}
     while waiting:
         for node in waiting.pop().__subclasses__():
             if node not in seen:

@@ -64,11 +64,12 @@ def config_set(
         settings = changed(load(path()), name, value)
         told = []
         if name.startswith("keys.") and value:
+            from ..app import Console
             from ..bindings import check, clashes
 
             binding = name.removeprefix("keys.")
-            check({binding: value})
-            told = clashes(settings.keys, binding)
+            check({binding: value}, Console)
+            told = clashes(settings.keys, binding, Console)
         save(path(), settings)
         say(f"{name} = {value}." if value else f"{name} has its default back.")
         for sentence in told:
@@ -78,12 +79,13 @@ def config_set(
 @config.command(name="keys")
 def config_keys(json_: AsJson = False) -> None:
     """List what has a key: its name for `config set keys.NAME`, its keys now, what it does."""
+    from ..app import Console
     from ..bindings import settable
     from ..settings import load, path
 
     with _settings():
         own = load(path()).keys
-    known = settable().values()
+    known = settable(Console).values()
     if json_:
         print_json([{"name": b.name, "keys": own.get(b.name, b.keys), "default": b.keys,
                       "what": b.what} for b in known])  # fmt: skip

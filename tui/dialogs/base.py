@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button
 
 if TYPE_CHECKING:
-    from ..app import Console
+    pass
 
 Answer = TypeVar("Answer")
 
@@ -27,13 +27,6 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="dialog.cancel", tooltip="Leave without deciding"),
     ]
-
-    @property
-    def console(self) -> Console:
-        """The app."""
-        from ..app import Console
-
-        return cast(Console, self.app)
 
     _answered = False
 

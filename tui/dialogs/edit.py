@@ -26,6 +26,7 @@ from .base import LEAVES, Dialog, buttons
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Place, Proposal, Ranking
     from ...sessions.records import Config, Prediction
+    from ..open_session import OpenSession
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class EditDialog(Dialog[Edited]):
 
     def __init__(
         self,
+        session: OpenSession,
         *,
         title: str,
         space: Space,
@@ -148,6 +150,7 @@ class EditDialog(Dialog[Edited]):
         before: Proposal | None = None,
     ) -> None:
         super().__init__()
+        self.session = session
         self.dialog_title = title
         self.space = space
         self.level = level
@@ -185,7 +188,7 @@ class EditDialog(Dialog[Edited]):
         for what in ("scroll_x", "virtual_size", "show_horizontal_scrollbar"):
             self.watch(across, what, self._more)
         if self.before is None:
-            ranking = self.console.ranking
+            ranking = self.session.ranking
             if ranking is not None:
                 self._ask(ranking, self.config)
         else:
@@ -309,7 +312,7 @@ class EditDialog(Dialog[Edited]):
         said = [Content.styled(f"✗ {text}", "$error") for text in problems[:3]]
         said += [Content.styled(f"! {text}", "$warning") for text in self._outside()[:2]]
         self.query_one("#problems", Text).update(Content("\n").join(said))
-        ranking = self.console.ranking
+        ranking = self.session.ranking
         if problems or ranking is None:
             self._evaluations.drop()
             self.now, self.now_place = None, None
@@ -348,7 +351,7 @@ class EditDialog(Dialog[Edited]):
             self._show()
 
     def _show(self) -> None:
-        snapshot = self.console.snapshot
+        snapshot = self.session.snapshot
         if snapshot is None:
             return
         measure = snapshot.session.measure
@@ -416,8 +419,8 @@ class EditDialog(Dialog[Edited]):
         prediction = None
         if self.now is not None and self.now.id == self.space.key(config):
             prediction = self.now.prediction
-        elif self.console.ranking is not None:
-            prediction = self.console.ranking.evaluate([config])[0].prediction
+        elif self.session.ranking is not None:
+            prediction = self.session.ranking.evaluate([config])[0].prediction
         self.dismiss(Edited(config, prediction, self.query_one("#reason", Input).value.strip()))
 
     @on(Button.Pressed, "#no")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on
@@ -27,10 +28,18 @@ class FailureDialog(Dialog[None]):
         ),
     ]
 
-    def __init__(self, title: str, text: str, *, restores: bool = False) -> None:
-        """restores: a session was deleted, and can be brought back from here."""
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        *,
+        back: str = "",
+        restore: Callable[[], object] | None = None,
+    ) -> None:
+        """restore: brings a session back that was deleted; back: the words of its button."""
         super().__init__()
-        self.restores = restores
+        self.back = back
+        self.bring_back = restore
         self.failure_title = title
         self.text = text
 
@@ -40,10 +49,8 @@ class FailureDialog(Dialog[None]):
             box.border_title = f"✗ {self.failure_title}"
             box.border_subtitle = f"c copies · {LEAVES}"
             yield TextArea(self.text, read_only=True, soft_wrap=True, id="text", compact=True)
-            back = [("restore", f"Bring back ({self.console.key_of('sessions.restore', 'U')})")]
-            yield buttons(
-                ("close", "Close"), ("copy", "Copy (c)"), *(back if self.restores else [])
-            )
+            back = [("restore", self.back)] if self.bring_back is not None else []
+            yield buttons(("close", "Close"), ("copy", "Copy (c)"), *back)
 
     def on_mount(self) -> None:
         """The text can be selected at once; enter closes."""
@@ -57,13 +64,14 @@ class FailureDialog(Dialog[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A session is brought back where one was deleted."""
-        return action != "restore" or self.restores
+        return action != "restore" or self.bring_back is not None
 
     @on(Button.Pressed, "#restore")
     def action_restore(self) -> None:
         """Bring the session back."""
         self.dismiss(None)
-        self.console.action_restore_session()
+        if self.bring_back is not None:
+            self.bring_back()
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:

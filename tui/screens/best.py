@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
-    from ..app import Finishing
+    from ..open_session import Finishing
     from ..plot import Figure
 
 
@@ -40,11 +40,6 @@ class BestScreen(TwoSides):
             tooltip="Train the best network to the end and write it; again to cancel",
         ),
     ]
-
-    def on_mount(self) -> None:
-        """Follow what is trained to the end, too."""
-        super().on_mount()
-        self.watch(self.app, "finishing", self._news, init=False)
 
     def left(self) -> ComposeResult:
         """The network, layer by layer."""
@@ -70,7 +65,6 @@ class BestScreen(TwoSides):
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Layers, gains, next steps."""
-        super().repaint(snapshot, ranking)
         best = self.recommended
         layers = self.query_one("#layers", Text)
         title = self.query_one("#best-title", Edge)
@@ -86,7 +80,7 @@ class BestScreen(TwoSides):
         self.query_one("#next", Text).update(
             Content.assemble(
                 ("t", "bold $primary"),
-                f"  {_finishing(self.console.finishing, snapshot.session.name)}\n",
+                f"  {_finishing(self.session.finishing, snapshot.session.name)}\n",
                 ("o", "bold $primary"),
                 "  export the session as JSON\n",
                 ("y", "bold $primary"),
@@ -100,9 +94,9 @@ class BestScreen(TwoSides):
 
     def action_finish(self) -> None:
         """Train the best network to the end; again: cancel that."""
-        snapshot, trial, now = self.snapshot, self.chosen_trial(), self.console.finishing
+        snapshot, trial, now = self.snapshot, self.chosen_trial(), self.session.finishing
         if now is not None and now.at_work:
-            self.console.cancel_finishing()
+            self.session.cancel_finishing()
             return
         if snapshot is None or trial is None:
             self.notify("No network has been measured yet.")
@@ -111,7 +105,7 @@ class BestScreen(TwoSides):
 
         def finish(final: Final | None) -> None:
             if final is not None:
-                self.console.finish(trial.number, final.epochs, final.folder, final.onnx)
+                self.session.finish(trial.number, final.epochs, final.folder, final.onnx)
 
         folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
         self.app.push_screen(FinalDialog(trial.number, folder, snapshot.session.summary), finish)

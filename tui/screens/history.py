@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
+    from ..open_session import OpenSession
     from ..plot import Figure
 
 
@@ -85,8 +86,8 @@ class HistoryScreen(TwoSides):
         ),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: OpenSession) -> None:
+        super().__init__(session)
         self._sort = "number"
         self._marked: list[int] = []
         self._rows: dict[int, tuple[Trial, Row]] = {}
@@ -134,7 +135,6 @@ class HistoryScreen(TwoSides):
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The trials that pass the filter, sorted."""
-        super().repaint(snapshot, ranking)
         session, cost = snapshot.session, cost_of(snapshot)
         self._another(session)
         # what the rows are sorted by is what they show
@@ -338,7 +338,7 @@ class HistoryScreen(TwoSides):
 
     @on(Input.Changed, "#filter")
     def _filtered(self) -> None:
-        if self.snapshot is None or self.console.desk is None:
+        if self.snapshot is None or self.session.client is None:
             return
         typed = self.query_one("#filter", FilterBox).value
         self._wrong = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...engine.client.home import SessionSummary
-    from ..app import Console
+    from ..open_session import OpenSession
+    from ..trash import Trash
 
 COLUMNS = (
     Column("name", "session", 0),
@@ -74,16 +75,11 @@ class SessionsScreen(Screen[Any]):
     ]
     LOOK_SECONDS = 2.0
 
-    def __init__(self) -> None:
+    def __init__(self, session: OpenSession, trash: Trash) -> None:
         super().__init__()
+        self.session = session
+        self.trash = trash
         self.summaries: Sequence[SessionSummary] | None = None
-
-    @property
-    def console(self) -> Console:
-        """The app."""
-        from ..app import Console
-
-        return cast(Console, self.app)
 
     def compose(self) -> ComposeResult:
         """Title, table, keys."""
@@ -102,12 +98,13 @@ class SessionsScreen(Screen[Any]):
         title.left = Content.assemble(
             ("lcsearch", "bold $primary"), "   interactive search for low-complexity networks"
         )
-        title.right = Content.styled(str(self.console.house.home), "$foreground 60%")
+        title.right = Content.styled(str(self.session.house.home), "$foreground 60%")
         self.query_one("#sessions").display = False
-        opening = self.console.opening
+        opening = self.session.opening
         self.query_one("#no-sessions", Static).update(
             f"Opening {opening}…" if opening else "Looking for sessions…"
         )
+        self.session.listen(self, self._look)
         self.call_after_refresh(self.load)
         self.set_interval(self.LOOK_SECONDS, self._look)
 
@@ -123,7 +120,7 @@ class SessionsScreen(Screen[Any]):
     @work(thread=True, group="list", exclusive=True)
     def load(self) -> None:
         """Read one line a session."""
-        summaries = self.console.house.summaries()
+        summaries = self.session.house.summaries()
         self.post_message(Listed(summaries))
 
     @on(Listed)
@@ -164,7 +161,7 @@ class SessionsScreen(Screen[Any]):
 
     def offers(self, action: str) -> bool:
         """What is worth a place among the keys: undoing where a session was deleted."""
-        return action != "undo" or self.console.can_restore
+        return action != "undo" or bool(self.trash)
 
     @on(Table.Selected, "#sessions")
     def open_selected(self, message: Table.Selected) -> None:
@@ -182,17 +179,17 @@ class SessionsScreen(Screen[Any]):
         if summary is None:
             return
         if summary.state.startswith("corrupt"):
-            self.console.fail(f"{summary.name} cannot be opened", summary.state)
+            self.session.fail(f"{summary.name} cannot be opened", summary.state)
             return
         self.notify(f"Opening {summary.name}…", timeout=2)
-        self.console.open_session(summary.name)
+        self.session.open(summary.name)
 
     def action_new(self) -> None:
         """Set up a new session."""
         from .setup import SetupScreen
 
         names = {summary.name for summary in self.summaries or ()}
-        self.app.push_screen(SetupScreen(names))
+        self.app.push_screen(SetupScreen(self.session, names))
 
     def action_copy(self) -> None:
         """Set up a new session like the selected one."""
@@ -206,21 +203,21 @@ class SessionsScreen(Screen[Any]):
         from .setup import SetupScreen
 
         try:
-            session = self.console.house.session(name)
+            session = self.session.house.session(name)
         except StoreError as error:
-            self.call_later(self.console.fail, f"{name} cannot be read", str(error))
+            self.call_later(self.session.fail, f"{name} cannot be read", str(error))
             return
-        self.call_later(self.app.push_screen, SetupScreen(taken, like=session))
+        self.call_later(self.app.push_screen, SetupScreen(self.session, taken, like=session))
 
     def action_delete(self) -> None:
         """Move the selected session to the trash."""
         summary = self._selected()
         if summary is not None:
-            self.console.delete_session(summary.name)
+            self.trash.delete(summary.name)
 
     def action_undo(self) -> None:
         """Bring the session deleted last back."""
-        self.console.action_restore_session()
+        self.trash.restore()
 
     def action_bring_back(self) -> None:
         """Import a session from a file."""
@@ -237,11 +234,11 @@ class SessionsScreen(Screen[Any]):
         from ...sessions.errors import StoreError
 
         try:
-            found = self.console.house.bring_back(file, name)
+            found = self.session.house.bring_back(file, name)
         except StoreError as error:
-            self.call_later(self.console.fail, "Not imported", str(error))
+            self.call_later(self.session.fail, "Not imported", str(error))
             return
-        told = self.console.with_waits(found, "is imported. enter opens it")
+        told = self.trash.with_waits(found, "is imported. enter opens it")
         self.call_later(self.notify, told, markup=False)
         self.load()
 
@@ -266,13 +263,13 @@ class SessionsScreen(Screen[Any]):
         from ..dialogs.export import write
 
         try:
-            desk = self.console.house.open(name)
+            desk = self.session.house.open(name)
             try:
                 write(desk, path)
             finally:
                 desk.close()
         except Exception as error:  # noqa: BLE001 - the thread's edge: shown
-            self.call_later(self.console.fail, "Not exported", str(error) or type(error).__name__)
+            self.call_later(self.session.fail, "Not exported", str(error) or type(error).__name__)
             return
         self.call_later(self.notify, f"Exported to {path}", markup=False)
 

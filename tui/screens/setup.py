@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -40,7 +40,7 @@ from ..widgets.keys import KeyBar
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from ..app import Console
+    from ..open_session import OpenSession
 
 LARGEST_COUNT = 10**9
 """Of images: none has more."""
@@ -194,8 +194,9 @@ class SetupScreen(Screen[None]):
         ),
     ]
 
-    def __init__(self, taken: set[str], like: Session | None = None) -> None:
+    def __init__(self, session: OpenSession, taken: set[str], like: Session | None = None) -> None:
         super().__init__()
+        self.session = session
         self.taken = taken
         self.like = like
         # the domains do not depend on the images, only what fits them does
@@ -264,13 +265,6 @@ class SetupScreen(Screen[None]):
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
-
-    @property
-    def console(self) -> Console:
-        """The app."""
-        from ..app import Console
-
-        return cast(Console, self.app)
 
     def compose(self) -> ComposeResult:
         """Fields, then the domains level by level."""
@@ -452,7 +446,7 @@ class SetupScreen(Screen[None]):
         from ...engine.client.home import SetupError
 
         try:
-            self.console.house.create(setup)
+            self.session.house.create(setup)
         except SetupError as error:
             self.call_later(self._refused, setup, str(error))
             return
@@ -467,12 +461,12 @@ class SetupScreen(Screen[None]):
                 note.add_class("problem")
                 self.query_one(f"#field-{name}", Input).focus()
                 break
-        self.console.fail("The session cannot be set up", reason)
+        self.session.fail("The session cannot be set up", reason)
 
     def _created(self, setup: Setup) -> None:
         self._set_busy(False)
         self.dismiss(None)
-        self.console.open_session(setup.name)
+        self.session.open(setup.name)
 
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy

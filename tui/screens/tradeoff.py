@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
+    from ..open_session import OpenSession
     from ..plot import Figure
 
 
@@ -53,8 +54,8 @@ class TradeoffScreen(SessionScreen):
         ),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: OpenSession) -> None:
+        super().__init__(session)
         self._number: int | None = None
         self._rankings: Latest[Ranking] = Latest(self, self._ranked)
         self._preview: Ranking | None = None
@@ -85,7 +86,7 @@ class TradeoffScreen(SessionScreen):
 
     def on_screen_suspend(self) -> None:
         """A w_c that was moved and not kept is dropped with the screen, and not silently."""
-        if self._kept is None or self.console.current_mode == "tradeoff":
+        if self._kept is None or self.app.current_mode == "tradeoff":
             return  # a dialog over this screen takes nothing away
         self._put(self._kept)
         self._shown = ()
@@ -184,8 +185,8 @@ class TradeoffScreen(SessionScreen):
     def _set(self, message: Slider.Submitted) -> None:
         snapshot, value = self.snapshot, message.value
         if snapshot is not None and value != snapshot.session.wc:
-            self.console.decide(
-                lambda desk: desk.set_wc(value), f"w_c is {words.weight(value)}. u undoes it."
+            self.session.decide(
+                lambda client: client.set_wc(value), f"w_c is {words.weight(value)}. u undoes it."
             )
 
     # -- points ---------------------------------------------------------------------------------

@@ -62,7 +62,6 @@ class TrustScreen(TwoSides):
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Points and scores."""
-        super().repaint(snapshot, ranking)
         results = outcomes(snapshot.trials)
         other = under(results, snapshot.session.wc)
         title = f"Measured f against predicted, {other}" if other else TITLE

@@ -24,13 +24,15 @@ from ..widgets.table import Column, Row, Table
 from ..widgets.text import Text
 from ..widgets.training import TrainingPanel
 from ..widgets.why import WhyPanel
-from .base import ORDER, TwoSides, queued_words
+from .base import ORDER, TwoSides
+from .decisions import queued_words
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
     from ...engine.advisor.ranking import Profile, Proposal, Ranking
     from ...sessions.snapshot import Snapshot
+    from ..open_session import OpenSession
     from ..plot import Figure
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -101,8 +103,8 @@ class WorkbenchScreen(TwoSides):
         ),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: OpenSession) -> None:
+        super().__init__(session)
         self._axis: tuple[str, int | None] | None = None
         self._taken: set[str] = set()
         self._shown_ranking: Ranking | None = None
@@ -144,7 +146,6 @@ class WorkbenchScreen(TwoSides):
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Candidates, reasons, belief, training."""
-        super().repaint(snapshot, ranking)
         if ranking is not self._shown_ranking:
             self._taken.clear()
             self._shown_ranking = ranking
@@ -152,7 +153,7 @@ class WorkbenchScreen(TwoSides):
         self._candidates(snapshot, ranking)
         at_once = f"Training · {snapshot.session.execution.parallel} at once"
         self.query_one("#training-title", Edge).title_text = at_once
-        self.query_one(TrainingPanel).show(snapshot, self.console.clock())
+        self.query_one(TrainingPanel).show(snapshot, self.session.clock())
         self._selected()
 
     def _candidates(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
@@ -211,12 +212,12 @@ class WorkbenchScreen(TwoSides):
         if ranking is None:
             return Content(
                 "Ranking the first candidates…"
-                if self.console.ranking_running
+                if self.session.ranking_running
                 else "Candidates come with the first ranking."
             )
-        if self.console.look:
+        if self.session.look:
             return Content.assemble(
-                f"Nothing is left in {words.region(self.console.look)}.  ",
+                f"Nothing is left in {words.region(self.session.look)}.  ",
                 ("esc", "bold $primary"),
                 " ranks the whole level again.",
             )
@@ -238,7 +239,7 @@ class WorkbenchScreen(TwoSides):
 
     def _kept_to(self, snapshot: Snapshot) -> None:
         """What a person asked the ranking to keep to, under the candidates."""
-        session, look = snapshot.session, self.console.look
+        session, look = snapshot.session, self.session.look
         lines = []
         if look:
             lines.append(f"looking at {words.region(look)} alone · esc ends it")
@@ -255,7 +256,7 @@ class WorkbenchScreen(TwoSides):
             strategy = "gp" if self.snapshot is None else self.snapshot.session.strategy
             done = "ranked" if strategy == "gp" else f"by {strategy}"
             title += f" · {words.count(ranking.candidates)} {done} in {ranking.seconds:.1f} s"
-        running = self.console.ranking_running
+        running = self.session.ranking_running
         if running:
             title += f" · ranking {SPINNER[self._beat % len(SPINNER)]}"
         self.query_one("#candidates-title", Edge).title_text = title
@@ -283,7 +284,7 @@ class WorkbenchScreen(TwoSides):
 
     def _selected(self) -> None:
         snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal
-        if snapshot is None or self.console.desk is None:
+        if snapshot is None or self.session.client is None:
             return
         self.query_one(WhyPanel).show(proposal, ranking, snapshot.session.strategy)
         self._chart(snapshot, ranking, proposal)
@@ -327,7 +328,7 @@ class WorkbenchScreen(TwoSides):
     def _sliced(self, result: tuple[Any, ...]) -> None:
         wanted, proposal, belief = result
         snapshot = self.snapshot
-        if snapshot is None or self.console.desk is None or self._charted != wanted:
+        if snapshot is None or self.session.client is None or self._charted != wanted:
             return
         self.query_one("#belief", Chart).plot = self._plot(snapshot, proposal, belief)
 
@@ -360,7 +361,7 @@ class WorkbenchScreen(TwoSides):
             return
         self._taken.add(proposal.id)
         advised = None if self.ranking is None else self.ranking.advised
-        self.console.decide(lambda desk: desk.accept(proposal, advised=advised), queued_words)
+        self.session.decide(lambda client: client.accept(proposal, advised=advised), queued_words)
         if self.snapshot is not None:
             self._candidates(self.snapshot, self.ranking)
 
@@ -387,8 +388,8 @@ class WorkbenchScreen(TwoSides):
             if reason is None:
                 return
             self._taken.add(proposal.id)
-            self.console.decide(
-                lambda desk: desk.reject(proposal, reason), "Rejected. u brings it back."
+            self.session.decide(
+                lambda client: client.reject(proposal, reason), "Rejected. u brings it back."
             )
 
         self.app.push_screen(RejectDialog(network_line(proposal.config)), reject)
@@ -405,19 +406,19 @@ class WorkbenchScreen(TwoSides):
                 return
             domains = region.domains
             if region.purpose == "look":
-                self.console.look_at(domains)
+                self.session.look_at(domains)
                 if self.snapshot is not None:  # what came while the dialog was open stays
                     self.repaint(self.snapshot, self.ranking)
             elif region.purpose == "search":
-                self.console.decide(
-                    lambda desk: desk.set_domains(domains), "The domains are set. u undoes it."
+                self.session.decide(
+                    lambda client: client.set_domains(domains), "The domains are set. u undoes it."
                 )
             else:
                 said = "The region is favoured." if domains else "No region is favoured any more."
-                self.console.decide(lambda desk: desk.favour(domains), f"{said} u undoes it.")
+                self.session.decide(lambda client: client.favour(domains), f"{said} u undoes it.")
 
         self.app.push_screen(
-            RegionDialog(snapshot, self.console.look, self._around_the_charted()), mark
+            RegionDialog(snapshot, self.session.look, self._around_the_charted()), mark
         )
 
     def _around_the_charted(self) -> dict[str, str]:
@@ -435,8 +436,8 @@ class WorkbenchScreen(TwoSides):
 
     def action_look_away(self) -> None:
         """Rank the whole level again."""
-        if self.console.look:
-            self.console.look_at({})
+        if self.session.look:
+            self.session.look_at({})
             if self.snapshot is not None:
                 self.repaint(self.snapshot, self.ranking)
 
@@ -451,8 +452,9 @@ class WorkbenchScreen(TwoSides):
 
         def choose(strategy: str | None) -> None:
             if strategy is not None and strategy != present:
-                self.console.decide(
-                    lambda desk: desk.set_strategy(strategy), f"{strategy} proposes. u undoes it."
+                self.session.decide(
+                    lambda client: client.set_strategy(strategy),
+                    f"{strategy} proposes. u undoes it.",
                 )
 
         self.app.push_screen(StrategyDialog(present), choose)
@@ -460,7 +462,7 @@ class WorkbenchScreen(TwoSides):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Looking away is offered only to who looks."""
         if action == "look_away":
-            return bool(self.console.look)
+            return bool(self.session.look)
         return super().check_action(action, parameters)
 
     def _decided(self, snapshot: Snapshot) -> set[str]:
@@ -471,7 +473,7 @@ class WorkbenchScreen(TwoSides):
     def _decidable(self) -> Proposal | None:
         proposal = self.proposal
         if proposal is None:
-            waiting = self.ranking is None or self.console.ranking_running
+            waiting = self.ranking is None or self.session.ranking_running
             self.notify("The ranking is on its way." if waiting else "No candidate is selected.")
         elif self.snapshot is not None and proposal.id in self._decided(self.snapshot):
             self.notify("This one is decided already. The next ranking is on its way.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.timer import Timer
@@ -14,7 +14,7 @@ from .keys import typed
 
 if TYPE_CHECKING:
     from ...sessions.snapshot import Snapshot
-    from ..app import Console
+    from ..open_session import OpenSession
 
 GRACE_SECONDS = 3.0
 """An engine that left in order, or was never there, may be starting for whoever queued a trial."""
@@ -49,8 +49,9 @@ class EngineBand(Static):
     EngineBand.-shown { display: block; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: OpenSession) -> None:
         super().__init__()
+        self._session = session
         self._snapshot: Snapshot | None = None
         self._needed: bool | None = None
         self._missing_since: float | None = None
@@ -134,5 +135,5 @@ class EngineBand(Static):
         return any(w.group in STARTERS and not w.is_finished for w in self.app.workers)
 
     def _log(self) -> tuple[str, ...]:
-        desk = cast("Console", self.app).desk
-        return () if desk is None else tuple(desk.log_tail(4).splitlines())
+        client = self._session.client
+        return () if client is None else tuple(client.log_tail(4).splitlines())
