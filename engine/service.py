@@ -31,7 +31,7 @@ from .executors.devices import trainers_of
 from .executors.local import DevicesExecutor, LocalExecutor
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 from .search import autopilot, decide
-from .tasks.task import exact_complexity, session_space
+from .tasks.task import exact_complexity, open_store, session_space
 
 if TYPE_CHECKING:
     from .advisor.ranking import Proposal, Ranking
@@ -533,7 +533,7 @@ def main() -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     try:
-        store = Store(Path(sys.argv[1]))
+        store = open_store(Path(sys.argv[1]))
         lock = store.engine_lock()
         if not _take(lock, store):
             log.info("another engine serves this session")

@@ -367,6 +367,9 @@ class Session(Record):
     features: Annotated[int, Field(ge=1, le=1024)] = 4
     macs_cap: Annotated[float, Field(gt=0)] = 8.0
     domains: dict[str, str] = Field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+    """Those that there were when the session was made.  What came later stands at its neutral
+    value, until its domain is opened; empty: made before any had one."""
     level: Annotated[int, Field(ge=1)] = 1
     bases: dict[int, int] = Field(default_factory=dict)
     trials_per_level: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 12

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
 APPLICATION_ID = 0x6C635345

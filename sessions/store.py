@@ -16,7 +16,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .errors import Closed, Known, Late, Misuse, NoRoom, StoreError
 from .places import check_name, refuse_network
-from .records import OPEN_STATES, Decision, Epoch, Session, Trial, in_words, now
+from .records import OPEN_STATES, Config, Decision, Epoch, Session, Trial, in_words, now
 from .schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -60,18 +60,24 @@ NOTE_BYTES = 1024
 MOST_CHARACTERS = 10_000
 """Of a reason: what a person writes, not a file."""
 _EPOCHS = TypeAdapter(list[Epoch])
+Reading = Callable[[Session], Callable[[Config], Config]]
+"""A session -> what completes a configuration that was kept before there was some parameter."""
 
 
 class Store:
     """One session's file.  Safe to share between threads; one object a process and session."""
 
-    def __init__(self, path: Path, *, migrate: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, migrate: bool = True, read: Reading = lambda session: _as_it_is
+    ) -> None:
         """Open the session in folder `path`.  Raises StoreError if it is none or is damaged.
 
         migrate: bring a file of an older version up to date, its old state kept beside it; else
-        it can only be read, as a read-only one is.
+        it can only be read, as a read-only one is.  read: gives what completes a configuration
+        that was kept, by the session.
         """
         self.folder = path
+        self._complete = read
         refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
@@ -306,11 +312,12 @@ class Store:
         for row, record in zip(epochs, records, strict=True):
             news.setdefault(row[0], []).append(record)
         trials = [] if before is None else list(before.trials)
+        read = self._complete(session)
         for row in rows:
             if row[0] < len(trials):
-                trials[row[0]] = _trial(of_trials, row, trials[row[0]].epochs)
+                trials[row[0]] = _trial(of_trials, row, trials[row[0]].epochs, read)
             else:
-                trials.append(_trial(of_trials, row, tuple(news.pop(row[0], ()))))
+                trials.append(_trial(of_trials, row, tuple(news.pop(row[0], ())), read))
         for number, added in news.items():
             merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *added)}
             ordered = tuple(merged[key] for key in sorted(merged))
@@ -321,7 +328,7 @@ class Store:
             change=change,
             session=session,
             trials=tuple(trials),
-            decisions=decisions + tuple(Decision.model_validate_json(d) for _, d in decided),
+            decisions=decisions + tuple(_decision(body, read) for _, body in decided),
             engine=EngineStatus(
                 alive=before is not None and before.engine.alive,
                 state=engine[0],
@@ -704,11 +711,29 @@ def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch
     )
 
 
-def _trial(names: tuple[str, ...], row: tuple[Any, ...], epochs: tuple[Epoch, ...]) -> Trial:
+def _as_it_is(config: Config) -> Config:
+    return config
+
+
+def _decision(body: str, read: Callable[[Config], Config]) -> Decision:
+    decision = Decision.model_validate_json(body)
+    if decision.config is None:
+        return decision
+    config = read(decision.config)
+    return decision if config is decision.config else decision.model_copy(update={"config": config})
+
+
+def _trial(
+    names: tuple[str, ...],
+    row: tuple[Any, ...],
+    epochs: tuple[Epoch, ...],
+    read: Callable[[Config], Config],
+) -> Trial:
     values = dict(zip(names, row, strict=True))
     for name in JSON_COLUMNS:
         if values.get(name) is not None:
             values[name] = json.loads(values[name])
+    values["config"] = read(values["config"])
     return Trial.model_validate({**values, "epochs": epochs})
 
 

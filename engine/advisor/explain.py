@@ -46,7 +46,7 @@ def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
     Entries that only one of two lists has are told by the parameter that gives their length.
     """
     found: list[Entry] = []
-    for parameter in space.parameters:
+    for parameter in space.awake:
         a, b = one[parameter.name], other[parameter.name]
         if parameter.length is None:
             if a != b:

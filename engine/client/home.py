@@ -19,7 +19,7 @@ from ..protocol import Refused
 from ..search import decide
 from ..tasks.cnn.space import space as cnn_space
 from ..tasks.domains import InvalidDomain
-from ..tasks.task import session_space
+from ..tasks.task import open_store, session_space
 from . import imports as archive
 
 
@@ -74,7 +74,7 @@ def create(home: Path, setup: Setup) -> Path:
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
-        cnn_space((1, 8, 8), 10, domains=dict(setup.domains))
+        checked_space = cnn_space((1, 8, 8), 10, domains=dict(setup.domains))
         if not 0 <= setup.wc < 1e6:
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
         execution = checked(setup.execution)
@@ -89,7 +89,8 @@ def create(home: Path, setup: Setup) -> Path:
             budget if setup.trials_per_level is None else setup.trials_per_level
         )
         asked |= {"data": data, "execution": execution}
-        session = Session(created=now(), summary=answer.summary, **asked)
+        names_now = tuple(parameter.name for parameter in checked_space.parameters)
+        session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
         first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:
@@ -115,7 +116,7 @@ def summaries(home: Path) -> list[SessionSummary]:
     found: list[SessionSummary] = []
     for name in names(home):
         try:
-            store = Store(home / "sessions" / name, migrate=False)
+            store = open_store(home / "sessions" / name, migrate=False)
         except StoreError as error:
             found.append(SessionSummary(name=name, state=f"corrupt: {error}"))
             continue

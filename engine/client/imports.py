@@ -6,8 +6,9 @@ is worked out again and compared.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from ...sessions import exchange
 from ...sessions.errors import Misuse
 from ...sessions.places import check_name
-from ...sessions.records import Decision, Session, Trial, in_words
+from ...sessions.records import Config, Decision, Session, Trial, in_words
 from ...sessions.snapshot import EngineStatus, Snapshot
 from ...sessions.store import Store
 from .. import search
@@ -39,7 +40,7 @@ def document(
     measured = search.best_measured(snapshot)
     return exchange.document(
         snapshot,
-        domains={p.name: p.domain.text() for p in space.parameters},
+        domains={p.name: p.domain.text() for p in space.awake},
         level_names=[standing.name for standing in search.standings(snapshot).values()],
         objectives={t.number: search.objective(t, wc) for t in snapshot.trials},
         best=None if best is None else best.number,
@@ -87,6 +88,9 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
     session = Session.model_validate(
         {name: getattr(whole.session, name) for name in Session.model_fields}
     )
+    # a space that cannot be is found out among the contradictions
+    with contextlib.suppress(InvalidDomain):
+        whole = _read(whole, session_space(session).read)
     trials = tuple(
         Trial.model_validate({field: getattr(trial, field) for field in Trial.model_fields})
         for trial in whole.trials
@@ -101,6 +105,25 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
     for words in _contradictions(whole, snapshot):
         raise Misuse(f"{file}: {words} The file was changed or damaged; export the session again.")
     return snapshot
+
+
+def _read(whole: exchange.Document, read: Callable[[Config], Config]) -> exchange.Document:
+    """The document with every configuration read as one that was kept."""
+
+    def filled(record: Any) -> Any:
+        if record is None or record.config is None:
+            return record
+        return record.model_copy(update={"config": read(record.config)})
+
+    return whole.model_copy(
+        update={
+            "reference": filled(whole.reference),
+            "trials": [filled(trial) for trial in whole.trials],
+            "decisions": [filled(decision) for decision in whole.decisions],
+            "best": filled(whole.best),
+            "best_measured": filled(whole.best_measured),
+        }
+    )
 
 
 # -- contradictions -------------------------------------------------------------------------------

@@ -20,12 +20,11 @@ from ...sessions import exchange
 from ...sessions.errors import Deleted, Late, StoreError
 from ...sessions.records import Advised, Config, Decision, Execution, Levels, Prediction, StopMode
 from ...sessions.snapshot import Plan, Snapshot
-from ...sessions.store import Store
 from .. import search
 from ..executors.devices import check_parallel
 from ..executors.registry import check_fields, checked
 from ..search import decide
-from ..tasks.task import session_space
+from ..tasks.task import open_store, session_space
 from . import imports as archive
 from .process import (
     GRACE_SECONDS,
@@ -49,7 +48,7 @@ class Desk:
     def __init__(self, folder: Path, *, migrate: bool = True) -> None:
         """Open the session in `folder`; migrate: see `Store`.  Raises StoreError."""
         self.folder = folder
-        self._store = Store(folder, migrate=migrate)
+        self._store = open_store(folder, migrate=migrate)
         self.space = session_space(self._store.refresh().session)
         self._start = threading.Lock()
 

@@ -87,7 +87,7 @@ class Embedding:
             groups.append(Group(parameter.name, parameter.level, span, width, length, typical))
             position += size
 
-        for parameter in space.parameters:
+        for parameter in space.awake:
             at = columns.get(parameter.name, [])
             if not at:
                 continue

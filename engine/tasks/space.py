@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -68,7 +68,9 @@ class Parameter:
     """One parameter of a level; a list with one entry a layer where `length` names its length.
 
     offset: entries beyond the value of the `length` parameter (-1: one fewer).  limits: what may
-    be asked for at all.  default: what it is before its level is searched.
+    be asked for at all.  default: what it is before its level is searched.  neutral: the value at
+    which a network is what it was before there was this parameter; None: it was there from the
+    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Parameter:
     limits: Domain | None = None
     guide: Guide | None = None
     frame: Domain | None = None
+    neutral: Scalar | None = None
+    asleep: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)
@@ -101,6 +105,13 @@ class Parameter:
         """How many entries the list has in this configuration."""
         assert self.length is not None
         return max(int(config[self.length]) + self.offset, 0)
+
+    def is_neutral(self, value: Any) -> bool:
+        """Whether a value of a configuration is the neutral one, in every layer."""
+        if self.neutral is None:
+            return False
+        entries = value if isinstance(value, list) else [value]
+        return all(entry == self.neutral for entry in entries)
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,8 @@ class Space:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {p.name: p for p in self.parameters})
+        if self.reference is not None:
+            object.__setattr__(self, "reference", self.read(self.reference))
 
     def __getitem__(self, name: str) -> Parameter:
         return self._by_name[name]
@@ -149,8 +162,46 @@ class Space:
         return name in self._by_name
 
     def at_level(self, level: int) -> tuple[Parameter, ...]:
-        """The parameters of a level, 1 the first; of all levels for 0."""
-        return tuple(p for p in self.parameters if level in (0, p.level))
+        """The parameters of a level, 1 the first; of all levels for 0; none that is asleep."""
+        return tuple(p for p in self.awake if level in (0, p.level))
+
+    @cached_property
+    def awake(self) -> tuple[Parameter, ...]:
+        """The parameters that are searched and compared."""
+        return tuple(p for p in self.parameters if not p.asleep)
+
+    @cached_property
+    def _younger(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if p.neutral is not None)
+
+    def putting_to_sleep(self, names: Collection[str]) -> Space:
+        """The space with these parameters at their neutral values, as if they did not exist.
+
+        A session that was made before there was a parameter goes on as it did; the parameter joins
+        where its domain is opened.
+        """
+        return replace(
+            self,
+            parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
+        )
+
+    def read(self, config: Config) -> Config:
+        """A configuration as it was stored: a parameter that it does not have is at its neutral
+        value.  Whatever was kept, in a session, a file or a checkpoint, comes in through here.
+        """
+        missing = [p for p in self._younger if p.name not in config]
+        if not missing:
+            return config
+        filled = dict(config)
+        for parameter in missing:
+            value: Any = parameter.neutral
+            if parameter.length is not None:
+                # what was kept may be damaged: whoever checks it then says what is wrong with it
+                if not self[parameter.length].bounds.contains(filled.get(parameter.length)):
+                    continue
+                value = [parameter.neutral] * parameter.entries(filled)
+            filled[parameter.name] = value
+        return filled
 
     # -- configurations -------------------------------------------------------------------------
 
@@ -189,13 +240,17 @@ class Space:
         """Per-layer lists trimmed or padded with defaults to their lengths; gaps filled."""
         result: Config = {}
         for parameter in self.parameters:
-            value = config.get(parameter.name)
+            value = None if parameter.asleep else config.get(parameter.name)
+            default = parameter.default
+            if parameter.asleep:
+                assert parameter.neutral is not None
+                default = parameter.neutral
             if parameter.length is None:
-                result[parameter.name] = parameter.default if value is None else _scalar(value)
+                result[parameter.name] = default if value is None else _scalar(value)
                 continue
             given = list(value) if isinstance(value, list) else []
             wanted = parameter.entries(result)
-            result[parameter.name] = (given + [parameter.default] * wanted)[:wanted]
+            result[parameter.name] = (given + [default] * wanted)[:wanted]
         return result
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
@@ -222,8 +277,15 @@ class Space:
     def _complaint(self, parameter: Parameter, config: Mapping[str, Any]) -> list[str]:
         name = parameter.name
         if name not in config:
+            if parameter.neutral is not None:
+                return []
             return [f"{name} is missing. Give it a value: {parameter.bounds.text()}."]
         value = config[name]
+        if parameter.asleep and not parameter.is_neutral(value):
+            return [
+                f"{name} is not searched in this session, which is older than it. `lcsearch set "
+                f"NAME --domain {name}={parameter.domain.text()}` opens it."
+            ]
         if parameter.length is None:
             return self._outside(name, value, parameter)
         length: Any = config.get(parameter.length)
@@ -252,6 +314,7 @@ class Space:
         if found:
             raise InvalidConfig(found)
         result: Config = {}
+        config = self.read(dict(config))
         for parameter in self.parameters:
             value = config[parameter.name]
             if isinstance(value, list):
@@ -271,8 +334,18 @@ class Space:
         return True
 
     def key(self, config: Config) -> str:
-        """A short hash that two configurations share only if they are the same thing."""
+        """A short hash that two configurations share only if they are the same thing.
+
+        A neutral value is left out: a network has the key that it had before the parameter.
+        """
+        config = self.read(config)
         thing = self.canonical(config) if self.canonical else config
+        if isinstance(thing, Mapping):
+            thing = {
+                name: value
+                for name, value in thing.items()
+                if name not in self or not self[name].is_neutral(value)
+            }
         text = json.dumps(thing, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -374,7 +447,7 @@ class Space:
                     yield {**config, parameter.name: scaled}
 
     def _lists_of(self, length: Parameter) -> list[Parameter]:
-        return [p for p in self.parameters if p.length == length.name]
+        return [p for p in self.awake if p.length == length.name]
 
     def _other_lengths(self, length: Parameter, config: Config) -> Iterator[Config]:
         count = int(config[length.name])
@@ -397,7 +470,7 @@ class Space:
     def columns(self) -> tuple[Column, ...]:
         """The columns of `encode`, in its order."""
         found: list[Column] = []
-        for parameter in self.parameters:
+        for parameter in self.awake:
             scale = parameter.scale
             choices = len(scale.choices) if isinstance(scale, Categorical) else 0
             absent = isinstance(scale, Real) and scale.zero
@@ -432,7 +505,7 @@ class Space:
         """`encode` of many configurations at once, shape (len(configs), len(columns))."""
         rows = np.full((len(configs), len(self.columns)), np.nan)
         position = 0
-        for parameter in self.parameters:
+        for parameter in self.awake:
             unit = _remembered(parameter.scale)
             name = parameter.name
             if parameter.length is None:
@@ -463,7 +536,9 @@ class Space:
         return replace(
             self,
             parameters=tuple(
-                replace(p, domain=parse_domain(p, domains[p.name])) if p.name in domains else p
+                replace(p, domain=parse_domain(p, domains[p.name]), asleep=False)
+                if p.name in domains
+                else p
                 for p in self.parameters
             ),
         )

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 from ...sessions.records import Config, Measure, Session
-from .cnn.space import space
+from ...sessions.store import Store
+from . import cnn
 from .space import Space
 
 
 def session_space(session: Session) -> Space:
     """The space of a session: its images, its feature map, its cap and its domains.
 
+    Parameters that are younger than the session are asleep, but for those whose domain was opened.
     The same object for the same settings, so that whoever asks again pays nothing and always has
     the domains as they are.  Raises InvalidDomain.
     """
     summary = session.summary
     domains = tuple(sorted(session.domains.items()))
-    return _kept_space(summary.shape, summary.classes, session.features, session.macs_cap, domains)
+    return _kept_space(
+        summary.shape,
+        summary.classes,
+        session.features,
+        session.macs_cap,
+        domains,
+        session.parameters,
+    )
 
 
 @lru_cache(maxsize=16)
@@ -27,8 +37,21 @@ def _kept_space(
     features: int,
     macs_cap: float,
     domains: tuple[tuple[str, str], ...],
+    parameters: tuple[str, ...],
 ) -> Space:
-    return space(shape, classes, features=features, macs_cap=macs_cap, domains=dict(domains))
+    whole = cnn.space(shape, classes, features=features, macs_cap=macs_cap, domains=dict(domains))
+    opened = {*parameters, *dict(domains)}
+    return whole.putting_to_sleep(
+        {p.name for p in whole.parameters if p.neutral is not None and p.name not in opened}
+    )
+
+
+def open_store(folder: Path, *, migrate: bool = True) -> Store:
+    """A session's file, whose configurations are read as its space reads them.
+
+    migrate: see `Store`.  Raises StoreError.
+    """
+    return Store(folder, migrate=migrate, read=lambda session: session_space(session).read)
 
 
 def exact_complexity(whole: Space, config: Config, measure: Measure) -> float | None:

@@ -254,7 +254,7 @@ class EditDialog(Dialog[Edited]):
         lengths = {p.length for p in self.space.at_level(self.level) if p.length is not None}
         return [
             p
-            for p in self.space.parameters
+            for p in self.space.awake
             if p.level < self.level and p.length in lengths and p.name == "channels"
         ]
 
@@ -284,7 +284,7 @@ class EditDialog(Dialog[Edited]):
     def _resized(self, length: str) -> Config:
         """Lists to their new length; a layer more is like the last one."""
         config = dict(self.config)
-        for parameter in self.space.parameters:
+        for parameter in self.space.awake:
             if parameter.length != length:
                 continue
             value = list(config[parameter.name])

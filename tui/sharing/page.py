@@ -158,7 +158,7 @@ def _level_words(snapshot: Snapshot) -> list[str]:
 def _space(session: Session, space: Space) -> Table:
     names = level_names(session)
     rows = []
-    for parameter in space.parameters:
+    for parameter in space.awake:
         level = "" if session.flat else words.level_title(names[parameter.level - 1]).lower()
         how = "a layer" if parameter.length is not None else ""
         rows.append((level, parameter.name, parameter.domain.text(), how))

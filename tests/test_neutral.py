@@ -1,0 +1,188 @@
+"""A parameter that older networks did not have: sessions, keys and rankings go on as they were."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lcsearch.engine import search
+from lcsearch.engine.client.home import bring_back
+from lcsearch.engine.client.session import Desk
+from lcsearch.engine.tasks import cnn, task
+from lcsearch.engine.tasks.domains import Categorical, Real
+from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+
+from .sessions_for_tests import finish
+
+FIXTURES = Path(__file__).parent / "fixtures"
+SHORTCUT = Parameter(
+    "shortcut", 1, Categorical((False, True)), False, length="conv_layers", neutral=False
+)
+DROPOUT = Parameter("dropout", 3, Real(0.0, 0.5), 0.1, neutral=0.0)
+BEFORE = cnn.space((1, 8, 8), 10)
+AFTER = replace(BEFORE, parameters=(*BEFORE.parameters, SHORTCUT, DROPOUT))
+NAMES = ("shortcut", "dropout")
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """A program whose networks have two parameters more, one a layer and one plain."""
+    made = cnn.space
+
+    def space(*given, domains=None, **named) -> Space:
+        whole = made(*given, **named)
+        whole = replace(whole, parameters=(*whole.parameters, SHORTCUT, DROPOUT))
+        return whole.narrowed(domains or {})
+
+    monkeypatch.setattr(cnn, "space", space)
+    task._kept_space.cache_clear()
+    yield
+    task._kept_space.cache_clear()
+
+
+@pytest.fixture
+def old(home) -> Path:
+    """The folder of a session of before."""
+    folder = home / "sessions" / "old"
+    folder.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(FIXTURES / "session-v2.db", folder / "session.db")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch):
+    """No engine is started."""
+    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+
+
+def ranked(folder: Path) -> dict:
+    """All that a ranking says, to the last digit."""
+    desk = Desk(folder)
+    snapshot = desk.refresh()
+    ranking = desk.rank(snapshot, count=24)
+    told = {
+        "proposals": [
+            (p.id, None if p.prediction is None else p.prediction.model_dump())
+            for p in ranking.proposals
+        ],
+        "f*": (ranking.incumbent, ranking.incumbent_number),
+        "posterior": [ranking.posterior(o.number) for o in search.observations(snapshot)],
+        "candidates": ranking.candidates,
+        "dimensions": desk.space.dimensions(0, snapshot.trials[0].config),
+        "columns": desk.space.columns,
+        "keys": [desk.space.key(trial.config) for trial in snapshot.trials],
+    }
+    desk.close()
+    return told
+
+
+def plain(document: object) -> dict:
+    found = json.loads(document.model_dump_json(by_alias=True))
+    del found["exported"]
+    return found
+
+
+def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(old, request):
+    before = ranked(old)
+    request.getfixturevalue("later")
+    assert ranked(old) == before
+
+
+def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
+    desk = Desk(old)
+    for trial in desk.refresh().trials:
+        assert trial.config["shortcut"] == [False] * trial.config["conv_layers"]
+        assert trial.config["dropout"] == 0.0
+        assert desk.space.key(trial.config) == trial.key
+    desk.close()
+
+
+def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
+    desk = Desk(old)
+    ranking = desk.rank(desk.refresh())
+    decision = desk.accept(ranking.proposals[0])
+    finish(desk._store, decision.trial, 0.2, 1.0)
+    assert desk.rank(desk.refresh()).proposals
+    desk.export(tmp_path / "old.json")
+    folder = bring_back(home, tmp_path / "old.json", "again")
+    again = Desk(folder)
+    first, second = plain(desk.document()), plain(again.document())
+    second["session"]["name"] = first["session"]["name"]
+    assert first == second
+    for opened in (desk, again):
+        opened.close()
+
+
+def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
+    file = FIXTURES / "export-v2.json"
+    desk = Desk(bring_back(home, file))
+    given = json.loads(file.read_text())
+    for trial, kept in zip(desk.document().trials, given["trials"], strict=True):
+        assert trial.key == kept["key"]
+        names = kept["config"].keys()
+        assert {name: trial.config[name] for name in names} == kept["config"]
+        assert set(trial.config) - set(names) == set(NAMES)
+    assert set(desk.document().space.domains) == set(given["space"]["domains"])
+    desk.close()
+
+
+def test_it_joins_where_its_domain_is_opened(old, later):
+    desk = Desk(old)
+    asleep = desk.space.dimensions(3, desk.refresh().trials[0].config)
+    desk.set_domains({"dropout": "0..0.5"})
+    snapshot = desk.refresh()
+    assert [p.name for p in desk.space.awake if p.name in NAMES] == ["dropout"]
+    assert desk.space.dimensions(3, snapshot.trials[0].config) == asleep + 1
+    # what was trained before is compared with what comes, at its neutral value
+    ranking = desk.rank(snapshot)
+    assert len({p.config["dropout"] for p in desk.rank(look_at(snapshot, 3)).proposals}) > 1
+    assert ranking.proposals
+    desk.undo()
+    desk.refresh()
+    assert "dropout" not in {p.name for p in desk.space.awake}
+    desk.close()
+
+
+def look_at(snapshot, level):
+    session = snapshot.session.model_copy(update={"level": level})
+    return replace(snapshot, session=session)
+
+
+def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
+    desk = Desk(old)
+    config = {**desk.refresh().trials[0].config, "dropout": 0.3}
+    with pytest.raises(InvalidConfig, match=r"set NAME --domain dropout=0\.\.0\.5"):
+        desk.submit(config, None, kind="new")
+    desk.close()
+
+
+def test_a_new_session_has_it_from_the_beginning(old, later):
+    session = Desk(old).refresh().session
+    names = tuple(p.name for p in cnn.space((1, 8, 8), 10).parameters)
+    new = session.model_copy(update={"parameters": names})
+    assert set(NAMES) <= {p.name for p in task.session_space(new).awake}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_laws_of_a_neutral_value(seed):
+    """Read twice is read once; the key does not see it; asleep nothing sees it."""
+    config = BEFORE.sample(np.random.default_rng(seed))
+    read = AFTER.read(config)
+    assert AFTER.read(read) == read
+    assert AFTER.key(read) == AFTER.key(config) == BEFORE.key(config)
+    assert AFTER.validate(config) == read
+    asleep = AFTER.putting_to_sleep(NAMES)
+    assert asleep.columns == BEFORE.columns
+    rows = asleep.encode_all([read]), BEFORE.encode_all([config])
+    assert np.array_equal(*rows, equal_nan=True)
+    assert asleep.dimensions(0, read) == BEFORE.dimensions(0, config)
+    drawn = asleep.sample(np.random.default_rng(seed))
+    assert {k: v for k, v in drawn.items() if k not in NAMES} == config
+    assert AFTER.key({**read, "dropout": 0.2}) != AFTER.key(read)
