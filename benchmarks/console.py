@@ -187,12 +187,12 @@ def _desk(fakes: Any, trials: int) -> Any:
 
     snapshot = fakes.make_snapshot(level=2, done=(trials - 40, 39), queued=1)
 
-    class Desk(fakes.FakeDesk):  # type: ignore[misc, name-defined]
+    class SessionClient(fakes.FakeClient):  # type: ignore[misc, name-defined]
         def rank(self, snapshot: Any, *, wc: float | None = None, count: int = 10) -> Any:
             self.ranked += 1
             return search.ranking(snapshot, self.space, wc=wc, count=count)
 
-    return Desk(snapshot)
+    return SessionClient(snapshot)
 
 
 async def _console(
@@ -204,7 +204,7 @@ async def _console(
     desk = _desk(fakes, trials)
     with tempfile.TemporaryDirectory() as home:
         app = Console(
-            Path(home), "fashion", house=fakes.FakeHouse({"fashion": desk}),
+            Path(home), "fashion", house=fakes.FakeHome({"fashion": desk}),
             clock=lambda: fakes.NOW, settings_file=Path(home) / "settings.json",
         )  # fmt: skip
         async with app.run_test(size=size) as pilot:

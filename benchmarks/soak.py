@@ -48,7 +48,7 @@ import psutil
 from lcsearch.engine import search
 from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions import store as places
@@ -143,7 +143,7 @@ def _be(order: dict[str, Any]) -> None:
         os.setsid()
         os.environ.clear()
         os.environ.update(order["env"])
-        Desk._launch = launch  # type: ignore[method-assign, assignment]
+        SessionClient._launch = launch  # type: ignore[method-assign, assignment]
         code = ROLES[order["role"]](*order["args"])
     except BaseException:  # noqa: BLE001 - the process's edge: recorded, and its exit code says so
         import traceback
@@ -170,7 +170,7 @@ def _engine(folder: str) -> int:
 
 def _script(folder: str, acks: str, seed: int, count: int, pace: float, kinds: list[str]) -> int:
     """Decide at random; every acknowledgement is a line of `acks`, written after the fact."""
-    return decide_on(Desk(Path(folder)), acks, seed, count, pace, kinds)
+    return decide_on(SessionClient(Path(folder)), acks, seed, count, pace, kinds)
 
 
 def _console(home: str, name: str, terminal: str) -> int:
@@ -203,7 +203,7 @@ def start(role: str, *args: object, **env: str) -> int:
 
 
 class Started:
-    """What `Desk.start_engine` asks of a process that it has started."""
+    """What `SessionClient.start_engine` asks of a process that it has started."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -213,8 +213,8 @@ class Started:
         return None if alive(self.pid) else 0
 
 
-def launch(desk: Desk) -> Started:
-    """An engine forked from the zygote, where `Desk` would start a new interpreter."""
+def launch(desk: SessionClient) -> Started:
+    """An engine forked from the zygote, where `SessionClient` would start a new interpreter."""
     return Started(start("engine", str(desk.folder)))
 
 
@@ -279,7 +279,7 @@ class Terminal:
         os.close(self._main)
 
 
-class House:
+class Home:
     """A home of its own, with a zygote for its processes."""
 
     def __init__(self, place: Path | None = None, **env: str) -> None:
@@ -290,7 +290,7 @@ class House:
         self.before = {name: os.environ.get(name) for name in names}
         self.processes: set[int] = set()
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Home:
         os.environ.update(self.env, SOAK_ZYGOTE=str(self.sockets / "zygote"))
         self.zygote = subprocess.Popen(
             [sys.executable, "-P", str(HERE), "--zygote", os.environ["SOAK_ZYGOTE"]],
@@ -299,11 +299,11 @@ class House:
         assert self.zygote.stdout is not None
         if self.zygote.stdout.readline() != b"ready\n":
             raise SystemExit("the processes to fork from cannot be started")
-        self._launch, Desk._launch = Desk._launch, launch  # type: ignore[method-assign, assignment]
+        self._launch, SessionClient._launch = SessionClient._launch, launch  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        Desk._launch = self._launch  # type: ignore[method-assign]
+        SessionClient._launch = self._launch  # type: ignore[method-assign]
         for process in psutil.Process(self.zygote.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -339,7 +339,7 @@ class House:
         return terminal
 
 
-def engine_pid(desk: Desk) -> int | None:
+def engine_pid(desk: SessionClient) -> int | None:
     """The process of the engine at work."""
     engine = desk.refresh().engine
     return engine.pid if engine.alive and engine.state == "serving" else None
@@ -356,7 +356,9 @@ def trainers(pid: int | None) -> list[int]:
 # -- decisions, and what became of them -----------------------------------------------------------
 
 
-def decide_on(desk: Desk, acks: str, seed: int, count: int, pace: float, kinds: list[str]) -> int:
+def decide_on(
+    desk: SessionClient, acks: str, seed: int, count: int, pace: float, kinds: list[str]
+) -> int:
     """Take decisions of these kinds, `count` of them or without end, at most `pace` s apart."""
     rng = random.Random(seed)
     import numpy as np
@@ -389,7 +391,9 @@ def decide_on(desk: Desk, acks: str, seed: int, count: int, pace: float, kinds: 
     return 0
 
 
-def _decide(desk: Desk, kind: str, token: str, draw: Any, rng: random.Random) -> Decision | None:
+def _decide(
+    desk: SessionClient, kind: str, token: str, draw: Any, rng: random.Random
+) -> Decision | None:
     snapshot = desk.refresh()
     waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted")]
     level, base = snapshot.session.level, search.base_trial(snapshot).config
@@ -410,7 +414,7 @@ def _decide(desk: Desk, kind: str, token: str, draw: Any, rng: random.Random) ->
     return None
 
 
-def queue_one(desk: Desk, draw: Any) -> int | None:
+def queue_one(desk: SessionClient, draw: Any) -> int | None:
     """Queue a network drawn at random; its trial, None where the same was drawn before."""
     base = search.base_trial(desk.refresh()).config
     with contextlib.suppress(Late):
@@ -424,7 +428,7 @@ class Witness:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.acks = folder.parent.parent / f"acks-{folder.name}"
-        self.desk = Desk(folder)
+        self.desk = SessionClient(folder)
         self.epochs: dict[tuple[int, int], Epoch] = {}
         self.done: set[int] = set()
         self.opened = 0
@@ -538,7 +542,7 @@ def case_kill(short: bool) -> Line:
     rng = random.Random(1)
     lost: list[str] = []
     killed = dict.fromkeys(("engine", "trainer", "script", "console"), 0)
-    with House() as house:
+    with Home() as house:
         witness = house.at_work()
         folder, desk = witness.folder, witness.desk
 
@@ -609,7 +613,7 @@ def case_power_cut(short: bool) -> Line:
     rng = random.Random(2)
     lost: list[str] = []
     checked = 0
-    with House(SOAK_EPOCH_MS="10") as house:
+    with Home(SOAK_EPOCH_MS="10") as house:
         witness = house.at_work()
         folder = witness.folder
         kinds = ["new", "reject", "wc", "withdraw", "repeat"]
@@ -660,7 +664,7 @@ def case_power_cut(short: bool) -> Line:
 
 
 def _no_room(
-    case: str, rounds: int, house: House, fill: Callable[[int], None], clear: Callable[[int], None]
+    case: str, rounds: int, house: Home, fill: Callable[[int], None], clear: Callable[[int], None]
 ) -> Line:
     """Take the room away and give it back, some times; what the engine said and did."""
     lost: list[str] = []
@@ -743,7 +747,7 @@ def _disk_full_inside(short: bool) -> Line:
         os.close(handle)
 
     try:
-        with House(place, SOAK_CHECKPOINT_BYTES="60000") as house:
+        with Home(place, SOAK_CHECKPOINT_BYTES="60000") as house:
             return _no_room(
                 "disk-full", 1 if short else 10, house, fill, lambda _: ballast.unlink()
             )
@@ -760,7 +764,7 @@ def case_file_limit(short: bool) -> Line:
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(one).rlimit(resource.RLIMIT_FSIZE, (most, endless))
 
-    with House(SOAK_CHECKPOINT_BYTES="60000") as house:
+    with Home(SOAK_CHECKPOINT_BYTES="60000") as house:
         return _no_room(
             "file-limit", 1 if short else 10, house,
             lambda pid: limit(pid, 4096), lambda pid: limit(pid, endless),
@@ -770,7 +774,7 @@ def case_file_limit(short: bool) -> Line:
 def case_decisions(short: bool) -> Line:
     """Two consoles and three scripts decide at once while an engine trains: all of it, once."""
     each, look = 20 if short else 667, desks_look()
-    with House(SOAK_EPOCH_MS="1") as house:
+    with Home(SOAK_EPOCH_MS="1") as house:
         witness = house.at_work(epochs=1)
         folder = witness.folder
         consoles = [house.console(folder) for _ in range(2)]
@@ -837,7 +841,7 @@ def case_notice(short: bool) -> Line:
     """How long engine and console, with nothing else to do, take to see what another decided."""
     count = 5 if short else 60
     rng = random.Random(8)
-    with House(SOAK_EPOCH_MS="0") as house:
+    with Home(SOAK_EPOCH_MS="0") as house:
         witness = house.at_work(epochs=1)
         folder, desk = witness.folder, witness.desk
         console = house.console(folder)
@@ -879,7 +883,7 @@ def case_leave(short: bool) -> Line:
     began = time.monotonic()
     rng = random.Random(4)
     idle = 0.12
-    with House(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
+    with Home(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
         witness = house.at_work(epochs=1)
         desk = witness.desk
         stranded: list[int] = []
@@ -944,7 +948,7 @@ def case_long(short: bool) -> Line:
     import numpy as np
 
     draw = np.random.default_rng(5)
-    with House(SOAK_EPOCH_MS="1") as house:
+    with Home(SOAK_EPOCH_MS="1") as house:
         witness = house.at_work(epochs=1)
         folder, desk = witness.folder, witness.desk
         console = house.console(folder)
@@ -1025,7 +1029,7 @@ def case_many(short: bool) -> Line:
     count = 1000 if short else 10_000
     import numpy as np
 
-    with House() as house:
+    with Home() as house:
         folder = house.session(epochs=10)
         store = Store(folder)
         base = store.refresh().trials[0]
@@ -1066,7 +1070,7 @@ def case_many(short: bool) -> Line:
             opened.append(time.perf_counter() - began)
             worked.append(time.process_time() - busy)
             store.close()
-        desk = Desk(folder)
+        desk = SessionClient(folder)
         desk.refresh()
         writer = Store(folder)
         reads = []
@@ -1101,7 +1105,7 @@ def case_sleep(short: bool) -> Line:
 
     draw = np.random.default_rng(0)
     # the watchdog's patience is a third of the sleep: a false alarm would show
-    with House(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as house:
+    with Home(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as house:
         witness = house.at_work(epochs=8)
         folder, desk = witness.folder, witness.desk
         console = house.console(folder)
@@ -1153,7 +1157,7 @@ def case_idle(short: bool) -> Line:
     import numpy as np
 
     draw = np.random.default_rng(7)
-    with House(SOAK_EPOCH_MS="0") as house:
+    with Home(SOAK_EPOCH_MS="0") as house:
         desk = house.at_work(epochs=1).desk
         for _ in range(20 if short else 200):
             queue_one(desk, draw)
@@ -1209,7 +1213,7 @@ def case_gap(short: bool) -> Line:
         )
         before = processes.engine_command
         processes.engine_command = lambda place: [sys.executable, "-P", "-c", program, str(place)]
-        desk = Desk(folder)
+        desk = SessionClient(folder)
         try:
             desk.start_engine()
             base = desk.refresh().trials[0].config

@@ -136,7 +136,7 @@ def serve(count: int) -> None:
             if "kill" in order:
                 nodes[order["kill"]].kill_all_processes(check_alive=False, allow_graceful=False)
             else:
-                desk = desks.Desk(Path(order["engine"]))
+                desk = desks.SessionClient(Path(order["engine"]))
                 desk.start_engine()
                 desk.close()
             say(done=True)
@@ -277,7 +277,7 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
     """So many trials, one node killed when about a third of them is done."""
     os.environ["LCSEARCH_IDLE_SECONDS"] = "30"
     from lcsearch.engine.client.home import create
-    from lcsearch.engine.client.session import Desk
+    from lcsearch.engine.client.session import SessionClient
     from lcsearch.sessions.records import DataSource, Execution, Setup
 
     cluster = Nodes(nodes)
@@ -292,7 +292,7 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
                 execution=Execution(executor="ray", address=cluster.address, parallel=nodes),
             ),
         )
-        desk = Desk(folder)
+        desk = SessionClient(folder)
         began = time.monotonic()
         queue(desk, trials)
         cluster.start_engine(folder)

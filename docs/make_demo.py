@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lcsearch.engine import search
 from lcsearch.engine.client.home import SetupError, create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Config, DataSource, Setup
 
@@ -30,7 +30,7 @@ Change = Callable[[Config], Config]
 class Person:
     """Takes decisions at a desk, and waits for what they lead to."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: SessionClient) -> None:
         self.desk = desk
 
     def wait(self) -> None:
@@ -195,7 +195,7 @@ def main(images: str) -> int:
                     trials_per_level=8,
                 ),
             )
-            desk = Desk(folder)
+            desk = SessionClient(folder)
             desk.start_engine()
             search_it(Person(desk))
             desk.export(OUT)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 
 PATIENCE = 300.0
 """Seconds after which what was waited for counts as left undone.  No test is about how long
@@ -64,7 +64,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, what: str 
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
-def input_waits(desk: Desk) -> int:
+def input_waits(desk: SessionClient) -> int:
     """Bytes that the engine has written to its trainers and they have not read."""
     found = 0
     for trainer in psutil.Process(desk.refresh().engine.pid).children():
@@ -78,7 +78,7 @@ def input_waits(desk: Desk) -> int:
 
 
 @contextlib.contextmanager
-def passed_on(desk: Desk, number: int) -> Iterator[None]:
+def passed_on(desk: SessionClient, number: int) -> Iterator[None]:
     """What is asked of a trial whose trainer stands still has reached the trainer at the end."""
     begun = f"trial {number}, attempt"
     wait_for(lambda: begun in desk.log_tail(), what="the trial's beginning")
@@ -88,7 +88,7 @@ def passed_on(desk: Desk, number: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def standing_still(desk: Desk) -> Iterator[None]:
+def standing_still(desk: SessionClient) -> Iterator[None]:
     """Who trains stands still meanwhile: no trial is over before a test has looked or decided."""
     trainers = psutil.Process(desk.refresh().engine.pid).children()
     assert trainers

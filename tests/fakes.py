@@ -363,7 +363,7 @@ class FakeFinal:
 
 
 @dataclass
-class FakeDesk:
+class FakeClient:
     """Remembers every call; queues, stops and weighs in its snapshot as a real desk would."""
 
     snapshot: Snapshot
@@ -559,14 +559,14 @@ class FakeDesk:
 
 
 @dataclass
-class FakeHouse:
+class FakeHome:
     """Sessions by name; remembers what was created and deleted."""
 
-    desks: dict[str, FakeDesk] = field(default_factory=dict)
+    desks: dict[str, FakeClient] = field(default_factory=dict)
     home: Path = Path("/nowhere")
     refuse: str = ""
     created: list[Any] = field(default_factory=list)
-    trash: dict[str, FakeDesk] = field(default_factory=dict)
+    trash: dict[str, FakeClient] = field(default_factory=dict)
     damaged: str = ""
     waiting: str = ""
     """What waits in every session."""
@@ -601,7 +601,7 @@ class FakeHouse:
         if self.refuse:
             raise SetupError(self.refuse)
         self.created.append(setup)
-        desk = FakeDesk(empty_snapshot())
+        desk = FakeClient(empty_snapshot())
         desk.snapshot = replace(
             desk.snapshot, session=desk.snapshot.session.model_copy(update={"name": setup.name})
         )
@@ -624,10 +624,10 @@ class FakeHouse:
         if self.refuse:
             raise StoreError(self.refuse)
         found = name or file.stem
-        self.desks[found] = FakeDesk(empty_snapshot())
+        self.desks[found] = FakeClient(empty_snapshot())
         return found
 
-    def open(self, name: str) -> FakeDesk:
+    def open(self, name: str) -> FakeClient:
         if name not in self.desks:
             raise StoreError(f"session {name!r}: not found. `lcsearch new NAME` makes one.")
         return self.desks[name]

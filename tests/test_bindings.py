@@ -11,7 +11,7 @@ from lcsearch.tui.cli import app
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.settings import Settings, SettingsError, load, save
 
-from .fakes import FakeDesk, FakeHouse, make_snapshot
+from .fakes import FakeClient, FakeHome, make_snapshot
 from .test_console import console, press, until
 
 
@@ -95,7 +95,7 @@ def test_by_default_no_two_bindings_of_one_screen_have_one_key():
 
 async def test_another_key_decides(home):
     save(home / "settings.json", Settings(keys={"decide.accept": "f2"}))
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "a")
         assert desk.made("accept") == []
@@ -105,7 +105,7 @@ async def test_another_key_decides(home):
 
 async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home):
     save(home / "settings.json", Settings(keys={"decide.acept": "f2"}))
-    async with console(house=FakeHouse({})) as pilot:
+    async with console(house=FakeHome({})) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "keys.decide.acept: no binding has this name" in pilot.app.screen.text
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.client import home as homes
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Ready
 from lcsearch.sessions.store import Store
 from lcsearch.tui import format as words
@@ -20,7 +20,7 @@ from .sessions_for_tests import SUMMARY, filled_store
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started, and nobody waits for one."""
-    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
     monkeypatch.setattr(progress, "follow", lambda desk: 0)
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 from typer.testing import CliRunner
 
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.records import Failure
 from lcsearch.tui.cli import app
 from lcsearch.tui.commands import base
@@ -42,7 +42,7 @@ COMMANDS = (
 
 @pytest.fixture
 def store(home, monkeypatch):
-    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
     made = filled_store(home, 4)
     made.close()
     return made

@@ -56,7 +56,7 @@ from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
 
 from .conftest import PATIENCE
-from .fakes import NOW, FakeDesk, FakeFinal, FakeHouse, empty_snapshot, make_snapshot
+from .fakes import NOW, FakeClient, FakeFinal, FakeHome, empty_snapshot, make_snapshot
 
 WAITED = ("decide", "list", "latest", "create", "delete")
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
@@ -64,15 +64,15 @@ WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
 @asynccontextmanager
 async def console(
-    desk: FakeDesk | None = None,
+    desk: FakeClient | None = None,
     *,
-    house: FakeHouse | None = None,
+    house: FakeHome | None = None,
     size: tuple[int, int] = WIDE,
     name: str | None = None,
 ) -> AsyncIterator[Pilot[int]]:
     """A console over fakes; with a desk, at its workbench with the first ranking shown."""
     if house is None:
-        house = FakeHouse({desk.snapshot.session.name: desk} if desk is not None else {})
+        house = FakeHome({desk.snapshot.session.name: desk} if desk is not None else {})
     if desk is not None and name is None:
         name = desk.snapshot.session.name
     app = Console(house.home, name, house=house, clock=lambda: NOW, read_seconds=0.01)
@@ -143,7 +143,7 @@ def marked() -> Iterator[list[tuple[Widget, int]]]:
 
 
 async def test_an_epochs_news_paint_the_training_alone():
-    desk = FakeDesk(make_snapshot(epochs_done=5))
+    desk = FakeClient(make_snapshot(epochs_done=5))
     async with console(desk) as pilot:
         trial = next(t for t in desk.snapshot.trials if t.state == "running")
         shown = trial.model_copy(update={"epochs": trial.epochs[:4]})
@@ -159,7 +159,7 @@ async def test_an_epochs_news_paint_the_training_alone():
 
 
 async def test_a_moved_cursor_paints_two_rows_and_the_reasons_at_once():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         table = table_of(pilot)
         with marked() as found:
             table.action_move(1)
@@ -170,7 +170,7 @@ async def test_a_moved_cursor_paints_two_rows_and_the_reasons_at_once():
 
 
 async def test_a_text_at_its_largest_height_asks_for_no_layout():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "3")
         panel = pilot.app.screen.query_one("#trial", Text)
         panel.update("\n".join(map(str, range(20))))
@@ -187,7 +187,7 @@ async def test_a_text_at_its_largest_height_asks_for_no_layout():
 
 
 async def test_accept_queues_the_selected_candidate():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         wanted = pilot.app.session.ranking.proposals[2].id
         await press(pilot, "j", "j", "a")
@@ -198,7 +198,7 @@ async def test_accept_queues_the_selected_candidate():
 
 
 async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.slow = threading.Event()
         await press(pilot, "a", "a")
@@ -208,7 +208,7 @@ async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
 
 
 async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         old = pilot.app.session.ranking
         desk.slow = threading.Event()
@@ -225,7 +225,7 @@ async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
 
 async def test_a_network_that_is_a_trial_already_is_no_failure():
     known = "trial 7 is this very network (done). Repeat it."
-    desk = FakeDesk(make_snapshot(), known=known)
+    desk = FakeClient(make_snapshot(), known=known)
     async with console(desk) as pilot:
         await press(pilot, "a")
         await until(pilot, lambda: known.removeprefix("t") in toasts(pilot))
@@ -233,7 +233,7 @@ async def test_a_network_that_is_a_trial_already_is_no_failure():
 
 
 async def test_edit_sends_the_changed_network_with_the_belief_about_it():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         before = pilot.app.session.ranking.proposals[0]
         await press(pilot, "e")
@@ -256,7 +256,7 @@ async def test_edit_sends_the_changed_network_with_the_belief_about_it():
 
 
 async def test_an_invalid_edit_is_explained_and_not_sent():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "e")
         field = pilot.app.screen.query(".field").first(Input)
@@ -274,7 +274,7 @@ async def test_an_invalid_edit_is_explained_and_not_sent():
 
 
 async def test_a_value_that_is_not_searched_is_remarked_and_trains():
-    desk = FakeDesk(make_snapshot(level=1, done=(6,), domains={"channels": "8..96"}))
+    desk = FakeClient(make_snapshot(level=1, done=(6,), domains={"channels": "8..96"}))
     async with console(desk) as pilot:
         await press(pilot, "e")
         names = [str(label.render()) for label in pilot.app.screen.query(".form-row .name")]
@@ -291,7 +291,7 @@ async def test_a_value_that_is_not_searched_is_remarked_and_trains():
 
 
 async def test_more_layers_in_the_form_lengthen_every_list():
-    desk = FakeDesk(make_snapshot(level=1, done=(6,)))
+    desk = FakeClient(make_snapshot(level=1, done=(6,)))
     async with console(desk) as pilot:
         await press(pilot, "e")
         start = int(pilot.app.screen.query(".field").first(Input).value)
@@ -305,7 +305,7 @@ async def test_more_layers_in_the_form_lengthen_every_list():
 
 
 async def test_a_number_of_the_form_is_shown_whole():
-    desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
     async with console(desk) as pilot:
         await press(pilot, "e")
         rate = next(
@@ -322,7 +322,7 @@ async def test_a_number_of_the_form_is_shown_whole():
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
     domains = {"conv_layers": "8..8", "channels": "8..96"}
-    desk = FakeDesk(make_snapshot(level=1, done=(6,), domains=domains))
+    desk = FakeClient(make_snapshot(level=1, done=(6,), domains=domains))
     async with console(desk, size=size) as pilot:
         await press(pilot, "e")
         across, more = (
@@ -342,7 +342,7 @@ async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
 
 
 async def test_new_starts_from_the_incumbent():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "n")
@@ -354,13 +354,13 @@ async def test_new_starts_from_the_incumbent():
 
 
 async def test_a_network_that_is_no_candidate_is_not_ranked_among_them():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "n")
         assert re.search(r"\(would be \S+ of 2,411\)", text_of(pilot, "#figures"))
 
 
 async def test_reject_keeps_the_reason():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         wanted = pilot.app.session.ranking.proposals[0].id
         await press(pilot, "x")
@@ -371,7 +371,7 @@ async def test_reject_keeps_the_reason():
 
 @pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
 async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(size):
-    async with console(FakeDesk(make_snapshot()), size=size) as pilot:
+    async with console(FakeClient(make_snapshot()), size=size) as pilot:
         for keys in ("e", "n", "x", "r", "s", "p", "w", "f", "m", "]", "[", "o", "O", "?", "q"):
             await press(pilot, *keys)
             box = pilot.app.screen.query_one(".dialog")
@@ -382,7 +382,7 @@ async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(size):
 
 
 async def test_the_line_of_the_session_is_whole_where_room_is_short():
-    async with console(FakeDesk(make_snapshot()), size=NARROW) as pilot:
+    async with console(FakeClient(make_snapshot()), size=NARROW) as pilot:
         line = pilot.app.screen.query_one(SessionLine)
         shown = str(line.render())
         assert shown.startswith("fashion · level f* 0.129 · lowest f 0.1289  ")
@@ -390,7 +390,7 @@ async def test_the_line_of_the_session_is_whole_where_room_is_short():
 
 
 async def test_escape_leaves_every_dialog_without_a_decision():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         for key in ("e", "n", "x", "r", "s", "p", "w", "right_square_bracket",
                     "left_square_bracket", "o", "f", "m", "question_mark", "q"):  # fmt: skip
@@ -402,7 +402,7 @@ async def test_escape_leaves_every_dialog_without_a_decision():
 
 
 async def test_repeat_asks_which_trial_and_proposes_the_incumbent():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "r", "enter")
@@ -411,7 +411,7 @@ async def test_repeat_asks_which_trial_and_proposes_the_incumbent():
 
 @pytest.mark.parametrize(("key", "mode"), [("e", "epoch"), ("n", "now"), ("p", "pause")])
 async def test_stop_offers_the_running_trial_three_ends(key, mode):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "s", key)
         assert desk.made("stop") == [(19, mode, "")]
@@ -421,7 +421,7 @@ async def test_stop_withdraws_what_is_queued_and_resumes_what_is_paused():
     snapshot = make_snapshot(running=0, queued=1)
     paused = snapshot.trials[18].model_copy(update={"state": "paused"})
     trials = (*snapshot.trials[:18], paused, *snapshot.trials[19:])
-    desk = FakeDesk(replace(snapshot, trials=trials))
+    desk = FakeClient(replace(snapshot, trials=trials))
     async with console(desk) as pilot:
         await press(pilot, "s", "r")
         assert desk.made("resume") == [(18,)]
@@ -430,7 +430,7 @@ async def test_stop_withdraws_what_is_queued_and_resumes_what_is_paused():
 
 
 async def test_autopilot_and_the_wheel_back():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "p")
         pilot.app.screen.query_one("#trials", Input).value = "5"
@@ -446,7 +446,7 @@ async def test_autopilot_and_the_wheel_back():
 
 
 async def test_the_slider_ranks_live_and_sets_wc():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "w")
         before = text_of(pilot, "#ranked")
@@ -464,14 +464,14 @@ async def test_the_slider_ranks_live_and_sets_wc():
     ("less", "more"), [("left", "right"), ("h", "l"), ("down", "up"), ("minus", "plus")]
 )
 async def test_the_keys_that_move_wc(less, more):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "w", more, more, more, less, "enter")
         assert desk.made("set_wc") == [(0.2,)]
 
 
 async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "4", "right", "2")
         assert "w_c stays 0.10: enter keeps a moved one." in toasts(pilot)
@@ -490,7 +490,7 @@ async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
 
 
 async def test_the_slider_follows_a_wc_that_was_undone():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "4", "right", "enter")
         await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.15)
@@ -501,7 +501,7 @@ async def test_the_slider_follows_a_wc_that_was_undone():
 
 
 async def test_a_typed_wc_between_the_stops():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "w")
         pilot.app.screen.query_one("#value", Input).value = "0.25"
@@ -510,7 +510,7 @@ async def test_a_typed_wc_between_the_stops():
 
 
 async def test_advance_carries_the_chosen_trial():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "right_square_bracket")
         assert isinstance(pilot.app.screen, TrialDialog)
@@ -524,7 +524,7 @@ async def test_advance_carries_the_chosen_trial():
 
 
 async def test_the_last_level_has_no_next_one():
-    desk = FakeDesk(make_snapshot(level=4, done=(4, 2, 2, 1)))
+    desk = FakeClient(make_snapshot(level=4, done=(4, 2, 2, 1)))
     async with console(desk) as pilot:
         await press(pilot, "right_square_bracket")
         assert not pilot.app.screen.is_modal
@@ -532,7 +532,7 @@ async def test_the_last_level_has_no_next_one():
 
 
 async def test_an_earlier_level_is_opened_from_a_chosen_trial():
-    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
     async with console(desk) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "left_square_bracket", "1")
@@ -541,7 +541,7 @@ async def test_an_earlier_level_is_opened_from_a_chosen_trial():
 
 
 async def test_the_present_level_goes_on_from_another_trial():
-    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
     async with console(desk) as pilot:
         await press(pilot, "left_square_bracket")
         choices = pilot.app.screen.query_one(Choices)
@@ -560,10 +560,10 @@ async def test_the_present_level_goes_on_from_another_trial():
 @pytest.mark.parametrize(
     ("desk", "next_level", "again"),
     [
-        (FakeDesk(make_snapshot(level=2)), True, True),
-        (FakeDesk(make_snapshot(level=4, done=(4, 2, 2, 1))), False, True),
-        (FakeDesk(make_snapshot(level=1, done=(4,), flat=True)), False, False),
-        (FakeDesk(empty_snapshot()), True, False),
+        (FakeClient(make_snapshot(level=2)), True, True),
+        (FakeClient(make_snapshot(level=4, done=(4, 2, 2, 1))), False, True),
+        (FakeClient(make_snapshot(level=1, done=(4,), flat=True)), False, False),
+        (FakeClient(empty_snapshot()), True, False),
     ],
 )
 async def test_levels_are_offered_where_there_are_some(desk, next_level, again):
@@ -581,7 +581,7 @@ async def test_levels_are_offered_where_there_are_some(desk, next_level, again):
 
 
 async def test_the_next_level_is_offered_no_more_once_the_last_is_reached():
-    desk = FakeDesk(make_snapshot(level=3, done=(4, 2, 1)))
+    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
     async with console(desk) as pilot:
         bar = pilot.app.screen.query_one(KeyBar)
         assert "] Next level" in str(bar.render())
@@ -590,7 +590,7 @@ async def test_the_next_level_is_offered_no_more_once_the_last_is_reached():
 
 
 async def test_the_palette_names_keys_as_the_bar_does():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         told = {c.title: c.help for c in pilot.app.get_system_commands(pilot.app.screen)}
         assert told["Leave the console"] == "Quit · keys q ^q"
         assert told["Go to Workbench"] == "key 2"
@@ -601,7 +601,7 @@ async def test_the_palette_names_keys_as_the_bar_does():
 
 async def test_a_picture_is_saved_where_one_says_and_its_path_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         (save,) = [
             c.callback
             for c in pilot.app.get_system_commands(pilot.app.screen)
@@ -620,7 +620,7 @@ async def test_a_picture_is_saved_where_one_says_and_its_path_is_told(tmp_path, 
 
 
 async def test_a_picture_that_cannot_be_saved_says_which_and_why(tmp_path):
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         pilot.app.ask_where_to_save()
         await until(pilot, lambda: isinstance(pilot.app.screen, ExportDialog))
         folder = tmp_path / "away"
@@ -634,7 +634,7 @@ async def test_a_picture_that_cannot_be_saved_says_which_and_why(tmp_path):
 
 
 async def test_undo_says_what_it_undid():
-    desk = FakeDesk(make_snapshot(queued=1))
+    desk = FakeClient(make_snapshot(queued=1))
     async with console(desk) as pilot:
         await press(pilot, "u")
         assert desk.made("undo") == [()]
@@ -642,7 +642,7 @@ async def test_undo_says_what_it_undid():
 
 
 async def test_undo_with_nothing_to_undo_says_so():
-    desk = FakeDesk(make_snapshot(queued=0))
+    desk = FakeClient(make_snapshot(queued=0))
     async with console(desk) as pilot:
         await press(pilot, "u")
         assert desk.made("undo") == []
@@ -650,7 +650,7 @@ async def test_undo_with_nothing_to_undo_says_so():
 
 
 async def test_undo_names_what_came_before_a_trial_that_started_and_asked_again_takes_it_back():
-    desk = FakeDesk(make_snapshot(queued=0))
+    desk = FakeClient(make_snapshot(queued=0))
     async with console(desk) as pilot:
         await press(pilot, "w", "right", "enter", "r")
         await press(pilot, "enter")
@@ -668,7 +668,7 @@ async def test_undo_names_what_came_before_a_trial_that_started_and_asked_again_
 
 
 async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
-    desk = FakeDesk(make_snapshot(), late="trial 19 has ended already")
+    desk = FakeClient(make_snapshot(), late="trial 19 has ended already")
     async with console(desk) as pilot:
         copied: list[str] = []
         monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
@@ -682,7 +682,7 @@ async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
 
 
 async def test_export_asks_before_it_writes_over_a_file(tmp_path):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     target = tmp_path / "out[bold].json"  # which is no markup
     target.write_text("older")
     async with console(desk) as pilot:
@@ -698,7 +698,7 @@ async def test_export_asks_before_it_writes_over_a_file(tmp_path):
 
 
 async def test_yank_copies_the_candidate(monkeypatch):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         copied: list[str] = []
         monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
@@ -710,7 +710,7 @@ async def test_yank_copies_the_candidate(monkeypatch):
 
 
 async def test_quit_with_nothing_at_work_asks_nothing():
-    desk = FakeDesk(make_snapshot(running=0, queued=0))
+    desk = FakeClient(make_snapshot(running=0, queued=0))
     async with console(desk) as pilot:
         await pilot.press("q")
     assert pilot.app.return_value == 0
@@ -718,7 +718,7 @@ async def test_quit_with_nothing_at_work_asks_nothing():
 
 
 async def test_quit_keeps_training_in_the_background():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "q")
         assert isinstance(pilot.app.screen, QuitDialog)
@@ -728,7 +728,7 @@ async def test_quit_keeps_training_in_the_background():
 
 
 async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_left():
-    desk = FakeDesk(make_snapshot(running=2, execution=Execution(parallel=2)))
+    desk = FakeClient(make_snapshot(running=2, execution=Execution(parallel=2)))
     session, trials = desk.snapshot.session, desk.snapshot.trials
     async with console(desk) as pilot:
         await press(pilot, "q")
@@ -748,7 +748,7 @@ async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_le
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_each_line_of_what_trains_fits_and_names_the_network(size):
     snapshot = make_snapshot(running=2, execution=Execution(parallel=2))
-    async with console(FakeDesk(snapshot), size=size) as pilot:
+    async with console(FakeClient(snapshot), size=size) as pilot:
         if size == NARROW:
             await press(pilot, "v")
         screen = pilot.app.screen
@@ -774,7 +774,7 @@ async def test_no_line_of_what_trains_is_broken(size, ended, monkeypatch):
         last = {"state": "failed", "failure": why, "ended": NOW}
     trials[18] = trials[18].model_copy(update=last)
     trials[20] = trials[20].model_copy(update={"stop_request": "epoch"})
-    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=size) as pilot:
+    async with console(FakeClient(replace(snapshot, trials=tuple(trials))), size=size) as pilot:
         if size == NARROW:
             await press(pilot, "v")
         panel = pilot.app.screen.query_one(TrainingPanel)
@@ -787,7 +787,7 @@ async def test_no_line_of_what_trains_is_broken(size, ended, monkeypatch):
 
 
 async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "ctrl+q")
         await pilot.press("s")
@@ -799,7 +799,7 @@ async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
 
 
 async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
-    desk = FakeDesk(make_snapshot(epochs_done=7))
+    desk = FakeClient(make_snapshot(epochs_done=7))
     async with console(desk) as pilot:
         await press(pilot, "j", "j", "j")
         key = table_of(pilot).cursor_key
@@ -811,7 +811,7 @@ async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
 
 
 async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "j", "j", "j")
         table, key = table_of(pilot), table_of(pilot).cursor_key
@@ -823,7 +823,7 @@ async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
 
 
 async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "j", "j")
         table = table_of(pilot)
@@ -834,7 +834,7 @@ async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
 
 
 async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
 
     def fail(*args, **kwargs):
         raise ZeroDivisionError("something odd")
@@ -849,7 +849,7 @@ async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
 
 
 async def test_a_finished_trial_is_ranked_again():
-    desk = FakeDesk(make_snapshot(done=(14, 4)))
+    desk = FakeClient(make_snapshot(done=(14, 4)))
     async with console(desk) as pilot:
         desk.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
         await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
@@ -857,7 +857,7 @@ async def test_a_finished_trial_is_ranked_again():
 
 
 async def test_layers_are_counted_from_1_wherever_a_person_reads():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         assert "differs in kernel[2], batch_norm[3]" in text_of(pilot, "#why")
         titles = []
         for _ in range(12):
@@ -872,7 +872,7 @@ async def test_layers_are_counted_from_1_wherever_a_person_reads():
 
 
 async def test_the_chart_follows_the_arrows():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         chart = pilot.app.screen.query_one(Chart)
         await until(pilot, lambda: chart.plot is not None)
@@ -885,21 +885,21 @@ async def test_the_chart_follows_the_arrows():
 
 
 async def test_at_the_beginning_the_console_says_what_comes():
-    desk = FakeDesk(empty_snapshot())
+    desk = FakeClient(empty_snapshot())
     async with console(desk) as pilot:
         assert "once a trial has been measured" in pilot.app.screen.query_one(Chart).empty
         assert "queued" in text_of(pilot, "#training")
 
 
 async def test_an_exhausted_level_names_the_next_key():
-    desk = FakeDesk(make_snapshot(), candidates=0)
+    desk = FakeClient(make_snapshot(), candidates=0)
     async with console(desk) as pilot:
         assert "nothing left" in text_of(pilot, "#no-candidates")
         assert "]" in text_of(pilot, "#no-candidates")
 
 
 async def test_narrow_terminals_keep_the_cursor_and_every_key():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "j", "j")
         key = table_of(pilot).cursor_key
@@ -919,7 +919,7 @@ async def test_narrow_terminals_keep_the_cursor_and_every_key():
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_nothing_is_cut_off_in_the_key_bar(size):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk, size=size) as pilot:
         shown = text_of(pilot, "KeyBar")
         for word in ("Accept", "Edit", "New", "Reject", "Repeat", "Stop", "Autopilot", "w_c",
@@ -932,7 +932,7 @@ async def test_nothing_is_cut_off_in_the_key_bar(size):
 
 
 async def test_first_run_is_three_keys_to_a_running_search():
-    house = FakeHouse()
+    house = FakeHome()
     async with console(house=house) as pilot:
         assert "No session yet" in text_of(pilot, "#no-sessions")
         await press(pilot, "n")
@@ -946,7 +946,7 @@ async def test_first_run_is_three_keys_to_a_running_search():
 
 
 async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
-    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    house = FakeHome({"fashion": FakeClient(make_snapshot())})
     async with console(house=house) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
@@ -968,7 +968,7 @@ async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
 
 
 async def test_narrowed_domains_and_the_measure_reach_the_session():
-    house = FakeHouse()
+    house = FakeHome()
     async with console(house=house) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
@@ -984,7 +984,7 @@ async def test_narrowed_domains_and_the_measure_reach_the_session():
 
 
 async def test_refused_data_are_told_in_a_dialog_and_the_form_stays():
-    house = FakeHouse(refuse="idx:/x: no such folder. Give a folder with IDX files.")
+    house = FakeHome(refuse="idx:/x: no such folder. Give a folder with IDX files.")
     async with console(house=house) as pilot:
         await press(pilot, "n")
         pilot.app.screen.query_one("#field-data", Input).value = "idx:/x"
@@ -997,7 +997,7 @@ async def test_refused_data_are_told_in_a_dialog_and_the_form_stays():
 
 
 async def test_a_session_is_opened_and_a_deleted_one_comes_back():
-    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    house = FakeHome({"fashion": FakeClient(make_snapshot())})
     async with console(house=house) as pilot:
         await press(pilot, "d")
         await until(pilot, lambda: not house.desks)
@@ -1035,11 +1035,11 @@ def held_threads() -> Iterator[threading.Event]:
         held.gate.set()
 
 
-def two_sessions() -> FakeHouse:
+def two_sessions() -> FakeHome:
     """`beta` is listed first: it is the newer one."""
     older = make_snapshot(name="alpha", wc=0.7)
     newer = make_snapshot(name="beta", created=NOW)
-    return FakeHouse({"alpha": FakeDesk(older), "beta": FakeDesk(newer)})
+    return FakeHome({"alpha": FakeClient(older), "beta": FakeClient(newer)})
 
 
 async def test_what_is_deleted_is_what_the_cursor_was_on_when_the_key_was_pressed():
@@ -1170,7 +1170,7 @@ async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
 
 
-def deleted_elsewhere(house: FakeHouse, name: str) -> None:
+def deleted_elsewhere(house: FakeHome, name: str) -> None:
     """What another terminal does."""
     house.trash[name] = house.desks.pop(name)
     house.trash[name].gone = True
@@ -1219,7 +1219,7 @@ async def test_with_nothing_deleted_the_keys_that_bring_back_say_so():
 
 
 async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         with held_threads() as let_go:
             await pilot.press("u")
@@ -1230,7 +1230,7 @@ async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():
 
 
 async def test_the_level_that_is_left_is_the_one_that_was_shown():
-    desk = FakeDesk(make_snapshot(level=2))
+    desk = FakeClient(make_snapshot(level=2))
     async with console(desk) as pilot:
         await press(pilot, "right_square_bracket")
         with held_threads() as let_go:
@@ -1242,8 +1242,8 @@ async def test_the_level_that_is_left_is_the_one_that_was_shown():
 
 
 async def test_a_copied_set_up_fills_the_form():
-    desk = FakeDesk(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
-    house = FakeHouse({"fashion": desk})
+    desk = FakeClient(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
+    house = FakeHome({"fashion": desk})
     async with console(house=house) as pilot:
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
@@ -1256,8 +1256,8 @@ async def test_a_copied_set_up_fills_the_form():
 
 async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
     execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
-    desk = FakeDesk(make_snapshot(execution=execution, features=2, macs_cap=3.0))
-    house = FakeHouse({"fashion": desk})
+    desk = FakeClient(make_snapshot(execution=execution, features=2, macs_cap=3.0))
+    house = FakeHome({"fashion": desk})
     async with console(house=house) as pilot:
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
@@ -1270,7 +1270,7 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
 async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 2)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
-    house = FakeHouse()
+    house = FakeHome()
     async with console(house=house) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
@@ -1288,7 +1288,7 @@ async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not_fit(size):
-    async with console(house=FakeHouse({}), size=size) as pilot:
+    async with console(house=FakeHome({}), size=size) as pilot:
         await press(pilot, "n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         fields = [pilot.app.focused]
@@ -1302,7 +1302,7 @@ async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not
 
 
 async def test_every_field_of_the_set_up_is_explained_whole_below_it():
-    async with console(house=FakeHouse(), size=NARROW) as pilot:
+    async with console(house=FakeHome(), size=NARROW) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         for name, words in [
@@ -1326,7 +1326,7 @@ async def test_every_field_of_the_set_up_is_explained_whole_below_it():
     ],
 )
 async def test_a_number_that_no_session_takes_is_told_at_its_field(name, value, words):
-    house = FakeHouse()
+    house = FakeHome()
     async with console(house=house) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
@@ -1338,8 +1338,8 @@ async def test_a_number_that_no_session_takes_is_told_at_its_field(name, value, 
 
 
 async def test_a_session_is_exported_from_the_list_too(tmp_path):
-    desk = FakeDesk(make_snapshot())
-    async with console(house=FakeHouse({"fashion": desk})) as pilot:
+    desk = FakeClient(make_snapshot())
+    async with console(house=FakeHome({"fashion": desk})) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
         await press(pilot, "o")
         pilot.app.screen.query_one("#path", Input).value = str(tmp_path / "f.txt")
@@ -1354,7 +1354,7 @@ async def test_a_session_is_exported_from_the_list_too(tmp_path):
 
 async def test_a_layout_is_chosen_in_the_palette_and_kept(tmp_path):
     file = tmp_path / "settings.json"
-    house = FakeHouse({"fashion": FakeDesk(make_snapshot())})
+    house = FakeHome({"fashion": FakeClient(make_snapshot())})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, settings_file=file)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
@@ -1371,14 +1371,14 @@ async def test_a_layout_is_chosen_in_the_palette_and_kept(tmp_path):
 
 async def test_what_was_loaded_for_the_first_ranking_is_not_walked_through_again():
     before = gc.get_threshold(), gc.get_freeze_count()
-    async with console(FakeDesk(make_snapshot())):
+    async with console(FakeClient(make_snapshot())):
         assert gc.get_freeze_count() > before[1]
         assert gc.get_threshold() != before[0]
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before[0], 0)
 
 
 async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch):
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "3", "2")
         made = []
         real = WorkbenchScreen.repaint
@@ -1395,7 +1395,7 @@ async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch)
 
 
 async def test_the_autopilot_says_how_long_it_will_take():
-    desk = FakeDesk(make_snapshot(running=0, queued=0))
+    desk = FakeClient(make_snapshot(running=0, queued=0))
     async with console(desk) as pilot:
         await press(pilot, "p")
         dialog = pilot.app.screen
@@ -1420,7 +1420,7 @@ async def test_the_autopilot_says_how_long_it_will_take():
 
 async def test_what_the_autopilot_has_still_to_do_is_told():
     snapshot = make_snapshot(autopilot=Autopilot(trials=8, accepted=3))
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         told = text_of(pilot, "#training")
         left = words.time_left(schedule.seconds_left(snapshot, NOW))
         assert f"autopilot: 3 of 8 · {left}" in told
@@ -1429,7 +1429,7 @@ async def test_what_the_autopilot_has_still_to_do_is_told():
 
 
 async def test_an_unknown_session_is_named_and_the_list_stays():
-    async with console(house=FakeHouse(), name="gone") as pilot:
+    async with console(house=FakeHome(), name="gone") as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "gone" in pilot.app.screen.query_one(TextArea).text
         await press(pilot, "escape")
@@ -1437,7 +1437,7 @@ async def test_an_unknown_session_is_named_and_the_list_stays():
 
 
 async def test_a_damaged_session_is_listed_and_explained():
-    house = FakeHouse(damaged="broken")
+    house = FakeHome(damaged="broken")
     async with console(house=house) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "broken")
         await press(pilot, "enter")
@@ -1445,7 +1445,7 @@ async def test_a_damaged_session_is_listed_and_explained():
 
 
 async def test_screens_of_a_session_need_one():
-    async with console(house=FakeHouse()) as pilot:
+    async with console(house=FakeHome()) as pilot:
         await press(pilot, "2")
         assert isinstance(pilot.app.screen, SessionsScreen)
         assert "Open a session first" in toasts(pilot)
@@ -1463,7 +1463,7 @@ async def test_keys_typed_while_the_trials_open_are_not_swallowed_by_the_filter(
         set_focus(screen, widget, *args, **options)
 
     monkeypatch.setattr(HistoryScreen, "set_focus", seen)
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "3")
         await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
         assert not any(isinstance(widget, Input) for widget in focused)
@@ -1472,9 +1472,9 @@ async def test_keys_typed_while_the_trials_open_are_not_swallowed_by_the_filter(
 
 
 @asynccontextmanager
-async def history(desk: FakeDesk | None = None, **how) -> AsyncIterator[Pilot[int]]:
+async def history(desk: FakeClient | None = None, **how) -> AsyncIterator[Pilot[int]]:
     """The trials, and the keys with their table."""
-    async with console(desk or FakeDesk(make_snapshot()), **how) as pilot:
+    async with console(desk or FakeClient(make_snapshot()), **how) as pilot:
         await press(pilot, "3")
         await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
         yield pilot
@@ -1489,7 +1489,7 @@ async def typed(pilot: Pilot[int], text: str) -> None:
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_the_filter_sees_the_whole_network_and_enter_gives_the_keys_back(size):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     trials = desk.snapshot.trials
     lines = [parameters(t.config).split()[0] for t in trials]
     line = max(lines, key=lines.count)
@@ -1556,7 +1556,7 @@ async def test_where_no_trial_matches_the_screen_says_so_and_how_to_see_them_all
 
 async def test_another_session_is_shown_unfiltered_and_unmarked():
     small = make_snapshot(level=1, done=(2,), running=0, queued=0, name="small")
-    house = FakeHouse({"fashion": FakeDesk(make_snapshot()), "small": FakeDesk(small)})
+    house = FakeHome({"fashion": FakeClient(make_snapshot()), "small": FakeClient(small)})
     async with console(house=house, name="fashion") as pilot:
         await press(pilot, "3", "G", "k", "k", "space", "slash")
         await typed(pilot, "level=2")
@@ -1568,7 +1568,7 @@ async def test_another_session_is_shown_unfiltered_and_unmarked():
 
 
 async def test_every_binding_has_an_id_and_a_tooltip():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         for _, binding, _, _ in pilot.app.screen.active_bindings.values():
             if not binding.system and not binding.action.startswith(("app.focus", "screen.")):
@@ -1601,7 +1601,7 @@ async def assert_nothing_offered_is_typed(pilot: Pilot[int]) -> None:
 
 
 async def test_no_key_is_offered_in_the_set_up_that_would_be_typed():
-    async with console(house=FakeHouse()) as pilot:
+    async with console(house=FakeHome()) as pilot:
         await press(pilot, "n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         await assert_nothing_offered_is_typed(pilot)
@@ -1634,7 +1634,7 @@ async def test_no_key_is_offered_beside_the_filter_that_would_be_typed(size):
 async def test_a_key_that_a_person_set_is_not_offered_where_it_is_typed(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"keys": {"setup.leave": "b", "help": "f2,h"}}))
-    app = Console(Path("/nowhere"), house=FakeHouse(), settings_file=file)
+    app = Console(Path("/nowhere"), house=FakeHome(), settings_file=file)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: app.screen.query_one("#no-sessions").display)
         await press(pilot, "n")
@@ -1645,7 +1645,7 @@ async def test_a_key_that_a_person_set_is_not_offered_where_it_is_typed(tmp_path
 
 
 async def test_the_slider_says_which_keys_move_it_where_a_number_is_typed():
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "w")
         box = pilot.app.screen.query_one(".dialog")
         assert "hl" in str(box.border_subtitle)
@@ -1657,7 +1657,7 @@ async def test_the_slider_says_which_keys_move_it_where_a_number_is_typed():
 
 
 async def test_enter_chooses_in_the_reason_of_a_stop_too():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "s", "tab")
         await typed(pilot, "slow")
@@ -1667,7 +1667,7 @@ async def test_enter_chooses_in_the_reason_of_a_stop_too():
 
 
 async def test_help_names_the_keys_and_the_formulas():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "question_mark")
         assert "Train the selected candidate" in text_of(pilot, "#help-keys")
@@ -1677,9 +1677,9 @@ async def test_help_names_the_keys_and_the_formulas():
 async def test_keys_and_theme_come_from_the_settings_file(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"theme": "lcsearch-light", "keys": {"decide.accept": "t"}}))
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     app = Console(
-        Path("/nowhere"), "fashion", house=FakeHouse({"fashion": desk}), clock=lambda: NOW,
+        Path("/nowhere"), "fashion", house=FakeHome({"fashion": desk}), clock=lambda: NOW,
         settings_file=file, read_seconds=0.01,
     )  # fmt: skip
     async with app.run_test(size=WIDE) as pilot:
@@ -1692,7 +1692,7 @@ async def test_keys_and_theme_come_from_the_settings_file(tmp_path):
 async def test_a_broken_settings_file_is_told_and_nothing_else(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text("{")
-    app = Console(Path("/nowhere"), house=FakeHouse(), settings_file=file)
+    app = Console(Path("/nowhere"), house=FakeHome(), settings_file=file)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         assert str(file) in app.screen.query_one(TextArea).text
@@ -1707,7 +1707,7 @@ async def test_a_disturbed_time_and_how_far_a_trial_is_fit_their_columns():
     )  # fmt: skip
     trials = [*snapshot.trials]
     trials[13] = trials[13].model_copy(update={"seconds_per_epoch": 0.0351, "machine": spoilt})
-    async with console(FakeDesk(replace(snapshot, trials=tuple(trials))), size=NARROW) as pilot:
+    async with console(FakeClient(replace(snapshot, trials=tuple(trials))), size=NARROW) as pilot:
         await press(pilot, "3")
         table = table_of(pilot)
         cells = {row.key: row.cells for row in table.rows}
@@ -1725,7 +1725,7 @@ def test_how_far_a_long_trial_is_fits_too():
 
 
 async def test_the_best_measured_is_labelled_with_its_trial():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     best = search.best_measured(desk.snapshot)
     async with console(desk) as pilot:
         line = str(pilot.app.screen.query_one("SessionLine").render())
@@ -1754,7 +1754,7 @@ def at_the_end(monkeypatch, tmp_path):
 
 
 async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
-    desk = FakeDesk(make_snapshot(), final=at_the_end)
+    desk = FakeClient(make_snapshot(), final=at_the_end)
     async with console(desk) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "6", "t")
@@ -1785,7 +1785,7 @@ async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
 
 
 async def test_what_is_trained_to_the_end_can_be_cancelled(at_the_end):
-    async with console(FakeDesk(make_snapshot(), final=at_the_end)) as pilot:
+    async with console(FakeClient(make_snapshot(), final=at_the_end)) as pilot:
         await press(pilot, "6", "t", "enter")
         await until(pilot, lambda: finishing(pilot))
         await press(pilot, "t")
@@ -1797,14 +1797,14 @@ async def test_what_is_trained_to_the_end_can_be_cancelled(at_the_end):
 async def test_a_final_training_that_fails_is_told(at_the_end):
     at_the_end.outcome = StoreError("out of memory")
     at_the_end.ended.set()
-    async with console(FakeDesk(make_snapshot(), final=at_the_end)) as pilot:
+    async with console(FakeClient(make_snapshot(), final=at_the_end)) as pilot:
         await press(pilot, "6", "t", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "out of memory" in pilot.app.screen.query_one(TextArea).text
 
 
 async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
-    desk = FakeDesk(make_snapshot(running=0, queued=0), final=at_the_end)
+    desk = FakeClient(make_snapshot(running=0, queued=0), final=at_the_end)
     async with console(desk) as pilot:
         await press(pilot, "6", "t", "enter")
         await until(pilot, lambda: finishing(pilot))
@@ -1820,7 +1820,7 @@ async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
 
 
 async def test_a_region_is_favoured_and_shown_with_what_it_weighs():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "f")
         assert "e^-0.16" in text_of(pilot, "#meaning")
@@ -1844,7 +1844,7 @@ async def test_a_region_is_favoured_and_shown_with_what_it_weighs():
 
 
 async def test_a_wrong_domain_is_said_beside_it_and_not_taken():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "f")
         field = pilot.app.screen.query_one("#field-kernel", Input)
@@ -1861,7 +1861,7 @@ async def test_a_wrong_domain_is_said_beside_it_and_not_taken():
 
 
 async def test_looking_at_a_region_ranks_it_alone_and_changes_nothing():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         before = desk.snapshot
         await press(pilot, "f", "shift+tab", "space")
@@ -1882,7 +1882,7 @@ async def test_looking_at_a_region_ranks_it_alone_and_changes_nothing():
 
 
 async def test_searching_a_region_alone_sets_the_domains_that_changed():
-    desk = FakeDesk(make_snapshot(domains={"groups": "1", "conv_layers": "2..4"}))
+    desk = FakeClient(make_snapshot(domains={"groups": "1", "conv_layers": "2..4"}))
     async with console(desk) as pilot:
         await press(pilot, "f", "shift+tab", "space", "space")
         assert pilot.app.screen.query_one("#field-groups", Input).value == "1"
@@ -1894,7 +1894,7 @@ async def test_searching_a_region_alone_sets_the_domains_that_changed():
 
 
 async def test_the_charted_parameter_is_proposed_around_the_selected_candidate():
-    desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
     async with console(desk) as pilot:
         await press(pilot, "right")
         axis = pilot.app.screen._axis[0]
@@ -1925,7 +1925,7 @@ def test_a_region_around_a_value_lies_in_the_domain(name, value, text):
 
 
 async def test_another_strategy_proposes_without_a_belief():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "m", "e")
         assert desk.made("set_strategy") == [("evolution",)]
@@ -1949,7 +1949,7 @@ async def test_another_strategy_proposes_without_a_belief():
 
 
 async def test_the_present_strategy_chosen_again_decides_nothing():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "m", "enter")
         assert not pilot.app.screen.is_modal
@@ -1957,7 +1957,7 @@ async def test_the_present_strategy_chosen_again_decides_nothing():
 
 
 async def test_autopilot_until_flat_and_what_it_decides_is_told():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "p", "tab", "tab", "space", "tab", "space", "enter")
         assert desk.made("autopilot") == [(8, None, "all", True)]
@@ -1968,7 +1968,7 @@ async def test_autopilot_until_flat_and_what_it_decides_is_told():
 
 
 async def test_a_flat_session_has_one_level_everywhere():
-    desk = FakeDesk(make_snapshot(level=1, done=(14,), flat=True, trials_per_level=48))
+    desk = FakeClient(make_snapshot(level=1, done=(14,), flat=True, trials_per_level=48))
     async with console(desk) as pilot:
         levels = str(pilot.app.screen.query_one("LevelsBar").render())
         assert levels.strip() == "◉ All parameters  14 / 48"
@@ -1987,7 +1987,7 @@ async def test_a_flat_session_has_one_level_everywhere():
 
 
 async def test_the_set_up_takes_a_strategy_and_one_level():
-    house = FakeHouse()
+    house = FakeHome()
     async with console(house=house) as pilot:
         await press(pilot, "n")
         trials = pilot.app.screen.query_one("#field-trials", Input)

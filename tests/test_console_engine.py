@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lcsearch.engine.client import session as desks
+from lcsearch.engine.client import process
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.snapshot import EngineStatus
 from lcsearch.tui import format as words
@@ -24,7 +24,7 @@ from lcsearch.tui.widgets.engine import EngineBand
 from lcsearch.tui.widgets.keys import KeyBar
 from lcsearch.tui.widgets.table import Table
 
-from .fakes import FakeDesk, FakeHouse, make_snapshot
+from .fakes import FakeClient, FakeHome, make_snapshot
 from .test_console import SMALL, console, press, text_of, toasts, until
 
 DEAD = EngineStatus(False, "serving", 4711)
@@ -40,7 +40,7 @@ def header(pilot):
     return str(pilot.app.screen.query_one("SessionLine").render())
 
 
-class Restarting(FakeDesk):
+class Restarting(FakeClient):
     """A desk whose engine can be started again."""
 
     def start_engine(self):
@@ -70,7 +70,7 @@ async def test_an_engine_that_dies_is_told_at_once_and_one_key_starts_it():
 
 
 async def test_what_it_left_running_is_interrupted_wherever_one_looks():
-    desk = FakeDesk(make_snapshot(running=1, queued=0))
+    desk = FakeClient(make_snapshot(running=1, queued=0))
     number = len(desk.snapshot.trials) - 1
     async with console(desk) as pilot:
         assert "7/10" in text_of(pilot, "#training")
@@ -94,7 +94,7 @@ async def test_what_it_left_running_is_interrupted_wherever_one_looks():
 
 @pytest.mark.parametrize(("state", "recommended"), [("serving", False), ("failed", True)])
 def test_the_log_is_recommended_where_it_says_more(state, recommended):
-    desk = FakeDesk(make_snapshot(running=1, queued=0))
+    desk = FakeClient(make_snapshot(running=1, queued=0))
     desk.change(engine=EngineStatus(False, state, 4711, "KeyError('x')" * recommended))
     told = engine_state(desk)
     assert ("says more" in told["words"]) == recommended
@@ -104,7 +104,7 @@ def test_the_log_is_recommended_where_it_says_more(state, recommended):
 
 
 async def test_the_log_of_an_engine_that_failed_is_shown_with_why():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
         await until(pilot, lambda: shown(pilot) is not None)
@@ -113,7 +113,7 @@ async def test_the_log_of_an_engine_that_failed_is_shown_with_why():
 
 
 async def test_it_is_told_on_every_screen_and_in_a_small_terminal():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk, size=SMALL) as pilot:
         desk.change(engine=DEAD)
         for key in ("2", "3", "4", "5", "6"):
@@ -137,7 +137,7 @@ async def test_the_key_and_its_command_are_there_only_when_they_are_needed():
 
 
 async def test_the_key_is_no_longer_shown_once_an_engine_has_come_by_itself():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     desk.change(engine=EngineStatus(False, "none", None))
     async with console(desk) as pilot:
 
@@ -151,12 +151,12 @@ async def test_the_key_is_no_longer_shown_once_an_engine_has_come_by_itself():
 
 
 async def test_an_engine_that_cannot_be_started_says_why():
-    class Broken(FakeDesk):
+    class Broken(FakeClient):
         def start_engine(self):
             super().start_engine()
             raise StoreError("the engine cannot start. The last lines of its log:\nno torch")
 
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.__class__ = Broken
         desk.change(engine=DEAD)
@@ -188,7 +188,7 @@ async def test_work_in_a_session_starts_an_engine_when_it_is_opened():
 
 
 async def test_one_that_may_be_starting_is_given_a_moment(monkeypatch):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.change(engine=EngineStatus(False, "leaving", 4711))
         await until(pilot, lambda: "○" in header(pilot))
@@ -199,7 +199,7 @@ async def test_one_that_may_be_starting_is_given_a_moment(monkeypatch):
 
 @pytest.mark.parametrize("states", [{"running": 0, "queued": 0}])
 async def test_nothing_is_said_where_nothing_waits(states):
-    desk = FakeDesk(make_snapshot(**states))
+    desk = FakeClient(make_snapshot(**states))
     async with console(desk) as pilot:
         desk.change(engine=DEAD)
         await until(pilot, lambda: "○" in header(pilot))
@@ -207,7 +207,7 @@ async def test_nothing_is_said_where_nothing_waits(states):
 
 
 async def test_a_full_disk_is_told_while_it_lasts():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
         desk.change(engine=EngineStatus(True, "serving", 4711, "", trouble))
@@ -219,7 +219,7 @@ async def test_a_full_disk_is_told_while_it_lasts():
 
 
 async def test_a_key_that_is_pressed_twice_before_a_dialog_has_gone_decides_once():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "r")
         dialog = pilot.app.screen
@@ -235,7 +235,7 @@ async def test_a_key_that_is_pressed_twice_before_a_dialog_has_gone_decides_once
 
 
 async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
-    async with console(house=FakeHouse({})) as pilot:
+    async with console(house=FakeHome({})) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
         assert isinstance(screen, SetupScreen)
@@ -256,7 +256,7 @@ async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
 )
 async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, message, told):
     monkeypatch.setattr(band, "GRACE_SECONDS", 0.0)
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.change(engine=EngineStatus(False, state, 4711, message))
         await until(pilot, lambda: shown(pilot) is not None)
@@ -267,12 +267,12 @@ async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, mess
 
 
 async def test_an_engine_that_was_asked_to_go_and_does_not_is_told_with_what_to_do(monkeypatch):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         desk.change(engine=EngineStatus(True, "stopping", 4711))
         await until(pilot, lambda: pilot.app.session.snapshot.engine.state == "stopping")
         assert shown(pilot) is None
-        monkeypatch.setattr(desks, "STOP_SECONDS", 0.0)
+        monkeypatch.setattr(process, "STOP_SECONDS", 0.0)
         await until(pilot, lambda: shown(pilot) is not None)
         text = shown(pilot).replace("\n", " ")
         assert "The engine (process 4711) has not gone" in text

@@ -26,7 +26,7 @@ from lcsearch.tui.app import Console
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 
 from .conftest import PATIENCE
-from .fakes import NOW, FakeDesk, FakeHouse, empty_snapshot, make_snapshot
+from .fakes import NOW, FakeClient, FakeHome, empty_snapshot, make_snapshot
 from .test_console import until
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
@@ -108,10 +108,10 @@ async def drawn(pilot: Pilot[int]) -> str:
 
 @asynccontextmanager
 async def workbench(
-    desk: FakeDesk, size: tuple[int, int], theme: str = ""
+    desk: FakeClient, size: tuple[int, int], theme: str = ""
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """Gives a function that presses keys on the workbench of a session and draws the screen."""
-    house = FakeHouse({"fashion": desk})
+    house = FakeHome({"fashion": desk})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
         await settled(
@@ -132,7 +132,7 @@ async def workbench(
         yield draw
 
 
-async def shown(desk: FakeDesk, size: tuple[int, int], *keys: str, theme: str = "") -> str:
+async def shown(desk: FakeClient, size: tuple[int, int], *keys: str, theme: str = "") -> str:
     """The picture after some keys on the workbench of a session."""
     async with workbench(desk, size, theme) as draw:
         return await draw(*keys)
@@ -167,68 +167,68 @@ DIALOGS = {
 
 
 async def test_screens(picture, look):
-    async with workbench(FakeDesk(make_snapshot(failed=1)), look.size, look.theme) as draw:
+    async with workbench(FakeClient(make_snapshot(failed=1)), look.size, look.theme) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
 async def test_dialogs(picture, look):
-    async with workbench(FakeDesk(make_snapshot()), look.size, look.theme) as draw:
+    async with workbench(FakeClient(make_snapshot()), look.size, look.theme) as draw:
         for name, keys in DIALOGS.items():
             assert await draw(*keys) == picture(name=name)
             await draw("escape")
 
 
 async def test_the_failure_dialog(picture, look):
-    desk = FakeDesk(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
+    desk = FakeClient(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
     assert await shown(desk, look.size, "s", "e", theme=look.theme) == picture
 
 
 @pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
 async def test_other_sides(picture, size):
-    async with workbench(FakeDesk(make_snapshot(failed=1)), size) as draw:
+    async with workbench(FakeClient(make_snapshot(failed=1)), size) as draw:
         for name, key in (("curves", "3"), ("scores", "5"), ("gains", "6")):
             assert await draw(key, "v") == picture(name=name)
 
 
 async def test_belief_along_a_number(picture):
-    desk = FakeDesk(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
     assert await shown(desk, WIDE) == picture
 
 
 async def test_without_a_model(picture):
-    assert await shown(FakeDesk(make_snapshot(strategy="evolution")), WIDE) == picture
+    assert await shown(FakeClient(make_snapshot(strategy="evolution")), WIDE) == picture
 
 
 async def test_all_parameters_at_once(picture):
     snapshot = make_snapshot(
         level=1, done=(14,), flat=True, trials_per_level=48, favourite={"kernel": "1,3"}
     )
-    async with workbench(FakeDesk(snapshot), NARROW) as draw:
+    async with workbench(FakeClient(snapshot), NARROW) as draw:
         for name, keys in (("workbench", ()), ("edit", ("e",))):
             assert await draw(*keys) == picture(name=name)
 
 
 async def test_at_the_beginning(picture):
-    async with workbench(FakeDesk(empty_snapshot()), NARROW) as draw:
+    async with workbench(FakeClient(empty_snapshot()), NARROW) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
 async def test_nothing_left(picture):
-    desk = FakeDesk(make_snapshot(running=0, queued=0), candidates=0)
+    desk = FakeClient(make_snapshot(running=0, queued=0), candidates=0)
     assert await shown(desk, NARROW) == picture
 
 
 async def test_a_failed_trial(picture):
     snapshot = make_snapshot(running=0, queued=0, failed=1)
-    assert await shown(FakeDesk(snapshot), WIDE) == picture
+    assert await shown(FakeClient(snapshot), WIDE) == picture
 
 
 async def test_an_engine_that_is_gone(picture):
     snapshot = make_snapshot(running=0, alive=False)
     snapshot = replace(snapshot, engine=replace(snapshot.engine, state="serving", pid=4711))
-    async with workbench(FakeDesk(snapshot), WIDE) as draw:
+    async with workbench(FakeClient(snapshot), WIDE) as draw:
         deadline = time.monotonic() + PATIENCE
         told = await draw()
         # opening it tries to start one first
@@ -239,14 +239,14 @@ async def test_an_engine_that_is_gone(picture):
 
 async def test_a_full_session(picture):
     snapshot = make_snapshot(level=4, done=(60, 40, 40, 60), running=4, queued=9, failed=8)
-    async with workbench(FakeDesk(snapshot), NARROW) as draw:
+    async with workbench(FakeClient(snapshot), NARROW) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
 async def test_the_first_ranking_is_on_its_way(picture):
-    desk = FakeDesk(make_snapshot(), slow=threading.Event())
-    house = FakeHouse({"fashion": desk})
+    desk = FakeClient(make_snapshot(), slow=threading.Event())
+    house = FakeHome({"fashion": desk})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
@@ -275,7 +275,7 @@ def still(app: Console) -> None:
 
 
 async def test_the_images_are_looked_at(picture):
-    house = FakeHouse(slow=threading.Event())
+    house = FakeHome(slow=threading.Event())
     app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
@@ -297,22 +297,22 @@ async def test_no_room_on_the_disk(picture):
     snapshot = make_snapshot()
     trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
     snapshot = replace(snapshot, engine=replace(snapshot.engine, trouble=trouble))
-    assert await shown(FakeDesk(snapshot), NARROW) == picture
+    assert await shown(FakeClient(snapshot), NARROW) == picture
 
 
 async def test_a_session_that_can_only_be_read(picture):
-    assert await shown(FakeDesk(replace(make_snapshot(), read_only=True)), NARROW) == picture
+    assert await shown(FakeClient(replace(make_snapshot(), read_only=True)), NARROW) == picture
 
 
 async def test_a_network_that_cannot_be_built_and_one_that_is_not_searched(picture):
-    async with workbench(FakeDesk(make_snapshot(level=1, done=(8,))), NARROW) as draw:
+    async with workbench(FakeClient(make_snapshot(level=1, done=(8,))), NARROW) as draw:
         await draw("e", "tab", "end", *["backspace"] * 3, *"120")
         assert await draw() == picture(name="outside")
         await draw(*["backspace"] * 3, "0")
         assert await draw() == picture(name="impossible")
 
 
-async def home_shown(house: FakeHouse, size: tuple[int, int], *keys: str, theme: str = "") -> str:
+async def home_shown(house: FakeHome, size: tuple[int, int], *keys: str, theme: str = "") -> str:
     """The picture after some keys on the list of sessions."""
     app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
@@ -329,10 +329,10 @@ async def home_shown(house: FakeHouse, size: tuple[int, int], *keys: str, theme:
         return await drawn(pilot)
 
 
-def two_sessions() -> FakeHouse:
+def two_sessions() -> FakeHome:
     other = make_snapshot(name="digits", running=0, queued=0, wc=1.0)
-    desks = {"fashion": FakeDesk(make_snapshot()), "digits": FakeDesk(other)}
-    return FakeHouse(desks, damaged="old-one")
+    desks = {"fashion": FakeClient(make_snapshot()), "digits": FakeClient(other)}
+    return FakeHome(desks, damaged="old-one")
 
 
 HOME = {"list": (), "import": ("i",), "set-up": ("n",), "copy": ("c",)}
@@ -344,8 +344,8 @@ async def test_home(picture, look, name):
 
 
 async def test_no_sessions(picture):
-    assert await home_shown(FakeHouse(), NARROW) == picture
+    assert await home_shown(FakeHome(), NARROW) == picture
 
 
 async def test_set_up_with_wrong_fields(picture):
-    assert await home_shown(FakeHouse(), WIDE, "n", *"bad name", "down", "backspace") == picture
+    assert await home_shown(FakeHome(), WIDE, "n", *"bad name", "down", "backspace") == picture

@@ -22,7 +22,7 @@ from lcsearch.tui.sharing import figures
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.table import Column, Row, Table
 
-from .fakes import FakeDesk, make_ranking, make_snapshot
+from .fakes import FakeClient, make_ranking, make_snapshot
 from .test_console import console, press, text_of
 
 MEASURES = ("seconds", "params", "macs")
@@ -105,7 +105,7 @@ def test_every_picture_and_table_places_a_trial_by_the_same_cost():
 async def test_the_screens_say_seconds_by_the_same_reference():
     snapshot = busy()
     ranking = make_ranking(None, snapshot.trials, 2, 0.1, ())
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         table = pilot.app.screen.query_one("#candidates", Table)
         ranking = pilot.app.session.ranking
         for row, proposal in zip(table.rows, ranking.proposals, strict=True):
@@ -126,7 +126,7 @@ async def test_the_screens_say_seconds_by_the_same_reference():
 async def test_history_by_complexity_shows_what_it_sorts_by(measure):
     snapshot = busy()
     session = snapshot.session.model_copy(update={"measure": measure})
-    async with console(FakeDesk(replace(snapshot, session=session))) as pilot:
+    async with console(FakeClient(replace(snapshot, session=session))) as pilot:
         await press(pilot, "3", "t", "t", "t")
         table = pilot.app.screen.query_one("#trials", Table)
         numbers = [int(row.key) for row in table.rows]
@@ -189,7 +189,7 @@ async def test_no_table_cuts_a_number(size, measure, factor):
         )
         for t in snapshot.trials
     )
-    desk = FakeDesk(replace(snapshot, trials=trials))
+    desk = FakeClient(replace(snapshot, trials=trials))
     async with console(desk, size=size) as pilot:
         # as a ranking of networks of this size would give them
         ranking = pilot.app.session.ranking
@@ -260,7 +260,7 @@ def test_an_outlier_stands_at_the_edge_and_the_front_has_the_room():
 
 async def test_a_click_on_the_edge_selects_what_lies_beyond():
     snapshot = with_outlier()
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         await press(pilot, "4")
         chart = pilot.app.screen.query_one("#tradeoff", Chart)
         (far,) = [mark for mark in chart.plot.marks if mark.char in EDGES]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from lcsearch.engine import search, service
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import devices
 from lcsearch.engine.executors.devices import check_devices, trainers_of
 from lcsearch.engine.executors.local import DevicesExecutor
@@ -192,7 +192,7 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 8)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     store = make_store(home, execution=Execution(parallel=2))
-    desk = Desk(store.folder)
+    desk = SessionClient(store.folder)
     assert desk.set_execution(parallel=8).parallel == 8  # nothing is measured yet
     assert desk.set_execution(parallel=2).parallel == 2
     timed(store, 0, 4)
@@ -206,7 +206,7 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     assert desk.set_execution(dtype="float32").dtype == "float32"
     counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))
     timed(counted, 0, 4)
-    assert Desk(counted.folder).set_execution(parallel=8).parallel == 8
+    assert SessionClient(counted.folder).set_execution(parallel=8).parallel == 8
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 1)
     store = filled_store(home, 1)
     store.update_trial(0, {"done"}, machine=MACHINE.model_copy(update={"threads": 4}))
-    desk = Desk(store.folder)
+    desk = SessionClient(store.folder)
     base = store.refresh().trials[0].config
     store.apply(decide.accept(store.refresh(), desk.space, {**base, "batch_size": 64}, None))
     number = len(store.refresh().trials) - 1
@@ -345,7 +345,7 @@ def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch
         ran = CliRunner().invoke(app, [*command, "--device", "cuda:0"])
         assert (ran.exit_code, words in ran.stderr) == (2, True), ran.output
     # made where there is one, it opens and keeps what it says
-    desk = Desk(store.folder)
+    desk = SessionClient(store.folder)
     assert desk.refresh().session.execution == elsewhere
     assert desk.set_execution(devices=("cpu",)).devices == ("cpu",)
 

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from lcsearch.engine.client import process
 from lcsearch.engine.client import session as desks
 from lcsearch.engine.client.home import create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import local
 from lcsearch.engine.executors.base import Watchdog
 from lcsearch.sessions.errors import StoreError
@@ -29,7 +30,7 @@ from .test_service import small, state
 @pytest.fixture(scope="module")
 def house():
     """Engines are forked from one warm process; their trainer waits in place of training."""
-    with soak().House() as house:
+    with soak().Home() as house:
         yield house
 
 
@@ -41,7 +42,7 @@ def desk(house, monkeypatch, request):
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
     # the end of it tells a test's cases apart
     name = re.sub(r"\W+", "-", request.node.name)[-60:].strip("_-")
-    desk = Desk(house.session(name, epochs=2))
+    desk = SessionClient(house.session(name, epochs=2))
     yield desk
     end(desk)
 
@@ -130,7 +131,7 @@ def test_a_stopped_engine_comes_back_for_who_queues(desk):
 
 
 def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypatch):
-    monkeypatch.setattr(Desk, "_launch", lambda self: self.stop_engine())
+    monkeypatch.setattr(SessionClient, "_launch", lambda self: self.stop_engine())
     with pytest.raises(StoreError, match="stopped meanwhile"):
         desk.start_engine()
     pid = soak().start("engine", str(desk.folder))
@@ -173,7 +174,7 @@ def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
     desk.start_engine()
     pid = desk.refresh().engine.pid
     os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(desks, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.3)
     with pytest.raises(StoreError, match=rf"process {pid}\) has not gone within 0.3 s"):
         desk.stop_engine()
     os.kill(pid, signal.SIGCONT)
@@ -190,13 +191,13 @@ def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk,
         engine, trainer = psutil.Process(desk.refresh().engine.pid), trainer_of(desk)
         for process in (trainer, engine):
             process.suspend()
-        monkeypatch.setattr(desks, "STOP_SECONDS", 0.3)
+        monkeypatch.setattr(process, "STOP_SECONDS", 0.3)
         monkeypatch.setattr(desks, "START_SECONDS", 0.3)
         told = lcsearch("engine", "stop", name, code=1)[1]
         assert f"process {engine.pid}) has not gone within 0.3 s" in told
         assert f"`lcsearch engine stop {name} --force` kills it" in told
         # who wants another engine meanwhile is told the same
-        monkeypatch.setattr(Desk, "_launch", lambda desk: soak().Started(engine.pid))
+        monkeypatch.setattr(SessionClient, "_launch", lambda desk: soak().Started(engine.pid))
         assert f"engine stop {name} --force" in lcsearch("engine", "start", name, code=1)[1]
         monkeypatch.undo()
         monkeypatch.setenv("LCSEARCH_HOME", str(desk.folder.parent.parent))
@@ -446,7 +447,7 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)
     # so many epochs that it trains as long as is looked at it
-    desk = Desk(create(home, Setup("demo", data, epochs=1000, measure="macs")))
+    desk = SessionClient(create(home, Setup("demo", data, epochs=1000, measure="macs")))
     try:
         desk.start_engine()
         slow = small(desk, batch_size=2, channels=[32, 32], downsample=["none", "none"])
@@ -496,7 +497,7 @@ def test_a_service_manager_can_be_given_the_engine_itself(desk, monkeypatch):
         (sys.executable, [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)])
     ]
     # it may begin, though the last one was stopped
-    assert Desk(desk.folder).refresh().engine.state == "none"
+    assert SessionClient(desk.folder).refresh().engine.state == "none"
 
 
 # -- a session that is deleted while an engine works on it --------------------------------------
@@ -553,13 +554,13 @@ def test_an_engine_leaves_alone_another_session_of_the_same_name(desk, house):
         house.session(name, epochs=2)
         engine.resume()
         wait_for(lambda: not soak().alive(engine.pid), what="the engine's end")
-    other = Desk(desk.folder)
+    other = SessionClient(desk.folder)
     assert (other.refresh().engine.state, other.refresh().trials[0].attempt) == ("none", 0)
     assert other.refresh().trials[0].epochs == ()
     other.close()
     with pytest.raises(StoreError, match="another of its name made"):
         desk.refresh()
-    desk.refresh = Desk(desk.folder).refresh  # for who cleans up
+    desk.refresh = SessionClient(desk.folder).refresh  # for who cleans up
 
 
 # -- the parts, without a process ---------------------------------------------------------------

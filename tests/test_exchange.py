@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions import exchange
 from lcsearch.sessions.errors import Misuse, StoreError
 
@@ -24,7 +24,7 @@ def test_the_committed_schema_is_the_records_own():
 @pytest.mark.parametrize("trials", [0, 5])
 def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
     store = filled_store(home, trials) if trials else make_store(home)
-    desk = Desk(store.folder)
+    desk = SessionClient(store.folder)
     path = tmp_path / "out.json"
     desk.export(path)
     text = path.read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
 
 
 def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing(home, tmp_path):
-    desk = Desk(make_store(home).folder)
+    desk = SessionClient(make_store(home).folder)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Misuse, match="there is no such folder"):
         desk.export(tmp_path / "file" / "out.json")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lcsearch.engine import search
 from lcsearch.engine.client.home import bring_back
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
@@ -59,12 +59,12 @@ def old(home) -> Path:
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started."""
-    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
 
 
 def ranked(folder: Path) -> dict:
     """All that a ranking says, to the last digit."""
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     snapshot = desk.refresh()
     ranking = desk.rank(snapshot, count=24)
     told = {
@@ -96,7 +96,7 @@ def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(old, request):
 
 
 def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
-    desk = Desk(old)
+    desk = SessionClient(old)
     for trial in desk.refresh().trials:
         assert trial.config["shortcut"] == [False] * trial.config["conv_layers"]
         assert trial.config["dropout"] == 0.0
@@ -105,14 +105,14 @@ def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
 
 
 def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
-    desk = Desk(old)
+    desk = SessionClient(old)
     ranking = desk.rank(desk.refresh())
     decision = desk.accept(ranking.proposals[0])
     finish(desk._store, decision.trial, 0.2, 1.0)
     assert desk.rank(desk.refresh()).proposals
     desk.export(tmp_path / "old.json")
     folder = bring_back(home, tmp_path / "old.json", "again")
-    again = Desk(folder)
+    again = SessionClient(folder)
     first, second = plain(desk.document()), plain(again.document())
     second["session"]["name"] = first["session"]["name"]
     assert first == second
@@ -122,7 +122,7 @@ def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
 
 def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
     file = FIXTURES / "export-v2.json"
-    desk = Desk(bring_back(home, file))
+    desk = SessionClient(bring_back(home, file))
     given = json.loads(file.read_text())
     for trial, kept in zip(desk.document().trials, given["trials"], strict=True):
         assert trial.key == kept["key"]
@@ -134,7 +134,7 @@ def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
 
 
 def test_it_joins_where_its_domain_is_opened(old, later):
-    desk = Desk(old)
+    desk = SessionClient(old)
     asleep = desk.space.dimensions(3, desk.refresh().trials[0].config)
     desk.set_domains({"dropout": "0..0.5"})
     snapshot = desk.refresh()
@@ -156,7 +156,7 @@ def look_at(snapshot, level):
 
 
 def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
-    desk = Desk(old)
+    desk = SessionClient(old)
     config = {**desk.refresh().trials[0].config, "dropout": 0.3}
     with pytest.raises(InvalidConfig, match=r"set NAME --domain dropout=0\.\.0\.5"):
         desk.submit(config, None, kind="new")
@@ -164,7 +164,7 @@ def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
 
 
 def test_a_new_session_has_it_from_the_beginning(old, later):
-    session = Desk(old).refresh().session
+    session = SessionClient(old).refresh().session
     names = tuple(p.name for p in cnn.space((1, 8, 8), 10).parameters)
     new = session.model_copy(update={"parameters": names})
     assert set(NAMES) <= {p.name for p in task.session_space(new).awake}

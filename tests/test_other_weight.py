@@ -16,7 +16,7 @@ from lcsearch.tui.filters import parse
 from lcsearch.tui.sharing import figures
 from lcsearch.tui.sharing.page import page
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeClient, make_snapshot
 from .test_console import console, press, table_of, text_of
 
 OLD, NEW = 0.1, 1.5
@@ -45,7 +45,7 @@ def test_a_prediction_is_weighed_anew_and_that_of_its_moment_stays_exact():
 async def test_the_history_shows_both_under_the_present_weight():
     snapshot = weighed()
     trial = last_done(snapshot)
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         await press(pilot, "3")
         row = next(r for r in table_of(pilot).rows if r.key == str(trial.number))
         mean = predicted(trial.prediction, NEW).mean
@@ -64,7 +64,7 @@ async def test_the_last_result_is_held_against_what_was_predicted_under_the_pres
     ended = [t for t in snapshot.trials if t.ended is not None]
     trial = max(ended, key=lambda t: (t.ended, t.number))
     of_f = predicted(trial.prediction, NEW)
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         told = text_of(pilot, "#training")
         assert f"{words.belief(of_f.mean, of_f.predictive_std)} → " in told
         assert words.f_measured(objective(trial, NEW)) in told
@@ -75,7 +75,7 @@ async def test_trust_judges_under_the_weight_of_then_and_says_so():
     for result in outcomes(snapshot.trials):
         assert result.mean == result.trial.prediction.mean
         assert result.f == objective(result.trial, OLD)
-    async with console(FakeDesk(snapshot)) as pilot:
+    async with console(FakeClient(snapshot)) as pilot:
         await press(pilot, "5")
         title = pilot.app.screen.query_one("#trust-title").title_text
         assert title.endswith("under the w_c of then, 0.10")

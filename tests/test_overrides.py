@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.client import imports as archive
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.search.scorecard import overrides
 from lcsearch.engine.tasks.task import session_space
@@ -20,7 +20,7 @@ from lcsearch.sessions.records import Advised
 from lcsearch.tui.cli import app
 from lcsearch.tui.sharing.page import page
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, finish
 from .test_console import console, press, text_of, until
 
@@ -132,7 +132,7 @@ def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_p
     queue(store, space, 1, 0.0001)
     exchange.write(tmp_path / "s.json", document(store, space))
     folder = archive.bring_back(home, tmp_path / "s.json", "again")
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     snapshot = desk.refresh()
     assert overrides(snapshot) == overrides(store.refresh())
     (told,) = [score for score in page(snapshot, space, None).scores if "candidate" in score]
@@ -171,7 +171,7 @@ def test_a_candidate_that_cannot_be_is_refused(store, space, tmp_path, spoil, wo
 
 
 def test_the_commands_keep_it(store, home, monkeypatch):
-    monkeypatch.setattr(Desk, "start_engine", lambda self: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda self: None)
     done = CliRunner().invoke(app, ["accept", "demo", "--rank", "2"])
     assert done.exit_code == 0, done.stderr
     decision = store.refresh().decisions[-1]
@@ -182,7 +182,7 @@ def test_the_commands_keep_it(store, home, monkeypatch):
 
 
 async def test_the_console_hands_on_what_was_first():
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         first = pilot.app.session.ranking.advised
         await press(pilot, "j", "a")
@@ -198,7 +198,7 @@ async def test_the_console_hands_on_what_was_first():
 async def test_trust_says_who_was_right(store, space):
     for error in (0.0001, 0.9):
         queue(store, space, 1, error)
-    async with console(FakeDesk(store.refresh())) as pilot:
+    async with console(FakeClient(store.refresh())) as pilot:
         await press(pilot, "5")
         told = text_of(pilot, "#scores")
         assert "you were right 1 of 2" in told

@@ -9,12 +9,12 @@ from lcsearch.sessions.records import Failure
 from lcsearch.sessions.snapshot import EngineStatus
 from lcsearch.tui.commands import follow as progress
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeClient, make_snapshot
 
 MESSAGE = "channels[2] = 33: [bold]not divisible[/bold] by groups[2]; " + "long " * 40 + "end [/]"
 
 
-class Ending(FakeDesk):
+class Ending(FakeClient):
     """Its last trial fails between the first look and the second."""
 
     def refresh(self):
@@ -40,7 +40,7 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
 
 def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
     with pytest.raises(StoreError) as caught:
         progress.follow(desk)
@@ -51,7 +51,7 @@ def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
 
 def test_of_an_engine_that_was_killed_no_log_is_told(monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     desk.change(engine=EngineStatus(False, "serving", 4711))
     with pytest.raises(StoreError) as caught:
         progress.follow(desk)

@@ -17,7 +17,7 @@ import pytest
 
 from lcsearch.engine import search
 from lcsearch.engine.client.home import create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import ray as cluster
 from lcsearch.engine.executors.registry import checked
 from lcsearch.engine.search import autopilot, decide
@@ -65,7 +65,7 @@ def make(home, name, nodes, epochs, **execution):
             execution=given,
         ),
     )
-    return Desk(folder)
+    return SessionClient(folder)
 
 
 def end(desk):
@@ -342,7 +342,7 @@ def test_where_trials_run_is_set_and_shown(home):
     if not cluster.installed():
         pytest.skip("ray is not installed")
     folder = create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     assert desk.refresh().session.execution == checked(Execution())
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "s"]
     words = ["--executor", "ray", "--per-trial", "gpus=1", "--parallel", "4"]
@@ -361,7 +361,7 @@ def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", address="127.0.0.1:9")
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(create(home, Setup("s", data, epochs=1, execution=execution)))
+    desk = SessionClient(create(home, Setup("s", data, epochs=1, execution=execution)))
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
         desk.start_engine()
@@ -394,7 +394,7 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", parallel=3)
     data = DataSource(spec="digits", train_size=200)
-    desk = Desk(
+    desk = SessionClient(
         create(home, Setup("s", data, epochs=1, measure="macs", domains=SMALL, execution=execution))
     )
     desk._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)

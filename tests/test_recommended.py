@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import lcsearch
 from lcsearch.engine import search
 from lcsearch.engine.advisor.ranking import Ranking
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import final
 from lcsearch.engine.search import autopilot, decide
 from lcsearch.engine.service import Service
@@ -29,7 +29,7 @@ from lcsearch.tui.sharing.page import page_of
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, finish
 from .test_console import NARROW, WIDE, console, press, table_of, text_of, until
 
@@ -40,7 +40,7 @@ GOOD, CHEAP = 3, 5
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started, and nobody waits for one."""
-    monkeypatch.setattr(Desk, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def desk(home):
         finish(store, number, 0.05 + 0.01 * (number - 7), 1.9)
     store.apply(decide.set_wc(store.refresh(), 1.5))
     store.close()
-    desk = Desk(home / "sessions" / "demo")
+    desk = SessionClient(home / "sessions" / "demo")
     yield desk
     desk.close()
 
@@ -156,7 +156,7 @@ def test_the_autopilot_carries_the_same_one_forward(desk, level, monkeypatch):
     assert search.base_trial(store.refresh()).number == CHEAP
 
 
-class Elsewhere(FakeDesk):
+class Elsewhere(FakeClient):
     """Its level's incumbent is another trial than the best of all."""
 
     LEVEL = 16

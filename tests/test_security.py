@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lcsearch.engine.client.home import create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions import places
 from lcsearch.sessions.errors import Misuse, StoreError
 from lcsearch.sessions.places import delete, names, restore, trashed
@@ -108,7 +108,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trap = tmp_path / "trap"
     data = DataSource(spec="digits", train_size=100)
-    desk = Desk(create(home, Setup("demo", data, epochs=1, measure="macs")))
+    desk = SessionClient(create(home, Setup("demo", data, epochs=1, measure="macs")))
     checkpoints = desk.folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "trial-0.pt").write_bytes(pickle.dumps(Malicious(trap)))

@@ -12,7 +12,7 @@ import pytest
 from lcsearch.engine import search
 from lcsearch.engine.client import session as desks
 from lcsearch.engine.client.home import create, delete
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Failed
 from lcsearch.engine.service import Service
 from lcsearch.sessions.errors import StoreError
@@ -28,7 +28,7 @@ def desk(home, monkeypatch):
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
     )
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     yield desk
     if (folder / "session.db").exists() and (engine := desk.refresh().engine).alive:
         os.kill(engine.pid, signal.SIGTERM)
@@ -162,7 +162,7 @@ def test_data_that_changed_are_refused(home, tmp_path):
         np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
 
     write(int(rng.integers(100)))
-    desk = Desk(create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
+    desk = SessionClient(create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
     write(12345)
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
@@ -183,7 +183,7 @@ def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs")
     )
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     desk.start_engine()
     wait_for(lambda: state(desk, 0) == "done")
     wait_for(lambda: not desk.refresh().engine.alive, what="the engine's leaving")

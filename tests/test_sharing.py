@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from lcsearch.tui.dialogs.failure import FailureDialog
 
-from .fakes import FakeDesk, FakeHouse, empty_snapshot, make_snapshot
+from .fakes import FakeClient, FakeHome, empty_snapshot, make_snapshot
 from .test_console import console, press, table_of, text_of, toasts, until
 
 
@@ -31,7 +31,7 @@ async def write(pilot, path) -> None:
     ],
 )
 async def test_the_chart_of_every_screen_is_exported(tmp_path, screen, name, column):
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, screen)
         # the newest trials have no epochs yet
         await press(pilot, "G")
@@ -51,7 +51,7 @@ async def test_the_chart_of_every_screen_is_exported(tmp_path, screen, name, col
 
 
 async def test_a_chart_is_not_written_as_something_unknown(tmp_path):
-    async with console(FakeDesk(make_snapshot())) as pilot:
+    async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "4", "O")
         await write(pilot, tmp_path / "out.doc")
         assert "end it with .svg, .png, .csv, .json" in text_of(pilot, "#problem")
@@ -59,14 +59,14 @@ async def test_a_chart_is_not_written_as_something_unknown(tmp_path):
 
 
 async def test_where_nothing_is_drawn_there_is_nothing_to_export():
-    async with console(FakeDesk(empty_snapshot())) as pilot:
+    async with console(FakeClient(empty_snapshot())) as pilot:
         await press(pilot, "O")
         assert not pilot.app.screen.is_modal
         assert "no chart here" in toasts(pilot)
 
 
 async def test_the_session_is_exported_as_a_page_too(tmp_path):
-    desk = FakeDesk(make_snapshot())
+    desk = FakeClient(make_snapshot())
     async with console(desk) as pilot:
         await press(pilot, "o")
         await write(pilot, tmp_path / "out.html")
@@ -80,7 +80,7 @@ async def test_the_session_is_exported_as_a_page_too(tmp_path):
 async def test_a_session_is_imported(tmp_path):
     file = tmp_path / "friend.json"
     file.write_text(json.dumps({}))
-    house = FakeHouse({"mine": FakeDesk(make_snapshot())})
+    house = FakeHome({"mine": FakeClient(make_snapshot())})
     async with console(house=house) as pilot:
         await press(pilot, "i")
         await write(pilot, tmp_path / "missing.json")
@@ -94,7 +94,7 @@ async def test_a_session_is_imported(tmp_path):
 async def test_a_file_that_is_refused_says_why(tmp_path):
     file = tmp_path / "friend.json"
     file.write_text("{}")
-    async with console(house=FakeHouse(refuse="friend.json: contradicts itself.")) as pilot:
+    async with console(house=FakeHome(refuse="friend.json: contradicts itself.")) as pilot:
         await press(pilot, "i")
         await write(pilot, file)
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 
 from .conftest import PATIENCE, soak, wait_for
 
@@ -67,9 +67,9 @@ def held_and_signalled(process, number):
 
 def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
-    with soak().House() as house:
+    with soak().Home() as house:
         monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
-        desk = Desk(house.session("held", epochs=2))
+        desk = SessionClient(house.session("held", epochs=2))
         (desk.folder / "hold-2").touch()
         ledger = desk.folder / "ledger"
 

@@ -13,7 +13,7 @@ from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
-from .fakes import FakeDesk, make_snapshot
+from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, make_store
 from .test_console import console, press, toasts, until
 
@@ -21,7 +21,9 @@ from .test_console import console, press, toasts, until
 @pytest.fixture
 def store(home, monkeypatch):
     """On level 2 from trial 1; trial 2 withdrawn, 3 paused, 4 asked to stop, 5 queued."""
-    monkeypatch.setattr(desks.Desk, "start_engine", lambda self: pytest.fail("something was done"))
+    monkeypatch.setattr(
+        desks.SessionClient, "start_engine", lambda self: pytest.fail("something was done")
+    )
     store = filled_store(home, 1)
     store.apply(decide.advance(store.refresh(), 1))
     base = store.refresh().trials[0].config
@@ -113,7 +115,7 @@ def test_where_there_is_nothing_to_do_it_to_the_command_has_failed(home, words, 
 
 
 async def test_the_console_says_it_in_a_toast():
-    class Off(FakeDesk):
+    class Off(FakeClient):
         def set_wc(self, wc):
             return decide.set_wc(self.snapshot, self.snapshot.session.wc)
 

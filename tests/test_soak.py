@@ -35,7 +35,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(case):
 def test_a_loss_and_a_second_time_would_be_seen():
     """The witness itself: it knows what is missing, what is another, and what came twice."""
     module = soak()
-    with module.House() as house:
+    with module.Home() as house:
         witness = module.Witness(house.session())
         desk = witness.desk
         desk.set_wc(0.5)

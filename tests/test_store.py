@@ -225,14 +225,14 @@ READ_ONLY = """
 import json, os, subprocess, sys
 from pathlib import Path
 from lcsearch.engine.search import decide
-from lcsearch.engine.desk import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.store import StoreError
 home = Path(sys.argv[1])
 subprocess.run(["mount", "--bind", home, home], check=True)
 subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
 found = {}
 for name in ("closed", "left", "copied"):
-    desk = Desk(home / "sessions" / name)
+    desk = SessionClient(home / "sessions" / name)
     snapshot = desk.refresh()
     said = []
     for act in (lambda: desk.set_wc(1.0), desk.start_engine, desk.become_engine):

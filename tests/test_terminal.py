@@ -12,7 +12,7 @@ import pytest
 
 from lcsearch.engine import search
 from lcsearch.engine.client.home import create
-from lcsearch.engine.client.session import Desk
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight
@@ -42,7 +42,7 @@ def console(home, tmp_path):
     for terminal in opened:
         terminal.close()
     for lock in home.glob("sessions/*"):
-        desk = Desk(lock)
+        desk = SessionClient(lock)
         engine = desk.refresh().engine
         if engine.alive and engine.pid:
             os.kill(engine.pid, signal.SIGTERM)
@@ -84,7 +84,7 @@ def carry_on(terminal, level):
 def test_a_whole_search_by_hand(console, home, tmp_path):
     terminal = console()
     set_up(terminal)
-    desk = Desk(home / "sessions" / "digits")
+    desk = SessionClient(home / "sessions" / "digits")
 
     def done(count):
         wait_for(
@@ -184,7 +184,7 @@ def test_every_decision_by_its_key(console, home):
             execution=Execution(parallel=1),  # so that one waits while another trains
         ),
     )
-    desk = Desk(folder)
+    desk = SessionClient(folder)
     terminal = console("keys")
 
     def decided(kind, number):
@@ -299,7 +299,7 @@ def test_every_decision_by_its_key(console, home):
 def test_training_goes_on_while_the_console_is_closed(console, home):
     terminal = console()
     set_up(terminal)
-    desk = Desk(home / "sessions" / "digits")
+    desk = SessionClient(home / "sessions" / "digits")
     wait_for(lambda: desk.refresh().trials[0].state == "done", what="the reference")
     another = {"batch_size": 1, "channels": [8, 8, 8, 8]}
     base = desk.refresh().trials[0].config

@@ -10,7 +10,7 @@ from lcsearch.tui.app import Console
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.keys import KeyBar
 
-from .fakes import NOW, FakeDesk, FakeHouse, make_snapshot
+from .fakes import NOW, FakeClient, FakeHome, make_snapshot
 from .test_console import settled, until
 
 SHORT = "Copied."
@@ -28,7 +28,7 @@ HERE = {
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["narrow", "wide"])
 @pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
 async def test_a_toast_covers_nothing(size, text):
-    house = FakeHouse({"fashion": FakeDesk(make_snapshot(failed=1))})
+    house = FakeHome({"fashion": FakeClient(make_snapshot(failed=1))})
     app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(

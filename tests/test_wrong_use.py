@@ -34,7 +34,9 @@ def run(walked, monkeypatch):
     monkeypatch.setenv("LCSEARCH_HOME", str(walked))
     monkeypatch.setattr(devices, "processors", lambda: 2)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
-    monkeypatch.setattr(desks.Desk, "start_engine", lambda self: pytest.fail("something was done"))
+    monkeypatch.setattr(
+        desks.SessionClient, "start_engine", lambda self: pytest.fail("something was done")
+    )
 
     def run(words: str) -> tuple[int, str]:
         given = [word.replace("HOME", str(walked)) for word in words.split()]

@@ -21,7 +21,7 @@ from textual.screen import Screen
 
 from . import settings as preferences
 from .open_session import Lost, OpenSession
-from .ports import DeskLike, House, Sessions
+from .ports import Client, Home, Sessions
 from .themes import DARK, LIGHT
 from .trash import Trash
 
@@ -163,7 +163,7 @@ class Console(App[int]):
         home: Path,
         name: str | None = None,
         *,
-        house: House | None = None,
+        house: Home | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         settings_file: Path | None = None,
         read_seconds: float = READ_SECONDS,
@@ -473,7 +473,7 @@ class Console(App[int]):
         self.call_later(self.notify, f"Saved to {path}", markup=False)
 
 
-def _stop_all(client: DeskLike) -> Decision | None:
+def _stop_all(client: Client) -> Decision | None:
     """Withdraw what waits; let what runs finish its epoch."""
     last = None
     for trial in client.refresh().trials:
@@ -482,7 +482,7 @@ def _stop_all(client: DeskLike) -> Decision | None:
     return last
 
 
-def run(home: Path, name: str | None = None, house: House | None = None) -> int:
+def run(home: Path, name: str | None = None, house: Home | None = None) -> int:
     """Open the console, at its sessions or at the workbench of one; gives the exit code."""
     console = Console(home, name, house=house)
     code = console.run()

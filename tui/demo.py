@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.client.home import SetupError, bring_back
-from ..engine.client.session import Desk
+from ..engine.client.session import SessionClient
 from ..sessions.errors import StoreError
 from ..sessions.places import folder
 from .ports import Sessions
@@ -27,7 +27,7 @@ ONLY_SHOWN = (
 )
 
 
-class Recording(Desk):
+class Recording(SessionClient):
     """A session that takes every decision which trains nothing."""
 
     def _decide(self, plan: Plan) -> Decision:

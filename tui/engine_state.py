@@ -9,10 +9,10 @@ from . import format as words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..engine.client.session import Desk
+    from ..engine.client.session import SessionClient
 
 
-def engine_state(desk: Desk) -> dict[str, Any]:
+def engine_state(desk: SessionClient) -> dict[str, Any]:
     """Whether the engine lives, what it does and what waits for it: figures, and sentences.
 
     state: its standing; see EngineStatus.
@@ -74,9 +74,9 @@ def engine_state(desk: Desk) -> dict[str, Any]:
 
 def waits_in(folder: Path) -> str:
     """What waits in a session that was brought here or back, and what goes on with it."""
-    from ..engine.client.session import Desk
+    from ..engine.client.session import SessionClient
 
-    desk = Desk(folder, migrate=False)
+    desk = SessionClient(folder, migrate=False)
     try:
         return str(engine_state(desk)["waits"])
     finally:

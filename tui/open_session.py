@@ -19,7 +19,7 @@ from textual.app import App
 from textual.dom import DOMNode
 
 from .format import sentence, turn
-from .ports import DeskLike, FinalLike, House
+from .ports import Client, FinalLike, Home
 
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Ranking
@@ -97,7 +97,7 @@ class OpenSession:
     def __init__(
         self,
         app: App[Any],
-        house: House,
+        house: Home,
         *,
         clock: Callable[[], datetime],
         read_seconds: float,
@@ -114,7 +114,7 @@ class OpenSession:
         self.clock = clock
         self.fail = fail
         self.key_of = key_of
-        self.client: DeskLike | None = None
+        self.client: Client | None = None
         self.snapshot: Snapshot | None = None
         self.ranking: Ranking | None = None
         self.ranking_running = False
@@ -191,7 +191,7 @@ class OpenSession:
         self.fail(f"{name} cannot be opened", reason)
         self._tell()
 
-    async def _opened(self, client: DeskLike, snapshot: Snapshot, asked: int) -> None:
+    async def _opened(self, client: Client, snapshot: Snapshot, asked: int) -> None:
         if asked != self._asked:
             client.close()
             return
@@ -222,7 +222,7 @@ class OpenSession:
 
     # -- news -----------------------------------------------------------------------------------
 
-    def _read(self, client: DeskLike) -> None:
+    def _read(self, client: Client) -> None:
         """Look for news until the session is closed, and tell of them."""
         from ..sessions.errors import Deleted, StoreError
 
@@ -252,7 +252,7 @@ class OpenSession:
 
         self._work(work, "read", exclusive=True)
 
-    def take_snapshot(self, client: DeskLike, snapshot: Snapshot) -> None:
+    def take_snapshot(self, client: Client, snapshot: Snapshot) -> None:
         """The session of a client holds something new; nothing where another is open by now."""
         if client is not self.client:
             return
@@ -267,7 +267,7 @@ class OpenSession:
         self._tell()
         self._want_ranking()
 
-    async def leave_unreadable(self, client: DeskLike, lost: Lost) -> None:
+    async def leave_unreadable(self, client: Client, lost: Lost) -> None:
         """A session that cannot be read any more is closed, if it is still the one open."""
         if client is not self.client:
             return
@@ -295,7 +295,7 @@ class OpenSession:
 
     def _rank(
         self,
-        client: DeskLike,
+        client: Client,
         snapshot: Snapshot,
         wanted: tuple[Key, float],
         look: dict[str, str],
@@ -326,7 +326,7 @@ class OpenSession:
 
     def _take_ranking(
         self,
-        client: DeskLike,
+        client: Client,
         ranked: tuple[Key, float],
         look: dict[str, str],
         ranking: Ranking | None,
@@ -354,7 +354,7 @@ class OpenSession:
 
     def decide(
         self,
-        call: Callable[[DeskLike], Decision | None],
+        call: Callable[[Client], Decision | None],
         say: Callable[[Decision], str] | str = "",
         then: Callable[[], None] | None = None,
     ) -> None:
@@ -401,7 +401,7 @@ class OpenSession:
 
         self._work(work, "engine", exclusive=True)
 
-    def _engine_starts(self, client: DeskLike) -> bool:
+    def _engine_starts(self, client: Client) -> bool:
         """Start a session's engine, from a thread; says why where it does not."""
         from ..sessions.errors import Closed, StoreError
 

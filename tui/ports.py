@@ -34,8 +34,8 @@ class FinalLike(Protocol):
     def cancel(self) -> None: ...
 
 
-class DeskLike(Protocol):
-    """One open session, as `engine.desk.Desk` offers it."""
+class Client(Protocol):
+    """One open session, as `engine.client.session.SessionClient` offers it."""
 
     folder: Path
     space: Space
@@ -84,7 +84,7 @@ class DeskLike(Protocol):
     def close(self) -> None: ...
 
 
-class House(Protocol):
+class Home(Protocol):
     """All sessions of one home.  Every call may take long: make it in a thread."""
 
     home: Path
@@ -96,7 +96,7 @@ class House(Protocol):
     def trashed(self, name: str) -> object | None: ...
     def waits(self, name: str) -> str: ...
     def bring_back(self, file: Path, name: str | None = None) -> str: ...
-    def open(self, name: str) -> DeskLike: ...
+    def open(self, name: str) -> Client: ...
     def session(self, name: str) -> Session: ...
 
 
@@ -149,12 +149,12 @@ class Sessions:
 
         return homes.bring_back(self.home, file, name).name
 
-    def open(self, name: str) -> DeskLike:
+    def open(self, name: str) -> Client:
         """Open a session.  Raises StoreError."""
-        from ..engine.client.session import Desk
+        from ..engine.client.session import SessionClient
         from ..sessions import places
 
-        return Desk(places.folder(self.home, name))
+        return SessionClient(places.folder(self.home, name))
 
     def session(self, name: str) -> Session:
         """What a session was set up with."""

@@ -14,7 +14,7 @@ import typer
 from ..format import folded
 
 if TYPE_CHECKING:
-    from ...engine.client.session import Desk
+    from ...engine.client.session import SessionClient
 
 
 def say(words: str) -> None:
@@ -83,13 +83,13 @@ def in_words() -> Iterator[None]:
 
 
 @contextmanager
-def opened(name: str, *, migrate: bool = True) -> Iterator[Desk]:
+def opened(name: str, *, migrate: bool = True) -> Iterator[SessionClient]:
     """The session of this name, closed at the end; its errors said in words."""
     with in_words():
-        from ...engine.client.session import Desk
+        from ...engine.client.session import SessionClient
         from ...sessions.places import folder, home
 
-        desk = Desk(folder(home(), name), migrate=migrate)
+        desk = SessionClient(folder(home(), name), migrate=migrate)
         try:
             yield desk
         finally:

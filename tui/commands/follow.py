@@ -17,7 +17,7 @@ from .. import format as words
 from ..networks.cnn import network_line
 
 if TYPE_CHECKING:
-    from ...engine.client.session import Desk
+    from ...engine.client.session import SessionClient
     from ...engine.executors.final import FinalTraining
     from ...engine.protocol import FinalDone
     from ...sessions.records import Trial
@@ -32,7 +32,7 @@ DEAD_LOOKS = 15
 """Looks in a row without an engine after which it counts as gone: one may be starting."""
 
 
-def follow(desk: Desk) -> int:
+def follow(desk: SessionClient) -> int:
     """Show progress on stderr until the autopilot is done; the exit code of the command.
 
     Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
@@ -163,7 +163,7 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
     )
 
 
-def tail(desk: Desk, lines: int, more: bool) -> None:
+def tail(desk: SessionClient, lines: int, more: bool) -> None:
     """Print the last lines of the engine's log, and with `more` what is added to it."""
     text = desk.log_tail(lines)
     if text:

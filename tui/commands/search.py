@@ -31,7 +31,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Proposal, Ranking
-    from ...engine.client.session import Desk
+    from ...engine.client.session import SessionClient
     from ...sessions.snapshot import Snapshot
 
 commands = typer.Typer()
@@ -176,7 +176,7 @@ def propose(
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
 
 
-def _look(desk: Desk, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
+def _look(desk: SessionClient, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
     """The session, or what it would be with another strategy or other domains."""
     from ...engine.search.domains import look
 
@@ -207,7 +207,7 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
 
 
 def _chosen(
-    desk: Desk,
+    desk: SessionClient,
     id_: str | None,
     rank: int | None,
     strategy: Strategy | None = None,
@@ -274,7 +274,7 @@ def accept(
         typer.echo(str(decision.trial))
 
 
-def _read_config(source: str, desk: Desk) -> dict[str, Any]:
+def _read_config(source: str, desk: SessionClient) -> dict[str, Any]:
     """A network from a file or stdin; what it leaves out stands as in the level's base."""
     from ...engine.search.standing import base_trial
 

@@ -26,7 +26,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ...engine.client.session import Desk
+    from ...engine.client.session import SessionClient
     from ...engine.search.standing import Recommendation
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
@@ -300,7 +300,7 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
         )
 
 
-def _show_some(desk: Desk, text: str, as_json: bool) -> None:
+def _show_some(desk: SessionClient, text: str, as_json: bool) -> None:
     """The trials that a filter lets pass: their lines, or a list of them as JSON."""
     from ..filters import parse
 

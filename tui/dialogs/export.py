@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Label, Static
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
-    from ..ports import DeskLike
+    from ..ports import Client
 
 
 class ExportDialog(Dialog[Path]):
@@ -78,7 +78,7 @@ def export_of(session: str) -> ExportDialog:
     )
 
 
-def write(desk: DeskLike, path: Path) -> None:
+def write(desk: Client, path: Path) -> None:
     """Write a session as what the file's ending says (ranks once).  Raises StoreError."""
     from ..sharing import report
 

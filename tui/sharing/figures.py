@@ -24,7 +24,7 @@ from ..plot import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Profile, Proposal
-    from ...engine.client.session import Desk
+    from ...engine.client.session import SessionClient
     from ...engine.tasks.space import Space
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
@@ -224,7 +224,9 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
     )
 
 
-def of(desk: Desk, what: str, numbers: Sequence[int] = (), along: str | None = None) -> Figure:
+def of(
+    desk: SessionClient, what: str, numbers: Sequence[int] = (), along: str | None = None
+) -> Figure:
     """The figure of this name.
 
     Raises Misuse for a trial or a parameter that is not there, or that the figure has no use for.
@@ -250,7 +252,7 @@ def of(desk: Desk, what: str, numbers: Sequence[int] = (), along: str | None = N
     return _belief_of(desk, snapshot, along)
 
 
-def _belief_of(desk: Desk, snapshot: Snapshot, along: str | None) -> Figure:
+def _belief_of(desk: SessionClient, snapshot: Snapshot, along: str | None) -> Figure:
     """Along this parameter, or the one that matters most; at the best candidate of the level."""
     from .charts import axes_of, most_relevant
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...engine.tasks.space import Space
     from ...sessions.records import Decision, Prediction, Session, Trial
     from ...sessions.snapshot import Snapshot
-    from ..ports import DeskLike
+    from ..ports import Client
 
 MOMENT = "%d %b %Y, %H:%M UTC"
 KINDS = {
@@ -47,7 +47,7 @@ KINDS = {
 }
 
 
-def page_of(desk: DeskLike) -> Page:
+def page_of(desk: Client) -> Page:
     """A session as it stands, in words (ranks once)."""
     snapshot = desk.refresh()
     return page(snapshot, desk.space, desk.recommended(snapshot))
