@@ -217,4 +217,4 @@ def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "incumbent_number"
     }
-    assert found <= {"engine/advisor.py", "tui/commands/search.py"}
+    assert found <= {"tui/commands/search.py"}
