@@ -1,16 +1,21 @@
 # make run: set up and open the console.  make test: set up and run every check and test.
+# make quick: the linters and the pure tests.
 PYTHON ?= python3
 BIN := .venv/bin
 # newest first; the version is checked, so that an old python3 says so instead of failing later
 CHECK := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "lcsearch needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Try make PYTHON=python3.12.")
 
-.PHONY: run test lint format clean
+.PHONY: run test quick lint format clean
 
 run: .venv/run
 	$(BIN)/lcsearch tui
 
 test: .venv/dev lint
 	$(BIN)/python -m pytest
+
+# the inner loop: what needs no process, no screen and no training
+quick: lint
+	$(BIN)/python -m pytest -q -m pure
 
 lint: .venv/dev
 	$(BIN)/ruff check .

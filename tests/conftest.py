@@ -29,6 +29,40 @@ settings.register_profile("lcsearch", deadline=None)
 settings.load_profile("lcsearch")
 
 
+PURE = {
+    "acquisition",
+    "archive",
+    "behind",
+    "cnn",
+    "columns",
+    "conditions",
+    "exchange",
+    "filters",
+    "kernel",
+    "migration",
+    "neutral",
+    "objective",
+    "overrides",
+    "pilot",
+    "progress",
+    "recommended",
+    "schedule",
+    "search",
+    "space",
+    "store",
+    "text",
+    "words",
+}
+"""Files of tests, `test_NAME.py`, that need no process, no training, and no screen in most."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pure tests."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in PURE:
+            item.add_marker(pytest.mark.pure)
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
     """No test touches the sessions of whoever runs it."""

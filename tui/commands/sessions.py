@@ -216,7 +216,7 @@ def show(
         typer.Option(
             "--filter",
             metavar="TERMS",
-            help="Only trials such as 'acc>85 params<50k kernel[2]=5 k335'; see the README.",
+            help="Only trials such as 'acc>85 params<50k kernel[2]=5 k335'; see docs/commands.md.",
         ),
     ] = None,
     json_: AsJson = False,
