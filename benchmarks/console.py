@@ -65,7 +65,7 @@ verbs()
 TRAINING = """
 import torch
 torch.set_num_threads(1)
-from lcsearch.engine.cnn import network, reference
+from lcsearch.engine.tasks.cnn import network, reference
 from lcsearch.engine.training.build import build
 shape = (1, 28, 28)
 model = build(network(reference(shape, 10), shape, 10, 4), 0).train()

@@ -163,7 +163,7 @@ def _engine(folder: str) -> int:
         os.dup2(handle, number)
     # a test may bring a trainer of its own
     program = ["-c", os.environ["SOAK_TRAINER"]] if "SOAK_TRAINER" in os.environ else [str(TRAINER)]
-    devices._command = lambda *options: [sys.executable, "-I", "-S", *program]
+    devices.trainer_command = lambda *options: [sys.executable, "-I", "-S", *program]
     sys.argv = ["service", folder]
     return service.main()
 
@@ -1205,8 +1205,8 @@ def case_gap(short: bool) -> Line:
         alone = Execution(parallel=1)
         folder = create(home, Setup("gap", source, epochs=1, measure="macs", execution=alone))
         program = (
-            "import sys; from lcsearch.engine.executors import local\n"
-            "local.trainer_command = lambda *o: "
+            "import sys; from lcsearch.engine.executors import devices\n"
+            "devices.trainer_command = lambda *o: "
             f"[sys.executable, '-P', '-c', {GAP!r}, {str(log)!r}, *o]\n"
             "from lcsearch.engine import service; sys.argv = ['service', sys.argv[1]]\n"
             "raise SystemExit(service.main())"

@@ -116,7 +116,13 @@ def serve(count: int) -> None:
     from lcsearch.engine.client import process as processes
     from lcsearch.engine.client import session as desks
 
-    processes._engine = lambda folder: [sys.executable, "-P", __file__, "--engine", str(folder)]
+    processes.engine_command = lambda folder: [
+        sys.executable,
+        "-P",
+        __file__,
+        "--engine",
+        str(folder),
+    ]
 
     def say(**answer: object) -> None:
         output.write(json.dumps(answer) + "\n")

@@ -1,5 +1,7 @@
 """Trials that fall behind: by f and not by accuracy, never too early, and stopped if wanted."""
 
+from dataclasses import replace
+
 import pytest
 
 from lcsearch.engine import search
@@ -86,7 +88,7 @@ def test_f_so_far_is_of_the_best_epoch_and_the_measure(store):
     assert search.objective_so_far(snapshot, trial, 4) is None
     counted = snapshot.session.model_copy(update={"measure": "params"})
     ratio = trial.params / snapshot.trials[0].params
-    by_size = search.replace(snapshot, session=counted)
+    by_size = replace(snapshot, session=counted)
     assert search.objective_so_far(by_size, trial, 3) == pytest.approx(0.5 + 0.1 * ratio)
 
 

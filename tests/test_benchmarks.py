@@ -204,7 +204,7 @@ def test_noise_is_found_again_in_made_up_repeats(problem):
 
 BOWL = """
 import numpy as np
-from lcsearch.engine.space import Integer, Parameter, Real, Space
+from lcsearch.engine.tasks.space import Integer, Parameter, Real, Space
 
 
 class Bowl:

@@ -40,6 +40,7 @@ from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
 from lcsearch.tui.networks.cnn import parameters, trial_line
+from lcsearch.tui.open_session import Lost
 from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
 from lcsearch.tui.screens.setup import SetupScreen
@@ -1146,7 +1147,7 @@ async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
         app.session.open("beta")
         await until(pilot, lambda: app.session.client is other)
         app.session.take_snapshot(one, one.snapshot)
-        app.call_later(app.session.leave_unreadable, one, "gone")
+        app.call_later(app.session.leave_unreadable, one, Lost("alpha", "gone"))
         seen = []
         app.session.listen(app, lambda: seen.append(app.session.ranking))
         one.slow.set()
@@ -1162,7 +1163,9 @@ async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
     async with console(house=house, name="alpha") as pilot:
         await press(pilot, "e")
         assert isinstance(pilot.app.screen, EditDialog)
-        pilot.app.call_later(pilot.app.session.leave_unreadable, house.desks["alpha"], "gone")
+        pilot.app.call_later(
+            pilot.app.session.leave_unreadable, house.desks["alpha"], Lost("alpha", "gone")
+        )
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         await press(pilot, "escape")
         pilot.app.session.open("beta")

@@ -13,8 +13,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine.client import process
-from lcsearch.engine.client import session as desks
+from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import local
@@ -174,7 +173,7 @@ def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
     desk.start_engine()
     pid = desk.refresh().engine.pid
     os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(process, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
     with pytest.raises(StoreError, match=rf"process {pid}\) has not gone within 0.3 s"):
         desk.stop_engine()
     os.kill(pid, signal.SIGCONT)
@@ -191,8 +190,8 @@ def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk,
         engine, trainer = psutil.Process(desk.refresh().engine.pid), trainer_of(desk)
         for process in (trainer, engine):
             process.suspend()
-        monkeypatch.setattr(process, "STOP_SECONDS", 0.3)
-        monkeypatch.setattr(desks, "START_SECONDS", 0.3)
+        monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
+        monkeypatch.setattr(processes, "START_SECONDS", 0.3)
         told = lcsearch("engine", "stop", name, code=1)[1]
         assert f"process {engine.pid}) has not gone within 0.3 s" in told
         assert f"`lcsearch engine stop {name} --force` kills it" in told

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from lcsearch.engine import search
-from lcsearch.engine.client import session as desks
+from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create, delete
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Failed
@@ -173,7 +173,7 @@ def test_data_that_changed_are_refused(home, tmp_path):
 
 
 def test_an_engine_that_cannot_start_shows_its_log(desk, monkeypatch):
-    monkeypatch.setattr(desks.sys, "executable", "/bin/false")
+    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match="the engine cannot start"):
         desk.start_engine()
 

@@ -18,7 +18,7 @@ from .conftest import PATIENCE, soak, wait_for
 ROOT = Path(__file__).parent.parent
 WAITS = """
 import queue, signal, sys, time
-from lcsearch.engine.executors import cluster, local
+from lcsearch.engine.executors import local, ray
 from lcsearch.sessions.records import DataSource, Execution
 from tests.sessions_for_tests import make_session
 
@@ -32,7 +32,7 @@ def handler(number, frame):
 SECONDS = 0.5
 executor = {
     "local": lambda: local.LocalExecutor(DataSource(spec="digits"), "", sys.stderr.buffer),
-    "ray": lambda: cluster.ClusterExecutor(make_session(execution=Execution(executor="ray"))),
+    "ray": lambda: ray.ClusterExecutor(make_session(execution=Execution(executor="ray"))),
 }[sys.argv[1]]()
 signal.signal(signal.SIGALRM, handler)
 # once in every wait, and nowhere else for long

@@ -13,6 +13,7 @@ import pytest
 from lcsearch.engine import search
 from lcsearch.engine.client.home import create
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.engine.tasks.cnn import LEVELS
 from lcsearch.sessions import exchange
 from lcsearch.sessions.records import DataSource, Execution, Setup
 from lcsearch.tui.format import weight
@@ -77,7 +78,7 @@ def carry_on(terminal, level):
     terminal.wait("Carry it forward")
     terminal.keys("Enter")
     terminal.wait_gone("Carry it forward")
-    terminal.wait(f"{'①②③④'[level - 1]} {search.LEVELS[level - 1].capitalize()}  0 / 12")
+    terminal.wait(f"{'①②③④'[level - 1]} {LEVELS[level - 1].capitalize()}  0 / 12")
     terminal.wait_gone("ranking ")
 
 

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 
 from ...sessions.records import DataSource
 from ..protocol import Ended, Failed, Finished, Load, Ready, Refused, Stop, Train, Working, replies
+from . import devices
 from .base import WAITING, Gone, Notice, Watchdog, death
-from .devices import PROBE_SECONDS, trainer_command
+from .devices import PROBE_SECONDS
 
 if TYPE_CHECKING:
     from .base import Event
@@ -148,7 +149,7 @@ class LocalExecutor:
         self._generation += 1
         self._ready, self._stalled = False, ""
         self._process = subprocess.Popen(
-            trainer_command(*self._place, *self._options),
+            devices.trainer_command(*self._place, *self._options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
