@@ -141,6 +141,8 @@ class OpenSession:
         self._listeners.setdefault(node, []).append(callback)
 
     def _tell(self) -> None:
+        if not self._app.is_running:
+            return  # it is closing: screens that still stand have lost their widgets
         with self._app.batch_update():
             for node, callbacks in list(self._listeners.items()):
                 if node.is_attached:
