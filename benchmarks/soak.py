@@ -48,6 +48,7 @@ import psutil
 from lcsearch.engine import search
 from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
+from lcsearch.engine.client.process import EngineProcess
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
@@ -143,7 +144,7 @@ def _be(order: dict[str, Any]) -> None:
         os.setsid()
         os.environ.clear()
         os.environ.update(order["env"])
-        SessionClient._launch = launch  # type: ignore[method-assign, assignment]
+        EngineProcess._launch = launch  # type: ignore[method-assign, assignment]
         code = ROLES[order["role"]](*order["args"])
     except BaseException:  # noqa: BLE001 - the process's edge: recorded, and its exit code says so
         import traceback
@@ -213,9 +214,9 @@ class Started:
         return None if alive(self.pid) else 0
 
 
-def launch(desk: SessionClient) -> Started:
-    """An engine forked from the zygote, where `SessionClient` would start a new interpreter."""
-    return Started(start("engine", str(desk.folder)))
+def launch(engine: EngineProcess) -> Started:
+    """An engine forked from the zygote, where `EngineProcess` would start a new interpreter."""
+    return Started(start("engine", str(engine.folder)))
 
 
 def alive(pid: int) -> bool:
@@ -299,11 +300,11 @@ class Home:
         assert self.zygote.stdout is not None
         if self.zygote.stdout.readline() != b"ready\n":
             raise SystemExit("the processes to fork from cannot be started")
-        self._launch, SessionClient._launch = SessionClient._launch, launch  # type: ignore[method-assign, assignment]
+        self._launch, EngineProcess._launch = EngineProcess._launch, launch  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        SessionClient._launch = self._launch  # type: ignore[method-assign]
+        EngineProcess._launch = self._launch  # type: ignore[method-assign]
         for process in psutil.Process(self.zygote.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
+from lcsearch.engine.client.process import EngineProcess
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import local
 from lcsearch.engine.executors.base import Watchdog
@@ -130,7 +131,7 @@ def test_a_stopped_engine_comes_back_for_who_queues(desk):
 
 
 def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypatch):
-    monkeypatch.setattr(SessionClient, "_launch", lambda self: self.stop_engine())
+    monkeypatch.setattr(EngineProcess, "_launch", lambda engine: engine.stop())
     with pytest.raises(StoreError, match="stopped meanwhile"):
         desk.start_engine()
     pid = soak().start("engine", str(desk.folder))
@@ -196,7 +197,7 @@ def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk,
         assert f"process {engine.pid}) has not gone within 0.3 s" in told
         assert f"`lcsearch engine stop {name} --force` kills it" in told
         # who wants another engine meanwhile is told the same
-        monkeypatch.setattr(SessionClient, "_launch", lambda desk: soak().Started(engine.pid))
+        monkeypatch.setattr(EngineProcess, "_launch", lambda self: soak().Started(engine.pid))
         assert f"engine stop {name} --force" in lcsearch("engine", "start", name, code=1)[1]
         monkeypatch.undo()
         monkeypatch.setenv("LCSEARCH_HOME", str(desk.folder.parent.parent))

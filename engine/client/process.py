@@ -67,7 +67,7 @@ class EngineProcess:
     """The engine of one session, from outside; every method may be called from any thread."""
 
     def __init__(self, folder: Path, store: Store) -> None:
-        self._folder = folder
+        self.folder = folder
         self._store = store
         self._start = threading.Lock()
 
@@ -77,7 +77,7 @@ class EngineProcess:
         Raises StoreError with the last lines of its log if it cannot start.
         """
         if self._store.read_only:
-            raise StoreError(f"{self._folder}: read-only, no engine can work here.")
+            raise StoreError(f"{self.folder}: read-only, no engine can work here.")
         with self._start:
             if self._store.refresh().engine.state == "stopped":
                 self._store.call_engine()
@@ -92,7 +92,7 @@ class EngineProcess:
                 if time.monotonic() > deadline:
                     before = self._store.refresh().engine
                     raise StoreError(
-                        f"{does_not_go(self._folder.name, before.pid, START_SECONDS)} Until then "
+                        f"{does_not_go(self.folder.name, before.pid, START_SECONDS)} Until then "
                         "no other can start."
                         if before.going
                         else f"the engine does not start within {START_SECONDS:.0f} s. "
@@ -106,12 +106,12 @@ class EngineProcess:
     def become(self) -> Never:
         """Go on as the engine itself, in this very process: a service manager looks after it."""
         if self._store.read_only:
-            raise StoreError(f"{self._folder}: read-only, no engine can work here.")
+            raise StoreError(f"{self.folder}: read-only, no engine can work here.")
         if self._store.refresh().engine.state == "stopped":
             self._store.call_engine()
         self._store.close()
         sys.stdout.flush()
-        os.execv(sys.executable, engine_command(self._folder))
+        os.execv(sys.executable, engine_command(self.folder))
 
     def stop(self, *, force: bool = False) -> EngineStop:
         """Let the engine put back what it trains, and go.
@@ -149,19 +149,19 @@ class EngineProcess:
             if force and alive and pid is not None and not (patient or killed):
                 killed = _kill(pid)
             if time.monotonic() > deadline:
-                words = does_not_go(self._folder.name, pid, STOP_SECONDS)
+                words = does_not_go(self.folder.name, pid, STOP_SECONDS)
                 raise StoreError(f"{words} {self._log_end()}")
             time.sleep(0.02)
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        log = self._folder / "engine.log"
+        log = self.folder / "engine.log"
         try:
             handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise StoreError(f"{log}: cannot be written ({error}). No engine can start.") from error
         with os.fdopen(handle) as output:
             return subprocess.Popen(
-                engine_command(self._folder),
+                engine_command(self.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -183,7 +183,7 @@ class EngineProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the engine's log."""
-        path = self._folder / "engine.log"
+        path = self.folder / "engine.log"
         if not path.is_file():
             return ""
         with path.open("rb") as file:
