@@ -385,7 +385,7 @@ class Session(Record):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a new session is asked for, as `Session` keeps it; `desk.create` checks it.
+    """What a new session is asked for, as `Session` keeps it; `home.create` checks it.
 
     trials_per_level: 12 if None, and 48 for the one level of a flat session.
     """

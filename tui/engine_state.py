@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from ..engine.client.session import SessionClient
 
 
-def engine_state(desk: SessionClient) -> dict[str, Any]:
+def engine_state(client: SessionClient) -> dict[str, Any]:
     """Whether the engine lives, what it does and what waits for it: figures, and sentences.
 
     state: its standing; see EngineStatus.
     """
-    snapshot = desk.refresh()
+    snapshot = client.refresh()
     engine, session = snapshot.engine, snapshot.session
     running = [
         {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}
@@ -28,7 +28,7 @@ def engine_state(desk: SessionClient) -> dict[str, Any]:
         state: sum(t.state == state for t in snapshot.standing)
         for state in ("queued", "interrupted", "paused")
     }
-    name = desk.folder.name
+    name = client.folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
     waits = [
         f"{count} {word}"
@@ -66,7 +66,7 @@ def engine_state(desk: SessionClient) -> dict[str, Any]:
         "parallel": at_once,
         **counts,
         "autopilot": session.autopilot is not None,
-        "log": str(desk.folder / "engine.log"),
+        "log": str(client.folder / "engine.log"),
         "waits": waiting,
         "words": " ".join(one for one in (*sentences, waiting) if one),
     }
@@ -76,8 +76,8 @@ def waits_in(folder: Path) -> str:
     """What waits in a session that was brought here or back, and what goes on with it."""
     from ..engine.client.session import SessionClient
 
-    desk = SessionClient(folder, migrate=False)
+    client = SessionClient(folder, migrate=False)
     try:
-        return str(engine_state(desk)["waits"])
+        return str(engine_state(client)["waits"])
     finally:
-        desk.close()
+        client.close()

@@ -158,8 +158,8 @@ class Sessions:
 
     def session(self, name: str) -> Session:
         """What a session was set up with."""
-        desk = self.open(name)
+        client = self.open(name)
         try:
-            return desk.refresh().session
+            return client.refresh().session
         finally:
-            desk.close()
+            client.close()

@@ -89,8 +89,8 @@ def opened(name: str, *, migrate: bool = True) -> Iterator[SessionClient]:
         from ...engine.client.session import SessionClient
         from ...sessions.places import folder, home
 
-        desk = SessionClient(folder(home(), name), migrate=migrate)
+        client = SessionClient(folder(home(), name), migrate=migrate)
         try:
-            yield desk
+            yield client
         finally:
-            desk.close()
+            client.close()

@@ -19,10 +19,10 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", min=1)] = 50,
 ) -> None:
     """Print the engine's log."""
-    with opened(name) as desk:
+    with opened(name) as client:
         from .follow import tail
 
-        tail(desk, lines, follow)
+        tail(client, lines, follow)
 
 
 @commands.command()
@@ -47,10 +47,10 @@ commands.add_typer(engine, name="engine")
 @engine.command(name="status")
 def engine_status(name: Name, json_: AsJson = False) -> None:
     """Say whether the engine lives, and what it does.  Looking starts nothing."""
-    with opened(name, migrate=False) as desk:
+    with opened(name, migrate=False) as client:
         from ..engine_state import engine_state
 
-        state = engine_state(desk)
+        state = engine_state(client)
         if json_:
             print_json(state)
             return
@@ -66,12 +66,12 @@ def engine_start(
     ] = False,
 ) -> None:
     """Start the engine; what waits is trained.  One that serves already stays."""
-    with opened(name) as desk:
+    with opened(name) as client:
         if foreground:
-            desk.become_engine()
-        before = desk.refresh().engine
-        desk.start_engine()
-        after = desk.refresh().engine
+            client.become_engine()
+        before = client.refresh().engine
+        client.start_engine()
+        after = client.refresh().engine
         words = "serves already" if before.alive and before.pid == after.pid else "serves"
         say(f"session {name}: engine {after.pid} {words}.")
 
@@ -89,10 +89,10 @@ def engine_stop(
     It comes back for `engine start`, `run` and whoever queues a trial, not for one who looks.
     With --force nothing is lost either but the epoch that was being trained.
     """
-    with opened(name, migrate=False) as desk:
+    with opened(name, migrate=False) as client:
         from ..engine_state import engine_state
 
-        stopped = desk.stop_engine(force=force)
+        stopped = client.stop_engine(force=force)
         end = "was killed" if stopped.killed else "has left"
         done = f"engine {stopped.pid} {end}" if stopped.pid else "no engine was at work"
-        say(f"session {name}: {done}. {engine_state(desk)['waits']}".rstrip())
+        say(f"session {name}: {done}. {engine_state(client)['waits']}".rstrip())

@@ -32,21 +32,21 @@ DEAD_LOOKS = 15
 """Looks in a row without an engine after which it counts as gone: one may be starting."""
 
 
-def follow(desk: SessionClient) -> int:
+def follow(client: SessionClient) -> int:
     """Show progress on stderr until the autopilot is done; the exit code of the command.
 
     Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
     """
     console = Console(stderr=True)
-    told = {t.number for t in desk.refresh().trials if t.ended is not None}
-    decided = len(desk.refresh().decisions)
+    told = {t.number for t in client.refresh().trials if t.ended is not None}
+    decided = len(client.refresh().decisions)
     begun: set[int] = set()
     dead = 0
     try:
         with bar(console, TimeElapsedColumn()) as progress:
             task = progress.add_task("starting", total=None, left="")
             while True:
-                snapshot = desk.refresh()
+                snapshot = client.refresh()
                 for trial in snapshot.standing:
                     if trial.ended is not None and trial.number not in told:
                         told.add(trial.number)
@@ -67,23 +67,23 @@ def follow(desk: SessionClient) -> int:
                     break
                 dead = 0 if snapshot.engine.alive else dead + 1
                 if dead > DEAD_LOOKS:
-                    log = "" if snapshot.engine.standing == "gone" else desk.log_tail(8)
+                    log = "" if snapshot.engine.standing == "gone" else client.log_tail(8)
                     end = words.engine_end(snapshot.engine)
-                    raise StoreError(f"{end}. {words.goes_on(desk.folder.name)}\n{log}".rstrip())
+                    raise StoreError(f"{end}. {words.goes_on(client.folder.name)}\n{log}".rstrip())
                 progress.update(task, **_state(snapshot))
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         try:
-            desk.takeover()
+            client.takeover()
         except Late:
             console.print("the search had ended already.")
         console.print(
             "autopilot off; what runs or waits goes on in the background "
-            f"(lcsearch stop {desk.folder.name})."
+            f"(lcsearch stop {client.folder.name})."
         )
         return 1
-    snapshot = desk.refresh()
-    best = desk.recommended(snapshot)
+    snapshot = client.refresh()
+    best = client.recommended(snapshot)
     if best is not None:
         _say(console, f"{words.best_network(best)}\n{_line(snapshot, best.trial)}")
     return 0
@@ -163,12 +163,12 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
     )
 
 
-def tail(desk: SessionClient, lines: int, more: bool) -> None:
+def tail(client: SessionClient, lines: int, more: bool) -> None:
     """Print the last lines of the engine's log, and with `more` what is added to it."""
-    text = desk.log_tail(lines)
+    text = client.log_tail(lines)
     if text:
         typer.echo(text)
-    path = desk.folder / "engine.log"
+    path = client.folder / "engine.log"
     place = path.stat().st_size if path.is_file() else 0
     try:
         while more:

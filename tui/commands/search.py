@@ -103,18 +103,18 @@ def run(
 
     Ctrl-C takes the wheel back; the trial that runs goes on in the background.
     """
-    with opened(name) as desk:
+    with opened(name) as client:
         from ...engine.search import decide
         from .follow import follow
 
-        if strategy is not None and strategy.value != desk.refresh().session.strategy:
+        if strategy is not None and strategy.value != client.refresh().session.strategy:
             # a flight that cannot be is refused before anything is changed
             decide.autopilot(
-                _look(desk, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
+                _look(client, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
             )
-            desk.set_strategy(strategy.value)
-        desk.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
-        raise typer.Exit(follow(desk))
+            client.set_strategy(strategy.value)
+        client.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
+        raise typer.Exit(follow(client))
 
 
 @commands.command()
@@ -129,14 +129,14 @@ def propose(
 ) -> None:
     """Rank what to train next in the present level."""
     domains = read_domains(domain, "--domain ")
-    with opened(name) as desk:
+    with opened(name) as client:
         from ...engine import search
         from .. import format as words
         from ..networks.cnn import network_line
 
-        snapshot = _look(desk, strategy, domains)
+        snapshot = _look(client, strategy, domains)
         session = snapshot.session
-        ranking = desk.rank(snapshot, count=count)
+        ranking = client.rank(snapshot, count=count)
         idle = search.idle_parameters(session, domains)
         if idle:
             say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
@@ -176,12 +176,12 @@ def propose(
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
 
 
-def _look(desk: SessionClient, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
+def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
     """The session, or what it would be with another strategy or other domains."""
     from ...engine.search.domains import look
 
     return look(
-        desk.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
+        client.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
     )
 
 
@@ -207,7 +207,7 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
 
 
 def _chosen(
-    desk: SessionClient,
+    client: SessionClient,
     id_: str | None,
     rank: int | None,
     strategy: Strategy | None = None,
@@ -216,14 +216,14 @@ def _chosen(
     """The proposal of this id or rank, in the ranking as it is now, or as it was looked at."""
     if rank is not None and rank < 1:
         fail(f"--rank {rank}: not usable. The best candidate is --rank 1.", 2)
-    ranking = desk.rank(_look(desk, strategy, domains or {}), count=max(200, rank or 1))
+    ranking = client.rank(_look(client, strategy, domains or {}), count=max(200, rank or 1))
     if id_ is not None:
         for proposal in ranking.proposals:
             if proposal.id == id_:
                 return proposal, ranking
         fail(
             f"--id {id_}: not among the first {len(ranking.proposals)} candidates now. "
-            f"`lcsearch propose {desk.folder.name}` shows them.",
+            f"`lcsearch propose {client.folder.name}` shows them.",
             2,
         )
     wanted = rank or 1
@@ -233,7 +233,7 @@ def _chosen(
     if wanted > there:
         fail(
             f"--rank {wanted}: not usable. Use 1 to {there:,}; `lcsearch propose "
-            f"{desk.folder.name}` shows the first of them.",
+            f"{client.folder.name}` shows the first of them.",
             2,
         )
     return ranking.proposals[wanted - 1], ranking
@@ -258,23 +258,23 @@ def accept(
     """
     if sum(choice is not None for choice in (id_, rank, config)) > 1:
         fail("give one of --id, --rank and --config.", 2)
-    with opened(name) as desk:
+    with opened(name) as client:
         if config is None:
             domains = read_domains(domain, "--domain ")
-            proposal, ranking = _chosen(desk, id_, rank, strategy, domains)
-            decision = desk.accept(proposal, reason, advised=ranking.advised)
+            proposal, ranking = _chosen(client, id_, rank, strategy, domains)
+            decision = client.accept(proposal, reason, advised=ranking.advised)
         else:
-            own = desk.space.validate(_read_config(config, desk))
-            ranking = desk.rank(desk.refresh(), count=1)
+            own = client.space.validate(_read_config(config, client))
+            ranking = client.rank(client.refresh(), count=1)
             prediction = ranking.evaluate([own])[0].prediction
-            decision = desk.submit(
+            decision = client.submit(
                 own, prediction, kind="new", reason=reason, advised=ranking.advised
             )
         say(f"trial {decision.trial} is queued.")
         typer.echo(str(decision.trial))
 
 
-def _read_config(source: str, desk: SessionClient) -> dict[str, Any]:
+def _read_config(source: str, client: SessionClient) -> dict[str, Any]:
     """A network from a file or stdin; what it leaves out stands as in the level's base."""
     from ...engine.search.standing import base_trial
 
@@ -295,7 +295,7 @@ def _read_config(source: str, desk: SessionClient) -> dict[str, Any]:
         fail(f"--config {source}: not JSON ({error}).", 2)
     if not isinstance(given, dict):
         fail(f"--config {source}: not a JSON object of parameters.", 2)
-    return desk.space.completed(given, base_trial(desk.refresh()).config)
+    return client.space.completed(given, base_trial(client.refresh()).config)
 
 
 @commands.command()
@@ -308,9 +308,9 @@ def reject(
     """Take a candidate out of the ranking."""
     if (id_ is None) == (rank is None):
         fail("give --id or --rank.", 2)
-    with opened(name) as desk:
-        proposal, _ = _chosen(desk, id_, rank)
-        desk.reject(proposal, reason)
+    with opened(name) as client:
+        proposal, _ = _chosen(client, id_, rank)
+        client.reject(proposal, reason)
         say(f"rejected {proposal.id}. `lcsearch undo {name}` brings it back.")
 
 
@@ -333,33 +333,33 @@ def stop(
     reason: Reason = "",
 ) -> None:
     """Stop or pause the trial that runs (--trial where several do), or withdraw one that waits."""
-    with opened(name) as desk:
-        running = [t.number for t in desk.refresh().trials if t.state == "running"]
+    with opened(name) as client:
+        running = [t.number for t in client.refresh().trials if t.state == "running"]
         if trial is None and len(running) > 1:
             fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
         nothing = (
             "No trial is running: there is nothing to stop. --trial N withdraws one that waits."
         )
         number = _trial_or(trial, running, nothing)
-        desk.stop(number, when.value, reason)
+        client.stop(number, when.value, reason)
         say(f"trial {number}: {'pause' if when is StopHow.pause else 'stop'} asked for.")
 
 
 @commands.command()
 def resume(name: Name, trial: TrialNumber = None) -> None:
     """Let a paused trial go on from its checkpoint."""
-    with opened(name) as desk:
-        paused = [t.number for t in desk.refresh().trials if t.state == "paused"]
+    with opened(name) as client:
+        paused = [t.number for t in client.refresh().trials if t.state == "paused"]
         number = _trial_or(trial, paused, "No trial is paused: there is nothing to resume.")
-        desk.resume(number)
+        client.resume(number)
         say(f"trial {number}: goes on.")
 
 
 @commands.command()
 def repeat(name: Name, trial: TrialNumber = None, reason: Reason = "") -> None:
     """Train a trial's network again with another seed (the best one if none is given)."""
-    with opened(name) as desk:
-        decision = desk.repeat(trial, reason)
+    with opened(name) as client:
+        decision = client.repeat(trial, reason)
         say(f"trial {decision.trial} repeats trial {decision.detail['repeats']}.")
         typer.echo(str(decision.trial))
 
@@ -377,19 +377,19 @@ def undo(
     ] = None,
 ) -> None:
     """Undo the last decision; one before a trial that has started only with --decision."""
-    with opened(name) as desk:
+    with opened(name) as client:
         from .. import format as words
 
-        done = desk.undo(decision)
+        done = client.undo(decision)
         say(f"undone: {words.decided(done.detail['kind'], done.trial)}.")
 
 
 @commands.command()
 def advance(name: Name, trial: TrialNumber = None) -> None:
     """Go on to the next level with a trial's network (the best one if none is given)."""
-    with opened(name) as desk:
-        decision = desk.advance(trial)
-        say(f"level {desk.refresh().session.level}, from trial {decision.trial}.")
+    with opened(name) as client:
+        decision = client.advance(trial)
+        say(f"level {client.refresh().session.level}, from trial {decision.trial}.")
 
 
 @commands.command()
@@ -402,10 +402,10 @@ def reopen(
 
     The present level goes on from that network instead of the one that it began with.
     """
-    with opened(name) as desk:
+    with opened(name) as client:
         from .. import format as words
 
-        decision = desk.reopen(level, trial)
+        decision = client.reopen(level, trial)
         assert decision.trial is not None
         say(words.reopened(f"level {level}", decision.trial, decision.level == level))
 
@@ -448,33 +448,33 @@ def set_(
             "--parallel, --data-on-nodes, --data-by-ray, --device or --dtype.",
             2,
         )
-    with opened(name) as desk:
+    with opened(name) as client:
         from ...engine.search import decide
         from ...sessions.errors import Already
         from .. import format as words
 
         if wc is not None:
             with contextlib.suppress(Already):
-                decide.set_wc(desk.refresh(), wc)  # refused before anything is changed
+                decide.set_wc(client.refresh(), wc)  # refused before anything is changed
         if moved:
-            say(words.execution_line(desk.set_execution(**read_execution(*places))))
+            say(words.execution_line(client.set_execution(**read_execution(*places))))
         if domains:
             with or_so_already():
-                desk.set_domains(domains, reason)
-            desk.refresh()
+                client.set_domains(domains, reason)
+            client.refresh()
             for parameter in domains:
-                say(f"{parameter} is searched in {desk.space[parameter].domain.text()}.")
+                say(f"{parameter} is searched in {client.space[parameter].domain.text()}.")
         if stop_behind is not None:
-            desk.set_stop_behind(stop_behind is OnOff.on)
+            client.set_stop_behind(stop_behind is OnOff.on)
             stopped = "stopped" if stop_behind is OnOff.on else "marked, not stopped"
             say(f"trials that fall behind are {stopped}.")
         if strategy is not None:
             with or_so_already():
-                desk.set_strategy(strategy.value, reason)
+                client.set_strategy(strategy.value, reason)
                 say(f"{strategy.value} proposes.")
         if wc is not None:
             with or_so_already():
-                desk.set_wc(wc, reason)
+                client.set_wc(wc, reason)
                 say(f"w_c is {wc:g}.")
 
 
@@ -495,18 +495,18 @@ def favour(
     marked = read_domains(region, "")
     if clear and marked:
         fail("give a region or --clear, not both.", 2)
-    with opened(name) as desk:
+    with opened(name) as client:
         from ...engine import search
         from .. import format as words
 
         if clear:
-            desk.favour({}, reason)
+            client.favour({}, reason)
             say(f"no region is favoured. `lcsearch undo {name}` brings it back.")
             return
         if marked:
             with or_so_already():
-                desk.favour(marked, reason)
-        snapshot = desk.refresh()
+                client.favour(marked, reason)
+        snapshot = client.refresh()
         session = snapshot.session
         if not session.favourite:
             say("no region is favoured. `lcsearch favour NAME kernel=1,3` marks one.")
@@ -541,20 +541,20 @@ def train(
     The folder holds weights.safetensors, network.py (needs only torch), result.json and, with
     --onnx, network.onnx.
     """
-    with opened(name) as desk:
+    with opened(name) as client:
         from ...engine import search
         from ...engine.protocol import trained_on
         from .. import format as words
         from .follow import follow_final
 
-        snapshot = desk.refresh()
+        snapshot = client.refresh()
         if trial is None:
-            best = desk.recommended(snapshot)
+            best = client.recommended(snapshot)
             if best is None:
                 fail(search.NOTHING_DONE)
             trial = best.number
             say(f"{words.best_network(best)}.")
-        training = desk.train_final(trial, epochs, output, onnx=onnx)
+        training = client.train_final(trial, epochs, output, onnx=onnx)
         say(f"trains {trained_on(snapshot.session.summary)}.")
         done = follow_final(training)
         if done is None:

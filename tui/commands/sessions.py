@@ -225,21 +225,21 @@ def show(
 
     --filter: only the trials that pass, as the console's history filters them; with --json a list.
     """
-    with opened(name) as desk:
+    with opened(name) as client:
         if filter_ is not None:
-            _show_some(desk, filter_, json_)
+            _show_some(client, filter_, json_)
             return
         if json_:
             from ...sessions.exchange import text
 
-            typer.echo(text(desk.document()), nl=False)
+            typer.echo(text(client.document()), nl=False)
             return
         from ..engine_state import engine_state
 
-        snapshot = desk.refresh()
-        for line in _session_lines(snapshot, desk.recommended(snapshot)):
+        snapshot = client.refresh()
+        for line in _session_lines(snapshot, client.recommended(snapshot)):
             tell(line)
-        tell(engine_state(desk)["words"])
+        tell(engine_state(client)["words"])
 
 
 def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
@@ -300,12 +300,12 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
         )
 
 
-def _show_some(desk: SessionClient, text: str, as_json: bool) -> None:
+def _show_some(client: SessionClient, text: str, as_json: bool) -> None:
     """The trials that a filter lets pass: their lines, or a list of them as JSON."""
     from ..filters import parse
 
-    snapshot = desk.refresh()
-    found = parse(text, desk.space).matching(snapshot)
+    snapshot = client.refresh()
+    found = parse(text, client.space).matching(snapshot)
     if as_json:
         print_json([trial.model_dump(mode="json") for trial in found])
     else:
@@ -322,13 +322,13 @@ def export(
     ] = None,
 ) -> None:
     """Export a session as JSON."""
-    with opened(name) as desk:
+    with opened(name) as client:
         if output is None:
             from ...sessions.exchange import text
 
-            typer.echo(text(desk.document()), nl=False)
+            typer.echo(text(client.document()), nl=False)
         else:
-            desk.export(output)
+            client.export(output)
             say(f"session {name}: written to {output}.")
 
 
@@ -338,12 +338,12 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
 ) -> None:
     """Write a session as one HTML page to share: what was searched, found and decided."""
-    with opened(name) as desk:
+    with opened(name) as client:
         from ..sharing.page import page_of
         from ..sharing.report import check_ending, write
 
         check_ending(output)
-        write(page_of(desk), output)
+        write(page_of(client), output)
         say(f"session {name}: written to {output}.")
 
 
@@ -374,12 +374,12 @@ def plot(
     ] = None,
 ) -> None:
     """Draw a chart of a session, or write its figures as CSV or JSON."""
-    with opened(name) as desk:
+    with opened(name) as client:
         from ..sharing import figures
         from ..sharing.draw import kind_of, write
 
         kind_of(output)
-        figure = figures.of(desk, what.value, tuple(trial or ()), along)
+        figure = figures.of(client, what.value, tuple(trial or ()), along)
         write(figure, output)
         say(f"{figure.title}: written to {output}.")
 

@@ -78,13 +78,13 @@ def export_of(session: str) -> ExportDialog:
     )
 
 
-def write(desk: Client, path: Path) -> None:
+def write(client: Client, path: Path) -> None:
     """Write a session as what the file's ending says (ranks once).  Raises StoreError."""
     from ..sharing import report
 
     if path.suffix.lower() in report.ENDINGS:
         from ..sharing.page import page_of
 
-        report.write(page_of(desk), path)
+        report.write(page_of(client), path)
     else:
-        desk.export(path)
+        client.export(path)

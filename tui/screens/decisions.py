@@ -456,7 +456,7 @@ class DecidingScreen(Screen[Any]):
 
         def export(path: Path | None) -> None:
             if path is not None:
-                self.session.decide(lambda desk: plots.write(figure, path), f"Exported to {path}")
+                self.session.decide(lambda client: plots.write(figure, path), f"Exported to {path}")
 
         name = f"{self.snapshot.session.name if self.snapshot else ''}-{figure.name}.svg"
         self.app.push_screen(

@@ -263,11 +263,11 @@ class SessionsScreen(Screen[Any]):
         from ..dialogs.export import write
 
         try:
-            desk = self.session.house.open(name)
+            client = self.session.house.open(name)
             try:
-                write(desk, path)
+                write(client, path)
             finally:
-                desk.close()
+                client.close()
         except Exception as error:  # noqa: BLE001 - the thread's edge: shown
             self.call_later(self.session.fail, "Not exported", str(error) or type(error).__name__)
             return

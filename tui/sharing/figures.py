@@ -225,7 +225,7 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
 
 
 def of(
-    desk: SessionClient, what: str, numbers: Sequence[int] = (), along: str | None = None
+    client: SessionClient, what: str, numbers: Sequence[int] = (), along: str | None = None
 ) -> Figure:
     """The figure of this name.
 
@@ -235,7 +235,7 @@ def of(
         raise Misuse(f"--trial: {what} shows every trial; only curves are drawn of chosen ones.")
     if along is not None and what != "belief":
         raise Misuse(f"--along {along}: only belief is drawn along a parameter, not {what}.")
-    snapshot = desk.refresh()
+    snapshot = client.refresh()
     for number in numbers:
         if not 0 <= number < len(snapshot.trials):
             last = len(snapshot.trials) - 1
@@ -249,15 +249,15 @@ def of(
             return calibration(snapshot)
         case "curves":
             return curves(snapshot, numbers)
-    return _belief_of(desk, snapshot, along)
+    return _belief_of(client, snapshot, along)
 
 
-def _belief_of(desk: SessionClient, snapshot: Snapshot, along: str | None) -> Figure:
+def _belief_of(client: SessionClient, snapshot: Snapshot, along: str | None) -> Figure:
     """Along this parameter, or the one that matters most; at the best candidate of the level."""
     from .charts import axes_of, most_relevant
 
-    space = desk.space
-    ranking = desk.rank(snapshot, count=1)
+    space = client.space
+    ranking = client.rank(snapshot, count=1)
     if not ranking.proposals:
         raise StoreError(f"belief: there is no candidate to draw it at. {ranking.advice}")
     proposal = ranking.proposals[0]

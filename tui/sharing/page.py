@@ -47,10 +47,10 @@ KINDS = {
 }
 
 
-def page_of(desk: Client) -> Page:
+def page_of(client: Client) -> Page:
     """A session as it stands, in words (ranks once)."""
-    snapshot = desk.refresh()
-    return page(snapshot, desk.space, desk.recommended(snapshot))
+    snapshot = client.refresh()
+    return page(snapshot, client.space, client.recommended(snapshot))
 
 
 def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
