@@ -93,6 +93,8 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
         run = subprocess.Popen(
             [sys.executable, "-P", "-m", "lcsearch.tui.cli", "run", "held"],
             stderr=subprocess.PIPE, text=True,
+            # what is started in a shell's background ignores it, and hands that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         try:
             wait_for(lambda: desk.refresh().session.autopilot is not None, what="the autopilot")
