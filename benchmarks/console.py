@@ -134,7 +134,8 @@ def chart(updates: int = 200) -> Iterator[dict[str, Any]]:
     from textual.app import App
     from textual.geometry import Size
 
-    from lcsearch.tui.widgets.chart import Axis, Band, Chart, Line, Mark, Plot
+    from lcsearch.tui.plot import Axis, Band, Line, Mark, Plot
+    from lcsearch.tui.widgets.chart import Chart
 
     xs = np.linspace(0, 1, 200)
     unit = Axis(0, 1, ((0, "0"), (1, "1")))

@@ -13,9 +13,21 @@ from hypothesis import strategies as st
 from lcsearch.engine.advisor.ranking import Profile
 from lcsearch.engine.search.scorecard import Outcome
 from lcsearch.engine.tasks.cnn.space import space
-from lcsearch.tui.plot import PERCENT, at_edge, near, places
+from lcsearch.tui.plot import (
+    PERCENT,
+    Axis,
+    Band,
+    Bar,
+    Line,
+    Mark,
+    Plot,
+    at_edge,
+    axis,
+    near,
+    places,
+)
 from lcsearch.tui.sharing.charts import axes_of, belief_plot, curves, trust_plot
-from lcsearch.tui.widgets.chart import Axis, Band, Bar, Chart, Line, Mark, Plot, axis, raster
+from lcsearch.tui.widgets.chart import Chart, raster
 
 UNIT = Axis(0.0, 1.0, ((0.0, "0"), (1.0, "1")))
 XS = np.linspace(0, 1, 64)

@@ -14,8 +14,9 @@ from ...engine.search.standing import best_measured, objective
 from .. import format as words
 from ..cost import cost_of
 from ..networks.cnn import network_line
+from ..plot import Mark, at_edge
 from ..sharing.charts import standing_at, tradeoff_plot
-from ..widgets.chart import Chart, Mark, at_edge
+from ..widgets.chart import Chart
 from ..widgets.frame import Edge
 from ..widgets.header import LevelsBar, SessionLine
 from ..widgets.keys import KeyBar

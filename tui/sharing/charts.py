@@ -13,7 +13,7 @@ from ...engine.search.scorecard import Outcome
 from ...engine.search.standing import objective, pareto
 from ...engine.tasks.domains import Categorical, Domain, Integer, Real
 from .. import format as words
-from ..widgets.chart import (
+from ..plot import (
     PERCENT,
     POSITIVE,
     Axis,
