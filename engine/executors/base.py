@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ..protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started
 
@@ -21,6 +24,17 @@ STALL_FACTOR = 20
 """It may be silent for this many times the longest silence it came back from, if that is more."""
 AWAKE_SECONDS = 1.0
 """At most this much of the time between two looks counts: the rest, nobody was awake."""
+
+
+T = TypeVar("T")
+
+
+def drained(events: queue.Queue[T], seconds: float) -> Iterator[T]:
+    """What there is in a queue; where there is nothing, the first that comes within `seconds`."""
+    with contextlib.suppress(queue.Empty):
+        yield events.get(timeout=seconds)
+        while True:
+            yield events.get_nowait()
 
 
 @dataclass(frozen=True)

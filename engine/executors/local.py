@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ...sessions.records import DataSource
 from ..protocol import Ended, Failed, Finished, Load, Ready, Refused, Stop, Train, Working, replies
 from . import devices
-from .base import WAITING, Gone, Notice, Watchdog, death
+from .base import WAITING, Gone, Notice, Watchdog, death, drained
 from .devices import PROBE_SECONDS
 
 if TYPE_CHECKING:
@@ -117,10 +117,8 @@ class LocalExecutor:
     def wait(self, seconds: float) -> list[Event]:
         """What the trainer said, after at most `seconds`; stale lines are dropped."""
         found: list[Event] = []
-        with contextlib.suppress(queue.Empty):
-            found += self._take(*self._events.get(timeout=seconds))
-            while True:
-                found += self._take(*self._events.get_nowait())
+        for said in drained(self._events, seconds):
+            found += self._take(*said)
         self._memory_kills.look()
         if self._process is not None and self._running is not None and not self._stalled:
             # reading the data comes without a sign of life

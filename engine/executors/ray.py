@@ -5,7 +5,6 @@ Ray is imported here alone, and not before a trial waits: `lcsearch[ray]` is an 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib.util
 import logging
@@ -42,7 +41,7 @@ from ..protocol import (
     commands,
     replies,
 )
-from .base import WAITING, Event, Gone, Notice, Watchdog
+from .base import WAITING, Event, Gone, Notice, Watchdog, drained
 
 if TYPE_CHECKING:
     from ..training.data import Data
@@ -249,10 +248,8 @@ class ClusterExecutor:
     def wait(self, seconds: float) -> list[Event]:
         """What the trainers said, after at most `seconds`; what is stale is dropped."""
         found: list[Event] = []
-        with contextlib.suppress(queue.Empty):
-            found += self._take(*self._events.get(timeout=seconds))
-            while True:
-                found += self._take(*self._events.get_nowait())
+        for said in drained(self._events, seconds):
+            found += self._take(*said)
         return found + self._look()
 
     def close(self) -> None:
