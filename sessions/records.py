@@ -261,6 +261,11 @@ class Trial(Record):
         return () if conditions is None else conditions.disturbed
 
     @property
+    def pending(self) -> bool:
+        """Whether it waits for an engine or is at work in one."""
+        return self.state in ("queued", "running", "interrupted")
+
+    @property
     def observed(self) -> bool:
         """Whether it was trained to its end, and so tells what the network is worth."""
         return self.state == "done" and self.error is not None and self.complexity is not None

@@ -376,9 +376,7 @@ class Console(App[int]):
         """Leave; ask first if something trains."""
         snapshot, finishing = self.session.snapshot, self.session.finishing
         open_trials = [
-            trial
-            for trial in (snapshot.standing if snapshot is not None else ())
-            if trial.state in ("queued", "running", "interrupted")
+            trial for trial in (snapshot.standing if snapshot is not None else ()) if trial.pending
         ]
         if finishing is not None and not finishing.at_work:
             finishing = None
@@ -477,7 +475,7 @@ def _stop_all(client: Client) -> Decision | None:
     """Withdraw what waits; let what runs finish its epoch."""
     last = None
     for trial in client.refresh().trials:
-        if trial.state in ("queued", "interrupted", "running"):
+        if trial.pending:
             last = client.stop(trial.number, "epoch", "the console was left")
     return last
 

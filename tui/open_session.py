@@ -56,10 +56,7 @@ class Finishing:
 def ranking_key(snapshot: Snapshot) -> Key:
     """What a ranking depends on besides w_c: equal keys, equal rankings."""
     session = snapshot.session
-    trials = tuple(
-        "pending" if trial.state in ("queued", "running", "interrupted") else trial.state
-        for trial in snapshot.trials
-    )
+    trials = tuple("pending" if trial.pending else trial.state for trial in snapshot.trials)
     verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
     return (
         session.name,
@@ -178,7 +175,7 @@ class OpenSession:
                 client.close()
                 return
             self._app.call_later(self._opened, client, snapshot, asked)
-            waiting = any(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
+            waiting = any(trial.pending for trial in snapshot.trials)
             # where somebody stopped the engine, or brought the session from elsewhere, looking is
             # safe
             waiting = waiting or snapshot.session.autopilot is not None

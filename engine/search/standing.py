@@ -130,7 +130,7 @@ def failures(snapshot: Snapshot) -> list[Config]:
 
 def pending(snapshot: Snapshot) -> list[Config]:
     """Networks that wait or run."""
-    return [t.config for t in snapshot.trials if t.state in ("queued", "running", "interrupted")]
+    return [t.config for t in snapshot.trials if t.pending]
 
 
 def waiting(snapshot: Snapshot) -> list[Trial]:

@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from ...engine import search
 from ...engine.search.schedule import flight_seconds
+from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..widgets.engine import needs_engine
 from ..widgets.keys import EXPORT
@@ -240,11 +241,7 @@ class DecidingScreen(Screen[Any]):
         snapshot = self.snapshot
         if snapshot is None:
             return
-        trials = [
-            trial
-            for trial in snapshot.trials
-            if trial.state in ("running", "paused", "queued", "interrupted")
-        ]
+        trials = [trial for trial in snapshot.trials if trial.state in OPEN_STATES]
         if not trials:
             self.notify("Nothing trains and nothing is queued.")
             return

@@ -25,7 +25,7 @@ STARTERS = ("open", "decide", "engine")
 
 def waits(snapshot: Snapshot) -> int:
     """How many trials wait for an engine."""
-    return sum(t.state in ("queued", "running", "interrupted") for t in snapshot.trials)
+    return sum(t.pending for t in snapshot.trials)
 
 
 def needs_engine(snapshot: Snapshot | None) -> bool:
