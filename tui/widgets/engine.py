@@ -77,8 +77,13 @@ class EngineBand(Static):
                 self._timer = None
         elif self._timer is None:
             # whether somebody is starting one, or one does not go, changes with no news of it
-            self._timer = self.set_interval(LOOK_SECONDS, self._look)
+            self._timer = self.set_interval(LOOK_SECONDS, self._tick)
         self._look()
+
+    def _tick(self) -> None:
+        # what it looks at is read from a file: not for a screen that nobody sees
+        if self.screen in self.app.screen_stack:
+            self._look()
 
     def _look(self) -> None:
         snapshot = self._snapshot
