@@ -214,7 +214,7 @@ def _of_parameter(
         return found if index is None else found[index : index + 1]
 
     domain = parameter.bounds
-    if isinstance(domain, Categorical) and not any(_is_number(choice) for choice in domain):
+    if isinstance(domain, Categorical) and domain.wordy:
         choices = tuple(words.number(choice) for choice in domain)
         given = words.number(BITS.get(value.lower(), value))
         return _of_words(

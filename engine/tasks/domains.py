@@ -164,6 +164,11 @@ class Categorical:
     choices: tuple[Scalar, ...]
     ordered: bool = False
 
+    @property
+    def wordy(self) -> bool:
+        """Whether no choice is a number, but a word or a bit."""
+        return not any(isinstance(c, int | float) and not isinstance(c, bool) for c in self.choices)
+
     def at(self, unit: float) -> Scalar:
         """The value at `unit` in [0, 1)."""
         return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]

@@ -127,11 +127,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _field(parameter: Parameter, index: int | None, value: Any) -> Widget:
-    words_only = isinstance(parameter.bounds, Categorical) and not any(
-        isinstance(choice, int | float) and not isinstance(choice, bool)
-        for choice in parameter.bounds
-    )
-    if words_only:
+    if isinstance(parameter.bounds, Categorical) and parameter.bounds.wordy:
         return ChoiceField(parameter, index, value)
     return NumberField(parameter, index, value)
 
