@@ -289,7 +289,7 @@ class Console(App[int]):
         told = f"Another console or a command moved {lost.name} to the trash. "
         back = f"Bring back ({self.key_of('sessions.restore', 'U')})"
         dialog = FailureDialog(
-            title, told + self.trash.brings_back(), back=back, restore=self.trash.restore
+            title, told + self._restoring_keys(), back=back, restore=self.trash.restore
         )
         self.push_screen(dialog)
         self.refresh_sessions()

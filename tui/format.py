@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import format as words
-
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Place
     from ..engine.objective import Predicted
@@ -433,5 +431,5 @@ def under(results: Sequence[Outcome | Override], wc: float) -> str:
     measurement is known for that alone.
     """
     used = sorted({result.wc for result in results})
-    told = " and ".join(words.weight(weight) for weight in used)
+    told = " and ".join(weight(value) for value in used)
     return f"under the w_c of then, {told}" if set(used) - {wc} else ""

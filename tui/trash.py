@@ -75,12 +75,8 @@ class Trash:
         if deletion.wanted_back:
             self._bring_back(deletion)
             return
-        self._app.notify(f"{deletion.name} is deleted. {self.brings_back()}", markup=False)
+        self._app.notify(f"{deletion.name} is deleted. {self._how()}", markup=False)
         self._changed()
-
-    def brings_back(self) -> str:
-        """Which keys bring a session back that was deleted, in a sentence."""
-        return self._how()
 
     def found(self, name: str, token: object) -> None:
         """Somebody else deleted a session that was open here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ...engine.search.standing import shown_level
 from ..format import improvement, number
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def whole_lines(config: Config) -> list[str]:
 
 def trial_line(trial: Trial, session: Session, width: int | None = None) -> str:
     """The network of a trial in one line, told as its level tells trials apart, cut to `width`."""
-    level = None if session.flat or trial.level == 0 else trial.level
-    line = network_line(trial.config, level, width)
+    line = network_line(trial.config, shown_level(session, trial.level), width)
     return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 

@@ -444,7 +444,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
             f"instead of {first}, predicted {words.f_value(predicted(advised.prediction, wc).mean)}"
         )
         lines.append(Content.styled(told, "$foreground 70%"))
-    reasons = [d.reason for d in snapshot.decisions if d.trial == trial.number and d.reason]
+    reasons = reasons_of(snapshot).get(trial.number, ())
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
     spoilt = words.disturbed(trial, snapshot.session.measure)
     if spoilt:
