@@ -13,7 +13,7 @@ run: .venv/run
 test: .venv/dev lint
 	$(BIN)/python -m pytest
 
-# the inner loop: what needs no process, no screen and no training
+# the inner loop: what needs no engine and no training
 quick: lint
 	$(BIN)/python -m pytest -q -m pure
 

@@ -52,7 +52,7 @@ from lcsearch.engine.client.process import EngineProcess
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
-from lcsearch.sessions import store as places
+from lcsearch.sessions import store as store_file
 from lcsearch.sessions.errors import Late, NoRoom, StoreError
 from lcsearch.sessions.records import (
     DataSource,
@@ -204,7 +204,7 @@ def start(role: str, *args: object, **env: str) -> int:
 
 
 class Started:
-    """What `SessionClient.start_engine` asks of a process that it has started."""
+    """What `EngineProcess.start` asks of a process that it has started."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -1048,9 +1048,9 @@ def case_many(short: bool) -> Line:
                         "complexity": 1.0, "seconds_per_epoch": 1.0,
                     }
                 )  # fmt: skip
-                places._insert(db, change, trial)
+                store_file._insert(db, change, trial)
                 for epoch in range(1, 11):
-                    places._insert_epoch(db, change, number, _epoch(epoch))
+                    store_file._insert_epoch(db, change, number, _epoch(epoch))
                 decision = Decision(
                     number=number, at=now(), kind="accept", by="person", level=1, trial=number,
                     config=config,
@@ -1062,7 +1062,7 @@ def case_many(short: bool) -> Line:
             running = base.model_copy(
                 update={"number": count, "key": "running", "state": "running", "attempt": 1}
             )
-            places._insert(db, change, running)
+            store_file._insert(db, change, running)
         store.close()
         opened, worked = [], []
         for _ in range(3):

@@ -114,7 +114,7 @@ def serve(count: int) -> None:
     from ray.cluster_utils import Cluster
 
     from lcsearch.engine.client import process as processes
-    from lcsearch.engine.client import session as desks
+    from lcsearch.engine.client.session import SessionClient
 
     processes.engine_command = lambda folder: [
         sys.executable,
@@ -142,7 +142,7 @@ def serve(count: int) -> None:
             if "kill" in order:
                 nodes[order["kill"]].kill_all_processes(check_alive=False, allow_graceful=False)
             else:
-                desk = desks.SessionClient(Path(order["engine"]))
+                desk = SessionClient(Path(order["engine"]))
                 desk.start_engine()
                 desk.close()
             say(done=True)

@@ -28,7 +28,7 @@ Change = Callable[[Config], Config]
 
 
 class Person:
-    """Takes decisions at a desk, and waits for what they lead to."""
+    """Takes decisions in a session, and waits for what they lead to."""
 
     def __init__(self, desk: SessionClient) -> None:
         self.desk = desk

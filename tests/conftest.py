@@ -39,6 +39,7 @@ PURE = {
     "exchange",
     "filters",
     "kernel",
+    "lines",
     "migration",
     "neutral",
     "objective",
@@ -53,7 +54,7 @@ PURE = {
     "text",
     "words",
 }
-"""Files of tests, `test_NAME.py`, that need no process, no training, and no screen in most."""
+"""Files of tests, `test_NAME.py`: no engine, no training, and no process or screen in most."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""A desk and a house made of records alone, with figures that never change: for the console."""
+"""A client and a home made of records alone, with figures that never change: for the console."""
 
 from __future__ import annotations
 
@@ -264,6 +264,13 @@ def passed_over(session: Session, space: Space, trial: Trial) -> dict[str, Any]:
     return advised.model_dump(mode="json")
 
 
+def changed(snapshot: Snapshot, number: int, **fields: Any) -> Snapshot:
+    """The snapshot with another trial of this number."""
+    trials = list(snapshot.trials)
+    trials[number] = trials[number].model_copy(update=fields)
+    return replace(snapshot, trials=tuple(trials))
+
+
 def make_snapshot(
     *,
     level: int = 2,
@@ -364,7 +371,7 @@ class FakeFinal:
 
 @dataclass
 class FakeClient:
-    """Remembers every call; queues, stops and weighs in its snapshot as a real desk would."""
+    """Remembers every call; queues, stops and weighs in its snapshot as a real client would."""
 
     snapshot: Snapshot
     folder: Path = Path("/nowhere/sessions/fashion")

@@ -1,4 +1,4 @@
-"""The console by its keys: each decision reaches the desk, each screen says what it should."""
+"""The console by its keys: each decision reaches the client, each screen says what it should."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def console(
     size: tuple[int, int] = WIDE,
     name: str | None = None,
 ) -> AsyncIterator[Pilot[int]]:
-    """A console over fakes; with a desk, at its workbench with the first ranking shown."""
+    """A console over fakes; with a client, at its workbench with the first ranking shown."""
     if house is None:
         house = FakeHome({desk.snapshot.session.name: desk} if desk is not None else {})
     if desk is not None and name is None:

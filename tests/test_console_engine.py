@@ -41,7 +41,7 @@ def header(pilot):
 
 
 class Restarting(FakeClient):
-    """A desk whose engine can be started again."""
+    """A client whose engine can be started again."""
 
     def start_engine(self):
         super().start_engine()

@@ -22,16 +22,10 @@ from lcsearch.tui.sharing import figures
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.table import Column, Row, Table
 
-from .fakes import FakeClient, make_ranking, make_snapshot
+from .fakes import FakeClient, changed, make_ranking, make_snapshot
 from .test_console import console, press, text_of
 
 MEASURES = ("seconds", "params", "macs")
-
-
-def changed(snapshot, number, **fields):
-    trials = list(snapshot.trials)
-    trials[number] = trials[number].model_copy(update=fields)
-    return replace(snapshot, trials=tuple(trials))
 
 
 def busy():

@@ -36,7 +36,7 @@ def house():
 
 @pytest.fixture
 def desk(house, monkeypatch, request):
-    """A session of its own in the house, with two epochs a trial."""
+    """A session of its own in the home, with two epochs a trial."""
     monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")

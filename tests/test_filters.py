@@ -29,7 +29,6 @@ NUMBERS = (
     "channels", "kernel", "groups", "conv_layers", "hidden_units", "density", "weight_decay",
     "learning_rate", "lr_decay", "batch_size", "classifier_layers",
 )  # fmt: skip
-AGAINST = {"<": (True, False, False), "=": (False, True, False), ">": (False, False, True)}
 
 
 def passing(text, snapshot=SNAPSHOT):

@@ -15,7 +15,7 @@ import pytest
 from lcsearch.engine import search
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
-from lcsearch.sessions import store as places
+from lcsearch.sessions import store as store_file
 from lcsearch.sessions.errors import NoRoom, StoreError
 from lcsearch.sessions.schema import SCHEMA_VERSION
 from lcsearch.sessions.store import Store
@@ -115,7 +115,7 @@ def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old):
 
 
 def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(old, monkeypatch):
-    monkeypatch.setattr(places, "MIGRATE_SECONDS", 0.1)
+    monkeypatch.setattr(store_file, "MIGRATE_SECONDS", 0.1)
     with (
         filelock.FileLock(old / "engine.lock"),
         pytest.raises(StoreError, match="engine of an older lcsearch works on it"),
@@ -139,7 +139,7 @@ def test_looking_changes_nothing(old):
 
 def test_an_older_session_in_a_read_only_folder_opens_to_read(old, monkeypatch):
     # root may write everywhere, whatever the mode says: the answer is what counts
-    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(store_file.os, "access", lambda path, mode: False)
     assert len(Store(old).refresh().trials) == 13
     assert version(old / "session.db") == 1
 
@@ -166,12 +166,12 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(places, "add_columns", fails)
+    monkeypatch.setattr(store_file, "add_columns", fails)
     with pytest.raises(NoRoom, match="No space left"):
         Store(old)
     monkeypatch.undo()
     assert version(old / "session.db") == 1
-    monkeypatch.setattr(places.os, "fsync", fails)
+    monkeypatch.setattr(store_file.os, "fsync", fails)
     (old / "session.v1.db").unlink()
     with pytest.raises(NoRoom, match="No space left"):
         Store(old)

@@ -11,7 +11,7 @@ from lcsearch.engine.search import schedule
 from lcsearch.sessions.records import Autopilot, Execution
 from lcsearch.tui import format as words
 
-from .fakes import NOW, empty_snapshot, make_snapshot
+from .fakes import NOW, changed, empty_snapshot, make_snapshot
 
 EPOCHS = 10
 EXTRA = 0.3
@@ -36,13 +36,6 @@ def session(*states: str, parallel: int = 1, pilot: Autopilot | None = None, **f
             belief = trial.prediction.model_copy(update={"complexity": 0.5})
             state = states[len(trials) - 6]
             trials.append(trial.model_copy(update={"state": state, "prediction": belief}))
-    return replace(snapshot, trials=tuple(trials))
-
-
-def changed(snapshot, number, **fields):
-    """The snapshot with another trial of this number."""
-    trials = list(snapshot.trials)
-    trials[number] = trials[number].model_copy(update=fields)
     return replace(snapshot, trials=tuple(trials))
 
 

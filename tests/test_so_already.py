@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine.client import session as desks
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.store import Store
@@ -22,7 +22,7 @@ from .test_console import console, press, toasts, until
 def store(home, monkeypatch):
     """On level 2 from trial 1; trial 2 withdrawn, 3 paused, 4 asked to stop, 5 queued."""
     monkeypatch.setattr(
-        desks.SessionClient, "start_engine", lambda self: pytest.fail("something was done")
+        SessionClient, "start_engine", lambda self: pytest.fail("something was done")
     )
     store = filled_store(home, 1)
     store.apply(decide.advance(store.refresh(), 1))

@@ -135,18 +135,16 @@ def placed():
     return place(read(DataSource(spec="digits")), torch.device("cpu"))
 
 
+CONFIG = {
+    **cnn.reference((1, 8, 8), 10),
+    "conv_layers": 2, "channels": [8, 16], "downsample": ["none", "pool"], "kernel": [3, 3],
+    "batch_norm": [True, True], "groups": [1, 1], "batch_size": 64,
+}  # fmt: skip
+
+
 def seen_by(placed, folder, monkeypatch, spare, timed):
     """Threads of each step of two epochs and of each look at the reference; the epochs."""
-    config = {
-        **cnn.reference((1, 8, 8), 10),
-        "conv_layers": 2,
-        "channels": [8, 16],
-        "downsample": ["none", "pool"],
-        "kernel": [3, 3],
-        "batch_norm": [True, True],
-        "groups": [1, 1],
-        "batch_size": 16,
-    }
+    config = {**CONFIG, "batch_size": 16}
     task = Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
     steps, whole, reference = [], loop.step, Reference()
 
@@ -197,13 +195,6 @@ class Scarcer(Threads):
     def look(self):
         self.looks += 1
         self.wanted = self.most // 2 if self.looks == 2 else self.most
-
-
-CONFIG = {
-    **cnn.reference((1, 8, 8), 10),
-    "conv_layers": 2, "channels": [8, 16], "downsample": ["none", "pool"], "kernel": [3, 3],
-    "batch_norm": [True, True], "groups": [1, 1], "batch_size": 64,
-}  # fmt: skip
 
 
 @pytest.mark.usefixtures("four")

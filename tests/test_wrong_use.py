@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from lcsearch.engine.client import session as desks
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import devices
 from lcsearch.tui.cli import app
 
@@ -35,7 +35,7 @@ def run(walked, monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 2)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     monkeypatch.setattr(
-        desks.SessionClient, "start_engine", lambda self: pytest.fail("something was done")
+        SessionClient, "start_engine", lambda self: pytest.fail("something was done")
     )
 
     def run(words: str) -> tuple[int, str]:
