@@ -187,7 +187,7 @@ class Space:
 
     def read(self, config: Config) -> Config:
         """A configuration as it was stored: a parameter that it does not have is at its neutral
-        value.  Whatever was kept, in a session, a file or a checkpoint, comes in through here.
+        value.  Whatever was kept, in a session or a file, comes in through here.
         """
         missing = [p for p in self._younger if p.name not in config]
         if not missing:
@@ -207,13 +207,7 @@ class Space:
 
     def defaults(self) -> Config:
         """Every parameter at its default."""
-        config: Config = {}
-        for parameter in self.parameters:
-            if parameter.length is None:
-                config[parameter.name] = parameter.default
-            else:
-                config[parameter.name] = [parameter.default] * parameter.entries(config)
-        return config
+        return self.resized({})
 
     def with_defaults_after(self, level: int, config: Config) -> Config:
         """The configuration with every later level at its defaults."""
@@ -340,7 +334,7 @@ class Space:
         """
         config = self.read(config)
         thing = self.canonical(config) if self.canonical else config
-        if isinstance(thing, Mapping):
+        if self._younger and isinstance(thing, Mapping):
             thing = {
                 name: value
                 for name, value in thing.items()
