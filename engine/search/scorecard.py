@@ -82,10 +82,8 @@ def outcomes(trials: Sequence[Trial]) -> list[Outcome]:
     found = []
     for trial in trials:
         belief = trial.prediction
-        if belief is None or trial.error is None or trial.complexity is None:
-            continue
-        if trial.state == "done":
-            f = trial.error + belief.wc * trial.complexity
+        f = None if belief is None else objective(trial, belief.wc)
+        if belief is not None and f is not None:
             found.append(Outcome(trial, belief.mean, belief.predictive_std, f))
     return found
 
@@ -100,11 +98,10 @@ def picks(trials: Sequence[Trial], wc: float, sources: Sequence[str]) -> Picks:
     best: float | None = None
     gained = 0.0
     values: list[float] = []
-    ended = [t for t in trials if t.state == "done"]
-    for trial in sorted(ended, key=lambda t: (t.ended or t.created, t.number)):
-        if trial.error is None or trial.complexity is None:
+    for trial in sorted(trials, key=lambda t: (t.ended or t.created, t.number)):
+        f = objective(trial, wc)
+        if f is None:
             continue
-        f = trial.error + wc * trial.complexity
         if trial.source in sources:
             values.append(f)
             if best is not None:
