@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcsearch.engine import search
-from lcsearch.engine.client.home import bring_back
+from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, Real

@@ -11,11 +11,12 @@ import pytest
 
 from lcsearch.engine import search
 from lcsearch.engine.client import process as processes
-from lcsearch.engine.client.home import create, delete
+from lcsearch.engine.client.home import create
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Failed
 from lcsearch.engine.service import Service
 from lcsearch.sessions.errors import StoreError
+from lcsearch.sessions.places import delete
 from lcsearch.sessions.records import DataSource, Failure, Setup
 
 from .conftest import PATIENCE, passed_on, standing_still, wait_for

@@ -10,7 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.client.home import SetupError, bring_back
+from ..engine.client.home import SetupError
+from ..engine.client.imports import bring_back
 from ..engine.client.session import SessionClient
 from ..sessions.errors import StoreError
 from ..sessions.places import folder

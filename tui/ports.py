@@ -120,15 +120,15 @@ class Sessions:
 
     def delete(self, name: str) -> object:
         """Move a session to the trash; gives what `restore` wants."""
-        from ..engine.client import home as homes
+        from ..sessions import places
 
-        return homes.delete(self.home, name)
+        return places.delete(self.home, name)
 
     def restore(self, token: Any) -> None:
         """Bring a deleted session back."""
-        from ..engine.client import home as homes
+        from ..sessions import places
 
-        homes.restore(self.home, token)
+        places.restore(self.home, token)
 
     def trashed(self, name: str) -> object | None:
         """What brings the newest deleted session of this name back; None where there is none."""
@@ -145,9 +145,9 @@ class Sessions:
 
     def bring_back(self, file: Path, name: str | None = None) -> str:
         """Make the session of an exported file; gives its name.  Raises StoreError."""
-        from ..engine.client import home as homes
+        from ..engine.client import imports
 
-        return homes.bring_back(self.home, file, name).name
+        return imports.bring_back(self.home, file, name).name
 
     def open(self, name: str) -> Client:
         """Open a session.  Raises StoreError."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ...sessions import places
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.places import check_name, names
 from ...sessions.records import OPEN_STATES, Session, Setup, in_words, now
@@ -20,7 +19,6 @@ from ..search import decide
 from ..tasks.cnn.space import space as cnn_space
 from ..tasks.domains import InvalidDomain
 from ..tasks.task import open_store, session_space
-from . import imports as archive
 
 
 class SetupError(Exception):
@@ -143,8 +141,3 @@ def summaries(home: Path) -> list[SessionSummary]:
             )
         )
     return found
-
-
-delete = places.delete
-restore = places.restore
-bring_back = archive.bring_back

@@ -393,7 +393,7 @@ def import_(
 ) -> None:
     """Bring an exported session back whole; what waits in it does not start by itself."""
     with in_words():
-        from ...engine.client.home import bring_back
+        from ...engine.client.imports import bring_back
         from ...sessions.places import home
         from ...sessions.store import Store
 
