@@ -2,6 +2,6 @@
 
 from ..objective import Observation
 from .rank import rank
-from .ranking import Nearest, Place, Profile, Proposal, Ranking
+from .ranking import Proposal, Ranking
 
-__all__ = ["Nearest", "Observation", "Place", "Profile", "Proposal", "Ranking", "rank"]
+__all__ = ["Observation", "Proposal", "Ranking", "rank"]

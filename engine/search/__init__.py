@@ -1,14 +1,11 @@
 """Where a session stands, and what changes it."""
 
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
-from .racing import BEHIND_EPOCH, BEHIND_OTHERS, BEHIND_SHARE, falling_behind, objective_so_far
+from .racing import falling_behind, objective_so_far
 from .standing import (
-    INITIAL,
-    INITIAL_LATER,
     NOTHING_DONE,
     QUEUEING,
     SETTING,
-    LevelStanding,
     Recommendation,
     base_trial,
     begun,
@@ -17,7 +14,6 @@ from .standing import (
     excluded,
     failures,
     favour_strength,
-    initial_design,
     level_names,
     level_trials,
     objective,
@@ -38,16 +34,10 @@ from .standing import (
 )
 
 __all__ = [
-    "BEHIND_EPOCH",
-    "BEHIND_OTHERS",
-    "BEHIND_SHARE",
     "DEFAULT",
-    "INITIAL",
-    "INITIAL_LATER",
     "NOTHING_DONE",
     "QUEUEING",
     "SETTING",
-    "LevelStanding",
     "Recommendation",
     "base_trial",
     "begun",
@@ -58,7 +48,6 @@ __all__ = [
     "falling_behind",
     "favour_strength",
     "idle_parameters",
-    "initial_design",
     "level_names",
     "level_trials",
     "look",

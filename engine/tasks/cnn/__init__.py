@@ -1,21 +1,6 @@
 """Convolutional networks in four levels."""
 
-from .layout import NONE, POOL, STRIDE, ConvLayer, DenseLayer, Network, in_degree, network
-from .space import FIRST_CHANNELS, FLAT, GROWTH, LEVELS, reference, space
+from .layout import NONE, POOL, STRIDE, network
+from .space import LEVELS, reference, space
 
-__all__ = [
-    "FIRST_CHANNELS",
-    "FLAT",
-    "GROWTH",
-    "LEVELS",
-    "NONE",
-    "POOL",
-    "STRIDE",
-    "ConvLayer",
-    "DenseLayer",
-    "Network",
-    "in_degree",
-    "network",
-    "reference",
-    "space",
-]
+__all__ = ["LEVELS", "NONE", "POOL", "STRIDE", "network", "reference", "space"]

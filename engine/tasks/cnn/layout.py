@@ -70,7 +70,7 @@ def network(
     features: pixels a side of the map that the classifier sees, at most.  Raises InvalidConfig
     where groups do not divide channels or nothing is left to downsample.
     """
-    found = downsampled_too_far(config, shape) + undivided(config, shape[0])
+    found = downsampled_too_far(config, shape) + undivided(config)
     if found:
         raise InvalidConfig(found)
     channels, height, width = shape
@@ -144,7 +144,7 @@ def downsampled_too_far(config: Config, shape: tuple[int, int, int]) -> list[str
     ]
 
 
-def undivided(config: Config, channels_in: int) -> list[str]:
+def undivided(config: Config) -> list[str]:
     groups: list[int] = config["groups"]
     channels: list[int] = config["channels"]
     found: list[str] = []

@@ -190,7 +190,7 @@ def space(
     whole = Space(
         levels=LEVELS,
         parameters=parameters,
-        rules=(lambda c: downsampled_too_far(c, shape), lambda c: undivided(c, shape[0])),
+        rules=(lambda c: downsampled_too_far(c, shape), undivided),
         canonical=canonical,
         known=known,
         proposable=lambda config: layout(config).macs <= limit,
