@@ -22,6 +22,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/picture.py --check
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
