@@ -59,10 +59,15 @@ def feasible(evidence: Evidence, features: Array) -> Array:
     return share
 
 
+def strength(observations: int) -> float:
+    """Minus the logarithm of what EI counts for each parameter outside a favourite region."""
+    return FADING / max(observations, 1)
+
+
 def favour(evidence: Evidence, configs: Sequence[Config]) -> Array:
     """Logarithm of the favourite region's weight, shape (n,): it fades as 1 / trials."""
     assert evidence.region is not None
-    strength = FADING / max(len(evidence.observations), 1)
+    lost = strength(len(evidence.observations))
     outside = []
     for config in configs:
         missed = 0.0
@@ -73,4 +78,4 @@ def favour(evidence: Evidence, configs: Sequence[Config]) -> Array:
             if entries:
                 missed += sum(not domain.contains(e) for e in entries) / len(entries)
         outside.append(missed)
-    return -strength * np.array(outside)
+    return -lost * np.array(outside)

@@ -14,7 +14,7 @@ from ...sessions.snapshot import Snapshot
 from ...sessions.store import SAID
 from ..advisor.rank import rank
 from ..advisor.ranking import Ranking
-from ..advisor.value import FADING
+from ..advisor.value import strength
 from ..objective import Observation
 from ..objective import objective as weigh
 from ..tasks.cnn.space import FLAT, LEVELS
@@ -306,7 +306,7 @@ def favour_strength(snapshot: Snapshot) -> float | None:
     """
     if snapshot.session.strategy != "gp":
         return None
-    return FADING / max(len(observations(snapshot)), 1)
+    return strength(len(observations(snapshot)))
 
 
 def ranking(
