@@ -17,8 +17,10 @@ from typing import Any
 import psutil
 import pytest
 from hypothesis import settings
+from typer.testing import CliRunner
 
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.tui.cli import app
 
 PATIENCE = 300.0
 """Seconds after which what was waited for counts as left undone.  No test is about how long
@@ -55,6 +57,13 @@ PURE = {
     "words",
 }
 """Files of tests, `test_NAME.py`: no engine, no training, and no process or screen in most."""
+
+
+def lcsearch(*words: str, code: int = 0) -> tuple[str, str]:
+    """Run a command here, which ends with this code: its stdout and its stderr."""
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == code, done.output
+    return done.stdout, done.stderr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

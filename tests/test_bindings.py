@@ -3,41 +3,34 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from lcsearch.tui import bindings
 from lcsearch.tui.app import Console
-from lcsearch.tui.cli import app
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.settings import Settings, SettingsError, load, save
 
+from .conftest import lcsearch
 from .fakes import FakeClient, FakeHome, make_snapshot
 from .test_console import console, press, until
 
 
-def lcsearch(*words, code=0):
-    done = CliRunner().invoke(app, ["config", *words])
-    assert done.exit_code == code, done.output
-    return done.stdout, done.stderr
-
-
 def test_every_key_that_can_be_set_is_listed_with_what_it_does(home):
-    listed = json.loads(lcsearch("keys", "--json")[0])
+    listed = json.loads(lcsearch("config", "keys", "--json")[0])
     by_name = {one["name"]: one for one in listed}
     assert len(by_name) == len(listed)
     assert by_name["decide.accept"]["keys"] == "a"
     assert {"quit", "table.down", "help.close", "slider.more", "sessions.new"} <= set(by_name)
     assert all(one["what"] for one in listed)
-    lines = lcsearch("keys")[0].splitlines()
+    lines = lcsearch("config", "keys")[0].splitlines()
     assert [line.split()[0] for line in lines] == [one["name"] for one in listed]
 
 
 def test_a_key_is_set_shown_and_brought_back(home):
-    assert "keys.decide.accept = f2." in lcsearch("set", "keys.decide.accept", "f2")[1]
-    listed = json.loads(lcsearch("keys", "--json")[0])
+    assert "keys.decide.accept = f2." in lcsearch("config", "set", "keys.decide.accept", "f2")[1]
+    listed = json.loads(lcsearch("config", "keys", "--json")[0])
     (accept,) = [one for one in listed if one["name"] == "decide.accept"]
     assert (accept["keys"], accept["default"]) == ("f2", "a")
-    assert "default back" in lcsearch("set", "keys.decide.accept", "")[1]
+    assert "default back" in lcsearch("config", "set", "keys.decide.accept", "")[1]
     assert load(home / "settings.json").keys == {}
 
 
@@ -57,7 +50,7 @@ def test_a_key_is_set_shown_and_brought_back(home):
     ],
 )
 def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, words):
-    err = lcsearch("set", name, value, code=2)[1]
+    err = lcsearch("config", "set", name, value, code=2)[1]
     assert words in err
     assert name in err
     assert not (home / "settings.json").exists()
@@ -71,14 +64,14 @@ def test_what_can_be_pressed_is_taken(keys):
 
 
 def test_a_key_that_another_has_is_told(home):
-    err = lcsearch("set", "keys.decide.accept", "x")[1]
+    err = lcsearch("config", "set", "keys.decide.accept", "x")[1]
     assert "x is also the key of decide.reject (" in err
     # a widget's keys may be at hand on every screen; one screen's are not at hand on another
-    assert "table.down" in lcsearch("set", "keys.decide.accept", "j")[1]
-    assert "also" not in lcsearch("set", "keys.sessions.new", "x")[1]
+    assert "table.down" in lcsearch("config", "set", "keys.decide.accept", "j")[1]
+    assert "also" not in lcsearch("config", "set", "keys.sessions.new", "x")[1]
     # what was free a moment ago
-    lcsearch("set", "keys.decide.accept", "b")
-    assert "decide.accept" in lcsearch("set", "keys.decide.reject", "b")[1]
+    lcsearch("config", "set", "keys.decide.accept", "b")
+    assert "decide.accept" in lcsearch("config", "set", "keys.decide.reject", "b")[1]
 
 
 def test_by_default_no_two_bindings_of_one_screen_have_one_key():

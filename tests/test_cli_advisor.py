@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.client import home as homes
@@ -11,9 +10,9 @@ from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Ready
 from lcsearch.sessions.store import Store
 from lcsearch.tui import format as words
-from lcsearch.tui.cli import app
 from lcsearch.tui.commands import follow as progress
 
+from .conftest import lcsearch
 from .sessions_for_tests import SUMMARY, filled_store
 
 
@@ -27,13 +26,6 @@ def still(monkeypatch):
 @pytest.fixture
 def store(home):
     return filled_store(home, 4, name="demo", measure="macs", trials_per_level=2)
-
-
-def lcsearch(*words, code=0):
-    """Run a command here: its stdout and its stderr."""
-    done = CliRunner().invoke(app, list(words))
-    assert done.exit_code == code, done.output
-    return done.stdout, done.stderr
 
 
 def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from typer.testing import CliRunner
 
 from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
@@ -21,9 +20,8 @@ from lcsearch.engine.executors import local
 from lcsearch.engine.executors.base import Watchdog
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import DataSource, Setup, now
-from lcsearch.tui.cli import app
 
-from .conftest import soak, standing_still, wait_for
+from .conftest import lcsearch, soak, standing_still, wait_for
 from .test_service import small, state
 
 
@@ -69,13 +67,6 @@ def held(desk, epoch):
 def submit(desk, *kernel):
     """Queue a network that is like no other of these kernels; its number."""
     return desk.submit(small(desk, kernel=list(kernel)), None, kind="new").trial
-
-
-def lcsearch(*words, code=0):
-    """A command's output and words."""
-    done = CliRunner().invoke(app, list(words))
-    assert done.exit_code == code, done.output
-    return done.stdout, done.stderr
 
 
 def status(desk):

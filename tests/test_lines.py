@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Conditions, DataSource
-from lcsearch.tui.cli import app
 
+from .conftest import lcsearch
 from .sessions_for_tests import MACHINE, filled_store, finish, make_store
 
 LONG = "idx:/somewhere/a-folder-with-a-long-name/and-another-one/fashion"
 
 
 def said(*given):
-    done = CliRunner().invoke(app, list(given))
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
+    return lcsearch(*given)[0]
 
 
 def test_the_columns_of_list_stand_though_the_data_have_a_long_name(home):

@@ -29,6 +29,7 @@ from lcsearch.tui.sharing.page import page_of
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 
+from .conftest import lcsearch as run
 from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, finish
 from .test_console import NARROW, WIDE, console, press, table_of, text_of, until
@@ -70,12 +71,6 @@ def desk(home):
     desk = SessionClient(home / "sessions" / "demo")
     yield desk
     desk.close()
-
-
-def run(*words: str) -> tuple[str, str]:
-    done = CliRunner().invoke(app, list(words))
-    assert done.exit_code == 0, done.output
-    return done.stdout, done.stderr
 
 
 def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(desk):

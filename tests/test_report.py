@@ -23,7 +23,7 @@ from lcsearch.tui.sharing import draw as plots
 from lcsearch.tui.sharing import figures, report
 from lcsearch.tui.sharing.page import page
 
-from .conftest import need
+from .conftest import PATIENCE, need
 from .fakes import empty_snapshot, make_snapshot
 from .sessions_for_tests import filled_store, make_store
 
@@ -121,7 +121,7 @@ def test_no_word_and_no_number_is_broken_at_any_width(tmp_path):
     done = subprocess.run(
         [need("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
          f"--user-data-dir={tmp_path}/profile", outer.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     told = re.search(r"told (\{.*\}) told", done.stdout)
     assert told is not None, done.stdout[-500:]
