@@ -32,7 +32,6 @@ CASES = ("rank", "what-if", "move-wc")
 
 def observations(space: Space, count: int) -> list[Observation]:
     """Made-up trainings of random networks of level 1, the reference first."""
-    assert space.known is not None
     rng = np.random.default_rng(0)
     cost = space.known(BASE)["macs"]
     found = []

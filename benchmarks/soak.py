@@ -1045,7 +1045,7 @@ def case_many(short: bool) -> Line:
                     update={
                         "number": number, "level": 1, "config": config, "state": "done",
                         "source": "advisor", "key": f"{number:012d}", "error": 0.2,
-                        "complexity": 1.0, "seconds_per_epoch": 1.0,
+                        "complexity": 1.0, "costs": {**base.costs, "seconds": 1.0},
                     }
                 )  # fmt: skip
                 store_file._insert(db, change, trial)

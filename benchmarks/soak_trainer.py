@@ -118,8 +118,8 @@ def go_on(order: dict, who: dict, checkpoint: str, ledger: str) -> None:
             return
     best = max(epoch["val_accuracy"] for epoch in epochs)
     say(
-        "finished", **who, error=1 - best, seconds_per_epoch=EPOCH_SECONDS or 1e-3,
-        reference_seconds=EPOCH_SECONDS or 1e-3, params=1, macs=1, machine=MACHINE,
+        "finished", **who, error=1 - best, costs={"seconds": EPOCH_SECONDS or 1e-3},
+        reference_costs={"seconds": EPOCH_SECONDS or 1e-3}, machine=MACHINE,
     )  # fmt: skip
 
 

@@ -47,6 +47,10 @@ def predicted(belief: Prediction, wc: float) -> Predicted:
     return Predicted(mean, std, math.sqrt(std**2 + noise))
 
 
+SECONDS = "seconds"
+"""The measure that is time: what a search still takes is reckoned by it, whatever f_c is of."""
+
+
 def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
     """Seconds an epoch of the trial and of the reference beside it, each a median.
 

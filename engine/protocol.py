@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from ..sessions.choices import Augment
 from ..sessions.records import (
-    Augment,
     Config,
     DataSource,
     DataSummary,
@@ -104,18 +104,16 @@ class Working(Record):
 class Finished(Record):
     """Trained to the end.
 
-    error: 1 - best validation accuracy.  seconds_per_epoch, reference_seconds: medians, of the
-    trial and of the reference network timed beside it.  params, macs: of the network as built.
+    error: 1 - best validation accuracy.  costs, reference_costs: what was measured meanwhile, of
+    the trial and of the reference beside it, by the names of the measures.
     """
 
     kind: Literal["finished"] = "finished"
     trial: int
     attempt: int
     error: float
-    seconds_per_epoch: float
-    reference_seconds: float
-    params: int
-    macs: int
+    costs: dict[str, float]
+    reference_costs: dict[str, float]
     machine: Machine
 
 

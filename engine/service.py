@@ -26,16 +26,14 @@ from ..sessions.records import OPEN_STATES, Conditions, Failure, Machine, Sessio
 from ..sessions.snapshot import Snapshot
 from ..sessions.store import Store
 from . import search
-from .executors.base import Event, Gone, Notice
-from .executors.devices import trainers_of
-from .executors.local import DevicesExecutor, LocalExecutor
+from .executors.base import Event, Executor, Gone, Notice
+from .executors.registry import executor_named
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 from .search import autopilot, decide
-from .tasks.task import exact_complexity, open_store, session_space
+from .tasks.task import exact_complexity, measure_of, open_store, session_space
 
 if TYPE_CHECKING:
     from .advisor.ranking import Proposal, Ranking
-    from .executors.ray import ClusterExecutor
 
     Thought = tuple[Ranking, tuple[Proposal, ...]]
 
@@ -95,23 +93,15 @@ class Service:
         """Leave at the next turn.  why: in words for whoever looks later, or ASKED."""
         self._leaving = why
 
-    def _new_executor(self, session: Session) -> LocalExecutor | DevicesExecutor | ClusterExecutor:
+    def _new_executor(self, session: Session) -> Executor:
         # what suits the machine is measured once: one session's trials are trained alike
         snapshot = self.store.refresh()
         machines = (t.machine for t in snapshot.trials if t.machine is not None)
         dtype = next((machine.dtype for machine in machines), None)
         if session.execution.dtype != "auto":
             dtype = session.execution.dtype
-        if session.execution.executor == "local":
-            data = session.data, session.summary.fingerprint
-            trainers = [
-                LocalExecutor(*data, self._log, dtype, device, threads)
-                for device, threads in trainers_of(session.execution, search.timed_with(snapshot))
-            ]
-            return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
-        from .executors.ray import ClusterExecutor
-
-        return ClusterExecutor(session, dtype)
+        kind = executor_named(session.execution.executor)
+        return kind.make(session, dtype, search.timed_with(snapshot), self._log)
 
     def serve(self) -> None:
         """Work until there is nothing left to do, or until told to go."""
@@ -238,8 +228,8 @@ class Service:
 
     def _may_begin(self, session: Session) -> bool:
         """Whether the executor is the one that the session wants; else it is replaced when free."""
-        # slots of a cluster come and go by themselves
-        apart = {"parallel": 1} if session.execution.executor == "ray" else {}
+        elastic = executor_named(session.execution.executor).elastic
+        apart = {"parallel": 1} if elastic else {}
         wanted = session.execution.model_copy(update=apart)
         if wanted != self._execution.model_copy(update=apart):
             if self._executor.running:
@@ -284,7 +274,7 @@ class Service:
                 checkpoint=str(checkpoints / f"trial-{trial.number}.pt"),
                 lock=str(checkpoints / f"trial-{trial.number}.lock"),
                 augment=session.augment,
-                timed=session.measure == "seconds",
+                timed=not measure_of(session).exact,
             )
         )
         log.info("trial %d, attempt %d begins", trial.number, attempt)
@@ -421,16 +411,17 @@ class Service:
     def _finish(self, event: Finished) -> None:
         snapshot = self.store.refresh()
         session, trial = snapshot.session, snapshot.trials[event.trial]
-        exact = exact_complexity(session_space(session), trial.config, session.measure)
+        measure = measure_of(session)
+        complexity = exact_complexity(session_space(session), trial.config, measure)
+        if complexity is None:
+            complexity = event.costs[measure.name] / event.reference_costs[measure.name]
         self._end(
             event.trial,
             state="done",
             error=event.error,
-            complexity=event.seconds_per_epoch / event.reference_seconds
-            if exact is None
-            else exact,
-            seconds_per_epoch=event.seconds_per_epoch,
-            reference_seconds=event.reference_seconds,
+            complexity=complexity,
+            costs={**trial.costs, **event.costs},
+            reference_costs=event.reference_costs,
             machine=_compared(event.machine, search.timed_with(snapshot)),
             stop_request=None,
         )

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Never
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from .errors import Misuse
 from .files import put
 from .records import Config, Decision, Machine, Record, Session, Trial, in_words, now
+from .schema import OLD_COSTS
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
@@ -30,10 +31,72 @@ _STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters other than tabs and ends of lines, and halves of characters."""
 
 
-class ExportedTrial(Trial):
+class Costed(Record):
+    """Costs by their measures; some of them, too, under the names that they had before the others.
+
+    A document of before has those names alone.
+    """
+
+    costs: dict[str, float] = Field(default_factory=dict)
+    params: int | None = None
+    macs: int | None = None
+    seconds_per_epoch: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "costs" in values:
+            return values
+        return {**values, "costs": _gathered(values, OLD_COSTS["costs"])}
+
+
+class ExportedTrial(Costed, Trial):
     """A trial, with f under the session's w_c (None unless it was trained to its end)."""
 
     f: float | None = None
+    reference_seconds: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_beside(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "reference_costs" in values:
+            return values
+        return {**values, "reference_costs": _gathered(values, OLD_COSTS["reference_costs"])}
+
+
+def plain(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON has it in a document, without f."""
+    return exported_trial(trial, None).model_dump(mode="json", exclude={"f"})
+
+
+def _gathered(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The costs that stand under their old names, by their measures."""
+    return {name: values[old] for name, old in names.items() if values.get(old) is not None}
+
+
+def named(costs: Mapping[str, float]) -> dict[str, Any]:
+    """The costs, and those of them that had names of their own under these, whole numbers whole."""
+    old = OLD_COSTS["costs"]
+    alone = {old[name]: as_exported(old[name], costs[name]) for name in costs if name in old}
+    return {"costs": dict(costs), **alone}
+
+
+def exported_names(measure: str) -> tuple[str, str]:
+    """What a table of an export calls a cost, and that of the reference beside it."""
+    cost, beside = (OLD_COSTS[of].get(measure) for of in ("costs", "reference_costs"))
+    return cost or measure, beside or f"reference_{measure}"
+
+
+def as_exported(name: str, value: float | None) -> float | None:
+    """The value under that name: a whole number is written as one."""
+    return int(value) if value is not None and name in ("params", "macs") else value
+
+
+def exported_trial(trial: Trial, f: float | None) -> ExportedTrial:
+    """A trial as a document holds it."""
+    beside = OLD_COSTS["reference_costs"]
+    told = {beside[name]: v for name, v in trial.reference_costs.items() if name in beside}
+    return ExportedTrial(**{**dict(trial), **named(trial.costs), **told}, f=f)
 
 
 class ExportedSession(Session):
@@ -51,14 +114,11 @@ class SpaceDocument(Record):
     macs_cap: float
 
 
-class ReferenceDocument(Record):
+class ReferenceDocument(Costed):
     """The reference network and its costs."""
 
     trial: int
     config: Config
-    params: int
-    macs: int
-    seconds_per_epoch: float | None
 
 
 class LevelDocument(Record):
@@ -71,7 +131,7 @@ class LevelDocument(Record):
     best_measured: int | None
 
 
-class BestDocument(Record):
+class BestDocument(Costed):
     """The best network of all levels.  mean, std: posterior of f; None for the best measured."""
 
     trial: int
@@ -79,9 +139,6 @@ class BestDocument(Record):
     f: float
     error: float
     complexity: float
-    seconds_per_epoch: float | None
-    params: int
-    macs: int
     mean: float | None = None
     std: float | None = None
 
@@ -131,15 +188,13 @@ def document(
         reference=ReferenceDocument(
             trial=0,
             config=first.config,
-            params=first.params,
-            macs=first.macs,
-            seconds_per_epoch=first.seconds_per_epoch,
+            **named(first.costs),
         ),
         levels=[
             _level(level, name, snapshot, objectives)
             for level, name in enumerate(level_names, start=1)
         ],
-        trials=[ExportedTrial(**dict(t), f=objectives[t.number]) for t in trials],
+        trials=[exported_trial(t, objectives[t.number]) for t in trials],
         decisions=list(snapshot.decisions),
         best=_best(trials, objectives, best, belief),
         best_measured=_best(trials, objectives, best_measured, None),
@@ -178,9 +233,7 @@ def _best(
         f=f,
         error=trial.error,
         complexity=trial.complexity,
-        seconds_per_epoch=trial.seconds_per_epoch,
-        params=trial.params,
-        macs=trial.macs,
+        **named(trial.costs),
         mean=None if belief is None else belief[0],
         std=None if belief is None else belief[1],
     )

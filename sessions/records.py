@@ -9,20 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from .choices import DEVICE, Augment, Dtype, Strategy
+
 Scalar = bool | int | float | str
 Config = dict[str, Any]
 """A decoded point of the search space: every parameter by its name, a `Scalar`, or a list of
 them with one entry a layer.  `Space.validate` checks what comes from outside."""
 
-Measure = Literal["seconds", "params", "macs"]
-Strategy = Literal["gp", "evolution", "annealing", "random"]
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""The name of a task, of a measure or of an executor, as a program's registries have it."""
 Source = Literal["reference", "advisor", "edited", "manual", "autopilot"]
 TrialState = Literal[
     "queued", "running", "paused", "interrupted", "done", "failed", "stopped", "cancelled"
 ]
 StopMode = Literal["epoch", "now", "pause"]
-Augment = Literal["none", "flip", "crop", "crop+flip"]
-"""How training images are varied: mirrored or not at random, shifted at random, or both."""
 DecisionKind = Literal[
     "accept",
     "edit",
@@ -48,6 +48,8 @@ LARGEST_BUDGET = 100_000
 """Epochs of a trial, and trials of a level."""
 LARGEST_SEED = 2**31 - 1
 """Of a session: every trial's own seed must fit into 64 bits."""
+LARGEST_WC = 1e6
+"""A w_c is 0 or more, and less than this."""
 OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interrupted"})
 """States of a trial that has not ended."""
 
@@ -55,6 +57,11 @@ OPEN_STATES: frozenset[str] = frozenset({"queued", "running", "paused", "interru
 def now() -> datetime:
     """The present moment, in UTC, as every record keeps it."""
     return datetime.now(UTC)
+
+
+def is_weight(value: float) -> bool:
+    """Whether a number can be a w_c."""
+    return 0 <= value < LARGEST_WC
 
 
 class Record(BaseModel):
@@ -246,10 +253,11 @@ class Trial(Record):
     ended: AwareDatetime | None = None
     error: float | None = None
     complexity: float | None = None
-    seconds_per_epoch: float | None = None
-    reference_seconds: float | None = None
-    params: int
-    macs: int
+    costs: dict[str, float] = Field(default_factory=dict)
+    """By the names of the task's measures: what arithmetic knows from the beginning, what was
+    measured once it was trained to its end."""
+    reference_costs: dict[str, float] = Field(default_factory=dict)
+    """Of the reference network, measured in the same moments."""
     machine: Machine | None = None
     failure: Failure | None = None
     epochs: tuple[Epoch, ...] = ()
@@ -338,21 +346,22 @@ class Execution(Record):
     Ray's object store.
     """
 
-    executor: Literal["local", "ray"] = "local"
+    executor: Word = "local"
     address: Annotated[str, Field(min_length=1, max_length=256)] = "auto"
     per_trial: dict[str, float] = Field(default_factory=dict)
     parallel: Annotated[int, Field(ge=1, le=MOST_PARALLEL)] = 1
     data_on_nodes: bool = False
-    devices: tuple[Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")], ...] = ()
+    devices: tuple[Annotated[str, Field(pattern=f"^({DEVICE})$")], ...] = ()
     """Of this machine, a trainer each: cuda:0, cuda:1.  None named: the best that there is."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     """What trials are trained in; auto is what the device does fast."""
 
 
 class Session(Record):
     """One search: its task, its trade-off, its space, and the level it has come to.
 
-    wc: weight of the complexity.  measure: what complexity is.  features: pixels a side of the map
+    task: what is searched.  wc: weight of the complexity.  measure: the one of the task's
+    measures that complexity is.  features: pixels a side of the map
     that the classifier sees, at most (1 is global average pooling).  macs_cap: candidates above
     this many times the reference's MACs are not proposed.  domains: narrowed or widened domains,
     as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
@@ -365,8 +374,9 @@ class Session(Record):
     created: AwareDatetime
     data: DataSource
     summary: DataSummary
-    wc: Annotated[float, Field(ge=0, alias="w_c")] = 0.1
-    measure: Measure = "seconds"
+    task: Word = "cnn"
+    wc: Annotated[float, Field(ge=0, lt=LARGEST_WC, alias="w_c")] = 0.1
+    measure: Word = "seconds"
     epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 10
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     features: Annotated[int, Field(ge=1, le=1024)] = 4
@@ -398,7 +408,7 @@ class Setup:
     name: str
     data: DataSource
     wc: float = 0.1
-    measure: Measure = "seconds"
+    measure: str = "seconds"
     epochs: int = 10
     seed: int = 0
     features: int = 4
@@ -410,3 +420,4 @@ class Setup:
     augment: Augment = "none"
     stop_behind: bool = False
     execution: Execution = field(default_factory=Execution)
+    task: str = "cnn"

@@ -13,9 +13,15 @@ from pydantic_core import to_jsonable_python
 
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
+OLD_COSTS = {
+    "costs": {"params": "params", "macs": "macs", "seconds": "seconds_per_epoch"},
+    "reference_costs": {"seconds": "reference_seconds"},
+}
+"""What stood alone until version 3: field -> measure -> its column then.  An export keeps them."""
+_OLD_COLUMNS = tuple(old for names in OLD_COSTS.values() for old in names.values())
 APPLICATION_ID = 0x6C635345
 SCHEMA = """
 CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
@@ -25,9 +31,8 @@ CREATE TABLE trials (
     number INTEGER PRIMARY KEY, level INTEGER NOT NULL, config TEXT NOT NULL, key TEXT NOT NULL,
     state TEXT NOT NULL, source TEXT NOT NULL, repeat_of INTEGER, seed INTEGER NOT NULL,
     attempt INTEGER NOT NULL, stop_request TEXT, prediction TEXT, created TEXT NOT NULL,
-    started TEXT, ended TEXT, error REAL, complexity REAL, seconds_per_epoch REAL,
-    reference_seconds REAL, params INTEGER NOT NULL, macs INTEGER NOT NULL, machine TEXT,
-    failure TEXT, change INTEGER NOT NULL);
+    started TEXT, ended TEXT, error REAL, complexity REAL, costs TEXT NOT NULL,
+    reference_costs TEXT NOT NULL, machine TEXT, failure TEXT, change INTEGER NOT NULL);
 CREATE INDEX trials_change ON trials (change);
 CREATE INDEX trials_state ON trials (state);
 CREATE INDEX trials_key ON trials (key);
@@ -68,6 +73,11 @@ def present_columns(db: sqlite3.Connection, table: str, names: tuple[str, ...]) 
     return tuple(name for name in names if name in there)
 
 
+def readable_columns(db: sqlite3.Connection, table: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, and those of an older version that `costs_gathered` reads."""
+    return present_columns(db, table, (*names, *_OLD_COLUMNS))
+
+
 def outdated(db: sqlite3.Connection) -> bool:
     """Whether the file is of an older version, or lacks a column."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -86,6 +96,34 @@ def add_columns(db: sqlite3.Connection) -> None:
                 # a default cannot be a parameter of ALTER TABLE
                 quoted = db.execute("SELECT quote(?)", (default,)).fetchone()[0]
                 db.execute(f"ALTER TABLE {table} ADD COLUMN {name} DEFAULT {quoted}")
+
+
+def gather_costs(db: sqlite3.Connection) -> None:
+    """Put the costs that had a column each into those that have them all, and drop theirs."""
+    old = present_columns(db, "trials", _OLD_COLUMNS)
+    if not old:
+        return
+    for number, *values in db.execute(f"SELECT number, {', '.join(old)} FROM trials").fetchall():
+        found = costs_gathered(dict(zip(old, values, strict=True)))
+        for column, costs in found.items():
+            kept = as_column(costs), number
+            db.execute(f"UPDATE trials SET {column} = ? WHERE number = ?", kept)
+    for column in old:
+        db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+
+
+def costs_gathered(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a row of trials of any version, by the names of today's fields."""
+    if not values.keys() & set(_OLD_COLUMNS):
+        return values
+    kept = {name: value for name, value in values.items() if name not in _OLD_COLUMNS}
+    for column, names in OLD_COSTS.items():
+        kept[column] = {
+            name: float(value)
+            for name, old in names.items()
+            if (value := values.get(old)) is not None
+        }
+    return kept
 
 
 def back_up(db: sqlite3.Connection, file: Path) -> None:

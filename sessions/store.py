@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,10 @@ from .schema import (
     add_columns,
     as_column,
     back_up,
+    costs_gathered,
+    gather_costs,
     outdated,
-    present_columns,
+    readable_columns,
 )
 from .snapshot import EngineStatus, Snapshot, TrialUpdate
 
@@ -60,21 +62,39 @@ NOTE_BYTES = 1024
 MOST_CHARACTERS = 10_000
 """Of a reason: what a person writes, not a file."""
 _EPOCHS = TypeAdapter(list[Epoch])
-Reading = Callable[[Session], Callable[[Config], Config]]
-"""A session -> what completes a configuration that was kept before there was some parameter."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What completes a record that was kept before there was all that there is now.
+
+    config: a configuration, whose parameters may be fewer.  costs: what a configuration costs by
+    arithmetic, given what of it was kept.
+    """
+
+    config: Callable[[Config], Config]
+    costs: Callable[[Config, dict[str, float]], dict[str, float]]
+
+
+AS_IT_IS = Reader(lambda config: config, lambda config, costs: costs)
+"""Completes nothing."""
 
 
 class Store:
     """One session's file.  Safe to share between threads; one object a process and session."""
 
     def __init__(
-        self, path: Path, *, migrate: bool = True, read: Reading = lambda session: _as_it_is
+        self,
+        path: Path,
+        *,
+        migrate: bool = True,
+        read: Callable[[Session], Reader] = lambda session: AS_IT_IS,
     ) -> None:
         """Open the session in folder `path`.  Raises StoreError if it is none or is damaged.
 
         migrate: bring a file of an older version up to date, its old state kept beside it; else
-        it can only be read, as a read-only one is.  read: gives what completes a configuration
-        that was kept, by the session.
+        it can only be read, as a read-only one is.  read: gives what completes the records of a
+        session.
         """
         self.folder = path
         self._complete = read
@@ -97,7 +117,7 @@ class Store:
             elif outdated(self._db):
                 self._migrate(file)
             self._selected = {
-                table: present_columns(self._db, table, names) for table, _, names in COLUMNS
+                table: readable_columns(self._db, table, names) for table, _, names in COLUMNS
             }
             # walked through again and again, thousands of new records would take twice as long
             collecting = gc.isenabled()
@@ -226,6 +246,7 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     add_columns(self._db)
+                    gather_costs(self._db)
                     # the lock is held, and by no engine: who looks must not take us for one
                     self._db.execute("UPDATE engine SET state = 'none' WHERE state != 'stopped'")
                     self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -711,15 +732,11 @@ def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch
     )
 
 
-def _as_it_is(config: Config) -> Config:
-    return config
-
-
-def _decision(body: str, read: Callable[[Config], Config]) -> Decision:
+def _decision(body: str, read: Reader) -> Decision:
     decision = Decision.model_validate_json(body)
     if decision.config is None:
         return decision
-    config = read(decision.config)
+    config = read.config(decision.config)
     return decision if config is decision.config else decision.model_copy(update={"config": config})
 
 
@@ -727,13 +744,14 @@ def _trial(
     names: tuple[str, ...],
     row: tuple[Any, ...],
     epochs: tuple[Epoch, ...],
-    read: Callable[[Config], Config],
+    read: Reader,
 ) -> Trial:
-    values = dict(zip(names, row, strict=True))
+    values = costs_gathered(dict(zip(names, row, strict=True)))
     for name in JSON_COLUMNS:
-        if values.get(name) is not None:
+        if isinstance(values.get(name), str):
             values[name] = json.loads(values[name])
-    values["config"] = read(values["config"])
+    values["config"] = read.config(values["config"])
+    values["costs"] = read.costs(values["config"], values["costs"])
     return Trial.model_validate({**values, "epochs": epochs})
 
 

@@ -64,7 +64,6 @@ def true_error(config: Config) -> float:
 
 def cost(space: Space, config: Config) -> float:
     """A made-up f_c: MACs over the reference's."""
-    assert space.known is not None
     assert space.reference is not None
     return space.known(config)["macs"] / space.known(space.reference)["macs"]
 
@@ -80,7 +79,6 @@ class FakeRanking(Ranking):
 
     def proposal(self, config: Config, note: str = "") -> Proposal:
         assert self.space is not None
-        assert self.space.known is not None
         error = true_error(config) + 0.03 * (wobble(config, 2) - 0.45)
         complexity = cost(self.space, config)
         mean = error + self.wc * complexity
@@ -205,8 +203,7 @@ def make_trial(
     wc: float | None = None,
 ) -> Trial:
     """A trial with made-up figures; done unless said otherwise."""
-    assert space.known is not None
-    known = space.known(config)
+    costs = space.known(config)
     error, complexity = true_error(config), cost(space, config)
     done = session.epochs if epochs is None else epochs
     records = tuple(
@@ -221,9 +218,10 @@ def make_trial(
     started = NOW - timedelta(minutes=60 - number)
     fields: dict[str, Any] = {}
     if state == "done":
+        costs["seconds"] = 1.7 * complexity
         fields = {
-            "error": error, "complexity": complexity, "seconds_per_epoch": 1.7 * complexity,
-            "reference_seconds": 1.7, "ended": started + timedelta(seconds=40),
+            "error": error, "complexity": complexity, "reference_costs": {"seconds": 1.7},
+            "ended": started + timedelta(seconds=40),
         }  # fmt: skip
     elif state == "failed":
         fields = {
@@ -238,7 +236,7 @@ def make_trial(
         number=number, level=level, config=config, key=space.key(config), state=state,
         source="reference" if level == 0 else source, seed=0, prediction=prediction,
         created=NOW - timedelta(minutes=61), started=started,
-        params=int(known["params"]), macs=int(known["macs"]), epochs=records, **fields,
+        costs=costs, epochs=records, **fields,
     )  # fmt: skip
 
 
@@ -269,6 +267,18 @@ def changed(snapshot: Snapshot, number: int, **fields: Any) -> Snapshot:
     trials = list(snapshot.trials)
     trials[number] = trials[number].model_copy(update=fields)
     return replace(snapshot, trials=tuple(trials))
+
+
+def timed(
+    snapshot: Snapshot, number: int, seconds: float | None = None, beside: float | None = None
+) -> Snapshot:
+    """The snapshot where this trial took so long, and the reference beside it; None: unknown."""
+    trial = snapshot.trials[number]
+    costs = {name: cost for name, cost in trial.costs.items() if name != "seconds"}
+    if seconds is not None:
+        costs["seconds"] = seconds
+    reference = {} if beside is None else {"seconds": beside}
+    return changed(snapshot, number, costs=costs, reference_costs=reference)
 
 
 def make_snapshot(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import search
 from lcsearch.engine.client import imports as archive
 from lcsearch.engine.search import decide
-from lcsearch.engine.tasks.task import exact_complexity, session_space
+from lcsearch.engine.tasks.task import exact_complexity, measure_of, session_space
 from lcsearch.sessions import exchange
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Failure, now
@@ -104,7 +104,7 @@ def finish_by_measure(store: Store, number: int, error: float, ratio: float) -> 
     finish(store, number, error, ratio)
     snapshot = store.refresh()
     space = session_space(snapshot.session)
-    exact = exact_complexity(space, snapshot.trials[number].config, snapshot.session.measure)
+    exact = exact_complexity(space, snapshot.trials[number].config, measure_of(snapshot.session))
     if exact is not None:
         store.update_trial(number, {"done"}, complexity=exact)
 
@@ -217,6 +217,7 @@ def test_the_document_itself_is_taken(exported, tmp_path):
     [
         ("trials.2.number", 7, "numbered from 0, no gap"),
         ("trials.2.params", 5, "params = 5"),
+        ("trials.2.costs.params", 5, "costs.params = 5"),
         ("trials.2.macs", 5, "macs = 5"),
         ("trials.2.key", "0" * 12, "the key of this network is"),
         ("trials.2.config.colour", "red", "colour is no parameter"),
@@ -224,7 +225,7 @@ def test_the_document_itself_is_taken(exported, tmp_path):
         ("trials.2.config.weight_decay", "x", "weight_decay = x"),
         ("trials.2.error", 0.01, "the epochs say"),
         ("trials.2.complexity", 0.01, "the epochs say"),
-        ("trials.2.seconds_per_epoch", 0.01, "the epochs say"),
+        ("trials.2.costs.seconds", 0.01, "the epochs say"),
         ("trials.2.epochs.0.epoch", 2, "numbered from 1, no gap"),
         ("trials.2.epochs.0.val_accuracy", 1.5, "between 0 and 1"),
         ("trials.2.epochs", [], "as many as the session"),

@@ -87,7 +87,7 @@ def test_f_so_far_is_of_the_best_epoch_and_the_measure(store):
     assert search.objective_so_far(snapshot, trial, 3) == pytest.approx(0.5 + 0.1 * 2.0)
     assert search.objective_so_far(snapshot, trial, 4) is None
     counted = snapshot.session.model_copy(update={"measure": "params"})
-    ratio = trial.params / snapshot.trials[0].params
+    ratio = trial.costs["params"] / snapshot.trials[0].costs["params"]
     by_size = replace(snapshot, session=counted)
     assert search.objective_so_far(by_size, trial, 3) == pytest.approx(0.5 + 0.1 * ratio)
 

@@ -39,7 +39,8 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.dialogs.region import RegionDialog, around
 from lcsearch.tui.dialogs.trials import TrialDialog
-from lcsearch.tui.networks.cnn import parameters, trial_line
+from lcsearch.tui.networks import trial_line
+from lcsearch.tui.networks.cnn import parameters
 from lcsearch.tui.open_session import Lost
 from lcsearch.tui.screens.history import HistoryScreen
 from lcsearch.tui.screens.sessions import SessionsScreen
@@ -57,7 +58,16 @@ from lcsearch.tui.widgets.text import Text
 from lcsearch.tui.widgets.training import TrainingPanel
 
 from .conftest import PATIENCE
-from .fakes import NOW, FakeClient, FakeFinal, FakeHome, empty_snapshot, make_snapshot
+from .fakes import (
+    NOW,
+    FakeClient,
+    FakeFinal,
+    FakeHome,
+    changed,
+    empty_snapshot,
+    make_snapshot,
+    timed,
+)
 
 WAITED = ("decide", "list", "latest", "create", "delete")
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
@@ -1708,9 +1718,8 @@ async def test_a_disturbed_time_and_how_far_a_trial_is_fit_their_columns():
         processor="a", device="cpu", threads=1, dtype="float32", torch="2",
         conditions=Conditions(disturbed=("somebody else worked",)),
     )  # fmt: skip
-    trials = [*snapshot.trials]
-    trials[13] = trials[13].model_copy(update={"seconds_per_epoch": 0.0351, "machine": spoilt})
-    async with console(FakeClient(replace(snapshot, trials=tuple(trials))), size=NARROW) as pilot:
+    snapshot = changed(timed(snapshot, 13, 0.0351, 1.7), 13, machine=spoilt)
+    async with console(FakeClient(snapshot), size=NARROW) as pilot:
         await press(pilot, "3")
         table = table_of(pilot)
         cells = {row.key: row.cells for row in table.rows}

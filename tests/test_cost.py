@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcsearch.engine import search
+from lcsearch.engine.tasks.task import task_named
 from lcsearch.tui import format as words
 from lcsearch.tui.cost import cost_of
 from lcsearch.tui.plot import EDGES
@@ -22,7 +23,7 @@ from lcsearch.tui.sharing import figures
 from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.table import Column, Row, Table
 
-from .fakes import FakeClient, changed, make_ranking, make_snapshot
+from .fakes import FakeClient, changed, make_ranking, make_snapshot, timed
 from .test_console import console, press, text_of
 
 MEASURES = ("seconds", "params", "macs")
@@ -34,12 +35,7 @@ def busy():
     for trial in snapshot.trials:
         if trial.complexity is not None and trial.number:
             slow = 5.0 if trial.number % 2 else 1.0
-            snapshot = changed(
-                snapshot,
-                trial.number,
-                seconds_per_epoch=trial.complexity * slow,
-                reference_seconds=slow,
-            )
+            snapshot = timed(snapshot, trial.number, trial.complexity * slow, slow)
     return snapshot
 
 
@@ -49,22 +45,22 @@ def test_a_session_by_seconds_is_drawn_by_f_c_and_names_its_reference_once():
     for trial in snapshot.trials:
         if trial.observed:
             assert cost.drawn(trial) == trial.complexity
-    assert cost.reference == snapshot.trials[0].seconds_per_epoch
+    assert cost.reference == snapshot.trials[0].costs["seconds"]
     assert "1.7 s per epoch" in cost.axis
     assert "f_c" in cost.axis
     # whatever is measured later, the axis stays
     last = [t for t in snapshot.trials if t.observed][-1].number
-    later = changed(snapshot, last, reference_seconds=99.0)
+    later = timed(snapshot, last, snapshot.trials[last].costs["seconds"], 99.0)
     assert cost_of(later) == cost
     figure = figures.tradeoff(later)
     assert figure.x == cost.axis
 
 
 def test_without_the_reference_its_seconds_are_those_beside_the_first_trial():
-    snapshot = changed(busy(), 0, seconds_per_epoch=None, reference_seconds=None)
+    snapshot = timed(busy(), 0)
     assert cost_of(snapshot).reference == 5.0
     for number in range(1, len(snapshot.trials)):
-        snapshot = changed(snapshot, number, reference_seconds=None)
+        snapshot = timed(snapshot, number)
     assert cost_of(snapshot).reference is None
     assert "s per epoch" not in cost_of(snapshot).axis
 
@@ -74,12 +70,12 @@ def test_parameters_and_macs_are_drawn_as_they_are(measure, unit):
     snapshot = make_snapshot(measure=measure)
     first = snapshot.trials[0]
     exact = [
-        t.model_copy(update={"complexity": getattr(t, measure) / getattr(first, measure)})
+        t.model_copy(update={"complexity": t.costs[measure] / first.costs[measure]})
         for t in snapshot.trials
     ]
     cost = cost_of(snapshot)
     for trial in exact:
-        assert cost.drawn(trial) == pytest.approx(getattr(trial, measure) / unit)
+        assert cost.drawn(trial) == pytest.approx(trial.costs[measure] / unit)
 
 
 def test_every_picture_and_table_places_a_trial_by_the_same_cost():
@@ -89,8 +85,8 @@ def test_every_picture_and_table_places_a_trial_by_the_same_cost():
     for row in table:
         trial = snapshot.trials[int(row["trial"])]
         assert float(row["complexity"]) == trial.complexity
-        assert float(row["seconds_per_epoch"]) == trial.seconds_per_epoch
-        assert float(row["reference_seconds"]) == trial.reference_seconds
+        assert float(row["seconds_per_epoch"]) == trial.costs["seconds"]
+        assert float(row["reference_seconds"]) == trial.reference_costs["seconds"]
     drawn = {mark.label: mark.x for mark in figure.plot.marks if mark.label and mark.char in "○●◆"}
     assert drawn
     assert drawn == {label: snapshot.trials[int(label)].complexity for label in drawn}
@@ -133,7 +129,7 @@ async def test_history_by_complexity_shows_what_it_sorts_by(measure):
             shown = [float(row.cells[-1]) for row in table.rows[: len(known)]]
             assert shown == sorted(shown)
         await press(pilot, "t")
-        assert table.columns[-1].label == words.MEASURE_WORDS[measure]
+        assert table.columns[-1].label == task_named("cnn").measure(measure).heading
 
 
 # -- numbers that fit -----------------------------------------------------------------------------
@@ -175,9 +171,10 @@ async def test_no_table_cuts_a_number(size, measure, factor):
     trials = tuple(
         t.model_copy(
             update={
-                "params": round(t.params * factor) + 1,
-                "macs": round(t.macs * factor) + 1,
-                "seconds_per_epoch": t.seconds_per_epoch and t.seconds_per_epoch * factor * 13.3,
+                "costs": {
+                    name: cost * factor * 13.3 if name == "seconds" else round(cost * factor) + 1
+                    for name, cost in t.costs.items()
+                },
                 "error": 0.0 if t.number == 3 else t.error,
             }
         )

@@ -277,8 +277,8 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     assert [trainer.threads for trainer in made] == [1]
     made[-1].said = [
         Finished(
-            trial=number, attempt=1, error=0.1, seconds_per_epoch=1.0, reference_seconds=1.0,
-            params=1, macs=1, machine=MACHINE.model_copy(update={"threads": 1}),
+            trial=number, attempt=1, error=0.1, costs={"seconds": 1.0},
+            reference_costs={"seconds": 1.0}, machine=MACHINE.model_copy(update={"threads": 1}),
         )
     ]  # fmt: skip
     for event in made[-1].wait(0):

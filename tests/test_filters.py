@@ -17,7 +17,7 @@ from lcsearch.sessions.records import Decision
 from lcsearch.tui import format as words
 from lcsearch.tui.cli import app
 from lcsearch.tui.filters import DECIDERS, FIGURES, STATES, BadFilter, begun, parse, unfinished
-from lcsearch.tui.networks.cnn import classifier, parameters, training
+from lcsearch.tui.networks.cnn import classifier, parameters, recipe
 
 from .fakes import NOW, make_snapshot
 from .sessions_for_tests import filled_store
@@ -43,24 +43,24 @@ def trials_with(holds):
     ("text", "holds"),
     [
         ("", lambda t: True),
-        ("params<50k", lambda t: t.params < 50_000),
-        ("params < 50,000", lambda t: t.params < 50_000),
-        ("MACs<=5M", lambda t: t.macs <= 5_000_000),
+        ("params<50k", lambda t: t.costs["params"] < 50_000),
+        ("params < 50,000", lambda t: t.costs["params"] < 50_000),
+        ("MACs<=5M", lambda t: t.costs["macs"] <= 5_000_000),
         ("acc>85", lambda t: t.error is not None and 100 * (1 - t.error) > 85),
         ("acc>85%", lambda t: t.error is not None and 100 * (1 - t.error) > 85),
         ("f<0.2", lambda t: t.observed and search.objective(t, 0.1) < 0.2),
         ("f<20%", lambda t: t.observed and search.objective(t, 0.1) < 0.2),
         ("f_c>=1", lambda t: t.complexity is not None and t.complexity >= 1),
         ("level=2", lambda t: t.level == 2),
-        ("level=2 params<50k", lambda t: t.level == 2 and t.params < 50_000),
+        ("level=2 params<50k", lambda t: t.level == 2 and t.costs["params"] < 50_000),
         ("trial<=3", lambda t: t.number <= 3),
         ("state=failed", lambda t: t.state == "failed"),
         ("state!=done", lambda t: t.state != "done"),
         ("state=f", lambda t: t.state == "failed"),
         ("by=person", lambda t: t.source in ("advisor", "edited", "manual")),
         ("by=reference", lambda t: t.level == 0),
-        ("s/ep<2", lambda t: (t.seconds_per_epoch or 9) < 2),
-        ("seconds<2", lambda t: (t.seconds_per_epoch or 9) < 2),
+        ("s/ep<2", lambda t: t.costs.get("seconds", 9) < 2),
+        ("seconds<2", lambda t: t.costs.get("seconds", 9) < 2),
         ("epochs=10", lambda t: len(t.epochs) == 10),
         ("kernel=5", lambda t: 5 in t.config["kernel"]),
         ("kernel!=5", lambda t: 5 not in t.config["kernel"]),
@@ -80,7 +80,7 @@ def test_a_term_lets_pass_what_it_says(text, holds):
 def test_a_word_is_looked_for_in_the_whole_configuration():
     # lines are cut, and leave out what a level does not search: the filter does not
     for trial in SNAPSHOT.trials:
-        whole = (parameters, classifier, training)
+        whole = (parameters, classifier, recipe)
         for word in [w for part in whole for w in part(trial.config).split()]:
             assert trial.number in passing(word)
     same = trials_with(lambda t: parameters(t.config).startswith("k3333"))

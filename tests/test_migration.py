@@ -17,10 +17,15 @@ from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions import store as store_file
 from lcsearch.sessions.errors import NoRoom, StoreError
-from lcsearch.sessions.schema import SCHEMA_VERSION
+from lcsearch.sessions.schema import OLD_COSTS, SCHEMA_VERSION
 from lcsearch.sessions.store import Store
 
 FIXTURE = Path(__file__).parent / "fixtures" / "session-v1.db"
+
+
+COSTS = {
+    old: (field, measure) for field, names in OLD_COSTS.items() for measure, old in names.items()
+}
 
 
 @pytest.fixture
@@ -69,7 +74,10 @@ def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old):
                 value = value.replace("+00:00", "Z")
             if isinstance(value, dict):  # a record may have got more fields since
                 kept[name] = {key: kept[name][key] for key in value}
-            if name != "change":
+            if name in COSTS:
+                field, measure = COSTS[name]
+                assert kept[field].get(measure) == value, (trial.number, name)
+            elif name != "change":
                 assert kept[name] == value, (trial.number, name)
     epochs = raw(FIXTURE, "SELECT trial, epoch, val_accuracy FROM epochs ORDER BY trial, epoch")
     assert [(e["trial"], e["epoch"], e["val_accuracy"]) for e in epochs] == [
@@ -129,7 +137,11 @@ def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(old, mo
 
 def test_looking_changes_nothing(old):
     store = Store(old, migrate=False)
-    assert len(store.refresh().trials) == 13
+    trials = store.refresh().trials
+    assert len(trials) == 13
+    assert all({"params", "macs"} <= trial.costs.keys() for trial in trials)
+    assert trials[1].costs["seconds"] > 0
+    assert trials[1].reference_costs["seconds"] > 0
     with pytest.raises(StoreError, match="read-only"):
         store.apply(decide.set_wc(store.refresh(), 1.0))
     store.close()

@@ -71,7 +71,7 @@ def test_a_full_session_is_told_whole_and_asks_for_nothing():
     assert "@media print" in text
     words = " ".join(found.text)
     for trial in snapshot.trials:
-        assert f"{trial.params:,}" in words
+        assert f"{trial.costs['params']:,.0f}" in words
     assert "the loss is not finite in epoch 3" in words
     assert "within two" in words
     rows = re.findall(r'<table class="(\w+)">.*?</table>', text, re.DOTALL)

@@ -30,7 +30,11 @@ def session(*states: str, parallel: int = 1, pilot: Autopilot | None = None, **f
     for trial in snapshot.trials:
         if trial.observed:
             ended = trial.started + timedelta(seconds=EPOCHS * (1 + EXTRA))
-            took = {"seconds_per_epoch": 1.0, "reference_seconds": 4.0, "ended": ended}
+            took = {
+                "costs": {"seconds": 1.0},
+                "reference_costs": {"seconds": 4.0},
+                "ended": ended,
+            }
             trials.append(trial.model_copy(update=took))
         else:
             belief = trial.prediction.model_copy(update={"complexity": 0.5})

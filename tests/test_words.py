@@ -41,7 +41,7 @@ def told(make) -> str:
         ({"epochs": 100_001}, "epochs = 100001: not usable. Use at most 100,000."),
         ({"macs_cap": 0}, "macs_cap = 0: not usable. Use more than 0."),
         ({"wc": float("nan")}, "wc = nan: not usable. Use a finite number."),
-        ({"measure": "watts"}, "measure = watts: not usable. Use 'seconds', 'params' or 'macs'."),
+        ({"augment": "blur"}, "augment = blur: not usable. Use 'none', 'flip', 'crop' or"),
         ({"epochs": "many"}, "epochs = many: not usable. Use a whole number."),
         ({"colour": 1}, "colour = 1: not usable. There is nothing of this name."),
         ({"domains": 3}, "domains = 3: not usable. Use an object."),

@@ -370,7 +370,7 @@ class Console(App[int]):
         from .dialogs.help import HelpDialog
 
         if not isinstance(self.screen, HelpDialog):
-            self.push_screen(HelpDialog(self.screen))
+            self.push_screen(HelpDialog(self.screen, self.session.measures))
 
     async def action_quit(self) -> None:
         """Leave; ask first if something trains."""

@@ -1,30 +1,101 @@
-"""How the cost of a network is drawn, named and written: one rule a measure, for every screen.
+"""How the costs of a network are drawn, named and written: one rule a measure, for every screen.
 
-f_c is a ratio: what a network costs over what the reference network costs.  Parameters and MACs
-are exact, so a network's own number says the same, and is what people know.  Seconds are not: a
+f_c is a ratio: what a network costs over what the reference network costs.  What arithmetic knows
+is exact, so a network's own number says the same, and is what people know.  Seconds are not: a
 busy machine is slow for both networks, and only their ratio, timed in the same moments, compares.
 So f_c itself is drawn, and seconds that are believed are f_c times one number of the session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..engine.tasks.task import measure_of, task_of
 from . import format as words
 
 if TYPE_CHECKING:
-    from ..sessions.records import Measure, Prediction, Trial
+    from ..engine.tasks.measure import Measure
+    from ..sessions.records import Prediction, Session, Trial
     from ..sessions.snapshot import Snapshot
+
+_WRITTEN = {"count": words.count, "big": words.big, "seconds": words.seconds}
+
+
+def number(measure: Measure, value: float | None) -> str:
+    """A number of this measure as a sentence has it: `41,322`, `5.2 M`, `1.7`."""
+    return _WRITTEN[measure.number](value)
+
+
+def short(measure: Measure, value: float | None) -> str:
+    """The same where a column has six characters: `41.3 k`."""
+    return words.big(value) if measure.exact else number(measure, value)
+
+
+def sizes(measures: Sequence[Measure], costs: Mapping[str, float], between: str = " · ") -> str:
+    """What arithmetic knows of a network: `41,322 parameters · 5.2 M MACs`."""
+    return between.join(
+        f"{number(m, costs[m.name])} {m.unit}" for m in measures if m.exact and m.name in costs
+    )
+
+
+def with_unit(measure: Measure, value: float | None) -> str:
+    """A number of it with its whole unit: `1.7 s per epoch`."""
+    return f"{number(measure, value)} {measure.unit}" + f" per {measure.per}" * bool(measure.per)
+
+
+def told(trial: Trial, session: Session) -> str:
+    """What a trial cost, with what it was held against: seconds alone would contradict f_c.
+
+    The reference network is timed in the same moments, and a busy machine is slow for both.
+    """
+    chosen = measure_of(session)
+    parts = []
+    for measure in task_of(session).measures:
+        if measure.exact:
+            continue
+        text = with_unit(measure, trial.costs.get(measure.name))
+        beside = trial.reference_costs.get(measure.name)
+        if measure == chosen and beside is not None:
+            text += f", the reference beside it {number(measure, beside)} {measure.unit}"
+        parts.append(text)
+    text = ", ".join(parts)
+    if trial.complexity is None:
+        return text
+    if not chosen.exact:
+        return f"{text}: f_c {trial.complexity:.3f}"
+    return f"{text}{', ' * bool(text)}f_c {trial.complexity:.3f} ({chosen.title})"
+
+
+def line(trial: Trial, session: Session) -> Iterator[str]:
+    """What the line of a trial that is done has of its costs, in the commands: parts of it."""
+    task, chosen = task_of(session), measure_of(session)
+    exact = [measure for measure in task.measures if measure.exact]
+    for measure in task.measures:
+        if not measure.exact:
+            yield f"{trial.costs[measure.name]:.3g} {measure.heading}"
+    if chosen in exact[1:]:
+        yield f"{number(chosen, trial.costs[chosen.name])} {chosen.unit}"
+
+
+def size(trial: Trial, session: Session) -> str:
+    """The first thing that arithmetic knows of a network: `41,322 parameters`."""
+    exact = [measure for measure in task_of(session).measures if measure.exact]
+    return sizes(exact[:1], trial.costs)
+
+
+def disturbed(trial: Trial, session: Session) -> str:
+    """What spoilt the measurement of its cost; nothing where the cost is exact."""
+    return "" if measure_of(session).exact else "; ".join(trial.disturbed)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """How one session's costs are shown.
+    """How one session's f_c is shown.
 
     scale: what f_c = 1 is on an axis.  axis, short: the axis' name, and where there is no room.
-    reference: seconds of an epoch of the session's reference; None before any was measured.
+    reference: what the session's reference costs where that is measured; None before it was.
     """
 
     measure: Measure
@@ -38,60 +109,60 @@ class Cost:
         return (trial.complexity or 0.0) * self.scale
 
     def heading(self, ratio: bool = False) -> str:
-        """The heading of a table's column.  ratio: of one that shows f_c of trials by seconds."""
-        return "f_c" if ratio and self.measure == "seconds" else words.MEASURE_WORDS[self.measure]
+        """The heading of a table's column.  ratio: of one that shows f_c where it is measured."""
+        return "f_c" if ratio and not self.measure.exact else self.measure.heading
 
     def of_trial(self, trial: Trial, ratio: bool = False) -> str:
-        """A trial's parameters or MACs; its seconds per epoch as measured, or its f_c."""
-        if self.measure != "seconds":
-            return words.big(float(trial.params if self.measure == "params" else trial.macs))
-        text = words.f_value(trial.complexity) if ratio else words.seconds(trial.seconds_per_epoch)
+        """What a trial cost; its f_c, where that is measured and `ratio`."""
+        cost = trial.costs.get(self.measure.name)
+        if self.measure.exact:
+            return short(self.measure, cost)
+        text = words.f_value(trial.complexity) if ratio else short(self.measure, cost)
         return ("~" if trial.disturbed else "") + text
 
     def of_candidate(self, belief: Prediction | None, known: Mapping[str, float]) -> str:
-        """What a network is believed to cost: parameters, MACs, or seconds of an epoch.
+        """What a network is believed to cost, or is known to.
 
-        known: `params` and `macs` of the network.  Before the reference was measured, f_c itself
+        known: what arithmetic knows of it.  Before the reference was measured, f_c itself
         (`×1.20` of the reference).
         """
-        if self.measure != "seconds":
-            return words.big(known.get(self.measure))
+        if self.measure.exact:
+            return short(self.measure, known.get(self.measure.name))
         if belief is None:
             return words.DASH
         if self.reference is None:
             return words.times(belief.complexity)
-        return words.seconds(belief.complexity * self.reference)
+        return short(self.measure, belief.complexity * self.reference)
 
 
 def cost_of(snapshot: Snapshot) -> Cost:
-    """How this session's costs are shown."""
-    measure = snapshot.session.measure
-    seconds = session_seconds(snapshot.trials)
-    if measure != "seconds":
-        first = snapshot.trials[0] if snapshot.trials else None
-        size = 0 if first is None else first.params if measure == "params" else first.macs
-        name = "thousand parameters" if measure == "params" else "million MACs"
-        return Cost(measure, size / (1e3 if measure == "params" else 1e6), name, name, seconds)
-    if seconds is None:
+    """How this session's f_c is shown."""
+    measure = measure_of(snapshot.session)
+    if measure.exact:
+        size = snapshot.trials[0].costs[measure.name] if snapshot.trials else 0.0
+        return Cost(measure, size / measure.scale, measure.axis, measure.axis, None)
+    cost = session_cost(snapshot.trials, measure.name)
+    if cost is None:
         name = "f_c (1 = the reference network)"
         return Cost(measure, 1.0, name, name, None)
-    took = words.seconds(seconds)
+    took = with_unit(measure, cost)
+    brief = f"{number(measure, cost)} {measure.heading}"
     return Cost(
         measure,
         1.0,
-        f"f_c (1 = the reference network, {took} s per epoch)",
-        f"f_c (1 = reference, {took} s/ep)",
-        seconds,
+        f"f_c (1 = the reference network, {took})",
+        f"f_c (1 = reference, {brief})",
+        cost,
     )
 
 
-def session_seconds(trials: Iterable[Trial]) -> float | None:
-    """Seconds of an epoch of the session's reference network, as trial 0 measured them.
+def session_cost(trials: Iterable[Trial], name: str) -> float | None:
+    """What the session's reference network costs by a measure, as trial 0 measured it.
 
-    Until that has ended, what was timed beside the first trial that has.
+    Until that has ended, what was measured beside the first trial that has.
     """
     for trial in trials:
-        seconds = trial.seconds_per_epoch if trial.level == 0 else trial.reference_seconds
-        if seconds is not None:
-            return seconds
+        cost = (trial.costs if trial.level == 0 else trial.reference_costs).get(name)
+        if cost is not None:
+            return cost
     return None

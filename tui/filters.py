@@ -11,7 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,9 +22,11 @@ from ..engine.tasks.space import Parameter, Space, entry_name
 from ..sessions.errors import Misuse
 from ..sessions.records import Trial, TrialState
 from . import format as words
-from .networks.cnn import whole_lines
+from .cost import short
+from .networks import whole_lines
 
 if TYPE_CHECKING:
+    from ..engine.tasks.measure import Measure
     from ..sessions.snapshot import Snapshot
 
 EXAMPLE = "acc>85 params<50k kernel[2]=5 k335"
@@ -40,19 +42,15 @@ FIGURES: Mapping[str, Callable[[Trial, float], float | None]] = {
     "f_c": lambda trial, wc: trial.complexity,
     "acc": lambda trial, wc: None if trial.error is None else 100 * (1 - trial.error),
     "μ": lambda trial, wc: mean(trial, wc),
-    "s/ep": lambda trial, wc: trial.seconds_per_epoch,
-    "params": lambda trial, wc: trial.params,
-    "macs": lambda trial, wc: trial.macs,
     "epochs": lambda trial, wc: len(trial.epochs),
 }
-"""Numbers of a trial under a w_c, by the names that the console gives them."""
+"""Numbers of a trial under a w_c, by the names that the console gives them; measures beside."""
 WORDS: Mapping[str, tuple[tuple[str, ...], Callable[[Trial], str]]] = {
     "state": (STATES, lambda trial: trial.state),
     "by": (DECIDERS, lambda trial: decider(trial)),
 }
 """What is one of a few words: which there are, and that of a trial."""
-ALIASES = {"seconds": "s/ep", "mu": "μ", "accuracy": "acc"}
-OWN = (*FIGURES, *WORDS)
+ALIASES = {"mu": "μ", "accuracy": "acc"}
 PERCENT = "acc"
 """Given in per cent as it is: 85, or 85%."""
 BITS = {"yes": True, "true": True, "no": False, "false": False}
@@ -74,10 +72,11 @@ def mean(trial: Trial, wc: float) -> float | None:
 
 @dataclass(frozen=True)
 class Seen:
-    """A trial as a filter sees it.  reasons: given with the decisions on it."""
+    """A trial as a filter sees it.  measures: of its task.  reasons: given with the decisions."""
 
     trial: Trial
     wc: float
+    measures: Sequence[Measure]
     reasons: Sequence[str] = ()
 
     @cached_property
@@ -93,7 +92,7 @@ class Seen:
             words.f_measured(objective(trial, self.wc)),
             words.f_value(mean(trial, self.wc)),
             words.percent(None if trial.error is None else 1 - trial.error),
-            words.seconds(trial.seconds_per_epoch),
+            *(short(m, trial.costs.get(m.name)) for m in self.measures if not m.exact),
             *self.reasons,
             *trial.disturbed,
         ]
@@ -112,11 +111,12 @@ class Filter:
     """Terms that must all hold; every trial passes where there is none.  text: as it was typed."""
 
     text: str = ""
-    terms: tuple[Term, ...] = ()
+    terms: tuple[Term, ...] = field(default=(), compare=False)
+    measures: tuple[Measure, ...] = ()
 
     def passes(self, trial: Trial, wc: float, reasons: Sequence[str] = ()) -> bool:
         """Whether all terms hold for a trial, f under this w_c."""
-        seen = Seen(trial, wc, reasons)
+        seen = Seen(trial, wc, self.measures, reasons)
         return all(term(seen) for term in self.terms)
 
     def matching(self, snapshot: Snapshot) -> list[Trial]:
@@ -149,7 +149,8 @@ def parse(text: str, space: Space) -> Filter:
     value.  VALUE may end in k, M, G or %.  What a trial does not have matches nothing.  Raises
     BadFilter, which says what is wrong with the first term that is.
     """
-    return Filter(text.strip(), tuple(_term(term, space) for term in _terms(text)))
+    terms = tuple(_term(term, space) for term in _terms(text))
+    return Filter(text.strip(), terms, space.measures)
 
 
 def begun(text: str, space: Space) -> Filter:
@@ -168,8 +169,7 @@ def begun(text: str, space: Space) -> Filter:
 def unfinished(text: str, space: Space) -> str:
     """What to add where the last word is a name that could compare; nothing where it is not."""
     last = (_terms(text)[-1:] or [""])[0]
-    name = last.lower().partition("[")[0]
-    name = ALIASES.get(name, name)
+    name = _plain(last.partition("[")[0], space)
     if name not in _names(space) or _TERM.fullmatch(last):
         return ""
     return _against_what(last, name, space)
@@ -185,16 +185,21 @@ def _term(term: str, space: Space) -> Term:
         word = term.lower()
         return lambda seen: word in seen.told
     written, layer, operator, value = found.groups()
-    name = ALIASES.get(written.lower(), written.lower())
-    if name not in OWN and name not in space:
+    name = _plain(written, space)
+    costs, own = _costs(space), _own(space)
+    if name not in own and name not in space:
         raise BadFilter(_unknown(term, written, space))
-    if layer is not None and (name in OWN or space[name].length is None):
+    if layer is not None and (name in own or space[name].length is None):
         raise BadFilter(f"{term}: {name} has one value, not one a layer. Write {name}{operator}….")
     if not value:
         raise BadFilter(_against_what(term, name, space))
     if name in WORDS:
         choices, word_of = WORDS[name]
         return _of_words(term, operator, value, choices, lambda seen: [word_of(seen.trial)])
+    if name in costs:
+        measure = costs[name].name
+        limit = _number(term, value)
+        return _of_numbers(operator, limit, lambda seen: [seen.trial.costs.get(measure)])
     if name in FIGURES:
         figure = FIGURES[name]
         limit = _number(term, value, 1.0 if name == PERCENT else _SUFFIXES["%"])
@@ -294,14 +299,39 @@ def _number(term: str, text: str, percent: float = _SUFFIXES["%"]) -> float:
     return number * (percent if suffix == "%" else _SUFFIXES[suffix])
 
 
+def _costs(space: Space) -> dict[str, Measure]:
+    """The measures by the names that columns give them."""
+    return {measure.heading.lower(): measure for measure in space.measures}
+
+
+def figure_names(measures: Sequence[Measure]) -> tuple[str, ...]:
+    """The figures of a trial that a filter compares, in their order; the count of epochs last."""
+    *first, last = FIGURES
+    return (*first, *(measure.heading.lower() for measure in measures), last)
+
+
+def _own(space: Space) -> tuple[str, ...]:
+    """What compares besides the parameters."""
+    return (*figure_names(space.measures), *WORDS)
+
+
+def _aliases(space: Space) -> dict[str, str]:
+    return {**{m.name: heading for heading, m in _costs(space).items()}, **ALIASES}
+
+
+def _plain(written: str, space: Space) -> str:
+    """A name as it is known here, by whichever it was written."""
+    return _aliases(space).get(written.lower(), written.lower())
+
+
 def _names(space: Space) -> Iterator[str]:
-    yield from OWN
+    yield from _own(space)
     yield from (parameter.name for parameter in space.parameters)
 
 
 def _unknown(term: str, written: str, space: Space) -> str:
     names = list(_names(space))
-    near = difflib.get_close_matches(written.lower(), [*names, *ALIASES], n=1)
+    near = difflib.get_close_matches(written.lower(), [*names, *_aliases(space)], n=1)
     if near:
         return f"{term}: there is no {written}. Is it {near[0]}?"
     return f"{term}: there is no {written or 'name before it'}. Names: {' '.join(names)}."
@@ -314,9 +344,12 @@ def _against_what(term: str, name: str, space: Space) -> str:
 def _example(name: str, space: Space) -> str:
     if name in WORDS:
         return f"{name}={WORDS[name][0][0]}"
+    if name in _costs(space):
+        return f"{name}{_AGAINST[_costs(space)[name].number]}"
     if name in FIGURES:
         return f"{name}{_EXAMPLES.get(name, '<1')}"
     return f"{name}={words.number(space[name].default)}"
 
 
-_EXAMPLES = {"params": "<50k", "macs": "<=5M", PERCENT: ">85", "trial": ">9", "level": "=2"}
+_AGAINST = {"count": "<50k", "big": "<=5M", "seconds": "<1"}
+_EXAMPLES = {PERCENT: ">85", "trial": ">9", "level": "=2"}

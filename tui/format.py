@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..engine.objective import Predicted
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
-    from ..sessions.records import Decision, Execution, Measure, Session, Trial
+    from ..sessions.records import Decision, Session
     from ..sessions.snapshot import EngineStatus
 
 
@@ -29,12 +29,6 @@ LEVEL_TITLES = {
     "classifier": "Classifier",
     "training": "Training",
     "all": "All parameters",
-}
-MEASURE_WORDS = {"seconds": "s/ep", "params": "params", "macs": "MACs"}
-MEASURE_TITLES = {
-    "seconds": "seconds per epoch",
-    "params": "parameters",
-    "macs": "multiply-accumulates",
 }
 STATE_MARKS = {
     "queued": "◌",
@@ -138,7 +132,7 @@ def big(value: float | None) -> str:
     return improvement(value)
 
 
-def size(value: int) -> str:
+def size(value: float) -> str:
     """A whole number where seven characters are enough for it, else three digits of it."""
     return count(value) if value < 1e6 else big(value)
 
@@ -285,28 +279,6 @@ def length_bar(value: float, scale: float, width: int) -> str:
     return "█" * full + (EIGHTHS[rest] if rest else "")
 
 
-def disturbed(trial: Trial, measure: Measure) -> str:
-    """What spoilt the measurement of its cost; nothing where seconds are not the cost."""
-    return "; ".join(trial.disturbed) if measure == "seconds" else ""
-
-
-def costs(trial: Trial, measure: Measure) -> str:
-    """What a trial cost, with what it was held against: seconds alone would contradict f_c.
-
-    The reference network is timed in the same moments, and a busy machine is slow for both.
-    """
-    text = f"{seconds(trial.seconds_per_epoch)} s per epoch"
-    if measure == "seconds" and trial.reference_seconds is not None:
-        text += f", the reference beside it {seconds(trial.reference_seconds)} s"
-    if trial.complexity is not None:
-        text += (
-            f": f_c {trial.complexity:.3f}"
-            if measure == "seconds"
-            else (f", f_c {trial.complexity:.3f} ({MEASURE_TITLES[measure]})")
-        )
-    return text
-
-
 def best_network(best: Recommendation) -> str:
     """`best network: trial 7, the best of all levels by the model's belief (f 0.437 ± 0.011)`."""
     told = ""
@@ -400,21 +372,6 @@ def restrictions(session: Session, strength: float | None) -> list[str]:
     """One line each for the domains that are not the default ones, and for the favourite region."""
     lines = [f"searched: {region(session.domains)}"] if session.domains else []
     return lines + ([favoured(session, strength)] if session.favourite else [])
-
-
-def execution_line(execution: Execution) -> str:
-    """Where trials run: `trials run on the Ray cluster auto, 4 at once, gpus=1 each`."""
-    if execution.executor == "local":
-        devices = f" on {', '.join(execution.devices)}" if execution.devices else ""
-        dtype = "" if execution.dtype == "auto" else f" in {execution.dtype}"
-        number = f", {execution.parallel} at once"
-        return f"trials run on this machine{devices}{dtype}{number}"
-    asked = ", ".join(f"{name}={number:g}" for name, number in execution.per_trial.items())
-    data = ", every node reads the data itself" if execution.data_on_nodes else ""
-    return (
-        f"trials run on the Ray cluster {execution.address}, {execution.parallel} at once, "
-        f"{asked or 'cpus=1'} each{data}"
-    )
 
 
 def verdict(belief: Predicted, measured: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from .ports import Client, FinalLike, Home
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Ranking
     from ..engine.protocol import FinalDone, FinalProgress
+    from ..engine.tasks.measure import Measure
     from ..sessions.records import Decision
     from ..sessions.snapshot import Snapshot
 
@@ -132,6 +133,14 @@ class OpenSession:
         self._wake = threading.Event()
         self._wanted: tuple[Key, float] | None = None
         self._ranked: tuple[Key, float] | None = None
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """What a network costs, in the session that is open or would be made."""
+        from ..engine.tasks.task import DEFAULT, task_named, task_of
+
+        task = task_named(DEFAULT) if self.snapshot is None else task_of(self.snapshot.session)
+        return task.measures
 
     def listen(self, node: DOMNode, callback: Callable[[], object]) -> None:
         """Call back whenever something here is new, as long as the node is there."""

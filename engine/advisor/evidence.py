@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...sessions.records import Config, Strategy
+from ...sessions.choices import Strategy
+from ...sessions.records import Config
 from ..objective import Observation, objective
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space

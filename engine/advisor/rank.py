@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...sessions.records import Config, Prediction, Strategy
+from ...sessions.choices import Strategy
+from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
 from ..objective import Observation
 from ..tasks.space import Space
@@ -143,7 +144,7 @@ class Advisor:
         if not configs:
             return []
         keys = [space.key(config) for config in configs]
-        facts = [dict(space.known(c)) if space.known else {} for c in configs]
+        facts = [space.known(config) for config in configs]
         if evidence.surrogate is None:
             chances = feasible(evidence, evidence.embedding(configs))
             return [

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import get_args
 
 import numpy as np
 
-from ...sessions.records import Config, Strategy
+from ...sessions.records import Config
 from ..tasks.space import Exhausted, Space
-
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 POPULATION = 20
 """The youngest networks, which alone have offspring."""

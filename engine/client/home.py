@@ -9,16 +9,15 @@ from pydantic import ValidationError
 
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.places import check_name, names
-from ...sessions.records import OPEN_STATES, Session, Setup, in_words, now
+from ...sessions.records import OPEN_STATES, Session, Setup, in_words, is_weight, now
 from ...sessions.store import Store
 from .. import search
 from ..executors.devices import probe
 from ..executors.registry import checked
 from ..protocol import Refused
 from ..search import decide
-from ..tasks.cnn.space import space as cnn_space
 from ..tasks.domains import InvalidDomain
-from ..tasks.task import open_store, session_space
+from ..tasks.task import blank_space, level_names, measure_of, open_store, session_space, task_named
 
 
 class SetupError(Exception):
@@ -36,7 +35,7 @@ class SetupError(Exception):
 class SessionSummary:
     """One line of the list of sessions.  state: training, idle, or what is wrong with it.
 
-    parallel: trials at once.  alive: whether an engine is at work.
+    levels: their names, in order.  parallel: trials at once.  alive: whether an engine is at work.
     """
 
     name: str
@@ -48,15 +47,22 @@ class SessionSummary:
     best: float | None = None
     best_trial: int | None = None
     state: str = "idle"
+    levels: tuple[str, ...] = ()
     flat: bool = False
     parallel: int = 1
     alive: bool = False
 
 
-FLAT_LEVELS = 4
-"""A flat level is given the trials of as many levels, so that both ways cost the same."""
 TRIALS = 12
 """Trials planned for a level, unless said otherwise."""
+
+
+def planned(task: str, flat: bool) -> int:
+    """Trials of a level where nobody says otherwise.
+
+    The one level of a flat session is given those of all levels: both ways cost the same.
+    """
+    return TRIALS * (len(task_named(task).levels) if flat else 1)
 
 
 def create(home: Path, setup: Setup) -> Path:
@@ -72,15 +78,15 @@ def create(home: Path, setup: Setup) -> Path:
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
-        checked_space = cnn_space((1, 8, 8), 10, domains=dict(setup.domains))
-        if not 0 <= setup.wc < 1e6:
+        checked_space = blank_space(setup.task, setup.domains)
+        if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
         execution = checked(setup.execution)
         data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):
             raise SetupError(answer.message, misuse=answer.misuse)
-        budget = TRIALS * (FLAT_LEVELS if setup.flat else 1)
+        budget = planned(setup.task, setup.flat)
         asked = {part.name: getattr(setup, part.name) for part in fields(setup)}
         asked["domains"] = dict(setup.domains)
         asked["trials_per_level"] = (
@@ -89,6 +95,7 @@ def create(home: Path, setup: Setup) -> Path:
         asked |= {"data": data, "execution": execution}
         names_now = tuple(parameter.name for parameter in checked_space.parameters)
         session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
+        measure_of(session)
         first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:
@@ -135,6 +142,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 best=None if best is None else search.objective(best, session.wc),
                 best_trial=None if best is None else best.number,
                 state="training" if running else "waiting" if waiting else "idle",
+                levels=level_names(session),
                 flat=session.flat,
                 parallel=session.execution.parallel,
                 alive=snapshot.engine.alive,

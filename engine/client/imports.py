@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from ...sessions import exchange
 from ...sessions.errors import Misuse
 from ...sessions.places import check_name
-from ...sessions.records import Config, Decision, Session, Trial, in_words
+from ...sessions.records import Decision, Session, Trial, in_words
 from ...sessions.snapshot import EngineStatus, Snapshot
-from ...sessions.store import Store
+from ...sessions.store import Reader, Store
 from .. import search
-from ..objective import best_error, medians
+from ..objective import best_error
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import InvalidConfig, Space
-from ..tasks.task import exact_complexity, session_space
+from ..tasks.task import exact_complexity, level_names, measure_of, reader, session_space
 
 LARGEST_SIDE = 65_536
 LARGEST_COUNT = 10**9
@@ -89,8 +89,8 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         {name: getattr(whole.session, name) for name in Session.model_fields}
     )
     # a space that cannot be is found out among the contradictions
-    with contextlib.suppress(InvalidDomain):
-        whole = _read(whole, session_space(session).read)
+    with contextlib.suppress(InvalidDomain, Misuse):
+        whole = _read(whole, reader(session))
     trials = tuple(
         Trial.model_validate({field: getattr(trial, field) for field in Trial.model_fields})
         for trial in whole.trials
@@ -107,13 +107,18 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
     return snapshot
 
 
-def _read(whole: exchange.Document, read: Callable[[Config], Config]) -> exchange.Document:
-    """The document with every configuration read as one that was kept."""
+def _read(whole: exchange.Document, read: Reader) -> exchange.Document:
+    """The document with every record read as one that was kept."""
 
     def filled(record: Any) -> Any:
         if record is None or record.config is None:
             return record
-        return record.model_copy(update={"config": read(record.config)})
+        config = read.config(record.config)
+        if isinstance(record, Decision):
+            return record.model_copy(update={"config": config})
+        costs = read.costs(config, record.costs)
+        told = exchange.named({n: cost for n, cost in costs.items() if n not in record.costs})
+        return record.model_copy(update={**told, "config": config, "costs": costs})
 
     return whole.model_copy(
         update={
@@ -141,11 +146,10 @@ def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[st
     for name, value in counts.items():
         if not 1 <= value <= LARGEST_COUNT:
             yield f"session.summary.{name} = {value}: nothing can be learnt from that."
-    if not 0 <= session.wc < 1e6:
-        yield f"session.w_c = {session.wc}: not usable. Use 0 or more."
     try:
         space = session_space(session)
-    except (InvalidConfig, InvalidDomain) as error:
+        measure_of(session)
+    except (InvalidConfig, InvalidDomain, Misuse) as error:
         yield f"session: {error}"
         return
     if not trials:
@@ -164,7 +168,7 @@ def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[st
 def _about_trial(trial: Trial, snapshot: Snapshot, space: Space) -> Iterator[str]:
     session = snapshot.session
     before = snapshot.trials[: trial.number]
-    highest = len(search.level_names(session))
+    highest = len(level_names(session))
     if trial.repeat_of is not None and not 0 <= trial.repeat_of < trial.number:
         yield f"repeat_of = {trial.repeat_of}: no trial before it has this number."
     lowest = 0 if trial.number == 0 or trial.repeat_of is not None else 1
@@ -182,10 +186,10 @@ def _about_trial(trial: Trial, snapshot: Snapshot, space: Space) -> Iterator[str
     key = space.key(config)
     if trial.key != key:
         yield f"key = {trial.key}: the key of this network is {key}."
-    assert space.known is not None
     for name, value in space.known(config).items():
-        if getattr(trial, name) != value:
-            yield f"{name} = {getattr(trial, name)}: this network has {value:.0f}."
+        given = trial.costs.get(name)
+        if given != value:
+            yield f"costs.{name} = {given}: this network has {value:.12g}."
     again = sum(other.key == key for other in before) if trial.repeat_of is not None else 0
     seed = session.seed * 1000 + again
     if trial.seed != seed:
@@ -216,36 +220,49 @@ def _about_epochs(trial: Trial, session: Session, space: Space) -> Iterator[str]
             yield f"{at}.seconds = {epoch.seconds}: no epoch takes less than nothing."
     if len(trial.epochs) > session.epochs:
         yield f"{len(trial.epochs)} epochs: a trial of this session has at most {session.epochs}."
-    figures = ("error", "complexity", "seconds_per_epoch", "reference_seconds")
+    yield from _about_costs(trial, session, space)
+
+
+def _about_costs(trial: Trial, session: Session, space: Space) -> Iterator[str]:
+    """What was measured is there where a trial is done, and follows from its epochs."""
+    measured = {m.name: m for m in space.measures if not m.exact}
+    told = {f"costs.{name}": cost for name, cost in trial.costs.items() if name in measured}
+    told |= {f"reference_costs.{name}": cost for name, cost in trial.reference_costs.items()}
     if trial.state != "done":
-        for name in figures:
-            if getattr(trial, name) is not None:
-                yield f"{name} = {getattr(trial, name)}: only a trial that is done has one."
+        for name, value in {"error": trial.error, "complexity": trial.complexity, **told}.items():
+            if value is not None:
+                yield f"{name} = {value}: only a trial that is done has one."
         return
+    for name in (*trial.costs, *trial.reference_costs):
+        if name not in {measure.name for measure in space.measures}:
+            yield f"costs.{name}: this search measures nothing of that name."
+            return
     if len(trial.epochs) != session.epochs:
         yield (
             f"{len(trial.epochs)} epochs: a trial that is done has as many as the session, "
             f"{session.epochs}."
         )
         return
-    if any(getattr(trial, name) is None for name in figures):
-        yield "a trial that is done has error, complexity, seconds_per_epoch, reference_seconds."
+    needed = [f"{of}.{name}" for name in measured for of in ("costs", "reference_costs")]
+    if trial.error is None or trial.complexity is None or any(n not in told for n in needed):
+        yield f"a trial that is done has {', '.join(('error', 'complexity', *needed))}."
         return
-    seconds, beside = medians(trial.epochs)
-    exact = exact_complexity(space, trial.config, session.measure)
-    if beside <= 0:
-        yield "reference_seconds: the reference network takes more than nothing."
-        return
-    wanted = {
-        "error": best_error(trial.epochs),
-        "seconds_per_epoch": seconds,
-        "reference_seconds": beside,
-        "complexity": seconds / beside if exact is None else exact,
-    }
+    wanted = {"error": best_error(trial.epochs)}
+    for name, measure in measured.items():
+        if measure.from_epochs is not None:
+            cost, beside = measure.from_epochs(trial.epochs)
+            wanted |= {f"costs.{name}": cost, f"reference_costs.{name}": beside}
+        if told[f"reference_costs.{name}"] <= 0:
+            yield f"reference_costs.{name}: the reference network costs more than nothing."
+            return
+    complexity = exact_complexity(space, trial.config, measure_of(session))
+    if complexity is None:
+        complexity = trial.costs[session.measure] / trial.reference_costs[session.measure]
+    wanted["complexity"] = complexity
+    given = {"error": trial.error, "complexity": trial.complexity, **told}
     for name, value in wanted.items():
-        given = getattr(trial, name)
-        if not math.isclose(given, value, rel_tol=NEAR, abs_tol=NEAR):
-            yield f"{name} = {given}: the epochs say {value:.9g}."
+        if not math.isclose(given[name], value, rel_tol=NEAR, abs_tol=NEAR):
+            yield f"{name} = {given[name]}: the epochs say {value:.9g}."
 
 
 def _about_decisions(snapshot: Snapshot, space: Space) -> Iterator[str]:
@@ -331,7 +348,7 @@ def _is_count(value: object) -> bool:
 def _about_levels(snapshot: Snapshot) -> Iterator[str]:
     """The session stands where its last decisions have left it."""
     session, decisions = snapshot.session, snapshot.decisions
-    names = search.level_names(session)
+    names = level_names(session)
     if session.level > len(names):
         yield f"session.level = {session.level}: the last one is {len(names)}."
     for level, number in session.bases.items():

@@ -14,8 +14,7 @@ from ...sessions.errors import Deleted, StoreError
 from ...sessions.records import Advised, Config, Decision, Execution, Levels, Prediction, StopMode
 from ...sessions.snapshot import Plan, Snapshot
 from .. import search
-from ..executors.devices import check_parallel
-from ..executors.registry import check_fields, checked
+from ..executors.registry import check_fields, checked, executor_named
 from ..search import decide
 from ..tasks.task import open_store, session_space
 from . import imports as archive
@@ -177,14 +176,14 @@ class SessionClient:
         """
         snapshot = self.refresh()
         before = snapshot.session.execution
-        check_fields(fields.get("executor", before.executor), fields)
+        check_fields(str(fields.get("executor", before.executor)), fields)
         kept = before.model_dump()
         if any(name in fields and fields[name] != kept[name] for name in ("executor", "devices")):
             del kept["parallel"]  # how many at once is another's number
         execution = checked(before.model_validate({**kept, **fields}))
         timed_with = search.timed_with(snapshot)
         if "parallel" in fields and timed_with is not None:
-            check_parallel(execution, timed_with)
+            executor_named(execution.executor).check_timed(execution, timed_with)
         self._store.set_session({"execution": before}, execution=execution)
         return execution
 

@@ -1,4 +1,4 @@
-"""What every executor says and watches: events, the watchdog."""
+"""What every executor is: its face, what it says, the watchdog."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import IO, Literal, Protocol, TypeVar
 
-from ..protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started
+from ...sessions.records import Execution, Session
+from ..protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Threads of a trainer that wait for each other spin for a moment and then sleep.  Where they sleep
@@ -59,6 +60,57 @@ class Notice:
 
 
 Event = Started | EpochDone | Finished | Ended | Failed | Ready | Refused | Gone | Notice
+
+
+class Executor(Protocol):
+    """Runs trials for one engine, which calls it from one thread."""
+
+    @property
+    def running(self) -> tuple[tuple[int, int], ...]:
+        """(trial, attempt) of everything that it trains."""
+
+    def room(self, wanted: int) -> int:
+        """How many of `wanted` trials can begin now."""
+
+    def train(self, task: Train) -> None:
+        """Begin a trial; there must be room.  Its end comes as an event: Finished, Ended, Failed,
+        or Gone with this trial.  A checkpoint that stands at its path is gone on from.
+        """
+
+    def stop(self, order: Stop) -> None:
+        """Ask for the end of a trial; it may have ended by itself."""
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What happened, after at most `seconds`; every epoch once and in order."""
+
+    def close(self) -> None:
+        """End everything that runs; what was saved is saved.  It may be used again after."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One place where trials can run.
+
+    title: in words, `this machine`.  own: fields of an `Execution` that mean something there alone.
+    make: an executor for a session; dtype: what its trials are trained in, None lets the first
+    trainer choose; timed_with: threads that its trials were timed with, None where that does not
+    matter; log: for what a trainer says besides.  check: raises Misuse for what cannot be used,
+    StoreError for what is missing; may take seconds.  at_once: trials at once, as was said or as
+    is usual; raises Misuse.  check_timed: raises Misuse for more at once than can be timed with so
+    many threads each.  describe: where trials run, in words that follow "trials run".  elastic:
+    slots come and go by themselves, so that another number of trials at once needs no other
+    executor.
+    """
+
+    name: str
+    title: str
+    make: Callable[[Session, str | None, int | None, IO[bytes]], Executor]
+    check: Callable[[Execution], None]
+    at_once: Callable[[Execution], int]
+    describe: Callable[[Execution], str]
+    check_timed: Callable[[Execution, int], None] = lambda execution, timed_with: None
+    own: frozenset[str] = frozenset()
+    elastic: bool = False
 
 
 class Watchdog:

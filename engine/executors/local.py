@@ -17,10 +17,10 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from ...sessions.records import DataSource
+from ...sessions.records import DataSource, Execution, Session
 from ..protocol import Ended, Failed, Finished, Load, Ready, Refused, Stop, Train, Working, replies
 from . import devices
-from .base import WAITING, Gone, Notice, Watchdog, death, drained
+from .base import WAITING, Executor, Gone, Kind, Notice, Watchdog, death, drained
 from .devices import PROBE_SECONDS
 
 if TYPE_CHECKING:
@@ -248,3 +248,28 @@ class DevicesExecutor:
         """End all trainers."""
         for trainer in self._trainers:
             trainer.close()
+
+
+def _make(session: Session, dtype: str | None, timed_with: int | None, log: IO[bytes]) -> Executor:
+    trainers = [
+        LocalExecutor(session.data, session.summary.fingerprint, log, dtype, device, threads)
+        for device, threads in devices.trainers_of(session.execution, timed_with)
+    ]
+    return trainers[0] if len(trainers) == 1 else DevicesExecutor(trainers)
+
+
+def _describe(execution: Execution) -> str:
+    named = f" {', '.join(execution.devices)}" if execution.devices else ""
+    dtype = "" if execution.dtype == "auto" else f" in {execution.dtype}"
+    return f"on this machine{' on' * bool(named)}{named}{dtype}, {execution.parallel} at once"
+
+
+KIND = Kind(
+    name="local",
+    title="this machine",
+    make=_make,
+    check=devices.check_devices,
+    at_once=devices.at_once,
+    describe=_describe,
+    check_timed=devices.check_timed,
+)

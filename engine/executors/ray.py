@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -21,11 +22,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ... import __version__
-from ...sessions.errors import Misuse
-from ...sessions.records import Failure, Session
+from ...sessions.errors import Misuse, StoreError
+from ...sessions.records import Execution, Failure, Session
 from ..protocol import (
     Ended,
     EpochDone,
@@ -41,7 +42,7 @@ from ..protocol import (
     commands,
     replies,
 )
-from .base import WAITING, Event, Gone, Notice, Watchdog, drained
+from .base import WAITING, Event, Executor, Gone, Kind, Notice, Watchdog, drained
 
 if TYPE_CHECKING:
     from ..training.data import Data
@@ -552,3 +553,43 @@ def resources(words: list[str]) -> dict[str, float]:
                 f"per trial {word}: not RESOURCE=NUMBER. Use for example gpus=1."
             ) from None
     return found
+
+
+def _make(session: Session, dtype: str | None, timed_with: int | None, log: IO[bytes]) -> Executor:
+    return ClusterExecutor(session, dtype)
+
+
+def _check(execution: Execution) -> None:
+    for name, number in execution.per_trial.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}", name) or name in RESERVED:
+            raise Misuse(
+                f"per trial {name}: not usable. Use cpus, gpus, or a resource that a node of the "
+                "cluster was started with."
+            )
+        if not 0 < number <= 1e6 or (number > 1 and number != int(number)):
+            raise Misuse(
+                f"per trial {name}={number:g}: not usable. Use a whole number, or a share below 1."
+            )
+    if not installed():
+        raise StoreError(f"--executor ray needs Ray, which is not installed. Run {INSTALL}.")
+
+
+def _describe(execution: Execution) -> str:
+    asked = ", ".join(f"{name}={number:g}" for name, number in execution.per_trial.items())
+    data = ", every node reads the data itself" if execution.data_on_nodes else ""
+    return (
+        f"on the Ray cluster {execution.address}, {execution.parallel} at once, "
+        f"{asked or 'cpus=1'} each{data}"
+    )
+
+
+KIND = Kind(
+    name="ray",
+    title="a Ray cluster",
+    make=_make,
+    check=_check,
+    at_once=lambda execution: execution.parallel,
+    describe=_describe,
+    own=frozenset({"address", "per_trial", "data_on_nodes"}),
+    elastic=True,
+)

@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-from ...sessions.errors import Misuse, StoreError
+from ...sessions.errors import Misuse
 from ...sessions.records import Execution
-from .devices import at_once, check_devices
-from .ray import INSTALL, RESERVED, installed
+from . import local, ray
+from .base import Kind
+
+EXECUTORS: dict[str, Kind] = {kind.name: kind for kind in (local.KIND, ray.KIND)}
+"""Everywhere that trials can run."""
 
 
-def check_fields(executor: object, given: Iterable[str]) -> None:
-    """Raises Misuse for what means nothing on this machine: nobody should think that it does."""
+def executor_named(name: str) -> Kind:
+    """The executor of this name.  Raises Misuse where there is none."""
+    if name not in EXECUTORS:
+        raise Misuse(f"--executor {name}: unknown. Use {', '.join(EXECUTORS)}.")
+    return EXECUTORS[name]
+
+
+def check_fields(executor: str, given: Iterable[str]) -> None:
+    """Raises Misuse for what means nothing on this executor: nobody should think that it does."""
+    here = executor_named(executor)
     for name in given:
-        if executor == "local" and name in ("address", "per_trial", "data_on_nodes"):
+        owners = [kind for kind in EXECUTORS.values() if name in kind.own]
+        if owners and here not in owners:
             raise Misuse(
-                f"--{name.replace('_', '-')}: of a Ray cluster, and trials run on this machine. "
-                "Leave it out, or add --executor ray."
+                f"--{name.replace('_', '-')}: of {owners[0].title}, and trials run on "
+                f"{here.title}. Leave it out, or add --executor {owners[0].name}."
             )
 
 
 def checked(execution: Execution) -> Execution:
     """The same, if trials can run that way, with as many at once as is usual if nobody says.
 
-    Raises Misuse, StoreError where Ray is missing.  May ask torch, which takes seconds, for the
-    devices that are named.
+    Raises Misuse, StoreError where something is missing.  May ask torch, which takes seconds, for
+    the devices that are named.
     """
-    for name, number in execution.per_trial.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}", name) or name in RESERVED:
-            raise Misuse(
-                f"per trial {name}: not usable. Use cpus, gpus, or a resource that a node of the "
-                "cluster was started with."
-            )
-        if not 0 < number <= 1e6 or (number > 1 and number != int(number)):
-            raise Misuse(
-                f"per trial {name}={number:g}: not usable. Use a whole number, or a share below 1."
-            )
-    if execution.executor == "local":
-        check_devices(execution)
-        return execution.model_copy(update={"parallel": at_once(execution)})
-    if not installed():
-        raise StoreError(f"--executor ray needs Ray, which is not installed. Run {INSTALL}.")
-    return execution
+    kind = executor_named(execution.executor)
+    kind.check(execution)
+    return execution.model_copy(update={"parallel": kind.at_once(execution)})
+
+
+def at_once(execution: Execution) -> int:
+    """Trials at once, as was said or as is usual.  Raises Misuse for what cannot be."""
+    return executor_named(execution.executor).at_once(execution)
+
+
+def describe(execution: Execution) -> str:
+    """Where trials run: `trials run on the Ray cluster auto, 4 at once, gpus=1 each`."""
+    return f"trials run {executor_named(execution.executor).describe(execution)}"

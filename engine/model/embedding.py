@@ -107,11 +107,10 @@ class Embedding:
                     add("number", parameter, at, choices, len(at))
                 if parameter.length is not None:
                     add("mean", parameter, at, choices, 1)
-        if space.known is not None:
+        self.known_names = tuple(measure.name for measure in space.informing)
+        if self.known_names:
             origin = space.reference if space.reference is not None else space.defaults()
-            known = space.known(origin)
-            self.known_names = tuple(known)
-            self._known_origin = np.log([max(known[name], 1e-300) for name in known])
+            self._known_origin = np.log([max(value, 1e-300) for value in space.informs(origin)])
             for name in self.known_names:
                 groups.append(Group(name, 0, (position, position + 1)))
                 position += 1
@@ -127,13 +126,10 @@ class Embedding:
         """Shape (len(configs), size); no NaN."""
         rows = self.space.encode_all(configs)
         blocks = [_block(kind, rows[:, at], choices) for kind, at, choices in self._parts]
-        if self.space.known is not None:
-            values = np.array(
-                [
-                    [known[name] for name in self.known_names]
-                    for known in map(self.space.known, configs)
-                ]
-            ).reshape(len(configs), len(self.known_names))
+        if self.known_names:
+            values = np.array([self.space.informs(config) for config in configs]).reshape(
+                len(configs), len(self.known_names)
+            )
             logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
             blocks.append(logs / KNOWN_SCALE)
         return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))

@@ -1,5 +1,6 @@
 """Where a session stands, and what changes it."""
 
+from ..tasks.task import level_names
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
 from .racing import falling_behind, objective_so_far
 from .standing import (
@@ -14,7 +15,6 @@ from .standing import (
     excluded,
     failures,
     favour_strength,
-    level_names,
     level_trials,
     objective,
     observations,

@@ -13,8 +13,8 @@ from ...sessions.records import now
 from ...sessions.snapshot import Plan, Snapshot
 from .. import search
 from ..advisor.ranking import Proposal, Ranking
-from ..tasks.cnn.space import LEVELS
 from ..tasks.space import Space
+from ..tasks.task import level_names
 from . import decide
 
 
@@ -62,7 +62,7 @@ def step(snapshot: Snapshot, ranked: Ranking | None = None) -> Step:
         return Step("wait")
     if not onward:
         return Step("finish", reason)
-    return Step("reopen" if session.level == len(LEVELS) else "advance", reason)
+    return Step("reopen" if session.level == len(level_names(session)) else "advance", reason)
 
 
 def levels_ahead(snapshot: Snapshot) -> int:
@@ -74,7 +74,7 @@ def levels_ahead(snapshot: Snapshot) -> int:
     moves = (d.kind for d in reversed(snapshot.decisions) if d.kind in ("autopilot", "reopen"))
     if next(moves, None) == "reopen":
         return 0
-    return len(LEVELS) - session.level + (pilot.levels == "round")
+    return len(level_names(session)) - session.level + (pilot.levels == "round")
 
 
 def together(snapshot: Snapshot, ranked: Ranking) -> tuple[Proposal, ...]:

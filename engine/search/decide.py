@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
+from ...sessions.choices import STRATEGIES
 from ...sessions.errors import Already, Late, Misuse, StoreError
 from ...sessions.records import (
     Advised,
@@ -23,16 +24,15 @@ from ...sessions.records import (
     Source,
     StopMode,
     Trial,
+    is_weight,
     now,
 )
 from ...sessions.snapshot import Plan, Snapshot, TrialUpdate
 from ...sessions.store import SAID
 from .. import search
-from ..advisor.strategies import STRATEGIES
-from ..tasks.cnn.space import LEVELS, reference
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
-from ..tasks.task import session_space
+from ..tasks.task import level_names, session_space
 
 MOST_TRIALS = 100_000
 MOST_MINUTES = 525_600
@@ -85,12 +85,6 @@ def _against(snapshot: Snapshot, key: str, advised: Advised | None) -> dict[str,
     return {"advised": advised.model_dump(mode="json")}
 
 
-def _known(space: Space, config: Config) -> tuple[int, int]:
-    assert space.known is not None
-    known = space.known(config)
-    return int(known["params"]), int(known["macs"])
-
-
 def _draft(
     snapshot: Snapshot,
     space: Space,
@@ -100,7 +94,6 @@ def _draft(
     repeat_of: int | None = None,
     level: int | None = None,
 ) -> Trial:
-    params, macs = _known(space, config)
     key = space.key(config)
     return Trial(
         number=0,
@@ -113,8 +106,7 @@ def _draft(
         seed=_first_seed(snapshot.session),
         prediction=prediction,
         created=now(),
-        params=params,
-        macs=macs,
+        costs=space.known(config),
     )
 
 
@@ -124,8 +116,8 @@ def _first_seed(session: Session) -> int:
 
 def reference_trial(session: Session, space: Space) -> Trial:
     """Trial 0: the network that every cost is measured against."""
-    config = reference(session.summary.shape, session.summary.classes)
-    params, macs = _known(space, config)
+    config = space.reference
+    assert config is not None
     return Trial(
         number=0,
         level=0,
@@ -134,8 +126,7 @@ def reference_trial(session: Session, space: Space) -> Trial:
         source="reference",
         seed=_first_seed(session),
         created=now(),
-        params=params,
-        macs=macs,
+        costs=space.known(config),
     )
 
 
@@ -303,7 +294,7 @@ def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, so: str, reason: st
 
 def set_wc(snapshot: Snapshot, wc: float, reason: str = "") -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
-    if not 0 <= wc < 1e6:
+    if not is_weight(wc):
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
     return _set(snapshot, "wc", float(wc), f"w_c is {wc:g} already.", reason)
 
@@ -373,7 +364,7 @@ def advance(
         raise StoreError(_FLAT_WORDS)
     if left not in (None, session.level):
         raise Late(f"level {left} was left already: the search is in level {session.level} now.")
-    if session.level >= len(LEVELS):
+    if session.level >= len(level_names(session)):
         raise StoreError(
             f"level {session.level} is the last one. Reopen an earlier level, or export."
         )
@@ -393,8 +384,9 @@ def reopen(
     """
     if snapshot.session.flat:
         raise StoreError(_FLAT_WORDS)
-    if not 1 <= level <= len(LEVELS):
-        raise Misuse(f"level {level}: there is no such level. Use 1 to {len(LEVELS)}.")
+    last = len(level_names(snapshot.session))
+    if not 1 <= level <= last:
+        raise Misuse(f"level {level}: there is no such level. Use 1 to {last}.")
     highest = search.reached(snapshot.session)
     if level > highest:
         raise StoreError(

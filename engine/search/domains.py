@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from ...sessions.choices import Strategy
 from ...sessions.errors import Misuse
-from ...sessions.records import Session, Strategy
+from ...sessions.records import Session
 from ...sessions.snapshot import Snapshot
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space

@@ -6,8 +6,9 @@ import statistics
 
 from ...sessions.records import Trial
 from ...sessions.snapshot import Snapshot
-from ..objective import best_error, medians
+from ..objective import best_error
 from ..objective import objective as weigh
+from ..tasks.task import complexity_so_far, measure_of
 
 BEHIND_OTHERS = 3
 """Trials that must have come as far before one is said to fall behind them."""
@@ -25,16 +26,8 @@ def objective_so_far(snapshot: Snapshot, trial: Trial, epochs: int) -> float | N
     if epochs < 1 or len(seen) < epochs:
         return None
     session = snapshot.session
-    if session.measure == "seconds":
-        if any(epoch.reference_seconds is None for epoch in seen):
-            return None
-        seconds, beside = medians(seen)
-        complexity = seconds / beside
-    elif session.measure == "params":
-        complexity = trial.params / snapshot.trials[0].params
-    else:
-        complexity = trial.macs / snapshot.trials[0].macs
-    return weigh(best_error(seen), complexity, session.wc)
+    complexity = complexity_so_far(trial, snapshot.trials[0], measure_of(session), seen)
+    return None if complexity is None else weigh(best_error(seen), complexity, session.wc)
 
 
 def falling_behind(snapshot: Snapshot) -> frozenset[int]:

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from ...sessions.records import Levels, Trial, now
 from ...sessions.snapshot import Snapshot
+from ..objective import SECONDS
 from . import decide
 from .autopilot import levels_ahead
 from .standing import waiting
@@ -46,34 +47,33 @@ def epoch_seconds(trial: Trial) -> float | None:
     if trial.epochs:
         warm = [epoch.seconds for epoch in trial.epochs[1:]] or [trial.epochs[0].seconds]
         return statistics.median(warm)
-    return trial.seconds_per_epoch
+    return trial.costs.get(SECONDS)
 
 
 def reference_seconds(trials: Iterable[Trial]) -> float | None:
     """Seconds of an epoch of the reference network, as last measured; None before any was."""
     found = None
     for trial in trials:
-        if trial.reference_seconds is not None:
-            found = trial.reference_seconds
-        elif trial.level == 0 and trial.seconds_per_epoch is not None:
-            found = trial.seconds_per_epoch
+        if SECONDS in trial.reference_costs:
+            found = trial.reference_costs[SECONDS]
+        elif trial.level == 0 and SECONDS in trial.costs:
+            found = trial.costs[SECONDS]
     return found
 
 
 def pace(snapshot: Snapshot) -> Pace:
     """What the trials trained so far say."""
-    done = [t for t in snapshot.trials if t.seconds_per_epoch is not None][-LATELY:]
-    seen = [t.seconds_per_epoch for t in done if t.seconds_per_epoch is not None]
+    done = [t for t in snapshot.trials if SECONDS in t.costs][-LATELY:]
+    seen = [t.costs[SECONDS] for t in done]
     beside = [
-        (t.ended - t.started).total_seconds() / len(t.epochs) - t.seconds_per_epoch
+        (t.ended - t.started).total_seconds() / len(t.epochs) - t.costs[SECONDS]
         for t in done
-        if t.seconds_per_epoch is not None
-        and t.started is not None
+        if t.started is not None
         and t.ended is not None
         and t.epochs
         and not any(epoch.resumed for epoch in t.epochs)
     ]
-    timed = snapshot.session.measure == "seconds"
+    timed = snapshot.session.measure == SECONDS
     return Pace(
         epoch=statistics.median(seen) if seen else None,
         extra=max(statistics.median(beside), 0.0) if beside else 0.0,

@@ -17,9 +17,8 @@ from ..advisor.ranking import Ranking
 from ..advisor.value import strength
 from ..objective import Observation
 from ..objective import objective as weigh
-from ..tasks.cnn.space import FLAT, LEVELS
 from ..tasks.space import Space
-from ..tasks.task import exact_complexity
+from ..tasks.task import exact_complexity, level_names, measure_of
 
 INITIAL = {1: 6}
 INITIAL_LATER = 3
@@ -65,11 +64,6 @@ class Recommendation:
         return "the best of all levels by the model's belief"
 
 
-def level_names(session: Session) -> tuple[str, ...]:
-    """The session's levels in order; a flat one has a single level."""
-    return FLAT if session.flat else LEVELS
-
-
 def searched_level(session: Session) -> int:
     """The level whose parameters are searched, as the space counts: 0 is all of them at once."""
     return 0 if session.flat else session.level
@@ -111,7 +105,7 @@ def timed_with(snapshot: Snapshot) -> int | None:
 
     The same small network has another complexity with other threads: later trials keep them.
     """
-    if snapshot.session.measure != "seconds":
+    if measure_of(snapshot.session).exact:
         return None
     machines = (trial.machine for trial in snapshot.trials if trial.observed)
     return next((m.threads for m in machines if m is not None and m.device == "cpu"), None)
@@ -321,7 +315,7 @@ def ranking(
     wc: another trade-off than the session's, to look at.  Takes up to a second.
     """
     session = snapshot.session
-    measure = session.measure
+    measure = measure_of(session)
 
     def exact(config: Config) -> float:
         value = exact_complexity(space, config, measure)
@@ -339,7 +333,7 @@ def ranking(
         rejected=rejected(snapshot),
         count=count,
         seed=session.seed,
-        exact=None if measure == "seconds" else exact,
+        exact=exact if measure.exact else None,
         failures=failures(snapshot),
         design=design_left(snapshot),
         initial=initial_design(session),

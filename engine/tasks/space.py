@@ -29,6 +29,7 @@ from .domains import (
     read_number,
     spelled,
 )
+from .measure import Measure
 
 Array = NDArray[np.float64]
 
@@ -137,15 +138,16 @@ class Space:
     """The parameters in order, level by level, and what holds between them.
 
     canonical: what two configurations share if they are the same thing (the identity if None).
-    known: positive numbers known without an evaluation, by name.  proposable: whether a
-    configuration may be proposed at all (a cost cap, say).
+    layout: what arithmetic works on, laid out of a configuration (that itself if None).  measures:
+    what a configuration costs.  proposable: whether one may be proposed at all (a cost cap, say).
     """
 
     levels: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     rules: tuple[Rule, ...] = ()
     canonical: Callable[[Config], object] | None = None
-    known: Callable[[Config], Mapping[str, float]] | None = None
+    layout: Callable[[Config], Any] | None = None
+    measures: tuple[Measure, ...] = ()
     proposable: Callable[[Config], bool] | None = None
     reference: Config | None = None
     _by_name: dict[str, Parameter] = field(init=False, repr=False, compare=False)
@@ -184,6 +186,25 @@ class Space:
             self,
             parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
         )
+
+    def laid_out(self, config: Config) -> Any:
+        """What a valid configuration comes to: for a network its layers."""
+        return config if self.layout is None else self.layout(config)
+
+    def known(self, config: Config) -> dict[str, float]:
+        """What a valid configuration costs by arithmetic, by the names of the measures."""
+        laid = self.laid_out(config)
+        return {m.name: float(m.of(laid)) for m in self.measures if m.of is not None}
+
+    @cached_property
+    def informing(self) -> tuple[Measure, ...]:
+        """The measures that a model sees."""
+        return tuple(measure for measure in self.measures if measure.informs)
+
+    def informs(self, config: Config) -> list[float]:
+        """What they are of a valid configuration, in their order."""
+        laid = self.laid_out(config)
+        return [float(m.of(laid)) for m in self.informing if m.of is not None]
 
     def read(self, config: Config) -> Config:
         """A configuration as it was stored: a parameter that it does not have is at its neutral

@@ -1,14 +1,58 @@
-"""The task of a session: its space, and what arithmetic knows of its networks."""
+"""The tasks by name; a session's task, its space, and what arithmetic knows of a configuration."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ...sessions.records import Config, Measure, Session
-from ...sessions.store import Store
+from ...sessions.errors import Misuse
+from ...sessions.records import Config, Epoch, Session, Trial
+from ...sessions.store import Reader, Store
 from . import cnn
+from .face import FLAT, Problem, Task
+from .measure import Measure
 from .space import Space
+
+TASKS: dict[str, Task] = {cnn.TASK.name: cnn.TASK}
+"""Everything that can be searched."""
+DEFAULT = cnn.TASK.name
+
+
+def task_named(name: str) -> Task:
+    """The task of this name.  Raises Misuse where there is none."""
+    if name not in TASKS:
+        raise Misuse(f"task {name}: unknown. Use {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
+def task_of(session: Session) -> Task:
+    """What a session searches.  Raises Misuse for a task that this program does not have."""
+    return task_named(session.task)
+
+
+def measure_of(session: Session) -> Measure:
+    """What a session's f_c is of.  Raises Misuse for a measure that its task does not have."""
+    task = task_of(session)
+    try:
+        return task.measure(session.measure)
+    except KeyError:
+        known = ", ".join(measure.name for measure in task.measures)
+        raise Misuse(f"measure {session.measure}: unknown. Use {known}.") from None
+
+
+def level_names(session: Session) -> tuple[str, ...]:
+    """The session's levels in order; a flat one has a single level."""
+    return FLAT if session.flat else task_of(session).levels
+
+
+def blank_space(name: str = DEFAULT, domains: Mapping[str, str] | None = None) -> Space:
+    """The space of a task before its data are known: parameters and domains are as with any.
+
+    Raises InvalidDomain, and Misuse where there is no such task.
+    """
+    return _space(task_named(name), Problem(), domains or {})
 
 
 def session_space(session: Session) -> Space:
@@ -16,34 +60,28 @@ def session_space(session: Session) -> Space:
 
     Parameters that are younger than the session are asleep, but for those whose domain was opened.
     The same object for the same settings, so that whoever asks again pays nothing and always has
-    the domains as they are.  Raises InvalidDomain.
+    the domains as they are.  Raises InvalidDomain, and Misuse for a task that there is not.
     """
-    summary = session.summary
     domains = tuple(sorted(session.domains.items()))
-    return _kept_space(
-        summary.shape,
-        summary.classes,
-        session.features,
-        session.macs_cap,
-        domains,
-        session.parameters,
-    )
+    return _kept_space(task_of(session), Problem.of(session), domains, session.parameters)
 
 
 @lru_cache(maxsize=16)
 def _kept_space(
-    shape: tuple[int, int, int],
-    classes: int,
-    features: int,
-    macs_cap: float,
+    task: Task,
+    problem: Problem,
     domains: tuple[tuple[str, str], ...],
     parameters: tuple[str, ...],
 ) -> Space:
-    whole = cnn.space(shape, classes, features=features, macs_cap=macs_cap, domains=dict(domains))
+    whole = _space(task, problem, dict(domains))
     opened = {*parameters, *dict(domains)}
     return whole.putting_to_sleep(
         {p.name for p in whole.parameters if p.neutral is not None and p.name not in opened}
     )
+
+
+def _space(task: Task, problem: Problem, domains: Mapping[str, str]) -> Space:
+    return replace(task.space(problem, domains), measures=task.measures)
 
 
 def open_store(folder: Path, *, migrate: bool = True) -> Store:
@@ -51,13 +89,45 @@ def open_store(folder: Path, *, migrate: bool = True) -> Store:
 
     migrate: see `Store`.  Raises StoreError.
     """
-    return Store(folder, migrate=migrate, read=lambda session: session_space(session).read)
+
+    return Store(folder, migrate=migrate, read=reader)
 
 
-def exact_complexity(whole: Space, config: Config, measure: Measure) -> float | None:
-    """f_c where arithmetic knows it: `params` or `macs` over the reference's; None for seconds."""
-    if measure == "seconds":
+def reader(session: Session) -> Reader:
+    """What completes a session's records: neutral values, and costs that are known by arithmetic.
+
+    Raises Misuse where its task or its measure is none of this program's.
+    """
+    measure_of(session)
+    space = session_space(session)
+    exact = {measure.name for measure in space.measures if measure.exact}
+
+    def costs(config: Config, kept: dict[str, float]) -> dict[str, float]:
+        if kept.keys() >= exact or space.problems(config):
+            return kept
+        return {**space.known(config), **kept}
+
+    return Reader(space.read, costs)
+
+
+def exact_complexity(space: Space, config: Config, measure: Measure) -> float | None:
+    """f_c where arithmetic knows it: over the reference's.  None for what is measured."""
+    if not measure.exact:
         return None
-    assert whole.known is not None
-    assert whole.reference is not None
-    return whole.known(config)[measure] / whole.known(whole.reference)[measure]
+    assert space.reference is not None
+    return space.known(config)[measure.name] / space.known(space.reference)[measure.name]
+
+
+def complexity_so_far(
+    trial: Trial, reference: Trial, measure: Measure, epochs: Sequence[Epoch]
+) -> float | None:
+    """f_c of a trial by these epochs of it; None where they do not tell.
+
+    reference: the session's trial 0.  What is exact needs no epoch.
+    """
+    if measure.exact:
+        return trial.costs[measure.name] / reference.costs[measure.name]
+    if measure.from_epochs is None or any(e.reference_seconds is None for e in epochs):
+        return None
+    cost, beside = measure.from_epochs(epochs)
+    return cost / beside

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ...sessions.records import Augment, Config, Epoch
+from ...sessions.choices import Augment
+from ...sessions.records import Config, Epoch
 from ..tasks.cnn.layout import Network
 from .build import build
 from .weights import Weights

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
-from ..objective import best_error, medians
+from ..objective import SECONDS, best_error, medians
 from ..protocol import (
     Ended,
     EpochDone,
@@ -308,10 +308,8 @@ class Trainer:
                 trial=who[0],
                 attempt=who[1],
                 error=best_error(run.epochs),
-                seconds_per_epoch=seconds,
-                reference_seconds=beside,
-                params=network.params,
-                macs=network.macs,
+                costs={SECONDS: seconds},
+                reference_costs={SECONDS: beside},
                 machine=self._machine(run.dtype).model_copy(
                     update={"conditions": watch.conditions(run.epochs)}
                 ),

@@ -14,7 +14,7 @@ from ...engine import search
 from ...engine.search import schedule
 from ...sessions.errors import Late, StoreError
 from .. import format as words
-from ..networks.cnn import network_line
+from ..networks import network_line
 
 if TYPE_CHECKING:
     from ...engine.client.session import SessionClient
@@ -154,12 +154,15 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
 
 def _line(snapshot: Snapshot, trial: Trial) -> str:
     head = f"trial {trial.number:>3}  L{trial.level}  {network_line(trial.config)}"
-    value = search.objective(trial, snapshot.session.wc)
+    from .. import cost
+
+    session = snapshot.session
+    value = search.objective(trial, session.wc)
     if value is None or trial.error is None:
         return f"{head}  {trial.failure.message if trial.failure else trial.state}"
     return (
         f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
-        f"{trial.seconds_per_epoch:.3g} s/ep  {trial.params:,} parameters"
+        f"{'  '.join(cost.line(trial, session))}  {cost.size(trial, session)}"
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from ...sessions.choices import DEVICE, Dtype
 from .base import fail
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
@@ -16,29 +18,30 @@ Reason = Annotated[str, typer.Option("--reason", help="Kept with the decision.")
 TrialNumber = Annotated[int | None, typer.Option("--trial", "-t", help="The trial's number.")]
 
 
-class Strategy(StrEnum):
-    """What proposes."""
+class NamesAtHand(TyperCommand):
+    """A command whose help names what there is in a registry, looked up when it is asked for."""
 
-    gp = "gp"
-    evolution = "evolution"
-    annealing = "annealing"
-    random = "random"
-
-
-class Executor(StrEnum):
-    """Where trials run."""
-
-    local = "local"
-    ray = "ray"
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As ever, with the names."""
+        for parameter in self.params:
+            if parameter.name in _NAMES:
+                parameter.metavar = f"[{'|'.join(_NAMES[parameter.name]())}]"
+        super().format_help(ctx, formatter)
 
 
-class Dtype(StrEnum):
-    """What numbers networks are trained in."""
+def _measures() -> Iterable[str]:
+    from ...engine.tasks.task import DEFAULT, task_named
 
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
+    return [measure.name for measure in task_named(DEFAULT).measures]
+
+
+def _executors() -> Iterable[str]:
+    from ...engine.executors.registry import EXECUTORS
+
+    return EXECUTORS
+
+
+_NAMES: dict[str, Callable[[], Iterable[str]]] = {"measure": _measures, "executor": _executors}
 
 
 Device = Annotated[
@@ -87,14 +90,14 @@ def read_domains(words: list[str] | None, option: str) -> dict[str, str]:
 def read_devices(words: str) -> tuple[str, ...]:
     """`auto`, or devices with commas between them."""
     found = tuple(word.strip() for word in words.split(","))
-    known = all(re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", word) for word in found)
+    known = all(re.fullmatch(DEVICE, word) for word in found)
     if not known or len(set(found)) != len(found) or (len(found) > 1 and "auto" in found):
         fail(f"--device {words}: not usable. Use auto, cpu, mps, cuda, or cuda:0,cuda:1.", 2)
     return () if found == ("auto",) else found
 
 
 def read_execution(
-    executor: Executor | None,
+    executor: str | None,
     address: str | None,
     per_trial: list[str] | None,
     parallel: int | None,
@@ -108,12 +111,12 @@ def read_execution(
     if address is not None and not 0 < len(address) <= 256:
         fail("--address: not usable. Use HOST:PORT, auto or local.", 2)
     given = {
-        "executor": None if executor is None else executor.value,
+        "executor": executor,
         "address": address,
         "per_trial": None if per_trial is None else resources(per_trial),
         "parallel": parallel,
         "data_on_nodes": data_on_nodes,
         "devices": None if device is None else read_devices(device),
-        "dtype": None if dtype is None else dtype.value,
+        "dtype": dtype,
     }
     return {name: value for name, value in given.items() if value is not None}

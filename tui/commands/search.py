@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...sessions.choices import Strategy
 from .base import fail, opened, or_so_already, print_json, say, tell
 from .options import (
     Address,
@@ -18,12 +19,11 @@ from .options import (
     DataOnNodes,
     Device,
     DtypeOption,
-    Executor,
     Name,
+    NamesAtHand,
     Parallel,
     PerTrial,
     Reason,
-    Strategy,
     TrialNumber,
     read_domains,
     read_execution,
@@ -107,12 +107,12 @@ def run(
         from ...engine.search import decide
         from .follow import follow
 
-        if strategy is not None and strategy.value != client.refresh().session.strategy:
+        if strategy is not None and strategy != client.refresh().session.strategy:
             # a flight that cannot be is refused before anything is changed
             decide.autopilot(
                 _look(client, strategy, {}), trials=trials, minutes=minutes, until_flat=until_flat
             )
-            client.set_strategy(strategy.value)
+            client.set_strategy(strategy)
         client.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
         raise typer.Exit(follow(client))
 
@@ -132,7 +132,7 @@ def propose(
     with opened(name) as client:
         from ...engine import search
         from .. import format as words
-        from ..networks.cnn import network_line
+        from ..networks import network_line
 
         snapshot = _look(client, strategy, domains)
         session = snapshot.session
@@ -180,9 +180,7 @@ def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, s
     """The session, or what it would be with another strategy or other domains."""
     from ...engine.search.domains import look
 
-    return look(
-        client.refresh(), strategy=None if strategy is None else strategy.value, domains=domains
-    )
+    return look(client.refresh(), strategy=None if strategy is None else strategy, domains=domains)
 
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
@@ -410,7 +408,7 @@ def reopen(
         say(words.reopened(f"level {level}", decision.trial, decision.level == level))
 
 
-@commands.command(name="set")
+@commands.command(name="set", cls=NamesAtHand)
 def set_(
     name: Name,
     wc: Annotated[float | None, typer.Option(help="The new w_c; nothing is trained again.")] = None,
@@ -423,7 +421,7 @@ def set_(
             help="Search only these values from now on; PARAM=default: all of its own again.",
         ),
     ] = None,
-    executor: Annotated[Executor | None, typer.Option(help="Where trials run from now on.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Where trials run from now on.")] = None,
     address: Address = None,
     per_trial: PerTrial = None,
     parallel: Parallel = None,
@@ -449,15 +447,15 @@ def set_(
             2,
         )
     with opened(name) as client:
+        from ...engine.executors.registry import describe
         from ...engine.search import decide
         from ...sessions.errors import Already
-        from .. import format as words
 
         if wc is not None:
             with contextlib.suppress(Already):
                 decide.set_wc(client.refresh(), wc)  # refused before anything is changed
         if moved:
-            say(words.execution_line(client.set_execution(**read_execution(*places))))
+            say(describe(client.set_execution(**read_execution(*places))))
         if domains:
             with or_so_already():
                 client.set_domains(domains, reason)
@@ -470,8 +468,8 @@ def set_(
             say(f"trials that fall behind are {stopped}.")
         if strategy is not None:
             with or_so_already():
-                client.set_strategy(strategy.value, reason)
-                say(f"{strategy.value} proposes.")
+                client.set_strategy(strategy, reason)
+                say(f"{strategy} proposes.")
         if wc is not None:
             with or_so_already():
                 client.set_wc(wc, reason)

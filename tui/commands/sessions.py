@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...sessions.choices import Augment, Strategy
 from .base import fail, in_words, opened, print_json, say, tell
 from .options import (
     Address,
@@ -16,11 +17,10 @@ from .options import (
     DataOnNodes,
     Device,
     DtypeOption,
-    Executor,
     Name,
+    NamesAtHand,
     Parallel,
     PerTrial,
-    Strategy,
     read_domains,
     read_execution,
 )
@@ -34,24 +34,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-class Measure(StrEnum):
-    """What complexity is."""
-
-    seconds = "seconds"
-    params = "params"
-    macs = "macs"
-
-
-class Augment(StrEnum):
-    """How training images are varied."""
-
-    none = "none"
-    flip = "flip"
-    crop = "crop"
-    both = "crop+flip"
-
-
-@commands.command()
+@commands.command(cls=NamesAtHand)
 def new(
     name: Name,
     data: Annotated[
@@ -62,7 +45,7 @@ def new(
         ),
     ] = "digits",
     wc: Annotated[float, typer.Option(help="Weight of the complexity, w_c.")] = 0.1,
-    measure: Annotated[Measure, typer.Option(help="What complexity is.")] = Measure.seconds,
+    measure: Annotated[str, typer.Option(help="What complexity is.")] = "seconds",
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
     train_size: Annotated[
         int | None, typer.Option(min=2, help="Take only this many training images.")
@@ -89,15 +72,13 @@ def new(
             min=1, max=100_000, help="Planned for a level.", show_default="12, with --flat 48"
         ),
     ] = None,
-    strategy: Annotated[
-        Strategy, typer.Option(help="What proposes; only gp has a belief.")
-    ] = Strategy.gp,
+    strategy: Annotated[Strategy, typer.Option(help="What proposes; only gp has a belief.")] = "gp",
     flat: Annotated[
         bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
     ] = False,
     augment: Annotated[
         Augment, typer.Option(help="Vary training images: mirror them, shift them, or both.")
-    ] = Augment.none,
+    ] = "none",
     stop_behind: Annotated[
         bool,
         typer.Option("--stop-behind", help="Stop trials that fall behind; else they are marked."),
@@ -110,8 +91,8 @@ def new(
         bool, typer.Option("--download", help="Let torchvision download the data set.")
     ] = False,
     executor: Annotated[
-        Executor, typer.Option(help="Where trials run: this machine, or a Ray cluster.")
-    ] = Executor.local,
+        str, typer.Option(help="Where trials run: this machine, or a Ray cluster.")
+    ] = "local",
     address: Address = None,
     per_trial: PerTrial = None,
     parallel: Parallel = None,
@@ -145,7 +126,7 @@ def new(
         places = read_execution(
             executor, address, per_trial, parallel, data_on_nodes, device, dtype
         )
-        check_fields(executor.value, places)
+        check_fields(executor, places)
         asked = Setup(
             name=name,
             data=DataSource(
@@ -156,16 +137,16 @@ def new(
                 download=download,
             ),
             wc=wc,
-            measure=measure.value,
+            measure=measure,
             epochs=epochs,
             seed=seed,
             features=1 if features == "gap" else int(features),
             macs_cap=macs_cap,
             domains=domains,
             trials_per_level=trials,
-            strategy=strategy.value,
+            strategy=strategy,
             flat=flat,
-            augment=augment.value,
+            augment=augment,
             stop_behind=stop_behind,
             execution=Execution.model_validate(places),
         )
@@ -244,6 +225,7 @@ def show(
 
 def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
     from ...engine import search
+    from ...engine.executors.registry import describe
     from .. import format as words
 
     session = snapshot.session
@@ -252,7 +234,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
     )
-    yield words.execution_line(session.execution)
+    yield describe(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standings(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
@@ -271,43 +253,40 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
 
 def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
     from ...engine import search
-    from .. import format as words
-    from ..networks.cnn import network_line
+    from .. import cost
+    from ..networks import network_line
 
     session = snapshot.session
     behind = search.falling_behind(snapshot)
-
-    def macs(trial: Trial) -> str:
-        return f"  {words.big(trial.macs)} MACs" if session.measure == "macs" else ""
-
     for trial in trials:
         value = search.objective(trial, session.wc)
         figures = (
             f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
-            f"{trial.seconds_per_epoch:.3g} s/ep{macs(trial)}"
+            f"{'  '.join(cost.line(trial, session))}"
             if value is not None
             else f"{trial.state}, falling behind"
             if trial.state == "running" and trial.number in behind
             else trial.state
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""
-        spoilt = words.disturbed(trial, session.measure)
+        spoilt = cost.disturbed(trial, session)
         if spoilt:
             failure += f"  disturbed: {spoilt}"
         yield (
             f"{trial.number:>4} L{trial.level}  {network_line(trial.config)}  "
-            f"{figures}  {trial.params:,} parameters{failure}"
+            f"{figures}  {cost.size(trial, session)}{failure}"
         )
 
 
 def _show_some(client: SessionClient, text: str, as_json: bool) -> None:
     """The trials that a filter lets pass: their lines, or a list of them as JSON."""
+    from ...sessions.exchange import plain
     from ..filters import parse
 
     snapshot = client.refresh()
     found = parse(text, client.space).matching(snapshot)
     if as_json:
-        print_json([trial.model_dump(mode="json") for trial in found])
+        print_json([plain(trial) for trial in found])
     else:
         for line in _trial_lines(snapshot, found):
             tell(line)

@@ -17,7 +17,7 @@ from textual.widgets import Button, Input, Label
 from ...engine.tasks.domains import Categorical
 from ...engine.tasks.space import Parameter, Space, entry_name
 from .. import format as words
-from ..cost import cost_of
+from ..cost import cost_of, number
 from ..widgets.fields import Cycle
 from ..widgets.latest import Latest
 from ..widgets.text import Text
@@ -350,10 +350,11 @@ class EditDialog(Dialog[Edited]):
         snapshot = self.session.snapshot
         if snapshot is None:
             return
-        measure = snapshot.session.measure
         cost = cost_of(snapshot)
+        measure = cost.measure
+        exact = [m for m in self.space.measures if m.exact]
         valid = not self.space.problems(self.config)
-        known = self.space.known(self.config) if valid and self.space.known is not None else {}
+        known = self.space.known(self.config) if valid else {}
 
         def figures(proposal: Proposal | None, known: Any) -> list[str]:
             belief = proposal.prediction if proposal is not None else None
@@ -364,21 +365,19 @@ class EditDialog(Dialog[Edited]):
                 words.improvement(belief.ei) if belief else words.DASH,
                 f"{words.percent(1 - belief.error)} %" if belief else words.DASH,
                 cost.of_candidate(belief, known)
-                if measure == "seconds"
+                if not measure.exact
                 else words.times(belief.complexity)
                 if belief
                 else words.DASH,
-                words.count(known.get("params")),
-                words.big(known.get("macs")),
+                *(number(m, known.get(m.name)) for m in exact),
             ]
 
         names = [
             "f        μ ± σ",
             "EI",
             "accuracy",
-            "s / epoch" if measure == "seconds" else "f_c",
-            "parameters",
-            "MACs",
+            "f_c" if measure.exact else f"{measure.unit} / {measure.per}",
+            *(m.unit for m in exact),
         ]
         before = figures(self.before, {})
         now = figures(self.now, known)

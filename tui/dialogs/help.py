@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,6 +16,9 @@ from textual.widgets import Static
 from .. import filters
 from ..widgets.keys import key_name, offered, typed
 from .base import Dialog
+
+if TYPE_CHECKING:
+    from ...engine.tasks.measure import Measure
 
 FIGURES = (
     ("f", "the objective, smaller is better", "f = f_p + w_c · f_c"),
@@ -36,8 +40,8 @@ FIGURES = (
     ),
     (
         "4: across",
-        "what a network costs: its parameters, its MACs; by seconds f_c itself, the reference "
-        "network standing at 1, its own seconds beside the axis",
+        "what a network costs: {exact}; by {measured} f_c itself, the reference "
+        "network standing at 1, its own {measured} beside the axis",
         "",
     ),
     (
@@ -98,7 +102,7 @@ FIGURES = (
     (
         "filter of trials",
         "words, found anywhere in what there is to say of a trial, its network whole; and figures "
-        f"({' '.join(filters.FIGURES)}), state, by={'|'.join(filters.DECIDERS)} and "
+        f"({{figures}}), state, by={'|'.join(filters.DECIDERS)} and "
         "parameters against a value. All must hold; a parameter of layers matches in any of them, "
         "kernel[2] in the second; != says in none",
         filters.EXAMPLE,
@@ -157,9 +161,11 @@ class HelpDialog(Dialog[None]):
         Binding("k", "scroll(-1)", "Up", show=False, id="help.up", tooltip="Scroll up"),
     ]
 
-    def __init__(self, below: Screen[Any]) -> None:
+    def __init__(self, below: Screen[Any], measures: Sequence[Measure]) -> None:
+        """measures: of what is searched."""
         super().__init__()
         self.below = below
+        self.measures = measures
 
     def compose(self) -> ComposeResult:
         """Keys, figures."""
@@ -182,7 +188,7 @@ class HelpDialog(Dialog[None]):
         # the scrollbar comes with the words
         width = max(self.query_one(VerticalScroll).size.width - 3, 40)
         keys.update(self._keys(width))
-        figures.update(_figures(width))
+        figures.update(_figures(width, self.measures))
 
     def action_scroll(self, step: int) -> None:
         """Scroll by a line."""
@@ -205,10 +211,15 @@ class HelpDialog(Dialog[None]):
         return Content("\n").join(lines)
 
 
-def _figures(width: int) -> Content:
+def _figures(width: int, measures: Sequence[Measure]) -> Content:
+    told = {
+        "exact": ", ".join(f"its {measure.unit}" for measure in measures if measure.exact),
+        "measured": " and ".join(measure.name for measure in measures if not measure.exact),
+        "figures": " ".join(filters.figure_names(measures)),
+    }
     lines = [Content(""), Content.styled("Figures", "bold")]
     for name, meaning, formula in FIGURES:
-        lines += _entry(name, meaning, 20, width)
+        lines += _entry(name, meaning.format(**told), 20, width)
         if formula:
             lines.append(Content.assemble(" " * 22, (formula, "$foreground 60%")))
     return Content("\n").join(lines)

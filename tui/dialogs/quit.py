@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
-from ..networks.cnn import trial_line
+from ..networks import trial_line
 from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 

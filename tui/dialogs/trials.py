@@ -12,7 +12,7 @@ from textual.widgets import Button, Static
 
 from ...engine.search.standing import objective
 from .. import format as words
-from ..networks.cnn import network_line
+from ..networks import network_line
 from ..widgets.table import Column, Row, Table
 from .base import LEAVES, MOVES, Dialog, buttons
 

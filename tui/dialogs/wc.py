@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Label, Static
 from ...engine.search.standing import best_measured, objective, shown_level
 from .. import format as words
 from ..cost import cost_of
-from ..networks.cnn import network_line
+from ..networks import network_line
 from ..widgets.keys import typed
 from ..widgets.latest import Latest
 from ..widgets.slider import Slider

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...engine.search.standing import shown_level
+from ...engine.tasks.cnn.space import TRAINING
 from ..format import improvement, number
+from .writer import Layer
 
 if TYPE_CHECKING:
-    from ...sessions.records import Config, Session, Trial
+    from ...engine.tasks.cnn.layout import Network
+    from ...sessions.records import Config
 
 
 DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
+
+
+def writes(config: Config) -> bool:
+    """Whether it is a convolutional network."""
+    return {"channels", "downsample", "kernel"} <= config.keys()
 
 
 def structure(config: Config, between: str = " · ") -> str:
@@ -50,7 +57,7 @@ def classifier(config: Config) -> str:
     return f"c {' · '.join(layers)}  λ{improvement(config['weight_decay'])}"
 
 
-def training(config: Config) -> str:
+def recipe(config: Config) -> str:
     """Learning rate, its decay per epoch and batch size, rounded: `lr 4.4e-3 ×.992 B338`."""
     decay = f"{config['lr_decay']:.3f}".rstrip("0").rstrip(".").removeprefix("0")
     return f"lr {improvement(config['learning_rate'])} ×{decay} B{config['batch_size']}"
@@ -61,15 +68,13 @@ def _short(value: float) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
-def network_line(config: Config, level: int | None = None, width: int | None = None) -> str:
+def line(config: Config, level: int | None = None, width: int | None = None) -> str:
     """One line for a network: `16 · 32↓ · 64⇣  k335 b110`.
 
     level: the level that is searched; what it searches is shown whole, and what the others fixed
     after it, if there is room.  None: all but what is at its default.  width: characters there
     are; where they are too few the separators go first, then what the level does not search.
     """
-    if not {"channels", "downsample", "kernel"} <= config.keys():
-        return "  ".join(f"{name} {number(value)}" for name, value in config.items())
     for between in (" · ", "·"):
         shape = structure(config, between)
         if level == 1:
@@ -77,7 +82,7 @@ def network_line(config: Config, level: int | None = None, width: int | None = N
         elif level == 3:
             line = f"{classifier(config)}  {shape}"
         elif level == 4:
-            line = f"{training(config)}  {shape}"
+            line = f"{recipe(config)}  {shape}"
         else:
             line = f"{shape}  {parameters(config)}"
             if level is None:
@@ -87,18 +92,65 @@ def network_line(config: Config, level: int | None = None, width: int | None = N
     return f"{parameters(config)}  {shape}" if level == 2 else line
 
 
-def whole_lines(config: Config) -> list[str]:
+def whole(config: Config) -> list[str]:
     """All of a network as lines write it, nothing left out, however much room there is."""
-    if not {"channels", "downsample", "kernel"} <= config.keys():
-        return [network_line(config)]
     shapes = [structure(config, between) for between in (" · ", "·")]
-    return [*shapes, parameters(config), classifier(config), training(config)]
+    return [*shapes, parameters(config), classifier(config), recipe(config)]
 
 
-def trial_line(trial: Trial, session: Session, width: int | None = None) -> str:
-    """The network of a trial in one line, told as its level tells trials apart, cut to `width`."""
-    line = network_line(trial.config, shown_level(session, trial.level), width)
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+def depth(config: Config) -> str:
+    """`3 conv, 1 classifier`."""
+    return f"{config['conv_layers']} conv, {config['classifier_layers']} classifier"
+
+
+def layers(config: Config, laid_out: Network) -> list[Layer]:
+    """Convolutions, the pooling before the classifier, its layers."""
+    found = []
+    for number_of, conv in enumerate(laid_out.convolutions, start=1):
+        how = []
+        if conv.stride == 2:
+            how.append(("stride ↓", "stride 2"))
+        if conv.pool:
+            how.append(("pool ⇣", "pool"))
+        if conv.batch_norm:
+            how.append(("bn", "bn"))
+        if conv.groups > 1:
+            how.append((f"g{conv.groups}", f"{conv.groups} groups"))
+        found.append(
+            Layer(
+                what=f"conv {number_of}",
+                kernel=f"{conv.kernel}x{conv.kernel}",
+                joined=f"{conv.channels_in} → {conv.channels_out}",
+                out=f"{conv.height_out}x{conv.width_out}",
+                how=how,
+                params=conv.params,
+                macs=conv.macs,
+            )
+        )
+    height, width = laid_out.pooled
+    found.append(Layer(what="average, flatten", out=f"{height}x{width}"))
+    for number_of, dense in enumerate(laid_out.dense, start=1):
+        density = dense.in_degree / dense.inputs
+        sparse = f"density {density:.2g}"
+        found.append(
+            Layer(
+                what=f"dense {number_of}",
+                joined=f"{dense.inputs} → {dense.outputs}",
+                how=[] if density == 1 else [(sparse, sparse)],
+                params=dense.params,
+                macs=dense.macs,
+            )
+        )
+    return found
+
+
+def training(config: Config) -> list[tuple[str, ...]]:
+    """Optimiser and learning rate; batch and weight decay."""
+    rate, decay = number(config["learning_rate"]), number(config["lr_decay"])
+    return [
+        ("Adam", f"learning rate {rate}, × {decay} an epoch"),
+        (f"batch {config['batch_size']}", f"weight decay {number(config['weight_decay'])}"),
+    ]
 
 
 def _unusual(config: Config) -> str:
@@ -106,6 +158,6 @@ def _unusual(config: Config) -> str:
     line = ""
     if config["hidden_units"] or any(d != 1 for d in config["density"]) or config["weight_decay"]:
         line += f"  {classifier(config)}"
-    if (config["learning_rate"], config["lr_decay"], config["batch_size"]) != (1e-3, 1.0, 128):
-        line += f"  {training(config)}"
+    if any(config[name] != TRAINING[name] for name in ("learning_rate", "lr_decay", "batch_size")):
+        line += f"  {recipe(config)}"
     return line

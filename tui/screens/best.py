@@ -11,16 +11,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from ...engine.search.standing import Recommendation, level_names, objective
-from ...engine.tasks.cnn.layout import Network, network
+from ...engine.search.standing import Recommendation, objective
+from ...engine.tasks.task import level_names
 from .. import format as words
+from ..cost import sizes, told
+from ..networks import layers, training
 from ..widgets.frame import Edge
 from ..widgets.text import Text
 from .base import TwoSides
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
-    from ...sessions.records import Session, Trial
+    from ...engine.tasks.space import Space
+    from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
     from ..open_session import Finishing
     from ..plot import Figure
@@ -66,16 +69,16 @@ class BestScreen(TwoSides):
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Layers, gains, next steps."""
         best = self.recommended
-        layers = self.query_one("#layers", Text)
+        shown = self.query_one("#layers", Text)
         title = self.query_one("#best-title", Edge)
         if best is None:
             title.title_text = "Best network"
-            layers.update("No network has been measured yet.  2 shows what trains.")
+            shown.update("No network has been measured yet.  2 shows what trains.")
             self.query_one("#gains", Text).update("")
             self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {best.number}"
-        layers.update(_layers(best, snapshot.session))
+        shown.update(_layers(best, snapshot, self.space))
         self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Text).update(
             Content.assemble(
@@ -138,69 +141,38 @@ def _finishing(now: Finishing | None, session: str) -> str:
     return f"cancel the end of trial {now.trial} ({epoch}, {left})"
 
 
-def laid_out(trial: Trial, session: Session) -> Network:
-    """The trial's network as it is built."""
-    return network(trial.config, session.summary.shape, session.summary.classes, session.features)
-
-
-def _layers(best: Recommendation, session: Session) -> Content:
-    trial = best.trial
-    built = laid_out(trial, session)
-    value = objective(trial, session.wc)
-    head = [f"f {words.f_measured(value)} measured"]
+def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
+    trial, session = best.trial, snapshot.session
+    head = [f"f {words.f_measured(objective(trial, session.wc))} measured"]
     if best.belief is not None:
         head.append(f"{words.belief(*best.belief)} by the model")
     if trial.error is not None:
         head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
-    costs = words.costs(trial, session.measure)
     lines = [
         Content(" · ".join(head)),
-        Content(costs),
-        Content(f"{words.count(built.params)} parameters · {words.big(built.macs)} MACs"),
+        Content(told(trial, session)),
+        Content(sizes(space.measures, space.known(trial.config))),
         Content(""),
-        Content.styled(
-            f"{'':<8}{'':<5}{'in → out':<11}{'map':<7}{'':<14}{'params':>8}{'MACs':>8}",
-            "$foreground 60%",
-        ),
     ]
-    for number, layer in enumerate(built.convolutions, start=1):
-        how = []
-        if layer.stride == 2:
-            how.append("stride ↓")
-        if layer.pool:
-            how.append("pool ⇣")
-        if layer.batch_norm:
-            how.append("bn")
-        if layer.groups > 1:
-            how.append(f"g{layer.groups}")
+    rows = layers(space, trial.config)
+    if any(row.macs is not None for row in rows):
+        headings = f"{'':<8}{'':<5}{'in → out':<11}{'map':<7}{'':<14}{'params':>8}{'MACs':>8}"
+        lines.append(Content.styled(headings, "$foreground 60%"))
+    for row in rows:
+        if row.params is None or row.macs is None:
+            text = f"{row.what.replace(',', f' to {row.out},') if row.out else row.what}"
+            lines.append(Content.styled(f"{text}  {row.joined}".rstrip(), "$foreground 60%"))
+            continue
+        how = " ".join(brief for brief, _ in row.how)
         lines.append(
             Content(
-                f"conv {number:<3}{f'{layer.kernel}x{layer.kernel}':<5}"
-                f"{f'{layer.channels_in} → {layer.channels_out}':<11}"
-                f"{f'{layer.height_out}x{layer.width_out}':<7}{' '.join(how):<14}"
-                f"{words.size(layer.params):>8}{words.big(layer.macs):>8}"
+                f"{row.what:<8}{row.kernel:<5}{row.joined:<11}{row.out:<7}{how:<14}"
+                f"{words.size(row.params):>8}{words.big(row.macs):>8}"
             )
         )
-    height, width = built.pooled
-    lines.append(Content.styled(f"average to {height}x{width}, flatten", "$foreground 60%"))
-    for number, dense in enumerate(built.dense, start=1):
-        density = dense.in_degree / dense.inputs
-        how_much = "" if density == 1 else f"density {density:.2g}"
-        lines.append(
-            Content(
-                f"dense {number:<2}{'':<5}{f'{dense.inputs} → {dense.outputs}':<11}{'':<7}"
-                f"{how_much:<14}{words.size(dense.params):>8}{words.big(dense.macs):>8}"
-            )
-        )
-    config = trial.config
-    lines += [
-        Content(""),
-        Content(
-            f"Adam · learning rate {words.number(config['learning_rate'])}, "
-            f"× {words.number(config['lr_decay'])} an epoch\n"
-            f"batch {config['batch_size']} · weight decay {words.number(config['weight_decay'])}"
-        ),
-    ]
+    recipe = training(trial.config)
+    if recipe:
+        lines += [Content(""), Content("\n".join(" · ".join(line) for line in recipe))]
     return Content("\n").join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,12 +15,14 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ...engine.objective import predicted
-from ...engine.search.standing import level_names, objective, shown_level
+from ...engine.search.standing import objective, shown_level
+from ...engine.tasks.task import level_names, task_of
+from ...sessions.exchange import plain
 from ...sessions.records import OPEN_STATES
 from .. import format as words
-from ..cost import Cost, cost_of
+from ..cost import Cost, cost_of, disturbed, sizes
 from ..filters import EXAMPLE, BadFilter, Filter, begun, mean, parse, reasons_of, unfinished
-from ..networks.cnn import network_line
+from ..networks import network_line
 from ..sharing.charts import curves
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
@@ -401,7 +404,7 @@ class HistoryScreen(TwoSides):
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
-        return None if trial is None else trial.model_dump_json()
+        return None if trial is None else json.dumps(plain(trial))
 
 
 def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
@@ -414,7 +417,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         Content(network_line(trial.config)),
         Content.styled(
             f"{words.level_label(trial.level, names)} · {source} · "
-            f"{words.count(trial.params)} parameters · {words.big(trial.macs)} MACs",
+            f"{sizes(task_of(snapshot.session).measures, trial.costs)}",
             "$foreground 70%",
         ),
     ]
@@ -446,7 +449,7 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         lines.append(Content.styled(told, "$foreground 70%"))
     reasons = reasons_of(snapshot).get(trial.number, ())
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
-    spoilt = words.disturbed(trial, snapshot.session.measure)
+    spoilt = disturbed(trial, snapshot.session)
     if spoilt:
         told = f"~ disturbed: {spoilt}. r trains it again."
         lines.append(Content.styled(told, "$warning"))

@@ -295,7 +295,5 @@ def _row(summary: SessionSummary, narrow: bool) -> Row:
 
 
 def _level(summary: SessionSummary) -> str:
-    from ...engine.tasks.cnn.space import FLAT, LEVELS
-
-    names = FLAT if summary.flat else LEVELS
+    names = summary.levels
     return words.level_label(summary.level, names) if summary.level <= len(names) else ""

@@ -15,22 +15,20 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Label, Static
 
-from ...engine.executors.devices import at_once
-from ...engine.tasks.cnn.space import space as cnn_space
+from ...engine.executors.registry import at_once
 from ...engine.tasks.domains import InvalidDomain
 from ...engine.tasks.space import Space
+from ...engine.tasks.task import DEFAULT, blank_space, task_named
+from ...sessions.choices import AUGMENTS, STRATEGIES, Augment, Strategy
 from ...sessions.errors import Misuse
 from ...sessions.records import (
     LARGEST_BUDGET,
     LARGEST_SEED,
     MOST_PARALLEL,
-    Augment,
     DataSource,
     Execution,
-    Measure,
     Session,
     Setup,
-    Strategy,
 )
 from .. import format as words
 from ..widgets.fields import Cycle
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
 LARGEST_COUNT = 10**9
 """Of images: none has more."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-AUGMENTS: tuple[Augment, ...] = ("none", "flip", "crop", "crop+flip")
-MEASURES: tuple[Measure, ...] = ("seconds", "params", "macs")
-STRATEGIES: tuple[Strategy, ...] = ("gp", "evolution", "annealing", "random")
 NOTES = {
     "data": "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · "
     "cifar10:DIR · cifar100:DIR · svhn:DIR",
@@ -103,8 +98,7 @@ def _at_once(execution: Execution) -> Callable[[str], int]:
         number = whole(text)
         assert number is not None
         try:
-            if execution.executor == "local":
-                at_once(execution.model_copy(update={"parallel": number}))
+            at_once(execution.model_copy(update={"parallel": number}))
         except Misuse as error:
             raise ValueError(str(error).partition(": ")[2]) from error
         return number
@@ -200,7 +194,8 @@ class SetupScreen(Screen[None]):
         self.taken = taken
         self.like = like
         # the domains do not depend on the images, only what fits them does
-        self.space: Space = cnn_space((1, 8, 8), 10)
+        self.sought = task_named(like.task if like is not None else DEFAULT)
+        self.space: Space = blank_space(self.sought.name)
         data = like.data if like is not None else DataSource(spec="digits")
         stem = like.name if like is not None else "digits"
         self.execution = like.execution if like is not None else _usual()
@@ -257,7 +252,7 @@ class SetupScreen(Screen[None]):
                 _whole(0, LARGEST_SEED),
             ),
         )
-        self.measure: Measure = like.measure if like is not None else "seconds"
+        self.measure = like.measure if like is not None else self.sought.measures[0].name
         self.strategy: Strategy = like.strategy if like is not None else "gp"
         self.flat = like.flat if like is not None else False
         self.augment: Augment = like.augment if like is not None else "none"
@@ -280,9 +275,9 @@ class SetupScreen(Screen[None]):
                         with Horizontal(classes="line"):
                             yield Label("complexity", classes="name")
                             yield Cycle(
-                                MEASURES,
+                                [measure.name for measure in self.sought.measures],
                                 self.measure,
-                                names=[words.MEASURE_TITLES[m] for m in MEASURES],
+                                names=[measure.title for measure in self.sought.measures],
                                 id="measure",
                             )
                             yield _note("measure", "space changes it")
@@ -424,6 +419,7 @@ class SetupScreen(Screen[None]):
                 seed=seed,
                 download=self.like.data.download if self.like else False,
             ),
+            task=self.sought.name,
             wc=values["wc"],
             measure=self.query_one("#measure", Cycle).value,
             epochs=values["epochs"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -11,9 +12,11 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from ...engine.search.standing import best_measured, objective
+from ...engine.tasks.task import task_of
+from ...sessions.exchange import plain
 from .. import format as words
-from ..cost import cost_of
-from ..networks.cnn import network_line
+from ..cost import cost_of, sizes, told
+from ..networks import network_line
 from ..plot import Mark, at_edge
 from ..sharing.charts import standing_at, tradeoff_plot
 from ..widgets.chart import Chart
@@ -140,8 +143,8 @@ class TradeoffScreen(SessionScreen):
                 Content(
                     f"f {words.f_measured(objective(selected, wc))} · "
                     f"{words.percent(1 - selected.error)} % · "
-                    f"{words.costs(selected, snapshot.session.measure)} · "
-                    f"{words.count(selected.params)} parameters · {words.big(selected.macs)} MACs"
+                    f"{told(selected, snapshot.session)} · "
+                    f"{sizes(task_of(snapshot.session).measures, selected.costs)}"
                 )
             )
         if best is not None:
@@ -156,13 +159,13 @@ class TradeoffScreen(SessionScreen):
         if ranking is not None and ranking.wc == wc and ranking.proposals:
             top = ranking.proposals[0]
             belief = top.prediction
-            told = (
+            believed = (
                 f", μ {words.f_value(belief.mean)}, EI {words.improvement(belief.ei)}"
                 if belief
                 else ""
             )
             network = network_line(top.config, ranking.level or None)
-            lines.append(Content(f"first candidate: {network}{told}"))
+            lines.append(Content(f"first candidate: {network}{believed}"))
         self.query_one("#point", Text).update(Content("\n").join(lines))
 
     # -- w_c ------------------------------------------------------------------------------------
@@ -244,4 +247,4 @@ class TradeoffScreen(SessionScreen):
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
-        return None if trial is None else trial.model_dump_json()
+        return None if trial is None else json.dumps(plain(trial))

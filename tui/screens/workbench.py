@@ -15,7 +15,7 @@ from ...engine.search.standing import base_trial, level_trials, objective
 from ...engine.tasks.space import entry_name
 from .. import format as words
 from ..cost import cost_of
-from ..networks.cnn import network_line
+from ..networks import network_line
 from ..sharing.charts import axes_of, belief_plot, entry, most_relevant
 from ..widgets.chart import Chart
 from ..widgets.frame import Edge
@@ -167,7 +167,7 @@ class WorkbenchScreen(TwoSides):
                 Column("std", "σ f", 5, "right"),
                 Column("ei", "EI", 6, "right"),
                 Column("accuracy", "acc", 4, "right"),
-                Column("cost", cost.heading(), 5 if session.measure == "seconds" else 6, "right"),
+                Column("cost", cost.heading(), 6 if cost.measure.exact else 5, "right"),
             )
         )
         rows = []
@@ -286,7 +286,9 @@ class WorkbenchScreen(TwoSides):
         snapshot, ranking, proposal = self.snapshot, self.ranking, self.proposal
         if snapshot is None or self.session.client is None:
             return
-        self.query_one(WhyPanel).show(proposal, ranking, snapshot.session.strategy)
+        self.query_one(WhyPanel).show(
+            proposal, ranking, self.space.measures, snapshot.session.strategy
+        )
         self._chart(snapshot, ranking, proposal)
 
     def _axes(self, snapshot: Snapshot, proposal: Proposal) -> list[tuple[str, int | None]]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...engine.search.scorecard import coverage, outcomes
 from ...engine.search.standing import (
     base_trial,
     best_measured,
-    level_names,
     level_trials,
     objective,
     pareto,
     searched_level,
 )
 from ...engine.tasks.space import entry_key, entry_name
+from ...engine.tasks.task import level_names, task_of
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.exchange import as_exported, exported_names
 from .. import format as words
 from ..cost import cost_of
 from ..format import under
@@ -56,19 +57,27 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
         y="best validation accuracy, %",
         plot=tradeoff_plot(measured, best, selected, weight, cost),
         columns=(
-            "trial", "level", "error", "complexity", "f", "accuracy", "seconds_per_epoch",
-            "reference_seconds", "params", "macs", "front",
+            "trial", "level", "error", "complexity", "f", "accuracy", *_cost_columns(snapshot),
+            "front",
         ),
         rows=tuple(
             (
                 t.number, t.level, t.error, t.complexity, objective(t, weight),
-                1 - (t.error or 0.0), t.seconds_per_epoch, t.reference_seconds, t.params, t.macs,
-                t.number in front,
+                1 - (t.error or 0.0), *_cost_columns(snapshot, t), t.number in front,
             )
             for t in measured
         ),
         legend=tuple(legend),
     )  # fmt: skip
+
+
+def _cost_columns(snapshot: Snapshot, trial: Trial | None = None) -> Iterator[Any]:
+    """Names of the columns of costs, as an export has them; a trial's, if one is given."""
+    for measure in task_of(snapshot.session).measures:
+        cost, beside = exported_names(measure.name)
+        yield cost if trial is None else as_exported(cost, trial.costs.get(measure.name))
+        if not measure.exact:
+            yield beside if trial is None else trial.reference_costs.get(measure.name)
 
 
 def calibration(snapshot: Snapshot) -> Figure:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from ... import __version__
 from ...engine.objective import predicted
 from ...engine.search.scorecard import coverage, outcomes, overrides
-from ...engine.search.standing import level_names, objective, standings
-from ...engine.tasks.cnn.layout import network
+from ...engine.search.standing import objective, standings
+from ...engine.tasks.task import level_names, measure_of, task_of
 from ...sessions.records import now
 from .. import format as words
-from ..cost import cost_of
+from ..cost import cost_of, number, sizes, told
 from ..format import under
-from ..networks.cnn import network_line
+from ..networks import layers, network_line, training
 from . import figures
 from .report import Network, Page, Table
 
@@ -62,17 +62,17 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
     return Page(
         title=session.name,
         lead=(
-            f"A search for convolutional networks that are cheap as well as good, on "
+            f"A search for {task_of(session).title} that are cheap as well as good, on "
             f"{words.count(images.train)} images of {images.height}x{images.width}x"
             f"{images.channels} in {images.classes} classes ({session.data.spec}). "
             f"It minimises f = f_p + {words.weight(session.wc)} · f_c: f_p is the error on "
-            f"{words.count(images.val)} validation images, f_c the {_measured_by(session)} over "
+            f"{words.count(images.val)} validation images, f_c the {measure_of(session).noun} over "
             "the reference network's."
         ),
         key_figures=_key_figures(snapshot, best),
         setup=_setup(snapshot),
         space=_space(session, space),
-        networks=tuple(_networks(snapshot, chosen)),
+        networks=tuple(_networks(snapshot, space, chosen)),
         figures=(
             figures.tradeoff(snapshot, selected=chosen),
             figures.convergence(snapshot),
@@ -90,12 +90,6 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
     )
 
 
-def _measured_by(session: Session) -> str:
-    return {"seconds": "training time per epoch", "params": "parameters"}.get(
-        session.measure, "multiply-accumulates"
-    )
-
-
 def _key_figures(
     snapshot: Snapshot, best: Recommendation | None
 ) -> tuple[tuple[str, str, str], ...]:
@@ -105,13 +99,18 @@ def _key_figures(
         return (first,)
     chosen, belief = best.trial, best.belief
     assert chosen.error is not None
-    value = objective(chosen, snapshot.session.wc)
-    told = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
+    session = snapshot.session
+    value = objective(chosen, session.wc)
+    by = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
+    exact = [measure for measure in task_of(session).measures if measure.exact]
+    size = [
+        (number(m, chosen.costs[m.name]), m.unit, sizes(exact[1:], chosen.costs)) for m in exact[:1]
+    ]
     return (
         (f"{words.percent(1 - chosen.error)} %", "validation accuracy", f"trial {chosen.number}"),
-        (f"{chosen.complexity:.3f}", "of the reference's cost", _measured_by(snapshot.session)),
-        (words.f_measured(value), "f", told),
-        (words.count(chosen.params), "parameters", f"{words.big(chosen.macs)} MACs an image"),
+        (f"{chosen.complexity:.3f}", "of the reference's cost", measure_of(session).noun),
+        (words.f_measured(value), "f", by),
+        *size,
         first,
     )  # fmt: skip
 
@@ -137,7 +136,7 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
             f"{images.fingerprint[:16]}",
         ),
         ("w_c", words.weight(session.wc)),
-        ("complexity", f"{_measured_by(session)}; drawn as {cost_of(snapshot).axis}"),
+        ("complexity", f"{measure_of(session).noun}; drawn as {cost_of(snapshot).axis}"),
         ("epochs a trial", str(session.epochs)),
         ("levels", ", ".join(_level_words(snapshot))),
         ("proposed by", session.strategy),
@@ -168,7 +167,7 @@ def _space(session: Session, space: Space) -> Table:
 # -- networks -----------------------------------------------------------------------------------
 
 
-def _networks(snapshot: Snapshot, chosen: Trial | None) -> list[Network]:
+def _networks(snapshot: Snapshot, space: Space, chosen: Trial | None) -> list[Network]:
     wc = snapshot.session.wc
     names = level_names(snapshot.session)
     found = []
@@ -189,47 +188,37 @@ def _networks(snapshot: Snapshot, chosen: Trial | None) -> list[Network]:
         is_best = chosen is not None and chosen.number == number
         shown.add(number)
         title = words.level_label(level, names)
-        found.append(_network(snapshot.session, trial, title, value, gained, is_best))
+        found.append(_network(snapshot, space, trial, title, value, gained, is_best))
     if chosen is not None and chosen.number not in shown:
         value = objective(chosen, wc) or 0.0
-        found.append(_network(snapshot.session, chosen, "Recommended", value, None, True))
+        found.append(_network(snapshot, space, chosen, "Recommended", value, None, True))
     return found
 
 
 def _network(
-    session: Session, trial: Trial, title: str, value: float, gained: float | None, best: bool
+    snapshot: Snapshot,
+    space: Space,
+    trial: Trial,
+    title: str,
+    value: float,
+    gained: float | None,
+    best: bool,
 ) -> Network:
-    built = network(trial.config, session.summary.shape, session.summary.classes, session.features)
-    rows = []
-    for number, layer in enumerate(built.convolutions, start=1):
-        how = [
-            "stride 2" * (layer.stride == 2), "pool" * layer.pool, "bn" * layer.batch_norm,
-            f"{layer.groups} groups" if layer.groups > 1 else "",
-        ]  # fmt: skip
-        rows.append(
-            (
-                f"conv {number}, {layer.kernel}x{layer.kernel}",
-                f"{layer.channels_in} → {layer.channels_out}",
-                f"{layer.height_out}x{layer.width_out}", ", ".join(h for h in how if h),
-                words.count(layer.params), words.big(layer.macs),
-            )
-        )  # fmt: skip
-    rows.append(("average, flatten", "", f"{built.pooled[0]}x{built.pooled[1]}", "", "", ""))
-    for number, dense in enumerate(built.dense, start=1):
-        density = dense.in_degree / dense.inputs
-        rows.append(
-            (
-                f"dense {number}", f"{dense.inputs} → {dense.outputs}", "",
-                "" if density == 1 else f"density {density:.2g}",
-                words.count(dense.params), words.big(dense.macs),
-            )
-        )  # fmt: skip
-    config = trial.config
+    session = snapshot.session
+    rows = [
+        (
+            f"{row.what}, {row.kernel}" if row.kernel else row.what, row.joined, row.out,
+            ", ".join(at_length for _, at_length in row.how),
+            "" if row.params is None else words.count(row.params),
+            "" if row.macs is None else words.big(row.macs),
+        )
+        for row in layers(space, trial.config)
+    ]  # fmt: skip
     facts = [
         ("f", words.f_measured(value) + ("" if gained is None else f", gained {gained:.4f}")),
         ("accuracy", f"{words.percent(1 - (trial.error or 0.0), 2)} %"),
-        ("cost", words.costs(trial, session.measure)),
-        ("size", f"{words.count(trial.params)} parameters, {words.big(trial.macs)} MACs"),
+        ("cost", told(trial, session)),
+        ("size", sizes(task_of(session).measures, trial.costs, ", ")),
     ]
     return Network(
         title=f"{title} · trial {trial.number}" + (" · recommended" if best else ""),
@@ -238,11 +227,7 @@ def _network(
         layers=Table(
             ("layer", "in → out", "map", "", "params", "MACs"), tuple(rows), frozenset({4, 5})
         ),
-        training=(
-            f"Adam, learning rate {words.number(config['learning_rate'])}, × "
-            f"{words.number(config['lr_decay'])} an epoch, batch {config['batch_size']}, weight "
-            f"decay {words.number(config['weight_decay'])}"
-        ),
+        training=", ".join(part for line in training(trial.config) for part in line),
     )
 
 
@@ -284,7 +269,7 @@ def _told(belief: Prediction | None, wc: float | None = None) -> tuple[str, str]
 
 
 def _trials(snapshot: Snapshot) -> Table:
-    wc = snapshot.session.wc
+    wc, measures = snapshot.session.wc, task_of(snapshot.session).measures
     rows: list[tuple[str, ...]] = []
     dim: set[int] = set()
     for trial in snapshot.trials:
@@ -303,15 +288,15 @@ def _trials(snapshot: Snapshot) -> Table:
                 *_told(trial.prediction, wc), words.f_measured(objective(trial, wc)),
                 words.DASH if error is None else f"{words.percent(1 - error, 2)}",
                 words.DASH if cost is None else f"{cost:.3f}",
-                words.seconds(trial.seconds_per_epoch), words.count(trial.params),
-                words.big(trial.macs),
+                *(number(m, trial.costs.get(m.name)) for m in measures),
             )
         )  # fmt: skip
     headings = (
         "#", "level", "network", "from", "state", "predicted f", "EI", "f", "acc %", "f_c",
-        "s/epoch", "params", "MACs",
+        *(f"{m.unit}/{m.per}" if m.per else m.heading for m in measures),
     )  # fmt: skip
-    return Table(headings, tuple(rows), frozenset({0, 1, *range(5, 13)}), frozenset(dim))
+    figures_of = frozenset({0, 1, *range(5, len(headings))})
+    return Table(headings, tuple(rows), figures_of, frozenset(dim))
 
 
 def _decisions(decisions: Sequence[Decision]) -> Table:

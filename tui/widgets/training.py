@@ -12,7 +12,7 @@ from ...engine.search.racing import falling_behind
 from ...engine.search.schedule import epoch_seconds, seconds_left
 from ...engine.search.standing import objective
 from .. import format as words
-from ..networks.cnn import trial_line
+from ..networks import trial_line
 from .text import Text
 
 if TYPE_CHECKING:

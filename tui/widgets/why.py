@@ -8,11 +8,16 @@ from textual.content import Content
 
 from ...engine.tasks.space import entry_name
 from .. import format as words
+from ..cost import sizes
+from ..networks import depth
 from .text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...engine.advisor.ranking import Proposal, Ranking
-    from ...sessions.records import Strategy
+    from ...engine.tasks.measure import Measure
+    from ...sessions.choices import Strategy
 
 BAR = 6
 
@@ -25,9 +30,13 @@ class WhyPanel(Text):
     """
 
     def show(
-        self, proposal: Proposal | None, ranking: Ranking | None, strategy: Strategy = "gp"
+        self,
+        proposal: Proposal | None,
+        ranking: Ranking | None,
+        measures: Sequence[Measure],
+        strategy: Strategy = "gp",
     ) -> None:
-        """Explain a proposal of this strategy; without one, say nothing."""
+        """Explain a proposal of this strategy; without one, say nothing.  measures: its costs."""
         if proposal is None or ranking is None:
             self.update("", layout=False)
             return
@@ -64,7 +73,7 @@ class WhyPanel(Text):
                     else f", f {words.f_value(near.objective)}, the same network",
                 )
             )
-        lines.append(Content(made_of(proposal)))
+        lines.append(Content(made_of(proposal, measures)))
         if proposal.prediction is not None and proposal.feasible < 0.95:
             risk = words.percent(1 - proposal.feasible, 0)
             lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
@@ -74,14 +83,7 @@ class WhyPanel(Text):
         self.update(Content("\n").join(lines), layout=False)
 
 
-def made_of(proposal: Proposal) -> str:
+def made_of(proposal: Proposal, measures: Sequence[Measure]) -> str:
     """`41,322 parameters · 5.2 M MACs · 3 conv, 1 classifier`."""
-    config = proposal.config
-    parts = []
-    if "params" in proposal.known:
-        parts.append(f"{words.count(proposal.known['params'])} parameters")
-    if "macs" in proposal.known:
-        parts.append(f"{words.big(proposal.known['macs'])} MACs")
-    if "conv_layers" in config:
-        parts.append(f"{config['conv_layers']} conv, {config['classifier_layers']} classifier")
-    return " · ".join(parts)
+    parts = sizes(measures, proposal.known), depth(proposal.config)
+    return " · ".join(part for part in parts if part)

@@ -1,6 +1,32 @@
 """Convolutional networks in four levels."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..face import Problem, Task
+from ..space import Space
 from .layout import NONE, POOL, STRIDE, network
+from .measures import MEASURES
 from .space import LEVELS, reference, space
 
-__all__ = ["LEVELS", "NONE", "POOL", "STRIDE", "network", "reference", "space"]
+__all__ = ["LEVELS", "NONE", "POOL", "STRIDE", "TASK", "network", "reference", "space"]
+
+
+def _space_for(problem: Problem, domains: Mapping[str, str]) -> Space:
+    return space(
+        problem.shape,
+        problem.classes,
+        features=problem.features,
+        macs_cap=problem.macs_cap,
+        domains=domains,
+    )
+
+
+TASK = Task(
+    name="cnn",
+    title="convolutional networks",
+    levels=LEVELS,
+    measures=MEASURES,
+    space=_space_for,
+)

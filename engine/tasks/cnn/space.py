@@ -11,14 +11,15 @@ from ....sessions.records import Config
 from ..domains import Categorical, Domain, Integer, Real
 from ..space import Parameter, Space
 from .layout import NONE, POOL, STRIDE, downsampled_too_far, map_sizes, network, undivided
+from .measures import MEASURES
 
 if TYPE_CHECKING:
     from .layout import Network
 
 
 LEVELS = ("structure", "parameters", "classifier", "training")
-FLAT = ("all",)
-"""The one level of a session that searches all parameters at once."""
+TRAINING = {"weight_decay": 0.0, "learning_rate": 1e-3, "lr_decay": 1.0, "batch_size": 128}
+"""How a network is trained unless a search finds better: defaults, and the reference's values."""
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
 FIRST_CHANNELS = 64
@@ -72,10 +73,7 @@ def reference(shape: tuple[int, int, int], classes: int) -> Config:
         "classifier_layers": 1,
         "hidden_units": [],
         "density": [1.0],
-        "weight_decay": 0.0,
-        "learning_rate": 1e-3,
-        "lr_decay": 1.0,
-        "batch_size": 128,
+        **TRAINING,
     }
 
 
@@ -123,9 +121,8 @@ def space(
         degrees = [layer.in_degree for layer in layout(config).dense]
         return {**config, "density": degrees}
 
-    def known(config: Config) -> Mapping[str, float]:
-        laid = layout(config)
-        return {"params": float(laid.params), "macs": float(laid.macs)}
+    def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
+        return Parameter(name, level, domain, TRAINING[name], limits=limits)
 
     parameters = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
@@ -182,17 +179,18 @@ def space(
             length=dense,
             limits=Real(1e-4, 1.0),
         ),
-        Parameter("weight_decay", 3, Real(1e-6, 1e-1, log=True, zero=True), 0.0, limits=Real(0, 1)),
-        Parameter("learning_rate", 4, Real(1e-4, 1e-1, log=True), 1e-3, limits=Real(1e-8, 10)),
-        Parameter("lr_decay", 4, Real(0.9, 1.0), 1.0, limits=Real(1e-3, 1)),
-        Parameter("batch_size", 4, Integer(32, 512, log=True), 128, limits=Integer(1, 65536)),
+        trained("weight_decay", 3, Real(1e-6, 1e-1, log=True, zero=True), limits=Real(0, 1)),
+        trained("learning_rate", 4, Real(1e-4, 1e-1, log=True), limits=Real(1e-8, 10)),
+        trained("lr_decay", 4, Real(0.9, 1.0), limits=Real(1e-3, 1)),
+        trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
     )
     whole = Space(
         levels=LEVELS,
         parameters=parameters,
         rules=(lambda c: downsampled_too_far(c, shape), undivided),
         canonical=canonical,
-        known=known,
+        layout=layout,
+        measures=MEASURES,
         proposable=lambda config: layout(config).macs <= limit,
         reference=base,
     )

@@ -1,0 +1,42 @@
+"""What a convolutional network costs: one entry a measure."""
+
+from __future__ import annotations
+
+from ...objective import SECONDS, medians
+from ..measure import Measure
+
+MEASURES = (
+    Measure(
+        name=SECONDS,
+        title="seconds per epoch",
+        quantity="training time per epoch",
+        unit="s",
+        per="epoch",
+        heading="s/ep",
+        number="seconds",
+        axis="seconds per epoch",
+        from_epochs=medians,
+    ),
+    Measure(
+        name="params",
+        title="parameters",
+        unit="parameters",
+        heading="params",
+        number="count",
+        axis="thousand parameters",
+        scale=1e3,
+        of=lambda network: network.params,
+        informs=True,
+    ),
+    Measure(
+        name="macs",
+        title="multiply-accumulates",
+        unit="MACs",
+        heading="MACs",
+        number="big",
+        axis="million MACs",
+        scale=1e6,
+        of=lambda network: network.macs,
+        informs=True,
+    ),
+)

@@ -1,0 +1,59 @@
+"""What every task gives: levels, measures of what things cost, a space for a session's data.
+
+The advisor, the search, the client and the screens know a `Task` by these, and nothing of what it
+searches.  `task.TASKS` has them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...sessions.records import Session
+from .measure import Measure
+from .space import Space
+
+FLAT = ("all",)
+"""The one level of a session that searches all parameters at once."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a space is made for: the data's shape and classes, and settings of the session.
+
+    shape: channels, height, width.  features, macs_cap: as `Session` has them.  Its defaults are
+    of any data: what can be asked of a domain does not depend on them.
+    """
+
+    shape: tuple[int, int, int] = (1, 8, 8)
+    classes: int = 10
+    features: int = 4
+    macs_cap: float = 8.0
+
+    @classmethod
+    def of(cls, session: Session) -> Problem:
+        """That of a session."""
+        summary = session.summary
+        return cls(summary.shape, summary.classes, session.features, session.macs_cap)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is searched.
+
+    space: for a problem, with domains of its own where they were narrowed or widened, as text; it
+    has a reference, what is neutral, and what lays a configuration out.  Raises InvalidDomain.
+    """
+
+    name: str
+    title: str
+    levels: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    space: Callable[[Problem, Mapping[str, str]], Space]
+
+    def measure(self, name: str) -> Measure:
+        """The measure of this name.  Raises KeyError."""
+        for measure in self.measures:
+            if measure.name == name:
+                return measure
+        raise KeyError(name)

@@ -1,0 +1,49 @@
+"""What a candidate costs: one entry a measure, through which everything goes that shows costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ...sessions.records import Epoch
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that a candidate costs, in its own unit; f_c is one of them over the reference's.
+
+    name: as records, settings and commands call it.  title, quantity: what is chosen, and what it
+    is in a sentence (`seconds per epoch`, `training time per epoch`).  unit, per: of a number, such
+    as s and epoch.  heading: of a column, six characters at most; a filter knows it by that.
+    number: how it is written: `count` in full, `big` in three digits and a letter, `seconds` in two
+    digits.  axis: its name on an axis, where it is divided by `scale`.
+
+    of: by arithmetic, from what the space lays out of a configuration.  from_epochs: from what was
+    measured while it trained, its own and the reference's in the same moments, (cost, cost of the
+    reference).  Where there is neither, an executor measures it and reports both.
+    informs: whether the model sees it; only what is known by arithmetic can.
+    """
+
+    name: str
+    title: str
+    unit: str
+    heading: str
+    number: Literal["count", "big", "seconds"]
+    axis: str
+    quantity: str = ""
+    per: str = ""
+    scale: float = 1.0
+    of: Callable[[Any], float] | None = None
+    from_epochs: Callable[[Sequence[Epoch]], tuple[float, float]] | None = None
+    informs: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether arithmetic knows it, before anything is trained."""
+        return self.of is not None
+
+    @property
+    def noun(self) -> str:
+        """What it is, in a sentence."""
+        return self.quantity or self.title
