@@ -185,6 +185,7 @@ def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, s
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
     from ...engine.tasks.space import entry_key
+    from ...sessions.exchange import as_exported
 
     return {
         "rank": rank,
@@ -193,7 +194,7 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
         "prediction": None if p.prediction is None else p.prediction.model_dump(mode="json"),
         "origin": p.origin,
         "note": p.note,
-        **{name: int(value) for name, value in p.known.items()},
+        **{name: as_exported(name, value) for name, value in p.known.items()},
         "nearest": None
         if p.nearest is None
         else {

@@ -99,6 +99,7 @@ def new(
     data_on_nodes: DataOnNodes = None,
     device: Device = None,
     dtype: DtypeOption = None,
+    task: Annotated[str, typer.Option(hidden=True)] = "cnn",  # there is one: nothing to choose
 ) -> None:
     """Make a session: check its data, and queue the reference network."""
     with in_words():
@@ -149,6 +150,7 @@ def new(
             augment=augment,
             stop_behind=stop_behind,
             execution=Execution.model_validate(places),
+            task=task,
         )
         folder = create(home(), asked)
         summary = store.Store(folder).refresh().session.summary
