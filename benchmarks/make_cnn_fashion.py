@@ -43,7 +43,7 @@ from problems import DATA, CnnFashion, read_lines
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Space
-from lcsearch.engine.tasks.task import exact_complexity, task_named
+from lcsearch.engine.tasks.task import exact_complexity, measure_named, task_named
 from lcsearch.sessions.records import Config
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -121,7 +121,7 @@ class Draws:
 
     def _size(self, config: Config) -> float:
         """MACs, over the reference's."""
-        return exact_complexity(self.space, config, task_named("cnn").measure("macs")) or 0.0
+        return exact_complexity(self.space, config, measure_named("macs", task_named("cnn"))) or 0.0
 
     def _flat(self) -> tuple[str, Config | None]:
         return "flat", self.space.decode(self.sobol.random(1)[0], 0, self.base)

@@ -30,9 +30,9 @@ import problems
 from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.advisor.rank import rank
-from lcsearch.engine.advisor.strategies import Strategy
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks.domains import Categorical, Integer, Real
+from lcsearch.sessions.choices import Strategy
 from lcsearch.sessions.records import Config
 
 INITIAL = 10

@@ -20,7 +20,8 @@ from .schema import OLD_COSTS
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+"""2: costs by their measures.  Version 1 is read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24
@@ -147,7 +148,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument

@@ -19,7 +19,7 @@ from lcsearch.engine.protocol import FinalDone, FinalProgress
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
-from lcsearch.engine.tasks.task import session_space
+from lcsearch.engine.tasks.task import level_names, session_space
 from lcsearch.sessions.errors import Deleted, Known, Late, StoreError
 from lcsearch.sessions.records import (
     Advised,
@@ -601,6 +601,7 @@ class FakeHome:
                     created=session.created.isoformat(),
                     data=session.data.spec,
                     level=session.level,
+                    levels=level_names(session),
                     trials=sum(t.state == "done" for t in trials),
                     wc=session.wc,
                     best=None if best is None else search.objective(best, session.wc),

@@ -268,7 +268,7 @@ def test_the_document_itself_is_taken(exported, tmp_path):
         ("levels.0.trials", [1], "levels[0].trials"),
         ("space.domains.kernel", "3", "space.domains.kernel"),
         ("reference.params", 3, "reference.params"),
-        ("version", 2, "newer lcsearch (version 2, this one reads 1)"),
+        ("version", 3, "newer lcsearch (version 3, this one reads 2)"),
         ("format", "something", "not an exported session"),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import InvalidConfig
-from lcsearch.engine.tasks.task import exact_complexity, task_named
+from lcsearch.engine.tasks.task import exact_complexity, measure_named, task_named
 
 
 def config(**change):
@@ -75,7 +75,7 @@ def test_the_cap_on_macs_and_exact_complexity():
     assert space.proposable(base)
     heavy = {**base, "channels": [64, 128, 128, 256]}
     assert not space.proposable(heavy)
-    macs, seconds = (task_named("cnn").measure(name) for name in ("macs", "seconds"))
+    macs, seconds = (measure_named(name, task_named("cnn")) for name in ("macs", "seconds"))
     assert exact_complexity(space, base, macs) == 1
     assert exact_complexity(space, heavy, macs) > 8
     assert exact_complexity(space, heavy, seconds) is None

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcsearch.engine import search
-from lcsearch.engine.tasks.task import task_named
+from lcsearch.engine.tasks.task import measure_named, task_named
 from lcsearch.tui import format as words
 from lcsearch.tui.cost import cost_of
 from lcsearch.tui.plot import EDGES
@@ -129,7 +129,7 @@ async def test_history_by_complexity_shows_what_it_sorts_by(measure):
             shown = [float(row.cells[-1]) for row in table.rows[: len(known)]]
             assert shown == sorted(shown)
         await press(pilot, "t")
-        assert table.columns[-1].label == task_named("cnn").measure(measure).heading
+        assert table.columns[-1].label == measure_named(measure, task_named("cnn")).heading
 
 
 # -- numbers that fit -----------------------------------------------------------------------------

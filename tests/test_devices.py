@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from lcsearch.engine import search, service
+from lcsearch.engine import search
 from lcsearch.engine.client.session import SessionClient
-from lcsearch.engine.executors import devices
+from lcsearch.engine.executors import devices, local
 from lcsearch.engine.executors.devices import check_devices, trainers_of
 from lcsearch.engine.executors.local import DevicesExecutor
 from lcsearch.engine.executors.registry import checked
@@ -54,7 +54,7 @@ class Fake:
 
 @pytest.fixture
 def made(monkeypatch):
-    monkeypatch.setattr(service, "LocalExecutor", Fake)
+    monkeypatch.setattr(local, "LocalExecutor", Fake)
     Fake.made = []
     return Fake.made
 

@@ -4,6 +4,7 @@ import pytest
 
 from lcsearch.engine import search, service
 from lcsearch.engine.advisor.ranking import Proposal, Ranking
+from lcsearch.engine.executors import local
 from lcsearch.engine.search import autopilot, decide
 from lcsearch.engine.search.schedule import flight_seconds
 from lcsearch.engine.tasks.task import session_space
@@ -31,7 +32,7 @@ def store(home):
 @pytest.fixture
 def engine(store, monkeypatch):
     """An engine whose rankings say what `said` gives for a snapshot."""
-    monkeypatch.setattr(service, "LocalExecutor", Idle)
+    monkeypatch.setattr(local, "LocalExecutor", Idle)
     made = service.Service(store, 60.0)
     yield made
     made._thinker.shutdown()

@@ -131,7 +131,7 @@ def test_a_finished_checkpoint_is_finished_at_once(trainer):
     assert finished.kind == "finished"
     assert finished.attempt == 2
     assert finished.error == first[-1].error
-    assert finished.costs["seconds"] == first[-1].seconds_per_epoch
+    assert finished.costs["seconds"] == first[-1].costs["seconds"]
 
 
 def test_stop_now_ends_within_the_epoch(trainer):

@@ -17,7 +17,14 @@ from ..executors.registry import checked
 from ..protocol import Refused
 from ..search import decide
 from ..tasks.domains import InvalidDomain
-from ..tasks.task import blank_space, level_names, measure_of, open_store, session_space, task_named
+from ..tasks.task import (
+    blank_space,
+    level_names,
+    measure_named,
+    open_store,
+    session_space,
+    task_named,
+)
 
 
 class SetupError(Exception):
@@ -79,6 +86,7 @@ def create(home: Path, setup: Setup) -> Path:
             )
         # any image will do to check the domains before the data are read
         checked_space = blank_space(setup.task, setup.domains)
+        measure_named(setup.measure, task_named(setup.task))
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
         execution = checked(setup.execution)
@@ -95,7 +103,6 @@ def create(home: Path, setup: Setup) -> Path:
         asked |= {"data": data, "execution": execution}
         names_now = tuple(parameter.name for parameter in checked_space.parameters)
         session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
-        measure_of(session)
         first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:

@@ -405,8 +405,9 @@ def _derived(whole: exchange.Document, snapshot: Snapshot, space: Space) -> Iter
             yield f"best.std = {best.std}: a standard deviation is not below 0."
     chosen = None if best is None else search.Recommendation(snapshot.trials[best.trial], belief)
     again = document(snapshot, space, chosen)
-    given = whole.model_dump(mode="json", by_alias=True, exclude={"exported"})
-    wanted = again.model_dump(mode="json", by_alias=True, exclude={"exported"})
+    made = {"exported", "version"}
+    given = whole.model_dump(mode="json", by_alias=True, exclude=made)
+    wanted = again.model_dump(mode="json", by_alias=True, exclude=made)
     yield from _differences("", given, wanted)
 
 

@@ -50,10 +50,3 @@ class Task:
     levels: tuple[str, ...]
     measures: tuple[Measure, ...]
     space: Callable[[Problem, Mapping[str, str]], Space]
-
-    def measure(self, name: str) -> Measure:
-        """The measure of this name.  Raises KeyError."""
-        for measure in self.measures:
-            if measure.name == name:
-                return measure
-        raise KeyError(name)

@@ -34,12 +34,16 @@ def task_of(session: Session) -> Task:
 
 def measure_of(session: Session) -> Measure:
     """What a session's f_c is of.  Raises Misuse for a measure that its task does not have."""
-    task = task_of(session)
-    try:
-        return task.measure(session.measure)
-    except KeyError:
-        known = ", ".join(measure.name for measure in task.measures)
-        raise Misuse(f"measure {session.measure}: unknown. Use {known}.") from None
+    return measure_named(session.measure, task_of(session))
+
+
+def measure_named(name: str, task: Task) -> Measure:
+    """The measure of this name.  Raises Misuse where the task has none of it."""
+    for measure in task.measures:
+        if measure.name == name:
+            return measure
+    known = ", ".join(measure.name for measure in task.measures)
+    raise Misuse(f"measure {name}: unknown. Use {known}.")
 
 
 def level_names(session: Session) -> tuple[str, ...]:
