@@ -202,10 +202,10 @@ async def _console(
     from lcsearch.tui.app import Console
 
     fakes = _fakes()
-    desk = _desk(fakes, trials)
+    client = _desk(fakes, trials)
     with tempfile.TemporaryDirectory() as home:
         app = Console(
-            Path(home), "fashion", house=fakes.FakeHome({"fashion": desk}),
+            Path(home), "fashion", sessions=fakes.FakeHome({"fashion": client}),
             clock=lambda: fakes.NOW, settings_file=Path(home) / "settings.json",
         )  # fmt: skip
         async with app.run_test(size=size) as pilot:
@@ -214,7 +214,7 @@ async def _console(
                 if time.monotonic() > deadline:
                     raise SystemExit("the ranking took more than five minutes")
                 await pilot.pause(0.05)
-            return await use(app, pilot, desk)
+            return await use(app, pilot, client)
 
 
 class Answered:
@@ -306,28 +306,28 @@ class Paints:
         self._by_key.clear()
 
 
-def _report(desk: Any, stop: Any) -> None:
+def _report(client: Any, stop: Any) -> None:
     """An epoch a second, as a training of small networks reports them."""
     epoch = 0
     while not stop.wait(1.0):
-        snapshot = desk.snapshot
+        snapshot = client.snapshot
         trial = next(t for t in snapshot.trials if t.state == "running")
         epoch += 1
         shown = trial.model_copy(update={"epochs": trial.epochs[: 1 + epoch % 7]})
         trials = tuple(shown if t.number == trial.number else t for t in snapshot.trials)
-        desk.change(trials=trials)
+        client.change(trials=trials)
 
 
 def keys(trials: int, presses: int = 60) -> Iterator[dict[str, Any]]:
     """From a key to the painted screen: cursor, screen change, what-if of an edit."""
     import threading
 
-    async def use(app: Any, pilot: Any, desk: Any) -> dict[str, list[float]]:
+    async def use(app: Any, pilot: Any, client: Any) -> dict[str, list[float]]:
         # not before the console's own modules, which say how often Textual paints
         from textual import events
 
         stop = threading.Event()
-        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
+        thread = threading.Thread(target=_report, args=(client, stop), daemon=True)
         thread.start()
 
         paints = Paints(app)
@@ -394,9 +394,9 @@ def idle(trials: int = 100, seconds: float = 15.0) -> Iterator[dict[str, Any]]:
     """CPU of the whole process, an epoch a second, no key pressed."""
     import threading
 
-    async def use(app: Any, pilot: Any, desk: Any) -> float:
+    async def use(app: Any, pilot: Any, client: Any) -> float:
         stop = threading.Event()
-        thread = threading.Thread(target=_report, args=(desk, stop), daemon=True)
+        thread = threading.Thread(target=_report, args=(client, stop), daemon=True)
         thread.start()
         await asyncio.sleep(2)
         start, began = time.process_time(), time.perf_counter()

@@ -330,7 +330,7 @@ class Home:
     def at_work(self, epochs: int = 3) -> Witness:
         """A session with an engine at work, and who remembers what is acknowledged in it."""
         witness = Witness(self.session(epochs=epochs))
-        witness.desk.start_engine()
+        witness.client.start_engine()
         return witness
 
     def console(self, folder: Path) -> Terminal:
@@ -340,9 +340,9 @@ class Home:
         return terminal
 
 
-def engine_pid(desk: SessionClient) -> int | None:
+def engine_pid(client: SessionClient) -> int | None:
     """The process of the engine at work."""
-    engine = desk.refresh().engine
+    engine = client.refresh().engine
     return engine.pid if engine.alive and engine.state == "serving" else None
 
 
@@ -358,7 +358,7 @@ def trainers(pid: int | None) -> list[int]:
 
 
 def decide_on(
-    desk: SessionClient, acks: str, seed: int, count: int, pace: float, kinds: list[str]
+    client: SessionClient, acks: str, seed: int, count: int, pace: float, kinds: list[str]
 ) -> int:
     """Take decisions of these kinds, `count` of them or without end, at most `pace` s apart."""
     rng = random.Random(seed)
@@ -371,7 +371,7 @@ def decide_on(
         kind = rng.choice(kinds)
         token = f"{seed}-{os.getpid()}-{done}"
         try:
-            decision = _decide(desk, kind, token, draw, rng)
+            decision = _decide(client, kind, token, draw, rng)
         except (Late, NoRoom) as late:
             said: dict[str, Any] = {"refused": str(late), "kind": kind}
             if isinstance(late, NoRoom):
@@ -393,33 +393,33 @@ def decide_on(
 
 
 def _decide(
-    desk: SessionClient, kind: str, token: str, draw: Any, rng: random.Random
+    client: SessionClient, kind: str, token: str, draw: Any, rng: random.Random
 ) -> Decision | None:
-    snapshot = desk.refresh()
+    snapshot = client.refresh()
     waiting = [t for t in snapshot.trials if t.state in ("queued", "interrupted")]
     level, base = snapshot.session.level, search.base_trial(snapshot).config
     if kind == "new" and len(waiting) < 8:
-        return desk.submit(desk.space.sample(draw, level, base), None, kind="new", reason=token)
+        return client.submit(client.space.sample(draw, level, base), None, kind="new", reason=token)
     if kind == "reject":
-        config = desk.space.sample(draw, level, base)
-        return desk._decide(decide.reject(snapshot, config, None, token))
+        config = client.space.sample(draw, level, base)
+        return client._decide(decide.reject(snapshot, config, None, token))
     if kind == "wc":
-        return desk.set_wc(rng.random())
+        return client.set_wc(rng.random())
     if kind == "withdraw" and waiting:
         # everybody wants the same one: one gets it, the others are told so
-        return desk.stop(waiting[-1].number, "now", token)
+        return client.stop(waiting[-1].number, "now", token)
     if kind == "repeat":
         done = [t for t in snapshot.trials if t.observed]
         if done and len(waiting) < 8:
-            return desk.repeat(rng.choice(done).number, token)
+            return client.repeat(rng.choice(done).number, token)
     return None
 
 
-def queue_one(desk: SessionClient, draw: Any) -> int | None:
+def queue_one(client: SessionClient, draw: Any) -> int | None:
     """Queue a network drawn at random; its trial, None where the same was drawn before."""
-    base = search.base_trial(desk.refresh()).config
+    base = search.base_trial(client.refresh()).config
     with contextlib.suppress(Late):
-        return desk.submit(desk.space.sample(draw, 1, base), None, kind="new").trial
+        return client.submit(client.space.sample(draw, 1, base), None, kind="new").trial
     return None
 
 
@@ -429,14 +429,14 @@ class Witness:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.acks = folder.parent.parent / f"acks-{folder.name}"
-        self.desk = SessionClient(folder)
+        self.client = SessionClient(folder)
         self.epochs: dict[tuple[int, int], Epoch] = {}
         self.done: set[int] = set()
         self.opened = 0
 
     def look(self) -> None:
         """See what has been committed by now."""
-        for trial in self.desk.refresh().trials:
+        for trial in self.client.refresh().trials:
             for epoch in trial.epochs:
                 self.epochs[trial.number, epoch.epoch] = epoch
             if trial.state == "done":
@@ -491,7 +491,7 @@ class Witness:
     def twice(self) -> list[str]:
         """What was done twice: a decision, an epoch, or a trial by two trainers at once."""
         found = []
-        reasons = [d.reason for d in self.desk.refresh().decisions if "-" in d.reason]
+        reasons = [d.reason for d in self.client.refresh().decisions if "-" in d.reason]
         if len(reasons) != len(set(reasons)):
             found.append("a decision")
         numbers = [said["number"] for said in self.acknowledged()]
@@ -510,19 +510,19 @@ class Witness:
                 saved[key] = saved.get(key, 0) + 1
         found += [f"epoch {e} of trial {t}" for (t, e), count in saved.items() if count > 1]
         found += [f"trial {t}" for t, pids in order.items() if len(pids) != len(set(pids))]
-        for trial in self.desk.refresh().trials:
+        for trial in self.client.refresh().trials:
             if len({e.epoch for e in trial.epochs}) != len(trial.epochs):
                 found.append(f"an epoch of trial {trial.number}")
         return found
 
     def drained(self) -> dict[str, int]:
         """Wait until all that was queued has ended; how it ended."""
-        self.desk.start_engine()
-        wait_for(lambda: not search.pending(self.desk.refresh()), "the end of what was queued")
+        self.client.start_engine()
+        wait_for(lambda: not search.pending(self.client.refresh()), "the end of what was queued")
         states: dict[str, int] = {}
-        for trial in self.desk.refresh().trials:
+        for trial in self.client.refresh().trials:
             states[trial.state] = states.get(trial.state, 0) + 1
-            if trial.state == "done" and len(trial.epochs) != self.desk.refresh().session.epochs:
+            if trial.state == "done" and len(trial.epochs) != self.client.refresh().session.epochs:
                 states["incomplete"] = states.get("incomplete", 0) + 1
         self.look()
         return states
@@ -543,9 +543,9 @@ def case_kill(short: bool) -> Line:
     rng = random.Random(1)
     lost: list[str] = []
     killed = dict.fromkeys(("engine", "trainer", "script", "console"), 0)
-    with Home() as house:
-        witness = house.at_work()
-        folder, desk = witness.folder, witness.desk
+    with Home() as home:
+        witness = home.at_work()
+        folder, client = witness.folder, witness.client
 
         def script() -> int:
             kinds = ["new", "new", "reject", "wc", "withdraw", "repeat"]
@@ -553,7 +553,7 @@ def case_kill(short: bool) -> Line:
                          kinds)  # fmt: skip
 
         deciding = script()
-        console = Terminal(house.home, folder.name)
+        console = Terminal(home.home, folder.name)
         by_console: set[str] = set()
         began = time.monotonic()
         while (moment := sum(killed.values())) < moments and not late(began):
@@ -567,7 +567,7 @@ def case_kill(short: bool) -> Line:
                 list(killed)[moment % 4] if short else rng.choices(list(killed), (3, 3, 3, 1))[0]
             )
             how = (signal.SIGKILL, signal.SIGTERM)[killed[wanted] % 2]
-            pid = desk.refresh().engine.pid if desk.refresh().engine.alive else None
+            pid = client.refresh().engine.pid if client.refresh().engine.alive else None
             if wanted == "engine" and pid is not None:
                 kill(pid, how)
             elif wanted == "trainer" and (found := trainers(pid)):
@@ -583,11 +583,11 @@ def case_kill(short: bool) -> Line:
                 wanted = ""
             lost += witness.lost(by_console=by_console)
             if wanted == "engine":
-                desk.start_engine()
+                client.start_engine()
             elif wanted == "script":
                 deciding = script()
             elif wanted == "console":
-                console = Terminal(house.home, folder.name)
+                console = Terminal(home.home, folder.name)
             if wanted:
                 killed[wanted] += 1
         kill(deciding)
@@ -596,7 +596,7 @@ def case_kill(short: bool) -> Line:
         states = witness.drained()
         lost += witness.lost(by_console=by_console)
         twice = witness.twice()
-        trials = desk.refresh().trials
+        trials = client.refresh().trials
         line = {
             "case": "kill", "moments": sum(killed.values()), "killed": killed,
             "by_sigterm": sum(count // 2 for count in killed.values()), "lost": len(lost),
@@ -614,8 +614,8 @@ def case_power_cut(short: bool) -> Line:
     rng = random.Random(2)
     lost: list[str] = []
     checked = 0
-    with Home(SOAK_EPOCH_MS="10") as house:
-        witness = house.at_work()
+    with Home(SOAK_EPOCH_MS="10") as home:
+        witness = home.at_work()
         folder = witness.folder
         kinds = ["new", "reject", "wc", "withdraw", "repeat"]
         scripts = [
@@ -628,7 +628,7 @@ def case_power_cut(short: bool) -> Line:
             cut += 1
             time.sleep(rng.uniform(0.0, 0.15))
             witness.look()
-            pid = engine_pid(witness.desk)
+            pid = engine_pid(witness.client)
             writers = [p for p in (pid, *trainers(pid), *scripts) if p is not None]
             for writer in writers:
                 os.kill(writer, signal.SIGSTOP)
@@ -638,7 +638,7 @@ def case_power_cut(short: bool) -> Line:
                     "a stopped writer",
                 )
             acks = witness.acknowledged()
-            with tempfile.TemporaryDirectory(dir=house.home) as place:
+            with tempfile.TemporaryDirectory(dir=home.home) as place:
                 copy = Path(place) / folder.name
                 copy.mkdir()
                 for name in ("session.db", "session.db-wal"):
@@ -665,16 +665,16 @@ def case_power_cut(short: bool) -> Line:
 
 
 def _no_room(
-    case: str, rounds: int, house: Home, fill: Callable[[int], None], clear: Callable[[int], None]
+    case: str, rounds: int, home: Home, fill: Callable[[int], None], clear: Callable[[int], None]
 ) -> Line:
     """Take the room away and give it back, some times; what the engine said and did."""
     lost: list[str] = []
-    folder = house.session(epochs=4)
+    folder = home.session(epochs=4)
     witness = Witness(folder)
     # what the harness itself writes down needs room elsewhere
-    witness.acks = house.sockets / "acks"
-    os.environ["SOAK_LEDGER"] = str(house.sockets)
-    witness.desk.start_engine()
+    witness.acks = home.sockets / "acks"
+    os.environ["SOAK_LEDGER"] = str(home.sockets)
+    witness.client.start_engine()
     script = start("script", str(folder), str(witness.acks), 3, 0, 0.05, ["new", "wc", "reject"])
     said, refused, busy, resumed = 0, 0, 0.0, 0
     seconds: list[float] = []
@@ -686,10 +686,10 @@ def _no_room(
             return len(witness.done) > ended
 
         wait_for(some_done, "a trial's end")
-        pid = wait_for(lambda: engine_pid(witness.desk), "an engine")
+        pid = wait_for(lambda: engine_pid(witness.client), "an engine")
         began = time.monotonic()
         fill(pid)
-        trouble = wait_for(lambda: witness.desk.refresh().engine.trouble, "word of the full disk")
+        trouble = wait_for(lambda: witness.client.refresh().engine.trouble, "word of the full disk")
         seconds.append(time.monotonic() - began)
         said += "Make room" in trouble
         process = psutil.Process(pid)
@@ -697,8 +697,8 @@ def _no_room(
         time.sleep(1.0)
         busy = max(busy, (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began))
         clear(pid)
-        wait_for(lambda: not witness.desk.refresh().engine.trouble, "the engine's going on")
-        resumed += engine_pid(witness.desk) == pid
+        wait_for(lambda: not witness.client.refresh().engine.trouble, "the engine's going on")
+        resumed += engine_pid(witness.client) == pid
         lost += witness.lost()
     kill(script)
     lines = witness.acks.read_text().splitlines()
@@ -748,10 +748,8 @@ def _disk_full_inside(short: bool) -> Line:
         os.close(handle)
 
     try:
-        with Home(place, SOAK_CHECKPOINT_BYTES="60000") as house:
-            return _no_room(
-                "disk-full", 1 if short else 10, house, fill, lambda _: ballast.unlink()
-            )
+        with Home(place, SOAK_CHECKPOINT_BYTES="60000") as home:
+            return _no_room("disk-full", 1 if short else 10, home, fill, lambda _: ballast.unlink())
     finally:
         subprocess.run(["umount", "-l", str(place)], check=False)
 
@@ -765,9 +763,9 @@ def case_file_limit(short: bool) -> Line:
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(one).rlimit(resource.RLIMIT_FSIZE, (most, endless))
 
-    with Home(SOAK_CHECKPOINT_BYTES="60000") as house:
+    with Home(SOAK_CHECKPOINT_BYTES="60000") as home:
         return _no_room(
-            "file-limit", 1 if short else 10, house,
+            "file-limit", 1 if short else 10, home,
             lambda pid: limit(pid, 4096), lambda pid: limit(pid, endless),
         )  # fmt: skip
 
@@ -775,10 +773,10 @@ def case_file_limit(short: bool) -> Line:
 def case_decisions(short: bool) -> Line:
     """Two consoles and three scripts decide at once while an engine trains: all of it, once."""
     each, look = 20 if short else 667, desks_look()
-    with Home(SOAK_EPOCH_MS="1") as house:
-        witness = house.at_work(epochs=1)
+    with Home(SOAK_EPOCH_MS="1") as home:
+        witness = home.at_work(epochs=1)
         folder = witness.folder
-        consoles = [house.console(folder) for _ in range(2)]
+        consoles = [home.console(folder) for _ in range(2)]
         kinds = ["wc", "wc", "reject", "reject", "new", "withdraw", "repeat"]
         began = time.monotonic()
         scripts = [
@@ -787,7 +785,7 @@ def case_decisions(short: bool) -> Line:
         seen: dict[int, float] = {}
         by_console: set[str] = set()
         while any(alive(script) for script in scripts):
-            for number in range(len(seen) + 1, len(witness.desk.refresh().decisions) + 1):
+            for number in range(len(seen) + 1, len(witness.client.refresh().decisions) + 1):
                 seen[number] = time.monotonic()
             for console in consoles:
                 console.decide()
@@ -797,7 +795,7 @@ def case_decisions(short: bool) -> Line:
         for console in consoles:
             console.close()
             by_console |= console.acknowledged()
-        for number in range(len(seen) + 1, len(witness.desk.refresh().decisions) + 1):
+        for number in range(len(seen) + 1, len(witness.client.refresh().decisions) + 1):
             seen[number] = time.monotonic()
         states = witness.drained()
         acks = witness.acknowledged()
@@ -833,7 +831,7 @@ def desks_look() -> float:
 
 def _queue_delays(witness: Witness, acks: list[dict[str, Any]]) -> int:
     """How many of the trials that were queued have begun or were withdrawn: all, at the end."""
-    trials = witness.desk.refresh().trials
+    trials = witness.client.refresh().trials
     queued = [said["trial"] for said in acks if said["kind"] in ("new", "repeat")]
     return sum(trials[n].attempt > 0 or trials[n].state == "cancelled" for n in queued)
 
@@ -842,25 +840,27 @@ def case_notice(short: bool) -> Line:
     """How long engine and console, with nothing else to do, take to see what another decided."""
     count = 5 if short else 60
     rng = random.Random(8)
-    with Home(SOAK_EPOCH_MS="0") as house:
-        witness = house.at_work(epochs=1)
-        folder, desk = witness.folder, witness.desk
-        console = house.console(folder)
+    with Home(SOAK_EPOCH_MS="0") as home:
+        witness = home.at_work(epochs=1)
+        folder, client = witness.folder, witness.client
+        console = home.console(folder)
         by: dict[str, list[float]] = {"engine": [], "console": []}
         for _ in range(count):
-            wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
+            wait_for(lambda: not search.pending(client.refresh()), "an empty queue")
             # wherever in their rounds they are
             time.sleep(rng.uniform(0.4, 0.7))
-            number = desk._store.apply(decide.repeat(desk.refresh(), desk.space, 0)).trial
+            number = client._store.apply(decide.repeat(client.refresh(), client.space, 0)).trial
             began = time.monotonic()
             assert number is not None
-            wait_for(lambda n=number: desk.refresh().trials[n].attempt > 0, "the trial's beginning")
+            wait_for(
+                lambda n=number: client.refresh().trials[n].attempt > 0, "the trial's beginning"
+            )
             by["engine"].append(time.monotonic() - began)
-            wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
+            wait_for(lambda: not search.pending(client.refresh()), "an empty queue")
             time.sleep(rng.uniform(0.4, 0.7))
             value = round(rng.uniform(0.1, 0.9), 3)
             console.drawn = b""
-            desk.set_wc(value)
+            client.set_wc(value)
             began = time.monotonic()
             said = weight(value).encode()
             wait_for(lambda said=said: said in console.drawn, "the weight on the screen")
@@ -884,33 +884,33 @@ def case_leave(short: bool) -> Line:
     began = time.monotonic()
     rng = random.Random(4)
     idle = 0.12
-    with Home(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as house:
-        witness = house.at_work(epochs=1)
-        desk = witness.desk
+    with Home(LCSEARCH_IDLE_SECONDS=str(idle), SOAK_EPOCH_MS="1") as home:
+        witness = home.at_work(epochs=1)
+        client = witness.client
         stranded: list[int] = []
         engines: set[int | None] = set()
         left = raced = 0
         while raced < races and not late(began):
             raced += 1
-            wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
-            engines.add(desk.refresh().engine.pid)
+            wait_for(lambda: not search.pending(client.refresh()), "an empty queue")
+            engines.add(client.refresh().engine.pid)
             # it leaves `idle` after it was busy last: about then, or when it is seen to leave
             if rng.random() < 0.5:
                 time.sleep(idle + rng.uniform(-0.06, 0.15))
             else:
-                wait_for(lambda: desk.refresh().engine.state == "leaving", "the engine's leaving")
+                wait_for(lambda: client.refresh().engine.state == "leaving", "the engine's leaving")
                 time.sleep(rng.uniform(0.0, 0.01))
-            left += desk.refresh().engine.state == "leaving"
-            number = desk.repeat(0).trial
+            left += client.refresh().engine.state == "leaving"
+            number = client.repeat(0).trial
             assert number is not None
             try:
                 wait_for(
-                    lambda number=number: desk.refresh().trials[number].state == "done",
+                    lambda number=number: client.refresh().trials[number].state == "done",
                     "the trial", 60.0,
                 )  # fmt: skip
             except Undone:
                 stranded.append(number)
-                desk.start_engine()
+                client.start_engine()
         lost, twice = witness.lost(), witness.twice()
         line = {
             "case": "leave", "count": raced, "lost": len(lost) + len(stranded),
@@ -949,18 +949,18 @@ def case_long(short: bool) -> Line:
     import numpy as np
 
     draw = np.random.default_rng(5)
-    with Home(SOAK_EPOCH_MS="1") as house:
-        witness = house.at_work(epochs=1)
-        folder, desk = witness.folder, witness.desk
-        console = house.console(folder)
-        pid = wait_for(lambda: engine_pid(desk), "the engine")
+    with Home(SOAK_EPOCH_MS="1") as home:
+        witness = home.at_work(epochs=1)
+        folder, client = witness.folder, witness.client
+        console = home.console(folder)
+        pid = wait_for(lambda: engine_pid(client), "the engine")
         samples: list[dict[str, float]] = []
         began = time.monotonic()
         number = 0
         while number < trials and not late(began):
-            waiting = len(search.pending(desk.refresh()))
+            waiting = len(search.pending(client.refresh()))
             for _ in range(min(max(20 - waiting, 0), trials - number)):
-                number = queue_one(desk, draw) or number
+                number = queue_one(client, draw) or number
             if number // (trials // 40 or 1) >= len(samples):
                 trainer = trainers(pid)
                 pids = {"engine": pid, "console": console.pid}
@@ -978,13 +978,13 @@ def case_long(short: bool) -> Line:
         drawn = console.total
         console.close()
         held = _held(folder)
-        fresh = house.console(folder)
+        fresh = home.console(folder)
         settle(fresh.pid)
         fresh_mb = _weights({"console": fresh.pid})["console_mb"]
         fresh.close()
         line: Line = {
             "case": "long", "count": states.get("done", 0), "lost": len(lost), "twice": len(twice),
-            "seconds": round(took, 1), "same_engine": engine_pid(desk) == pid, "trials": states,
+            "seconds": round(took, 1), "same_engine": engine_pid(client) == pid, "trials": states,
             "records_kb_per_trial": round(held, 2), "console_mb_at_rest": round(settled_mb, 1),
             "fresh_console_mb_at_rest": round(fresh_mb, 1),
             "drawn_mb": round(drawn / 1e6, 1), "what": sorted({*lost, *twice})[:5],
@@ -1030,8 +1030,8 @@ def case_many(short: bool) -> Line:
     count = 1000 if short else 10_000
     import numpy as np
 
-    with Home() as house:
-        folder = house.session(epochs=10)
+    with Home() as home:
+        folder = home.session(epochs=10)
         store = Store(folder)
         base = store.refresh().trials[0]
         space = session_space(store.refresh().session)
@@ -1071,14 +1071,14 @@ def case_many(short: bool) -> Line:
             opened.append(time.perf_counter() - began)
             worked.append(time.process_time() - busy)
             store.close()
-        desk = SessionClient(folder)
-        desk.refresh()
+        client = SessionClient(folder)
+        client.refresh()
         writer = Store(folder)
         reads = []
         for epoch in range(1, 41):
             writer.add_epoch(count, 1, _epoch(epoch))
             began = time.perf_counter()
-            snapshot = desk.refresh()
+            snapshot = client.refresh()
             reads.append(time.perf_counter() - began)
             assert len(snapshot.trials[count].epochs) == epoch
         line = {
@@ -1106,32 +1106,32 @@ def case_sleep(short: bool) -> Line:
 
     draw = np.random.default_rng(0)
     # the watchdog's patience is a third of the sleep: a false alarm would show
-    with Home(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as house:
-        witness = house.at_work(epochs=8)
-        folder, desk = witness.folder, witness.desk
-        console = house.console(folder)
-        pid = wait_for(lambda: engine_pid(desk), "the engine")
+    with Home(SOAK_EPOCH_MS="150", LCSEARCH_STALL_SECONDS=str(seconds / 3)) as home:
+        witness = home.at_work(epochs=8)
+        folder, client = witness.folder, witness.client
+        console = home.console(folder)
+        pid = wait_for(lambda: engine_pid(client), "the engine")
         rounds = 0
         alone: list[bool] = []
         for with_trainer in (True, False):
-            number = wait_for(lambda: queue_one(desk, draw), "a network that is new")
+            number = wait_for(lambda: queue_one(client, draw), "a network that is new")
             wait_for(
-                lambda number=number: len(desk.refresh().trials[number].epochs) >= 2, "an epoch"
+                lambda number=number: len(client.refresh().trials[number].epochs) >= 2, "an epoch"
             )
             asleep = [pid, console.pid, *(trainers(pid) if with_trainer else [])]
             for one in asleep:
                 os.kill(one, signal.SIGSTOP)
             time.sleep(seconds)
-            alone.append(desk.refresh().engine.alive)
+            alone.append(client.refresh().engine.alive)
             for one in reversed(asleep):  # who is watched before who watches
                 os.kill(one, signal.SIGCONT)
             wait_for(
-                lambda number=number: desk.refresh().trials[number].state in ("done", "failed"),
+                lambda number=number: client.refresh().trials[number].state in ("done", "failed"),
                 "the trial's end",
             )
             rounds += 1
         witness.look()
-        trials = desk.refresh().trials
+        trials = client.refresh().trials
         before = console.total
         console.press("3")
         wait_for(lambda: console.total > before, "the console's answer")
@@ -1142,7 +1142,7 @@ def case_sleep(short: bool) -> Line:
         states = {t.state for t in trials}
         line = {
             "case": "sleep", "count": rounds, "seconds": seconds, "lost": len(lost),
-            "twice": len(twice), "same_engine": engine_pid(desk) == pid,
+            "twice": len(twice), "same_engine": engine_pid(client) == pid,
             "attempts": sorted({t.attempt for t in trials}), "states": sorted(states),
             "false_deaths": int(words) + alone.count(False), "what": sorted({*lost, *twice})[:5],
         }  # fmt: skip
@@ -1158,12 +1158,12 @@ def case_idle(short: bool) -> Line:
     import numpy as np
 
     draw = np.random.default_rng(7)
-    with Home(SOAK_EPOCH_MS="0") as house:
-        desk = house.at_work(epochs=1).desk
+    with Home(SOAK_EPOCH_MS="0") as home:
+        client = home.at_work(epochs=1).client
         for _ in range(20 if short else 200):
-            queue_one(desk, draw)
-        wait_for(lambda: not search.pending(desk.refresh()), "an empty queue")
-        pid = wait_for(lambda: engine_pid(desk), "the engine")
+            queue_one(client, draw)
+        wait_for(lambda: not search.pending(client.refresh()), "an empty queue")
+        pid = wait_for(lambda: engine_pid(client), "the engine")
         time.sleep(0.5)
         process = psutil.Process(pid)
         trainer = psutil.Process(trainers(pid)[0])
@@ -1173,7 +1173,7 @@ def case_idle(short: bool) -> Line:
         took = time.monotonic() - began
         share = (sum(process.cpu_times()[:2]) - before) / took
         line = {
-            "case": "idle", "count": len(desk.refresh().trials), "seconds": round(took, 1),
+            "case": "idle", "count": len(client.refresh().trials), "seconds": round(took, 1),
             "lost": 0, "twice": 0, "core_share": round(share, 4),
             "trainer_core_share": round((sum(trainer.cpu_times()[:2]) - before_trainer) / took, 4),
         }  # fmt: skip
@@ -1214,23 +1214,23 @@ def case_gap(short: bool) -> Line:
         )
         before = processes.engine_command
         processes.engine_command = lambda place: [sys.executable, "-P", "-c", program, str(place)]
-        desk = SessionClient(folder)
+        client = SessionClient(folder)
         try:
-            desk.start_engine()
-            base = desk.refresh().trials[0].config
+            client.start_engine()
+            base = client.refresh().trials[0].config
             given = {"conv_layers": 2, "channels": [8, 8], "downsample": ["pool", "none"]}
             for number in range(trials):
-                config = desk.space.completed({**given, "batch_size": 64 + number}, base)
-                desk.submit(config, None, kind="new")
+                config = client.space.completed({**given, "batch_size": 64 + number}, base)
+                client.submit(config, None, kind="new")
             wait_for(
-                lambda: not search.pending(desk.refresh()) or not desk.refresh().engine.alive,
+                lambda: not search.pending(client.refresh()) or not client.refresh().engine.alive,
                 "the trials' end",
             )
         finally:
             processes.engine_command = before
-            pid = engine_pid(desk)
+            pid = engine_pid(client)
             if pid is not None:
-                desk.stop_engine()
+                client.stop_engine()
         ended = None
         gaps: list[float] = []
         for line in log.read_text().splitlines():
@@ -1239,7 +1239,7 @@ def case_gap(short: bool) -> Line:
                 ended = float(moment)
             elif ended is not None:
                 gaps.append(float(moment) - ended)
-        desk.close()
+        client.close()
     if not gaps:
         raise Undone("a trial on a warm trainer")
     found = {

@@ -142,9 +142,9 @@ def serve(count: int) -> None:
             if "kill" in order:
                 nodes[order["kill"]].kill_all_processes(check_alive=False, allow_graceful=False)
             else:
-                desk = SessionClient(Path(order["engine"]))
-                desk.start_engine()
-                desk.close()
+                client = SessionClient(Path(order["engine"]))
+                client.start_engine()
+                client.close()
             say(done=True)
         except Exception as error:  # noqa: BLE001 - the process's edge: told to whoever asked
             say(error=str(error))
@@ -265,17 +265,17 @@ def twice(log: str) -> set[int]:
 # -- the case -------------------------------------------------------------------------------------
 
 
-def queue(desk: Any, trials: int) -> None:
+def queue(client: Any, trials: int) -> None:
     """Queue different small networks until there are so many trials; start no engine."""
     from lcsearch.engine.search import decide
     from lcsearch.sessions.store import Store
 
-    store = Store(desk.folder)
+    store = Store(client.folder)
     snapshot = store.refresh()
     for number in range(len(snapshot.trials), trials):
         some = {"conv_layers": 2, "channels": [24 + number, 48], "downsample": ["pool", "none"]}
-        config = desk.space.completed(some, snapshot.trials[0].config)
-        store.apply(decide.submit(snapshot, desk.space, config, None, kind="new"))
+        config = client.space.completed(some, snapshot.trials[0].config)
+        store.apply(decide.submit(snapshot, client.space, config, None, kind="new"))
     store.close()
 
 
@@ -298,13 +298,13 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
                 execution=Execution(executor="ray", address=cluster.address, parallel=nodes),
             ),
         )
-        desk = SessionClient(folder)
+        client = SessionClient(folder)
         began = time.monotonic()
-        queue(desk, trials)
+        queue(client, trials)
         cluster.start_engine(folder)
         killed = False
         while True:
-            snapshot = desk.refresh()
+            snapshot = client.refresh()
             ended = sum(t.state in ("done", "failed", "stopped") for t in snapshot.trials)
             busy = [t for t in snapshot.trials if t.state == "running" and t.epochs]
             if not killed and ended >= trials // 3 and len(busy) == nodes:
@@ -313,11 +313,11 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
             if ended == len(snapshot.trials):
                 break
             if not snapshot.engine.alive:
-                print(desk.log_tail(30), file=sys.stderr)
+                print(client.log_tail(30), file=sys.stderr)
                 break
             time.sleep(0.1)
         seconds = time.monotonic() - began
-        found = desk.refresh().trials
+        found = client.refresh().trials
         lines = ledger(folder)
         done = trained(lines)
         all_of_them = list(range(1, epochs + 1))
@@ -328,7 +328,7 @@ def case_ray(nodes: int, trials: int, epochs: int) -> dict[str, object]:
             and [e.epoch for e in t.epochs] == all_of_them == sorted(set(done.get(t.number, ())))
         ]
         log = (folder / "engine.log").read_text(encoding="utf-8", errors="replace")
-        desk.close()
+        client.close()
         cluster.close()
     return {
         "case": "ray",

@@ -30,74 +30,74 @@ Change = Callable[[Config], Config]
 class Person:
     """Takes decisions in a session, and waits for what they lead to."""
 
-    def __init__(self, desk: SessionClient) -> None:
-        self.desk = desk
+    def __init__(self, client: SessionClient) -> None:
+        self.client = client
 
     def wait(self) -> None:
         """Until nothing waits, nothing runs and nobody else has the wheel."""
         while True:
-            snapshot = self.desk.refresh()
+            snapshot = self.client.refresh()
             if not search.pending(snapshot) and snapshot.session.autopilot is None:
                 return
             time.sleep(LOOK_SECONDS)
 
     def accept(self, rank: int = 1, reason: str = "") -> None:
         """Train a candidate."""
-        ranking = self.desk.rank(self.desk.refresh(), count=24)
-        self.desk.accept(ranking.proposals[rank - 1], reason, advised=ranking.advised)
+        ranking = self.client.rank(self.client.refresh(), count=24)
+        self.client.accept(ranking.proposals[rank - 1], reason, advised=ranking.advised)
         self.wait()
 
     def change_mind(self) -> None:
         """Train the first candidate; queue the third, and take that back while it waits."""
-        ranking = self.desk.rank(self.desk.refresh(), count=24)
-        self.desk.accept(ranking.proposals[0])
-        self.desk.accept(ranking.proposals[2])
-        self.desk.undo()
+        ranking = self.client.rank(self.client.refresh(), count=24)
+        self.client.accept(ranking.proposals[0])
+        self.client.accept(ranking.proposals[2])
+        self.client.undo()
         self.wait()
 
     def reject(self, rank: int, reason: str) -> None:
         """Take a candidate out."""
-        ranking = self.desk.rank(self.desk.refresh(), count=24)
-        self.desk.reject(ranking.proposals[rank - 1], reason)
+        ranking = self.client.rank(self.client.refresh(), count=24)
+        self.client.reject(ranking.proposals[rank - 1], reason)
 
     def edit(self, change: Change, reason: str) -> None:
         """Train the best candidate, changed."""
-        ranking = self.desk.rank(self.desk.refresh(), count=24)
-        config = self.desk.space.validate(change(dict(ranking.proposals[0].config)))
+        ranking = self.client.rank(self.client.refresh(), count=24)
+        config = self.client.space.validate(change(dict(ranking.proposals[0].config)))
         prediction = ranking.evaluate([config])[0].prediction
-        self.desk.submit(config, prediction, kind="edit", reason=reason, advised=ranking.advised)
+        self.client.submit(config, prediction, kind="edit", reason=reason, advised=ranking.advised)
         self.wait()
 
     def new(self, given: Config, reason: str) -> None:
         """Train a network of one's own; what is not given stands as in the level's base."""
-        snapshot = self.desk.refresh()
+        snapshot = self.client.refresh()
         base = search.base_trial(snapshot).config
-        config = self.desk.space.validate(self.desk.space.completed(given, base))
-        ranking = self.desk.rank(snapshot, count=1)
+        config = self.client.space.validate(self.client.space.completed(given, base))
+        ranking = self.client.rank(snapshot, count=1)
         prediction = ranking.evaluate([config])[0].prediction
-        self.desk.submit(config, prediction, kind="new", reason=reason, advised=ranking.advised)
+        self.client.submit(config, prediction, kind="new", reason=reason, advised=ranking.advised)
         self.wait()
 
     def stop_next(self, reason: str) -> None:
         """Train a candidate, and stop it after its first epoch."""
-        ranking = self.desk.rank(self.desk.refresh(), count=24)
-        number = self.desk.accept(ranking.proposals[1], advised=ranking.advised).trial
+        ranking = self.client.rank(self.client.refresh(), count=24)
+        number = self.client.accept(ranking.proposals[1], advised=ranking.advised).trial
         assert number is not None
-        while not self.desk.refresh().trials[number].epochs:
+        while not self.client.refresh().trials[number].epochs:
             time.sleep(LOOK_SECONDS)
-        self.desk.stop(number, "now", reason)
+        self.client.stop(number, "now", reason)
         self.wait()
 
     def repeat_best(self, reason: str) -> None:
         """Train the best network again with another seed."""
-        best = search.best_measured(self.desk.refresh())
+        best = search.best_measured(self.client.refresh())
         assert best is not None
-        self.desk.repeat(best.number, reason)
+        self.client.repeat(best.number, reason)
         self.wait()
 
     def fly(self, trials: int) -> None:
         """Let the autopilot add some trials."""
-        self.desk.autopilot(trials=trials)
+        self.client.autopilot(trials=trials)
         self.wait()
 
 
@@ -123,7 +123,7 @@ def gentler(config: Config) -> Config:
 
 def search_it(person: Person) -> None:
     """All four levels."""
-    desk = person.desk
+    client = person.client
     person.wait()
 
     depth = 16
@@ -140,7 +140,7 @@ def search_it(person: Person) -> None:
         },
         "on purpose far too bold: sixteen layers, no batch norm, learning rate 10",
     )
-    if desk.refresh().trials[1].state != "failed":
+    if client.refresh().trials[1].state != "failed":
         raise StoreError("trial 1 was to diverge, and has not. Make it bolder.")
     person.accept()
     person.reject(1, "this deep, 28x28 pixels have nothing left to pool")
@@ -160,21 +160,21 @@ def search_it(person: Person) -> None:
     person.edit(narrower, "half as wide: is the width needed?")
     person.fly(3)
     person.repeat_best("how much of it is luck?")
-    desk.advance()
+    client.advance()
 
     person.accept()
     person.edit(wide_eyes, "the first layer should see whole edges")
     person.change_mind()
     person.fly(2)
-    desk.set_wc(0.2)
+    client.set_wc(0.2)
     person.accept(1, "with w_c 0.2 what is small comes first")
-    desk.advance()
+    client.advance()
 
     person.accept()
     person.edit(heavier, "the training loss runs ahead of the validation")
     person.stop_next("slower than I want to wait for")
     person.fly(2)
-    desk.advance()
+    client.advance()
 
     person.accept()
     person.edit(gentler, "the first epochs jump about")
@@ -195,10 +195,10 @@ def main(images: str) -> int:
                     trials_per_level=8,
                 ),
             )
-            desk = SessionClient(folder)
-            desk.start_engine()
-            search_it(Person(desk))
-            desk.export(OUT)
+            client = SessionClient(folder)
+            client.start_engine()
+            search_it(Person(client))
+            client.export(OUT)
         except (StoreError, SetupError) as error:
             print(f"make_demo: {error}", file=sys.stderr)
             return 1

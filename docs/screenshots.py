@@ -31,7 +31,7 @@ async def main(folder: Path) -> None:
         home = Path(place)
         demo.record(home)
         settings = home / "settings.json"
-        console = Console(home, demo.NAME, house=demo.Showcase(home), settings_file=settings)
+        console = Console(home, demo.NAME, sessions=demo.Showcase(home), settings_file=settings)
         async with console.run_test(size=SIZE) as pilot:
             for name, key in PICTURES.items():
                 await ranked(pilot)

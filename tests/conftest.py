@@ -108,10 +108,10 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, what: str 
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
-def input_waits(desk: SessionClient) -> int:
+def input_waits(client: SessionClient) -> int:
     """Bytes that the engine has written to its trainers and they have not read."""
     found = 0
-    for trainer in psutil.Process(desk.refresh().engine.pid).children():
+    for trainer in psutil.Process(client.refresh().engine.pid).children():
         handle = os.open(f"/proc/{trainer.pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
         try:
             (size,) = struct.unpack("i", fcntl.ioctl(handle, termios.FIONREAD, bytes(4)))
@@ -122,19 +122,19 @@ def input_waits(desk: SessionClient) -> int:
 
 
 @contextlib.contextmanager
-def passed_on(desk: SessionClient, number: int) -> Iterator[None]:
+def passed_on(client: SessionClient, number: int) -> Iterator[None]:
     """What is asked of a trial whose trainer stands still has reached the trainer at the end."""
     begun = f"trial {number}, attempt"
-    wait_for(lambda: begun in desk.log_tail(), what="the trial's beginning")
-    before = input_waits(desk)
+    wait_for(lambda: begun in client.log_tail(), what="the trial's beginning")
+    before = input_waits(client)
     yield
-    wait_for(lambda: input_waits(desk) > before, what="word to the trainer")
+    wait_for(lambda: input_waits(client) > before, what="word to the trainer")
 
 
 @contextlib.contextmanager
-def standing_still(desk: SessionClient) -> Iterator[None]:
+def standing_still(client: SessionClient) -> Iterator[None]:
     """Who trains stands still meanwhile: no trial is over before a test has looked or decided."""
-    trainers = psutil.Process(desk.refresh().engine.pid).children()
+    trainers = psutil.Process(client.refresh().engine.pid).children()
     assert trainers
     for trainer in trainers:
         trainer.suspend()

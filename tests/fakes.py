@@ -579,7 +579,7 @@ class FakeClient:
 class FakeHome:
     """Sessions by name; remembers what was created and deleted."""
 
-    desks: dict[str, FakeClient] = field(default_factory=dict)
+    clients: dict[str, FakeClient] = field(default_factory=dict)
     home: Path = Path("/nowhere")
     refuse: str = ""
     created: list[Any] = field(default_factory=list)
@@ -592,9 +592,9 @@ class FakeHome:
 
     def summaries(self) -> list[SessionSummary]:
         found = []
-        for name, desk in self.desks.items():
-            session, trials = desk.snapshot.session, desk.snapshot.trials
-            best = search.best_measured(desk.snapshot)
+        for name, client in self.clients.items():
+            session, trials = client.snapshot.session, client.snapshot.trials
+            best = search.best_measured(client.snapshot)
             found.append(
                 SessionSummary(
                     name=name,
@@ -619,18 +619,18 @@ class FakeHome:
         if self.refuse:
             raise SetupError(self.refuse)
         self.created.append(setup)
-        desk = FakeClient(empty_snapshot())
-        desk.snapshot = replace(
-            desk.snapshot, session=desk.snapshot.session.model_copy(update={"name": setup.name})
+        client = FakeClient(empty_snapshot())
+        client.snapshot = replace(
+            client.snapshot, session=client.snapshot.session.model_copy(update={"name": setup.name})
         )
-        self.desks[setup.name] = desk
+        self.clients[setup.name] = client
 
     def delete(self, name: str) -> object:
-        self.trash[name] = self.desks.pop(name)
+        self.trash[name] = self.clients.pop(name)
         return name
 
     def restore(self, token: Any) -> None:
-        self.desks[token] = self.trash.pop(token)
+        self.clients[token] = self.trash.pop(token)
 
     def trashed(self, name: str) -> object | None:
         return name if name in self.trash else None
@@ -642,13 +642,13 @@ class FakeHome:
         if self.refuse:
             raise StoreError(self.refuse)
         found = name or file.stem
-        self.desks[found] = FakeClient(empty_snapshot())
+        self.clients[found] = FakeClient(empty_snapshot())
         return found
 
     def open(self, name: str) -> FakeClient:
-        if name not in self.desks:
+        if name not in self.clients:
             raise StoreError(f"session {name!r}: not found. `lcsearch new NAME` makes one.")
-        return self.desks[name]
+        return self.clients[name]
 
     def session(self, name: str) -> Session:
-        return self.desks[name].snapshot.session
+        return self.clients[name].snapshot.session

@@ -88,17 +88,17 @@ def test_by_default_no_two_bindings_of_one_screen_have_one_key():
 
 async def test_another_key_decides(home):
     save(home / "settings.json", Settings(keys={"decide.accept": "f2"}))
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "a")
-        assert desk.made("accept") == []
+        assert client.made("accept") == []
         await press(pilot, "f2")
-        await until(pilot, lambda: len(desk.made("accept")) == 1)
+        await until(pilot, lambda: len(client.made("accept")) == 1)
 
 
 async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home):
     save(home / "settings.json", Settings(keys={"decide.acept": "f2"}))
-    async with console(house=FakeHome({})) as pilot:
+    async with console(sessions=FakeHome({})) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "keys.decide.acept: no binding has this name" in pilot.app.screen.text
 

@@ -19,8 +19,8 @@ from .sessions_for_tests import SUMMARY, filled_store
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started, and nobody waits for one."""
-    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
-    monkeypatch.setattr(progress, "follow", lambda desk: 0)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
+    monkeypatch.setattr(progress, "follow", lambda client: 0)
 
 
 @pytest.fixture

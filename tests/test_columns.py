@@ -43,7 +43,7 @@ COMMANDS = (
 
 @pytest.fixture
 def store(home, monkeypatch):
-    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
     made = filled_store(home, 4)
     made.close()
     return made

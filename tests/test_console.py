@@ -75,20 +75,20 @@ WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
 @asynccontextmanager
 async def console(
-    desk: FakeClient | None = None,
+    client: FakeClient | None = None,
     *,
-    house: FakeHome | None = None,
+    sessions: FakeHome | None = None,
     size: tuple[int, int] = WIDE,
     name: str | None = None,
 ) -> AsyncIterator[Pilot[int]]:
     """A console over fakes; with a client, at its workbench with the first ranking shown."""
-    if house is None:
-        house = FakeHome({desk.snapshot.session.name: desk} if desk is not None else {})
-    if desk is not None and name is None:
-        name = desk.snapshot.session.name
-    app = Console(house.home, name, house=house, clock=lambda: NOW, read_seconds=0.01)
+    if sessions is None:
+        sessions = FakeHome({client.snapshot.session.name: client} if client is not None else {})
+    if client is not None and name is None:
+        name = client.snapshot.session.name
+    app = Console(sessions.home, name, sessions=sessions, clock=lambda: NOW, read_seconds=0.01)
     async with app.run_test(size=size) as pilot:
-        if name is not None and name in house.desks:
+        if name is not None and name in sessions.clients:
             await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
             await until(
                 pilot, lambda: app.session.ranking is not None and not app.session.ranking_running
@@ -154,14 +154,14 @@ def marked() -> Iterator[list[tuple[Widget, int]]]:
 
 
 async def test_an_epochs_news_paint_the_training_alone():
-    desk = FakeClient(make_snapshot(epochs_done=5))
-    async with console(desk) as pilot:
-        trial = next(t for t in desk.snapshot.trials if t.state == "running")
+    client = FakeClient(make_snapshot(epochs_done=5))
+    async with console(client) as pilot:
+        trial = next(t for t in client.snapshot.trials if t.state == "running")
         shown = trial.model_copy(update={"epochs": trial.epochs[:4]})
-        trials = tuple(shown if t is trial else t for t in desk.snapshot.trials)
+        trials = tuple(shown if t is trial else t for t in client.snapshot.trials)
         with marked() as found:
-            desk.change(trials=trials)
-            await until(pilot, lambda: pilot.app.session.snapshot is desk.snapshot)
+            client.change(trials=trials)
+            await until(pilot, lambda: pilot.app.session.snapshot is client.snapshot)
             await settled(pilot)
         names = {widget.id for widget, _ in found}
         assert "training" in names
@@ -198,54 +198,54 @@ async def test_a_text_at_its_largest_height_asks_for_no_layout():
 
 
 async def test_accept_queues_the_selected_candidate():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         wanted = pilot.app.session.ranking.proposals[2].id
         await press(pilot, "j", "j", "a")
-        assert desk.made("accept") == [(wanted, "")]
+        assert client.made("accept") == [(wanted, "")]
         assert "Trial 22 is queued" in toasts(pilot)
         # the next ranking knows that it is pending
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
+        await until(pilot, lambda: client.ranked == 2 and not pilot.app.session.ranking_running)
 
 
 async def test_a_second_press_on_the_same_candidate_is_not_a_second_trial():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.slow = threading.Event()
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.slow = threading.Event()
         await press(pilot, "a", "a")
-        assert len(desk.made("accept")) == 1
+        assert len(client.made("accept")) == 1
         assert "decided already" in toasts(pilot)
-        desk.slow.set()
+        client.slow.set()
 
 
 async def test_a_ranking_begun_before_the_decision_does_not_offer_it_again():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         old = pilot.app.session.ranking
-        desk.slow = threading.Event()
+        client.slow = threading.Event()
         await press(pilot, "a")
         await until(
-            pilot, lambda: len(pilot.app.session.snapshot.trials) == len(desk.snapshot.trials)
+            pilot, lambda: len(pilot.app.session.snapshot.trials) == len(client.snapshot.trials)
         )
         pilot.app.session.ranking = replace(old, seconds=9.9)  # it was on its way already
         await press(pilot, "g", "a")
-        assert len(desk.made("accept")) == 1
+        assert len(client.made("accept")) == 1
         assert "decided already" in toasts(pilot)
-        desk.slow.set()
+        client.slow.set()
 
 
 async def test_a_network_that_is_a_trial_already_is_no_failure():
     known = "trial 7 is this very network (done). Repeat it."
-    desk = FakeClient(make_snapshot(), known=known)
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(), known=known)
+    async with console(client) as pilot:
         await press(pilot, "a")
         await until(pilot, lambda: known.removeprefix("t") in toasts(pilot))
         assert isinstance(pilot.app.screen, WorkbenchScreen)
 
 
 async def test_edit_sends_the_changed_network_with_the_belief_about_it():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         before = pilot.app.session.ranking.proposals[0]
         await press(pilot, "e")
         assert isinstance(pilot.app.screen, EditDialog)
@@ -258,7 +258,7 @@ async def test_edit_sends_the_changed_network_with_the_belief_about_it():
         assert f"{before.prediction.mean:.3f}" in figures
         pilot.app.screen.query_one("#reason", Input).value = "wider looks"
         await press(pilot, "enter")
-        ((config, prediction, kind, reason),) = desk.made("submit")
+        ((config, prediction, kind, reason),) = client.made("submit")
         assert kind == "edit"
         assert reason == "wider looks"
         assert config["kernel"][0] == int(kernel.value)
@@ -267,8 +267,8 @@ async def test_edit_sends_the_changed_network_with_the_belief_about_it():
 
 
 async def test_an_invalid_edit_is_explained_and_not_sent():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "e")
         field = pilot.app.screen.query(".field").first(Input)
         field.value = "4"
@@ -276,17 +276,17 @@ async def test_an_invalid_edit_is_explained_and_not_sent():
         assert "kernel[1] = 4" in text_of(pilot, "#problems")
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, EditDialog)
-        assert not desk.made("submit")
+        assert not client.made("submit")
         field.value = "5"
         await settled(pilot)
         assert text_of(pilot, "#problems") == ""
         await press(pilot, "enter")
-        assert len(desk.made("submit")) == 1
+        assert len(client.made("submit")) == 1
 
 
 async def test_a_value_that_is_not_searched_is_remarked_and_trains():
-    desk = FakeClient(make_snapshot(level=1, done=(6,), domains={"channels": "8..96"}))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=1, done=(6,), domains={"channels": "8..96"}))
+    async with console(client) as pilot:
         await press(pilot, "e")
         names = [str(label.render()) for label in pilot.app.screen.query(".form-row .name")]
         assert "conv_layers" in names  # as the region's dialog, the chart and the errors name it
@@ -298,26 +298,26 @@ async def test_a_value_that_is_not_searched_is_remarked_and_trains():
         said = text_of(pilot, "#problems")
         assert f"channels[{last.index + 1}] = 128: outside what is searched, 8..96" in said
         await press(pilot, "enter")
-        assert desk.made("submit")[0][0]["channels"][-1] == 128
+        assert client.made("submit")[0][0]["channels"][-1] == 128
 
 
 async def test_more_layers_in_the_form_lengthen_every_list():
-    desk = FakeClient(make_snapshot(level=1, done=(6,)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=1, done=(6,)))
+    async with console(client) as pilot:
         await press(pilot, "e")
         start = int(pilot.app.screen.query(".field").first(Input).value)
         pilot.app.screen.query(".field").first(Input).value = str(start + 1)
         await settled(pilot)
         await press(pilot, "enter")
-        ((config, *_),) = desk.made("submit")
+        ((config, *_),) = client.made("submit")
         assert config["conv_layers"] == start + 1
         for name in ("channels", "downsample", "kernel", "batch_norm", "groups"):
             assert len(config[name]) == start + 1
 
 
 async def test_a_number_of_the_form_is_shown_whole():
-    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    async with console(client) as pilot:
         await press(pilot, "e")
         rate = next(
             f for f in pilot.app.screen.query(NumberField) if f.parameter.name == "learning_rate"
@@ -333,8 +333,8 @@ async def test_a_number_of_the_form_is_shown_whole():
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
     domains = {"conv_layers": "8..8", "channels": "8..96"}
-    desk = FakeClient(make_snapshot(level=1, done=(6,), domains=domains))
-    async with console(desk, size=size) as pilot:
+    client = FakeClient(make_snapshot(level=1, done=(6,), domains=domains))
+    async with console(client, size=size) as pilot:
         await press(pilot, "e")
         across, more = (
             pilot.app.screen.query_one("#form-across"),
@@ -353,15 +353,15 @@ async def test_eight_layers_are_seen_or_the_form_says_that_there_are_more(size):
 
 
 async def test_new_starts_from_the_incumbent():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "n")
         assert f"trial {number}" in str(pilot.app.screen.query_one(".dialog").border_title)
         await press(pilot, "enter")
-        ((config, _, kind, _),) = desk.made("submit")
+        ((config, _, kind, _),) = client.made("submit")
         assert kind == "new"
-        assert config == desk.snapshot.trials[number].config
+        assert config == client.snapshot.trials[number].config
 
 
 async def test_a_network_that_is_no_candidate_is_not_ranked_among_them():
@@ -371,13 +371,13 @@ async def test_a_network_that_is_no_candidate_is_not_ranked_among_them():
 
 
 async def test_reject_keeps_the_reason():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         wanted = pilot.app.session.ranking.proposals[0].id
         await press(pilot, "x")
         await pilot.press(*"too deep")
         await press(pilot, "enter")
-        assert desk.made("reject") == [(wanted, "too deep")]
+        assert client.made("reject") == [(wanted, "too deep")]
 
 
 @pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
@@ -401,48 +401,48 @@ async def test_the_line_of_the_session_is_whole_where_room_is_short():
 
 
 async def test_escape_leaves_every_dialog_without_a_decision():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         for key in ("e", "n", "x", "r", "s", "p", "w", "right_square_bracket",
                     "left_square_bracket", "o", "f", "m", "question_mark", "q"):  # fmt: skip
             await press(pilot, key)
             assert pilot.app.screen.is_modal, key
             await press(pilot, "escape")
             assert isinstance(pilot.app.screen, WorkbenchScreen), key
-        assert [call for call in desk.calls if call[0] != "start_engine"] == []
+        assert [call for call in client.calls if call[0] != "start_engine"] == []
 
 
 async def test_repeat_asks_which_trial_and_proposes_the_incumbent():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "r", "enter")
-        assert desk.made("repeat") == [(number, "")]
+        assert client.made("repeat") == [(number, "")]
 
 
 @pytest.mark.parametrize(("key", "mode"), [("e", "epoch"), ("n", "now"), ("p", "pause")])
 async def test_stop_offers_the_running_trial_three_ends(key, mode):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "s", key)
-        assert desk.made("stop") == [(19, mode, "")]
+        assert client.made("stop") == [(19, mode, "")]
 
 
 async def test_stop_withdraws_what_is_queued_and_resumes_what_is_paused():
     snapshot = make_snapshot(running=0, queued=1)
     paused = snapshot.trials[18].model_copy(update={"state": "paused"})
     trials = (*snapshot.trials[:18], paused, *snapshot.trials[19:])
-    desk = FakeClient(replace(snapshot, trials=trials))
-    async with console(desk) as pilot:
+    client = FakeClient(replace(snapshot, trials=trials))
+    async with console(client) as pilot:
         await press(pilot, "s", "r")
-        assert desk.made("resume") == [(18,)]
+        assert client.made("resume") == [(18,)]
         await press(pilot, "s", "down", "down", "enter")
-        assert desk.made("stop") == [(19, "now", "")]
+        assert client.made("stop") == [(19, "now", "")]
 
 
 async def test_autopilot_and_the_wheel_back():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "p")
         pilot.app.screen.query_one("#trials", Input).value = "5"
         pilot.app.screen.query_one("#minutes", Input).value = "-3"
@@ -450,40 +450,40 @@ async def test_autopilot_and_the_wheel_back():
         assert "minutes = -3" in str(pilot.app.screen.query_one("#problem").render())
         pilot.app.screen.query_one("#minutes", Input).value = "30"
         await press(pilot, "enter")
-        assert desk.made("autopilot") == [(5, 30.0, "this", False)]
+        assert client.made("autopilot") == [(5, 30.0, "this", False)]
         await until(pilot, lambda: pilot.app.session.snapshot.session.autopilot is not None)
         await press(pilot, "p")
-        assert desk.made("takeover") == [()]
+        assert client.made("takeover") == [()]
 
 
 async def test_the_slider_ranks_live_and_sets_wc():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "w")
         before = text_of(pilot, "#ranked")
         await press(pilot, "right", "right", "right")
         assert text_of(pilot, "#ranked") != before
-        assert desk.made("set_wc") == []
+        assert client.made("set_wc") == []
         await press(pilot, "enter")
-        assert desk.made("set_wc") == [(0.3,)]
+        assert client.made("set_wc") == [(0.3,)]
         # weighed anew, not fitted anew
         await until(pilot, lambda: pilot.app.session.ranking.wc == 0.3)
-        assert desk.ranked == 1
+        assert client.ranked == 1
 
 
 @pytest.mark.parametrize(
     ("less", "more"), [("left", "right"), ("h", "l"), ("down", "up"), ("minus", "plus")]
 )
 async def test_the_keys_that_move_wc(less, more):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "w", more, more, more, less, "enter")
-        assert desk.made("set_wc") == [(0.2,)]
+        assert client.made("set_wc") == [(0.2,)]
 
 
 async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "4", "right", "2")
         assert "w_c stays 0.10: enter keeps a moved one." in toasts(pilot)
         pilot.app.clear_notifications()
@@ -501,28 +501,28 @@ async def test_a_moved_wc_that_is_not_kept_is_told_when_its_screen_is_left():
 
 
 async def test_the_slider_follows_a_wc_that_was_undone():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "4", "right", "enter")
         await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.15)
-        desk._session(wc=0.1)
+        client._session(wc=0.1)
         await until(pilot, lambda: pilot.app.session.snapshot.session.wc == 0.1)
         await until(pilot, lambda: pilot.app.screen.query_one(Slider).value == 0.1)
         assert "stays" not in toasts(pilot)
 
 
 async def test_a_typed_wc_between_the_stops():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "w")
         pilot.app.screen.query_one("#value", Input).value = "0.25"
         await press(pilot, "enter")
-        assert desk.made("set_wc") == [(0.25,)]
+        assert client.made("set_wc") == [(0.25,)]
 
 
 async def test_advance_carries_the_chosen_trial():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "right_square_bracket")
         assert isinstance(pilot.app.screen, TrialDialog)
         assert "③ Classifier" in str(pilot.app.screen.query_one(".dialog").border_title)
@@ -531,29 +531,29 @@ async def test_advance_carries_the_chosen_trial():
         await press(pilot, "j")
         chosen = int(table.cursor_key)
         await press(pilot, "enter")
-        assert desk.made("advance") == [(chosen,)]
+        assert client.made("advance") == [(chosen,)]
 
 
 async def test_the_last_level_has_no_next_one():
-    desk = FakeClient(make_snapshot(level=4, done=(4, 2, 2, 1)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=4, done=(4, 2, 2, 1)))
+    async with console(client) as pilot:
         await press(pilot, "right_square_bracket")
         assert not pilot.app.screen.is_modal
         assert "last level" in toasts(pilot)
 
 
 async def test_an_earlier_level_is_opened_from_a_chosen_trial():
-    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(client) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "left_square_bracket", "1")
         await press(pilot, "enter")
-        assert desk.made("reopen") == [(1, number)]
+        assert client.made("reopen") == [(1, number)]
 
 
 async def test_the_present_level_goes_on_from_another_trial():
-    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(client) as pilot:
         await press(pilot, "left_square_bracket")
         choices = pilot.app.screen.query_one(Choices)
         shown = [str(choices.get_option_at_index(n).id) for n in range(choices.option_count)]
@@ -564,12 +564,12 @@ async def test_the_present_level_goes_on_from_another_trial():
         )
         chosen = int(table_of(pilot).cursor_key)
         await press(pilot, "enter")
-        assert desk.made("reopen") == [(3, chosen)]
+        assert client.made("reopen") == [(3, chosen)]
         assert f"③ Classifier goes on from trial {chosen}; what was learnt stays." in toasts(pilot)
 
 
 @pytest.mark.parametrize(
-    ("desk", "next_level", "again"),
+    ("client", "next_level", "again"),
     [
         (FakeClient(make_snapshot(level=2)), True, True),
         (FakeClient(make_snapshot(level=4, done=(4, 2, 2, 1))), False, True),
@@ -577,8 +577,8 @@ async def test_the_present_level_goes_on_from_another_trial():
         (FakeClient(empty_snapshot()), True, False),
     ],
 )
-async def test_levels_are_offered_where_there_are_some(desk, next_level, again):
-    async with console(desk) as pilot:
+async def test_levels_are_offered_where_there_are_some(client, next_level, again):
+    async with console(client) as pilot:
         bar = str(pilot.app.screen.query_one(KeyBar).render())
         titles = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
         assert ("] Next level" in bar) is next_level
@@ -592,11 +592,11 @@ async def test_levels_are_offered_where_there_are_some(desk, next_level, again):
 
 
 async def test_the_next_level_is_offered_no_more_once_the_last_is_reached():
-    desk = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=3, done=(4, 2, 1)))
+    async with console(client) as pilot:
         bar = pilot.app.screen.query_one(KeyBar)
         assert "] Next level" in str(bar.render())
-        desk._session(level=4)
+        client._session(level=4)
         await until(pilot, lambda: "] Next level" not in str(bar.render()))
 
 
@@ -645,42 +645,42 @@ async def test_a_picture_that_cannot_be_saved_says_which_and_why(tmp_path):
 
 
 async def test_undo_says_what_it_undid():
-    desk = FakeClient(make_snapshot(queued=1))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(queued=1))
+    async with console(client) as pilot:
         await press(pilot, "u")
-        assert desk.made("undo") == [()]
+        assert client.made("undo") == [()]
         assert "trial 20" in toasts(pilot)
 
 
 async def test_undo_with_nothing_to_undo_says_so():
-    desk = FakeClient(make_snapshot(queued=0))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(queued=0))
+    async with console(client) as pilot:
         await press(pilot, "u")
-        assert desk.made("undo") == []
+        assert client.made("undo") == []
         assert "Nothing can be undone" in toasts(pilot)
 
 
 async def test_undo_names_what_came_before_a_trial_that_started_and_asked_again_takes_it_back():
-    desk = FakeClient(make_snapshot(queued=0))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(queued=0))
+    async with console(client) as pilot:
         await press(pilot, "w", "right", "enter", "r")
         await press(pilot, "enter")
         assert "u takes it back" in toasts(pilot)
-        *rest, last = desk.snapshot.trials
-        desk.change(trials=(*rest, last.model_copy(update={"state": "running"})))
-        await until(pilot, lambda: pilot.app.session.snapshot is desk.snapshot)
+        *rest, last = client.snapshot.trials
+        client.change(trials=(*rest, last.model_copy(update={"state": "running"})))
+        await until(pilot, lambda: pilot.app.session.snapshot is client.snapshot)
         await press(pilot, "u")
-        assert desk.made("undo") == []
+        assert client.made("undo") == []
         said = f"Trial {last.number} has started; s stops it. u again undoes the change of w_c"
         assert said in toasts(pilot)
         await press(pilot, "u")
-        assert desk.made("undo") == [()]
+        assert client.made("undo") == [()]
         assert "Undone: the change of w_c" in toasts(pilot)
 
 
 async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
-    desk = FakeClient(make_snapshot(), late="trial 19 has ended already")
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(), late="trial 19 has ended already")
+    async with console(client) as pilot:
         copied: list[str] = []
         monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
         await press(pilot, "s", "e")
@@ -693,24 +693,24 @@ async def test_a_decision_that_comes_too_late_is_told_in_a_dialog(monkeypatch):
 
 
 async def test_export_asks_before_it_writes_over_a_file(tmp_path):
-    desk = FakeClient(make_snapshot())
+    client = FakeClient(make_snapshot())
     target = tmp_path / "out[bold].json"  # which is no markup
     target.write_text("older")
-    async with console(desk) as pilot:
+    async with console(client) as pilot:
         await press(pilot, "o")
         pilot.app.screen.query_one("#path", Input).value = str(target)
         await press(pilot, "enter")
         assert f"{target.name} exists" in text_of(pilot, "#problem")
         assert target.read_text() == "older"
         await press(pilot, "enter")
-        assert desk.made("export") == [(target,)]
+        assert client.made("export") == [(target,)]
         assert str(target) in toasts(pilot)
         assert not any(n.markup for n in pilot.app._notifications if str(target) in n.message)
 
 
 async def test_yank_copies_the_candidate(monkeypatch):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         copied: list[str] = []
         monkeypatch.setattr(pilot.app, "copy_to_clipboard", copied.append)
         await press(pilot, "j", "y")
@@ -721,27 +721,27 @@ async def test_yank_copies_the_candidate(monkeypatch):
 
 
 async def test_quit_with_nothing_at_work_asks_nothing():
-    desk = FakeClient(make_snapshot(running=0, queued=0))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(running=0, queued=0))
+    async with console(client) as pilot:
         await pilot.press("q")
     assert pilot.app.return_value == 0
-    assert desk.closed
+    assert client.closed
 
 
 async def test_quit_keeps_training_in_the_background():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "q")
         assert isinstance(pilot.app.screen, QuitDialog)
         await pilot.press("b")
     assert pilot.app.return_value == 0
-    assert desk.made("stop") == []
+    assert client.made("stop") == []
 
 
 async def test_trials_are_named_with_their_networks_where_they_are_stopped_or_left():
-    desk = FakeClient(make_snapshot(running=2, execution=Execution(parallel=2)))
-    session, trials = desk.snapshot.session, desk.snapshot.trials
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(running=2, execution=Execution(parallel=2)))
+    session, trials = client.snapshot.session, client.snapshot.trials
+    async with console(client) as pilot:
         await press(pilot, "q")
         told = "\n".join(str(static.render()) for static in pilot.app.screen.query(Static))
         for trial in trials[19:21]:
@@ -798,32 +798,36 @@ async def test_no_line_of_what_trains_is_broken(size, ended, monkeypatch):
 
 
 async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "ctrl+q")
         await pilot.press("s")
         await until(pilot, lambda: pilot.app.return_value == 0)
-    assert [call[:2] for call in desk.made("stop")] == [(19, "epoch"), (20, "epoch"), (21, "epoch")]
+    assert [call[:2] for call in client.made("stop")] == [
+        (19, "epoch"),
+        (20, "epoch"),
+        (21, "epoch"),
+    ]
 
 
 # -- news -----------------------------------------------------------------------------------------
 
 
 async def test_an_epoch_is_shown_without_a_new_ranking_and_the_cursor_stays():
-    desk = FakeClient(make_snapshot(epochs_done=7))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(epochs_done=7))
+    async with console(client) as pilot:
         await press(pilot, "j", "j", "j")
         key = table_of(pilot).cursor_key
         assert " 7/10 " in text_of(pilot, "#training")
-        desk.snapshot = replace(make_snapshot(epochs_done=8), change=2)
+        client.snapshot = replace(make_snapshot(epochs_done=8), change=2)
         await until(pilot, lambda: " 8/10 " in text_of(pilot, "#training"))
         assert table_of(pilot).cursor_key == key
-        assert desk.ranked == 1
+        assert client.ranked == 1
 
 
 async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "j", "j", "j")
         table, key = table_of(pilot), table_of(pilot).cursor_key
         rows = list(table.rows)
@@ -834,8 +838,8 @@ async def test_the_cursor_stays_with_its_candidate_when_the_ranking_changes():
 
 
 async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "j", "j")
         table = table_of(pilot)
         table.show([row for row in table.rows if row.key != table.cursor_key], first=True)
@@ -845,13 +849,13 @@ async def test_where_the_candidate_is_gone_the_cursor_goes_to_the_best():
 
 
 async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
-    desk = FakeClient(make_snapshot())
+    client = FakeClient(make_snapshot())
 
     def fail(*args, **kwargs):
         raise ZeroDivisionError("something odd")
 
-    async with console(desk) as pilot:
-        monkeypatch.setattr(desk, "rank", fail)
+    async with console(client) as pilot:
+        monkeypatch.setattr(client, "rank", fail)
         await press(pilot, "a")
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "ZeroDivisionError: something odd" in pilot.app.screen.text
@@ -860,10 +864,10 @@ async def test_a_ranking_that_fails_is_told_and_the_console_stays(monkeypatch):
 
 
 async def test_a_finished_trial_is_ranked_again():
-    desk = FakeClient(make_snapshot(done=(14, 4)))
-    async with console(desk) as pilot:
-        desk.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
+    client = FakeClient(make_snapshot(done=(14, 4)))
+    async with console(client) as pilot:
+        client.snapshot = replace(make_snapshot(done=(14, 5), running=0), change=2)
+        await until(pilot, lambda: client.ranked == 2 and not pilot.app.session.ranking_running)
         assert "last: trial" in text_of(pilot, "#training")
 
 
@@ -883,8 +887,8 @@ async def test_layers_are_counted_from_1_wherever_a_person_reads():
 
 
 async def test_the_chart_follows_the_arrows():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         chart = pilot.app.screen.query_one(Chart)
         await until(pilot, lambda: chart.plot is not None)
         assert chart.plot.bars, "a kernel is a category: bars, no line"
@@ -896,22 +900,22 @@ async def test_the_chart_follows_the_arrows():
 
 
 async def test_at_the_beginning_the_console_says_what_comes():
-    desk = FakeClient(empty_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(empty_snapshot())
+    async with console(client) as pilot:
         assert "once a trial has been measured" in pilot.app.screen.query_one(Chart).empty
         assert "queued" in text_of(pilot, "#training")
 
 
 async def test_an_exhausted_level_names_the_next_key():
-    desk = FakeClient(make_snapshot(), candidates=0)
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(), candidates=0)
+    async with console(client) as pilot:
         assert "nothing left" in text_of(pilot, "#no-candidates")
         assert "]" in text_of(pilot, "#no-candidates")
 
 
 async def test_narrow_terminals_keep_the_cursor_and_every_key():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "j", "j")
         key = table_of(pilot).cursor_key
         wide = {b.binding.id for b in pilot.app.screen.active_bindings.values()}
@@ -925,13 +929,13 @@ async def test_narrow_terminals_keep_the_cursor_and_every_key():
         assert right.display
         assert not pilot.app.screen.query_one("#left").display
         await press(pilot, "v", "a")
-        assert [call[0] for call in desk.made("accept")] == [key]
+        assert [call[0] for call in client.made("accept")] == [key]
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_nothing_is_cut_off_in_the_key_bar(size):
-    desk = FakeClient(make_snapshot())
-    async with console(desk, size=size) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client, size=size) as pilot:
         shown = text_of(pilot, "KeyBar")
         for word in ("Accept", "Edit", "New", "Reject", "Repeat", "Stop", "Autopilot", "w_c",
                      "Next level", "Screens", "Help", "Quit"):  # fmt: skip
@@ -943,22 +947,22 @@ async def test_nothing_is_cut_off_in_the_key_bar(size):
 
 
 async def test_first_run_is_three_keys_to_a_running_search():
-    house = FakeHome()
-    async with console(house=house) as pilot:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
         assert "No session yet" in text_of(pilot, "#no-sessions")
         await press(pilot, "n")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
-    (setup,) = house.created
+    (setup,) = sessions.created
     assert setup.name == "digits"
     assert setup.data.spec == "digits"
     assert setup.domains == {}
-    assert ("start_engine",) in house.desks["digits"].calls
+    assert ("start_engine",) in sessions.clients["digits"].calls
 
 
 async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
-    house = FakeHome({"fashion": FakeClient(make_snapshot())})
-    async with console(house=house) as pilot:
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot())})
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
         for name, value, told in (
@@ -975,12 +979,12 @@ async def test_wrong_fields_are_told_beside_them_and_nothing_is_created():
             assert told in str(screen.query_one(f"#note-{name}").render()), (name, value)
         await press(pilot, "enter")
         assert pilot.app.screen is screen
-        assert house.created == []
+        assert sessions.created == []
 
 
 async def test_narrowed_domains_and_the_measure_reach_the_session():
-    house = FakeHome()
-    async with console(house=house) as pilot:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
         screen.query_one("#field-domain-conv_layers", Input).value = "2..4"
@@ -988,15 +992,15 @@ async def test_narrowed_domains_and_the_measure_reach_the_session():
         screen.query_one("#measure").focus()
         await press(pilot, "space", "space")
         await pilot.press("enter")
-        await until(pilot, lambda: bool(house.created))
-    assert house.created[0].domains == {"conv_layers": "2..4"}
-    assert house.created[0].measure == "macs"
-    assert house.created[0].data.train_size == 1000
+        await until(pilot, lambda: bool(sessions.created))
+    assert sessions.created[0].domains == {"conv_layers": "2..4"}
+    assert sessions.created[0].measure == "macs"
+    assert sessions.created[0].data.train_size == 1000
 
 
 async def test_refused_data_are_told_in_a_dialog_and_the_form_stays():
-    house = FakeHome(refuse="idx:/x: no such folder. Give a folder with IDX files.")
-    async with console(house=house) as pilot:
+    sessions = FakeHome(refuse="idx:/x: no such folder. Give a folder with IDX files.")
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         pilot.app.screen.query_one("#field-data", Input).value = "idx:/x"
         await pilot.press("enter")
@@ -1008,13 +1012,13 @@ async def test_refused_data_are_told_in_a_dialog_and_the_form_stays():
 
 
 async def test_a_session_is_opened_and_a_deleted_one_comes_back():
-    house = FakeHome({"fashion": FakeClient(make_snapshot())})
-    async with console(house=house) as pilot:
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot())})
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "d")
-        await until(pilot, lambda: not house.desks)
+        await until(pilot, lambda: not sessions.clients)
         assert "u brings it back" in toasts(pilot)
         await press(pilot, "u")
-        await until(pilot, lambda: list(house.desks) == ["fashion"])
+        await until(pilot, lambda: list(sessions.clients) == ["fashion"])
         await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
@@ -1054,18 +1058,18 @@ def two_sessions() -> FakeHome:
 
 
 async def test_what_is_deleted_is_what_the_cursor_was_on_when_the_key_was_pressed():
-    house = two_sessions()
-    async with console(house=house) as pilot:
+    sessions = two_sessions()
+    async with console(sessions=sessions) as pilot:
         with held_threads() as let_go:
             await pilot.press("d", "down")
             assert table_of(pilot).cursor_key == "alpha"
             let_go.set()
-            await until(pilot, lambda: bool(house.trash))
-        assert list(house.trash) == ["beta"]
+            await until(pilot, lambda: bool(sessions.trash))
+        assert list(sessions.trash) == ["beta"]
 
 
 async def test_what_is_copied_is_what_the_cursor_was_on_when_the_key_was_pressed():
-    async with console(house=two_sessions()) as pilot:
+    async with console(sessions=two_sessions()) as pilot:
         with held_threads() as let_go:
             await pilot.press("c", "down")
             let_go.set()
@@ -1074,49 +1078,49 @@ async def test_what_is_copied_is_what_the_cursor_was_on_when_the_key_was_pressed
 
 
 async def test_delete_pressed_twice_deletes_one_session_and_fails_at_nothing():
-    house = two_sessions()
-    async with console(house=house) as pilot:
+    sessions = two_sessions()
+    async with console(sessions=sessions) as pilot:
         with held_threads() as let_go:
             await pilot.press("d", "d")
             let_go.set()
-            await until(pilot, lambda: bool(house.trash))
+            await until(pilot, lambda: bool(sessions.trash))
         await settled(pilot)
-        assert (list(house.trash), list(house.desks)) == (["beta"], ["alpha"])
+        assert (list(sessions.trash), list(sessions.clients)) == (["beta"], ["alpha"])
         assert isinstance(pilot.app.screen, SessionsScreen)
 
 
 @pytest.mark.parametrize("screen", ["2", "3", "4", "5", "6"])
 async def test_a_deleted_session_is_brought_back_from_any_screen_by_the_key_the_toast_names(screen):
-    house = two_sessions()
-    async with console(house=house, name="alpha") as pilot:
+    sessions = two_sessions()
+    async with console(sessions=sessions, name="alpha") as pilot:
         await press(pilot, "1")
         await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
         await press(pilot, "d")
         await until(pilot, lambda: "U on any screen" in toasts(pilot))
         await press(pilot, screen)
         await press(pilot, "U")
-        await until(pilot, lambda: "beta" in house.desks)
+        await until(pilot, lambda: "beta" in sessions.clients)
         await until(pilot, lambda: "beta is back" in toasts(pilot))
-        assert house.desks["alpha"].made("undo") == []
+        assert sessions.clients["alpha"].made("undo") == []
 
 
 async def test_the_toast_names_the_keys_that_a_person_set(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"keys": {"sessions.restore": "f5"}}))
-    house = two_sessions()
-    app = Console(house.home, house=house, settings_file=file, read_seconds=0.01)
+    sessions = two_sessions()
+    app = Console(sessions.home, sessions=sessions, settings_file=file, read_seconds=0.01)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
         await press(pilot, "d")
         await until(pilot, lambda: "f5 on any screen, or here u brings it back" in toasts(pilot))
         await press(pilot, "f5")
-        await until(pilot, lambda: "beta" in house.desks)
+        await until(pilot, lambda: "beta" in sessions.clients)
 
 
 async def test_a_decision_is_taken_in_the_session_it_was_made_in():
-    house = two_sessions()
-    one, other = house.desks["alpha"], house.desks["beta"]
-    async with console(house=house, name="alpha") as pilot:
+    sessions = two_sessions()
+    one, other = sessions.clients["alpha"], sessions.clients["beta"]
+    async with console(sessions=sessions, name="alpha") as pilot:
         with held_threads() as let_go:
             await pilot.press("a")
             await pilot.app.session._opened(other, other.snapshot, pilot.app.session._asked)
@@ -1126,9 +1130,9 @@ async def test_a_decision_is_taken_in_the_session_it_was_made_in():
 
 
 async def test_of_two_sessions_the_one_asked_for_last_is_shown(monkeypatch):
-    house = two_sessions()
+    sessions = two_sessions()
     begun, slow = threading.Event(), threading.Event()
-    open_one = house.open
+    open_one = sessions.open
 
     def opening(name):
         if name == "alpha":
@@ -1136,22 +1140,22 @@ async def test_of_two_sessions_the_one_asked_for_last_is_shown(monkeypatch):
             slow.wait(PATIENCE)
         return open_one(name)
 
-    monkeypatch.setattr(house, "open", opening)
-    async with console(house=house) as pilot:
+    monkeypatch.setattr(sessions, "open", opening)
+    async with console(sessions=sessions) as pilot:
         pilot.app.session.open("alpha")
         await until(pilot, begun.is_set)
         pilot.app.session.open("beta")
-        await until(pilot, lambda: pilot.app.session.client is house.desks["beta"])
+        await until(pilot, lambda: pilot.app.session.client is sessions.clients["beta"])
         slow.set()
-        await until(pilot, lambda: house.desks["alpha"].closed)
-        assert pilot.app.session.client is house.desks["beta"]
+        await until(pilot, lambda: sessions.clients["alpha"].closed)
+        assert pilot.app.session.client is sessions.clients["beta"]
 
 
 async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
-    house = two_sessions()
-    one, other = house.desks["alpha"], house.desks["beta"]
+    sessions = two_sessions()
+    one, other = sessions.clients["alpha"], sessions.clients["beta"]
     one.slow = threading.Event()
-    app = Console(house.home, "alpha", house=house, clock=lambda: NOW, read_seconds=0.01)
+    app = Console(sessions.home, "alpha", sessions=sessions, clock=lambda: NOW, read_seconds=0.01)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: app.session.ranking_running and bool(one.ranked))
         app.session.open("beta")
@@ -1169,33 +1173,33 @@ async def test_news_and_rankings_of_a_session_that_was_left_are_not_shown():
 
 
 async def test_a_session_that_cannot_be_read_takes_its_open_question_along():
-    house = two_sessions()
-    async with console(house=house, name="alpha") as pilot:
+    sessions = two_sessions()
+    async with console(sessions=sessions, name="alpha") as pilot:
         await press(pilot, "e")
         assert isinstance(pilot.app.screen, EditDialog)
         pilot.app.call_later(
-            pilot.app.session.leave_unreadable, house.desks["alpha"], Lost("alpha", "gone")
+            pilot.app.session.leave_unreadable, sessions.clients["alpha"], Lost("alpha", "gone")
         )
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         await press(pilot, "escape")
         pilot.app.session.open("beta")
-        await until(pilot, lambda: pilot.app.session.client is house.desks["beta"])
+        await until(pilot, lambda: pilot.app.session.client is sessions.clients["beta"])
         await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
 
 
-def deleted_elsewhere(house: FakeHome, name: str) -> None:
+def deleted_elsewhere(sessions: FakeHome, name: str) -> None:
     """What another terminal does."""
-    house.trash[name] = house.desks.pop(name)
-    house.trash[name].gone = True
+    sessions.trash[name] = sessions.clients.pop(name)
+    sessions.trash[name].gone = True
 
 
 @pytest.mark.parametrize("keys", [("U",), ("escape", "U"), ("escape", "u")])
 async def test_a_session_deleted_elsewhere_is_told_in_words_and_brought_back(keys):
-    house = two_sessions()
-    house.desks["alpha"].folder = Path("/nowhere/sessions/alpha")
-    async with console(house=house, name="alpha") as pilot:
+    sessions = two_sessions()
+    sessions.clients["alpha"].folder = Path("/nowhere/sessions/alpha")
+    async with console(sessions=sessions, name="alpha") as pilot:
         await press(pilot, "3")
-        deleted_elsewhere(house, "alpha")
+        deleted_elsewhere(sessions, "alpha")
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         dialog = pilot.app.screen
         assert dialog.failure_title == "alpha was deleted elsewhere"
@@ -1203,23 +1207,23 @@ async def test_a_session_deleted_elsewhere_is_told_in_words_and_brought_back(key
         assert isinstance(pilot.app.screen_stack[-2], SessionsScreen)
         await press(pilot, *keys)
         await until(pilot, lambda: "alpha is back." in toasts(pilot))
-        assert sorted(house.desks) == ["alpha", "beta"]
+        assert sorted(sessions.clients) == ["alpha", "beta"]
 
 
 async def test_what_is_back_says_what_waits_in_it():
-    house = two_sessions()
-    house.waiting = "Waiting: 2 queued. `lcsearch engine start beta` trains what waits."
-    async with console(house=house) as pilot:
+    sessions = two_sessions()
+    sessions.waiting = "Waiting: 2 queued. `lcsearch engine start beta` trains what waits."
+    async with console(sessions=sessions) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
         await press(pilot, "d")
         await until(pilot, lambda: "is deleted" in toasts(pilot))
         await press(pilot, "u")
-        await until(pilot, lambda: f"beta is back. {house.waiting}" in toasts(pilot))
+        await until(pilot, lambda: f"beta is back. {sessions.waiting}" in toasts(pilot))
 
 
 async def test_with_nothing_deleted_the_keys_that_bring_back_say_so():
-    house = two_sessions()
-    async with console(house=house) as pilot:
+    sessions = two_sessions()
+    async with console(sessions=sessions) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "beta")
         assert "Undo" not in str(pilot.app.screen.query_one(KeyBar).render())
         for number, key in enumerate(("u", "U"), 1):
@@ -1232,32 +1236,32 @@ async def test_with_nothing_deleted_the_keys_that_bring_back_say_so():
 
 
 async def test_undo_undoes_what_stood_last_when_it_was_pressed_or_nothing():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         with held_threads() as let_go:
             await pilot.press("u")
-            desk.set_wc(0.5)
+            client.set_wc(0.5)
             let_go.set()
             await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
-        assert [d.kind for d in desk.snapshot.decisions].count("undo") == 0
+        assert [d.kind for d in client.snapshot.decisions].count("undo") == 0
 
 
 async def test_the_level_that_is_left_is_the_one_that_was_shown():
-    desk = FakeClient(make_snapshot(level=2))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=2))
+    async with console(client) as pilot:
         await press(pilot, "right_square_bracket")
         with held_threads() as let_go:
             await pilot.press("enter")
-            desk._session(level=3)
+            client._session(level=3)
             let_go.set()
             await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
-        assert desk.snapshot.session.level == 3
+        assert client.snapshot.session.level == 3
 
 
 async def test_a_copied_set_up_fills_the_form():
-    desk = FakeClient(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
-    house = FakeHome({"fashion": desk})
-    async with console(house=house) as pilot:
+    client = FakeClient(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
+    sessions = FakeHome({"fashion": client})
+    async with console(sessions=sessions) as pilot:
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         values = {i.id: i.value for i in pilot.app.screen.query(Input)}
@@ -1269,22 +1273,22 @@ async def test_a_copied_set_up_fills_the_form():
 
 async def test_a_copied_set_up_keeps_what_the_form_does_not_show():
     execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
-    desk = FakeClient(make_snapshot(execution=execution, features=2, macs_cap=3.0))
-    house = FakeHome({"fashion": desk})
-    async with console(house=house) as pilot:
+    client = FakeClient(make_snapshot(execution=execution, features=2, macs_cap=3.0))
+    sessions = FakeHome({"fashion": client})
+    async with console(sessions=sessions) as pilot:
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         await pilot.press("enter")
-        await until(pilot, lambda: bool(house.created))
-    (setup,) = house.created
+        await until(pilot, lambda: bool(sessions.created))
+    (setup,) = sessions.created
     assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
 
 
 async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 2)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
-    house = FakeHome()
-    async with console(house=house) as pilot:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         field = pilot.app.screen.query_one("#field-parallel", Input)
@@ -1292,16 +1296,16 @@ async def test_the_set_up_says_how_many_trials_train_at_once(monkeypatch):
         field.value = "3"
         await pilot.press("enter")
         assert "more than this machine's 2 processors" in text_of(pilot, "#note-parallel")
-        assert not house.created
+        assert not sessions.created
         field.value = "1"
         await pilot.press("enter")
-        await until(pilot, lambda: bool(house.created))
-    assert house.created[0].execution.parallel == 1
+        await until(pilot, lambda: bool(sessions.created))
+    assert sessions.created[0].execution.parallel == 1
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not_fit(size):
-    async with console(house=FakeHome({}), size=size) as pilot:
+    async with console(sessions=FakeHome({}), size=size) as pilot:
         await press(pilot, "n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         fields = [pilot.app.focused]
@@ -1315,7 +1319,7 @@ async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not
 
 
 async def test_every_field_of_the_set_up_is_explained_whole_below_it():
-    async with console(house=FakeHome(), size=NARROW) as pilot:
+    async with console(sessions=FakeHome(), size=NARROW) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         for name, words in [
@@ -1339,20 +1343,20 @@ async def test_every_field_of_the_set_up_is_explained_whole_below_it():
     ],
 )
 async def test_a_number_that_no_session_takes_is_told_at_its_field(name, value, words):
-    house = FakeHome()
-    async with console(house=house) as pilot:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         pilot.app.screen.query_one(f"#field-{name}", Input).value = value
         await settled(pilot)
         assert words in str(pilot.app.screen.query_one(f"#note-{name}").render())
         await press(pilot, "enter")
-        assert not house.created
+        assert not sessions.created
 
 
 async def test_a_session_is_exported_from_the_list_too(tmp_path):
-    desk = FakeClient(make_snapshot())
-    async with console(house=FakeHome({"fashion": desk})) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(sessions=FakeHome({"fashion": client})) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "fashion")
         await press(pilot, "o")
         pilot.app.screen.query_one("#path", Input).value = str(tmp_path / "f.txt")
@@ -1362,13 +1366,15 @@ async def test_a_session_is_exported_from_the_list_too(tmp_path):
         await press(pilot, "enter")
         await until(pilot, lambda: "Exported to" in toasts(pilot))
     assert "<!DOCTYPE html>" in (tmp_path / "f.html").read_text()
-    assert desk.closed
+    assert client.closed
 
 
 async def test_a_layout_is_chosen_in_the_palette_and_kept(tmp_path):
     file = tmp_path / "settings.json"
-    house = FakeHome({"fashion": FakeClient(make_snapshot())})
-    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, settings_file=file)
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot())})
+    app = Console(
+        sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, settings_file=file
+    )
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
         commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
@@ -1408,15 +1414,15 @@ async def test_a_screen_that_comes_back_unchanged_is_not_made_again(monkeypatch)
 
 
 async def test_the_autopilot_says_how_long_it_will_take():
-    desk = FakeClient(make_snapshot(running=0, queued=0))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(running=0, queued=0))
+    async with console(client) as pilot:
         await press(pilot, "p")
         dialog = pilot.app.screen
-        few = schedule.flight_seconds(desk.snapshot, trials=8, minutes=None)
+        few = schedule.flight_seconds(client.snapshot, trials=8, minutes=None)
         assert words.duration(few) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#trials", Input).value = "800"
         await pilot.pause()
-        many = schedule.flight_seconds(desk.snapshot, trials=800, minutes=None)
+        many = schedule.flight_seconds(client.snapshot, trials=800, minutes=None)
         assert many == pytest.approx(100 * few)
         assert words.duration(many) in str(dialog.query_one("#estimate").render())
         dialog.query_one("#minutes", Input).value = "2"
@@ -1428,7 +1434,7 @@ async def test_the_autopilot_says_how_long_it_will_take():
         await press(pilot, "enter")
         assert "minutes = -2" in str(dialog.query_one("#problem").render())
         await press(pilot, "escape", "p", "enter")
-        assert desk.made("autopilot")
+        assert client.made("autopilot")
 
 
 async def test_what_the_autopilot_has_still_to_do_is_told():
@@ -1442,7 +1448,7 @@ async def test_what_the_autopilot_has_still_to_do_is_told():
 
 
 async def test_an_unknown_session_is_named_and_the_list_stays():
-    async with console(house=FakeHome(), name="gone") as pilot:
+    async with console(sessions=FakeHome(), name="gone") as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "gone" in pilot.app.screen.query_one(TextArea).text
         await press(pilot, "escape")
@@ -1450,15 +1456,15 @@ async def test_an_unknown_session_is_named_and_the_list_stays():
 
 
 async def test_a_damaged_session_is_listed_and_explained():
-    house = FakeHome(damaged="broken")
-    async with console(house=house) as pilot:
+    sessions = FakeHome(damaged="broken")
+    async with console(sessions=sessions) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "broken")
         await press(pilot, "enter")
         assert "not a database" in pilot.app.screen.query_one(TextArea).text
 
 
 async def test_screens_of_a_session_need_one():
-    async with console(house=FakeHome()) as pilot:
+    async with console(sessions=FakeHome()) as pilot:
         await press(pilot, "2")
         assert isinstance(pilot.app.screen, SessionsScreen)
         assert "Open a session first" in toasts(pilot)
@@ -1485,9 +1491,9 @@ async def test_keys_typed_while_the_trials_open_are_not_swallowed_by_the_filter(
 
 
 @asynccontextmanager
-async def history(desk: FakeClient | None = None, **how) -> AsyncIterator[Pilot[int]]:
+async def history(client: FakeClient | None = None, **how) -> AsyncIterator[Pilot[int]]:
     """The trials, and the keys with their table."""
-    async with console(desk or FakeClient(make_snapshot()), **how) as pilot:
+    async with console(client or FakeClient(make_snapshot()), **how) as pilot:
         await press(pilot, "3")
         await until(pilot, lambda: isinstance(pilot.app.screen.focused, Table))
         yield pilot
@@ -1502,12 +1508,12 @@ async def typed(pilot: Pilot[int], text: str) -> None:
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_the_filter_sees_the_whole_network_and_enter_gives_the_keys_back(size):
-    desk = FakeClient(make_snapshot())
-    trials = desk.snapshot.trials
+    client = FakeClient(make_snapshot())
+    trials = client.snapshot.trials
     lines = [parameters(t.config).split()[0] for t in trials]
     line = max(lines, key=lines.count)
     having = {str(t.number) for t, own in zip(trials, lines, strict=True) if line in own}
-    async with history(desk, size=size) as pilot:
+    async with history(client, size=size) as pilot:
         await press(pilot, "slash")
         await typed(pilot, line)
         assert {row.key for row in table_of(pilot).rows} == having
@@ -1569,8 +1575,8 @@ async def test_where_no_trial_matches_the_screen_says_so_and_how_to_see_them_all
 
 async def test_another_session_is_shown_unfiltered_and_unmarked():
     small = make_snapshot(level=1, done=(2,), running=0, queued=0, name="small")
-    house = FakeHome({"fashion": FakeClient(make_snapshot()), "small": FakeClient(small)})
-    async with console(house=house, name="fashion") as pilot:
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot()), "small": FakeClient(small)})
+    async with console(sessions=sessions, name="fashion") as pilot:
         await press(pilot, "3", "G", "k", "k", "space", "slash")
         await typed(pilot, "level=2")
         await press(pilot, "enter")
@@ -1581,8 +1587,8 @@ async def test_another_session_is_shown_unfiltered_and_unmarked():
 
 
 async def test_every_binding_has_an_id_and_a_tooltip():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         for _, binding, _, _ in pilot.app.screen.active_bindings.values():
             if not binding.system and not binding.action.startswith(("app.focus", "screen.")):
                 assert binding.id, binding
@@ -1614,7 +1620,7 @@ async def assert_nothing_offered_is_typed(pilot: Pilot[int]) -> None:
 
 
 async def test_no_key_is_offered_in_the_set_up_that_would_be_typed():
-    async with console(house=FakeHome()) as pilot:
+    async with console(sessions=FakeHome()) as pilot:
         await press(pilot, "n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         await assert_nothing_offered_is_typed(pilot)
@@ -1647,7 +1653,7 @@ async def test_no_key_is_offered_beside_the_filter_that_would_be_typed(size):
 async def test_a_key_that_a_person_set_is_not_offered_where_it_is_typed(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"keys": {"setup.leave": "b", "help": "f2,h"}}))
-    app = Console(Path("/nowhere"), house=FakeHome(), settings_file=file)
+    app = Console(Path("/nowhere"), sessions=FakeHome(), settings_file=file)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: app.screen.query_one("#no-sessions").display)
         await press(pilot, "n")
@@ -1670,18 +1676,18 @@ async def test_the_slider_says_which_keys_move_it_where_a_number_is_typed():
 
 
 async def test_enter_chooses_in_the_reason_of_a_stop_too():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "s", "tab")
         await typed(pilot, "slow")
         await press(pilot, "enter")
-        ((_, mode, reason),) = desk.made("stop")
+        ((_, mode, reason),) = client.made("stop")
         assert (mode, reason) == ("epoch", "slow")
 
 
 async def test_help_names_the_keys_and_the_formulas():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "question_mark")
         assert "Train the selected candidate" in text_of(pilot, "#help-keys")
         assert "f = f_p + w_c · f_c" in text_of(pilot, "#help-figures")
@@ -1690,22 +1696,22 @@ async def test_help_names_the_keys_and_the_formulas():
 async def test_keys_and_theme_come_from_the_settings_file(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"theme": "lcsearch-light", "keys": {"decide.accept": "t"}}))
-    desk = FakeClient(make_snapshot())
+    client = FakeClient(make_snapshot())
     app = Console(
-        Path("/nowhere"), "fashion", house=FakeHome({"fashion": desk}), clock=lambda: NOW,
+        Path("/nowhere"), "fashion", sessions=FakeHome({"fashion": client}), clock=lambda: NOW,
         settings_file=file, read_seconds=0.01,
     )  # fmt: skip
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: app.session.ranking is not None)
         assert app.theme == "lcsearch-light"
         await press(pilot, "t")
-        assert len(desk.made("accept")) == 1
+        assert len(client.made("accept")) == 1
 
 
 async def test_a_broken_settings_file_is_told_and_nothing_else(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text("{")
-    app = Console(Path("/nowhere"), house=FakeHome(), settings_file=file)
+    app = Console(Path("/nowhere"), sessions=FakeHome(), settings_file=file)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: isinstance(app.screen, FailureDialog))
         assert str(file) in app.screen.query_one(TextArea).text
@@ -1737,9 +1743,9 @@ def test_how_far_a_long_trial_is_fits_too():
 
 
 async def test_the_best_measured_is_labelled_with_its_trial():
-    desk = FakeClient(make_snapshot())
-    best = search.best_measured(desk.snapshot)
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    best = search.best_measured(client.snapshot)
+    async with console(client) as pilot:
         line = str(pilot.app.screen.query_one("SessionLine").render())
         assert f"(trial {best.number})" in line
         assert "1 training, 2 queued" in line
@@ -1766,8 +1772,8 @@ def at_the_end(monkeypatch, tmp_path):
 
 
 async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
-    desk = FakeClient(make_snapshot(), final=at_the_end)
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(), final=at_the_end)
+    async with console(client) as pilot:
         number = pilot.app.session.ranking.incumbent_number
         await press(pilot, "6", "t")
         pilot.app.screen.query_one("#epochs", Input).value = "0"
@@ -1782,12 +1788,12 @@ async def test_the_best_network_is_trained_to_the_end(at_the_end, tmp_path):
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
         hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
         assert "needs lcsearch[onnx]" in hints
-        assert any(trained_on(desk.snapshot.session.summary) in hint for hint in hints)
+        assert any(trained_on(client.snapshot.session.summary) in hint for hint in hints)
         folder = place / "out]"
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
         await until(pilot, lambda: "epoch 3/5, about 1 min" in text_of(pilot, "#next"))
-        assert desk.made("train_final") == [(number, 5, folder, False)]
+        assert client.made("train_final") == [(number, 5, folder, False)]
         at_the_end.outcome = final_done(number, folder)
         at_the_end.ended.set()
         await until(pilot, lambda: not finishing(pilot))
@@ -1816,8 +1822,8 @@ async def test_a_final_training_that_fails_is_told(at_the_end):
 
 
 async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
-    desk = FakeClient(make_snapshot(running=0, queued=0), final=at_the_end)
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(running=0, queued=0), final=at_the_end)
+    async with console(client) as pilot:
         await press(pilot, "6", "t", "enter")
         await until(pilot, lambda: finishing(pilot))
         await press(pilot, "q")
@@ -1832,32 +1838,32 @@ async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end):
 
 
 async def test_a_region_is_favoured_and_shown_with_what_it_weighs():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "f")
         assert "e^-0.16" in text_of(pilot, "#meaning")
         pilot.app.screen.query_one("#field-kernel", Input).value = "1,3"
         await press(pilot, "enter")
-        assert desk.made("favour") == [({"kernel": "1,3"},)]
+        assert client.made("favour") == [({"kernel": "1,3"},)]
         await until(
             pilot, lambda: pilot.app.session.snapshot.session.favourite == {"kernel": "1,3"}
         )
-        strength = search.favour_strength(desk.snapshot)
+        strength = search.favour_strength(client.snapshot)
         shown = text_of(pilot, "#kept-to")
         assert shown == f"favoured: kernel 1,3 · weighs e^-{strength:.2g} outside, fading"
         # it is ranked anew, and what is marked is there to be changed
-        await until(pilot, lambda: desk.ranked == 2)
+        await until(pilot, lambda: client.ranked == 2)
         await press(pilot, "f")
         assert pilot.app.screen.query_one("#field-kernel", Input).value == "1,3"
         await pilot.click("#clear")
         await settled(pilot)
-        assert desk.made("favour")[-1] == ({},)
+        assert client.made("favour")[-1] == ({},)
         await until(pilot, lambda: not pilot.app.screen.query_one("#kept-to").display)
 
 
 async def test_a_wrong_domain_is_said_beside_it_and_not_taken():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "f")
         field = pilot.app.screen.query_one("#field-kernel", Input)
         field.value = "4"
@@ -1869,45 +1875,45 @@ async def test_a_wrong_domain_is_said_beside_it_and_not_taken():
         await settled(pilot)
         assert text_of(pilot, "#note-kernel") == "1,3,5,7 a layer"
         await press(pilot, "enter")
-        assert desk.made("favour") == [({"kernel": "5"},)]
+        assert client.made("favour") == [({"kernel": "5"},)]
 
 
 async def test_looking_at_a_region_ranks_it_alone_and_changes_nothing():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        before = desk.snapshot
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        before = client.snapshot
         await press(pilot, "f", "shift+tab", "space")
         pilot.app.screen.query_one("#field-kernel", Input).value = "3"
         await press(pilot, "tab", "enter")
-        await until(pilot, lambda: desk.looks[-1].get("kernel") == "3" and desk.ranked == 2)
+        await until(pilot, lambda: client.looks[-1].get("kernel") == "3" and client.ranked == 2)
         await until(pilot, lambda: not pilot.app.session.ranking_running)
-        assert desk.snapshot is before
+        assert client.snapshot is before
         assert {k for p in pilot.app.session.ranking.proposals for k in p.config["kernel"]} == {3}
         assert text_of(pilot, "#kept-to") == "looking at kernel 3 alone · esc ends it"
         # what is found there is accepted as anything else is
         wanted = pilot.app.session.ranking.proposals[0].id
         await press(pilot, "a")
-        assert desk.made("accept") == [(wanted, "")]
+        assert client.made("accept") == [(wanted, "")]
         await press(pilot, "escape")
-        await until(pilot, lambda: "kernel" not in desk.looks[-1])
+        await until(pilot, lambda: "kernel" not in client.looks[-1])
         assert not pilot.app.screen.query_one("#kept-to").display
 
 
 async def test_searching_a_region_alone_sets_the_domains_that_changed():
-    desk = FakeClient(make_snapshot(domains={"groups": "1", "conv_layers": "2..4"}))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(domains={"groups": "1", "conv_layers": "2..4"}))
+    async with console(client) as pilot:
         await press(pilot, "f", "shift+tab", "space", "space")
         assert pilot.app.screen.query_one("#field-groups", Input).value == "1"
         pilot.app.screen.query_one("#field-groups", Input).value = ""
         pilot.app.screen.query_one("#field-kernel", Input).value = "1,3"
         await press(pilot, "enter")
-        assert desk.made("set_domains") == [({"kernel": "1,3", "groups": "default"},)]
-        await until(pilot, lambda: desk.looks[-1] == {"conv_layers": "2..4", "kernel": "1,3"})
+        assert client.made("set_domains") == [({"kernel": "1,3", "groups": "default"},)]
+        await until(pilot, lambda: client.looks[-1] == {"conv_layers": "2..4", "kernel": "1,3"})
 
 
 async def test_the_charted_parameter_is_proposed_around_the_selected_candidate():
-    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    async with console(client) as pilot:
         await press(pilot, "right")
         axis = pilot.app.screen._axis[0]
         value = pilot.app.session.ranking.proposals[0].config[axis]
@@ -1917,7 +1923,7 @@ async def test_the_charted_parameter_is_proposed_around_the_selected_candidate()
         low, _, high = field.value.partition("..")
         assert float(low) <= value <= float(high)
         await press(pilot, "enter")
-        assert desk.made("favour") == [({axis: field.value},)]
+        assert client.made("favour") == [({axis: field.value},)]
 
 
 @pytest.mark.parametrize(
@@ -1937,11 +1943,11 @@ def test_a_region_around_a_value_lies_in_the_domain(name, value, text):
 
 
 async def test_another_strategy_proposes_without_a_belief():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "m", "e")
-        assert desk.made("set_strategy") == [("evolution",)]
-        await until(pilot, lambda: desk.ranked == 2 and not pilot.app.session.ranking_running)
+        assert client.made("set_strategy") == [("evolution",)]
+        await until(pilot, lambda: client.ranked == 2 and not pilot.app.session.ranking_running)
         screen = pilot.app.screen
         assert "by evolution" in str(screen.query_one("SessionLine").render())
         assert "f*" not in str(screen.query_one("SessionLine").render())
@@ -1951,8 +1957,8 @@ async def test_another_strategy_proposes_without_a_belief():
         row = table_of(pilot).rows[0]
         assert row.cells[2:5] == ("–", "–", "–")
         await press(pilot, "a")
-        assert desk.made("accept")
-        assert desk.snapshot.decisions[-1].prediction is None
+        assert client.made("accept")
+        assert client.snapshot.decisions[-1].prediction is None
         # an autopilot until flat has nothing to go by
         await press(pilot, "p")
         assert not pilot.app.screen.query("#until-flat")
@@ -1961,27 +1967,27 @@ async def test_another_strategy_proposes_without_a_belief():
 
 
 async def test_the_present_strategy_chosen_again_decides_nothing():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "m", "enter")
         assert not pilot.app.screen.is_modal
-        assert desk.made("set_strategy") == []
+        assert client.made("set_strategy") == []
 
 
 async def test_autopilot_until_flat_and_what_it_decides_is_told():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "p", "tab", "tab", "space", "tab", "space", "enter")
-        assert desk.made("autopilot") == [(8, None, "all", True)]
+        assert client.made("autopilot") == [(8, None, "all", True)]
         reason = "at most 0.002 can be gained here, and the noise is 0.003"
-        plan = decide.hand_back(desk.snapshot, reason)
-        desk.change(decisions=(*desk.snapshot.decisions, plan.decision))
+        plan = decide.hand_back(client.snapshot, reason)
+        client.change(decisions=(*client.snapshot.decisions, plan.decision))
         await until(pilot, lambda: f"Level 2 is ended: {reason}" in toasts(pilot))
 
 
 async def test_a_flat_session_has_one_level_everywhere():
-    desk = FakeClient(make_snapshot(level=1, done=(14,), flat=True, trials_per_level=48))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(level=1, done=(14,), flat=True, trials_per_level=48))
+    async with console(client) as pilot:
         levels = str(pilot.app.screen.query_one("LevelsBar").render())
         assert levels.strip() == "◉ All parameters  14 / 48"
         for key in ("right_square_bracket", "left_square_bracket"):
@@ -1999,8 +2005,8 @@ async def test_a_flat_session_has_one_level_everywhere():
 
 
 async def test_the_set_up_takes_a_strategy_and_one_level():
-    house = FakeHome()
-    async with console(house=house) as pilot:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         trials = pilot.app.screen.query_one("#field-trials", Input)
         pilot.app.screen.query_one("#flat", Cycle).value = True
@@ -2014,5 +2020,5 @@ async def test_the_set_up_takes_a_strategy_and_one_level():
         pilot.app.screen.query_one("#strategy", Cycle).value = "annealing"
         await settled(pilot)
         await press(pilot, "enter")
-        (setup,) = house.created
+        (setup,) = sessions.created
         assert (setup.flat, setup.strategy, setup.trials_per_level) == (True, "annealing", 20)

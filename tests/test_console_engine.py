@@ -49,11 +49,11 @@ class Restarting(FakeClient):
 
 
 async def test_an_engine_that_dies_is_told_at_once_and_one_key_starts_it():
-    desk = Restarting(make_snapshot())
-    async with console(desk) as pilot:
+    client = Restarting(make_snapshot())
+    async with console(client) as pilot:
         assert shown(pilot) is None
-        started = len(desk.made("start_engine"))
-        desk.change(engine=DEAD)
+        started = len(client.made("start_engine"))
+        client.change(engine=DEAD)
         await until(pilot, lambda: shown(pilot) is not None)
         assert "The engine is gone, though" in shown(pilot)
         assert "z starts it again" in shown(pilot)
@@ -64,17 +64,17 @@ async def test_an_engine_that_dies_is_told_at_once_and_one_key_starts_it():
         assert "✗ gone, 3 queued" in header(pilot)
         await press(pilot, "z")
         await until(pilot, lambda: shown(pilot) is None)
-        assert len(desk.made("start_engine")) == started + 1
+        assert len(client.made("start_engine")) == started + 1
         assert "at work again" in toasts(pilot)
         assert "●" in header(pilot)
 
 
 async def test_what_it_left_running_is_interrupted_wherever_one_looks():
-    desk = FakeClient(make_snapshot(running=1, queued=0))
-    number = len(desk.snapshot.trials) - 1
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot(running=1, queued=0))
+    number = len(client.snapshot.trials) - 1
+    async with console(client) as pilot:
         assert "7/10" in text_of(pilot, "#training")
-        desk.change(engine=DEAD)
+        client.change(engine=DEAD)
         await until(pilot, lambda: shown(pilot) is not None)
         told = text_of(pilot, "#training")
         assert f"{number}  interrupted" in told
@@ -86,17 +86,19 @@ async def test_what_it_left_running_is_interrupted_wherever_one_looks():
         assert row.cells[1] == words.STATE_MARKS["interrupted"]
         title = pilot.app.screen.query_one("#trial-title").title_text
         assert title == f"Trial {number} · interrupted"
-    assert desk.snapshot.trials[number].state == "running"  # what is kept is another matter
-    space = desk.space
-    assert [t.number for t in parse("state=interrupted", space).matching(desk.snapshot)] == [number]
-    assert parse("state=running", space).matching(desk.snapshot) == []
+    assert client.snapshot.trials[number].state == "running"  # what is kept is another matter
+    space = client.space
+    assert [t.number for t in parse("state=interrupted", space).matching(client.snapshot)] == [
+        number
+    ]
+    assert parse("state=running", space).matching(client.snapshot) == []
 
 
 @pytest.mark.parametrize(("state", "recommended"), [("serving", False), ("failed", True)])
 def test_the_log_is_recommended_where_it_says_more(state, recommended):
-    desk = FakeClient(make_snapshot(running=1, queued=0))
-    desk.change(engine=EngineStatus(False, state, 4711, "KeyError('x')" * recommended))
-    told = engine_state(desk)
+    client = FakeClient(make_snapshot(running=1, queued=0))
+    client.change(engine=EngineStatus(False, state, 4711, "KeyError('x')" * recommended))
+    told = engine_state(client)
     assert ("says more" in told["words"]) == recommended
     assert told["running"] == []
     assert told["interrupted"] == 1
@@ -104,18 +106,18 @@ def test_the_log_is_recommended_where_it_says_more(state, recommended):
 
 
 async def test_the_log_of_an_engine_that_failed_is_shown_with_why():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
         await until(pilot, lambda: shown(pilot) is not None)
         assert "the engine's last words" in shown(pilot)
         assert "failed: KeyError('x')." in shown(pilot)
 
 
 async def test_it_is_told_on_every_screen_and_in_a_small_terminal():
-    desk = FakeClient(make_snapshot())
-    async with console(desk, size=SMALL) as pilot:
-        desk.change(engine=DEAD)
+    client = FakeClient(make_snapshot())
+    async with console(client, size=SMALL) as pilot:
+        client.change(engine=DEAD)
         for key in ("2", "3", "4", "5", "6"):
             await press(pilot, key)
             await until(pilot, lambda: "gone" in (shown(pilot) or ""))
@@ -123,30 +125,30 @@ async def test_it_is_told_on_every_screen_and_in_a_small_terminal():
 
 
 async def test_the_key_and_its_command_are_there_only_when_they_are_needed():
-    desk = Restarting(make_snapshot())
-    async with console(desk) as pilot:
+    client = Restarting(make_snapshot())
+    async with console(client) as pilot:
         commands = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
         assert not [title for title in commands if "Start the engine" in title]
-        started = len(desk.made("start_engine"))
+        started = len(client.made("start_engine"))
         await press(pilot, "z")
-        assert len(desk.made("start_engine")) == started
-        desk.change(engine=DEAD)
+        assert len(client.made("start_engine")) == started
+        client.change(engine=DEAD)
         await until(pilot, lambda: shown(pilot) is not None)
         commands = [c.title for c in pilot.app.get_system_commands(pilot.app.screen)]
         assert [title for title in commands if "Start the engine" in title]
 
 
 async def test_the_key_is_no_longer_shown_once_an_engine_has_come_by_itself():
-    desk = FakeClient(make_snapshot())
-    desk.change(engine=EngineStatus(False, "none", None))
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    client.change(engine=EngineStatus(False, "none", None))
+    async with console(client) as pilot:
 
         def keys():
             return str(pilot.app.screen.query_one(KeyBar).render())
 
         await until(pilot, lambda: "Start engine" in keys())
         assert shown(pilot) is None  # it may be starting: nothing to worry about yet
-        desk.change(engine=EngineStatus(True, "serving", 4711))
+        client.change(engine=EngineStatus(True, "serving", 4711))
         await until(pilot, lambda: "Start engine" not in keys())
 
 
@@ -156,10 +158,10 @@ async def test_an_engine_that_cannot_be_started_says_why():
             super().start_engine()
             raise StoreError("the engine cannot start. The last lines of its log:\nno torch")
 
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.__class__ = Broken
-        desk.change(engine=DEAD)
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.__class__ = Broken
+        client.change(engine=DEAD)
         await until(pilot, lambda: shown(pilot) is not None)
         await press(pilot, "z")
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
@@ -170,27 +172,27 @@ async def test_an_engine_that_cannot_be_started_says_why():
 
 async def test_a_stopped_engine_is_not_started_by_who_looks():
     snapshot = replace(make_snapshot(), engine=EngineStatus(False, "stopped"))
-    desk = Restarting(snapshot)
-    async with console(desk) as pilot:
-        assert desk.made("start_engine") == []
+    client = Restarting(snapshot)
+    async with console(client) as pilot:
+        assert client.made("start_engine") == []
         await until(pilot, lambda: shown(pilot) is not None)
         assert "The engine was stopped" in shown(pilot)
         await press(pilot, "z")
         await until(pilot, lambda: shown(pilot) is None)
-        assert len(desk.made("start_engine")) == 1
+        assert len(client.made("start_engine")) == 1
 
 
 async def test_work_in_a_session_starts_an_engine_when_it_is_opened():
-    desk = Restarting(replace(make_snapshot(), engine=DEAD))
-    async with console(desk) as pilot:
-        await until(pilot, lambda: len(desk.made("start_engine")) == 1)
+    client = Restarting(replace(make_snapshot(), engine=DEAD))
+    async with console(client) as pilot:
+        await until(pilot, lambda: len(client.made("start_engine")) == 1)
         await until(pilot, lambda: shown(pilot) is None)
 
 
 async def test_one_that_may_be_starting_is_given_a_moment(monkeypatch):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.change(engine=EngineStatus(False, "leaving", 4711))
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.change(engine=EngineStatus(False, "leaving", 4711))
         await until(pilot, lambda: "○" in header(pilot))
         assert shown(pilot) is None
         monkeypatch.setattr(band, "GRACE_SECONDS", 0.0)
@@ -199,43 +201,43 @@ async def test_one_that_may_be_starting_is_given_a_moment(monkeypatch):
 
 @pytest.mark.parametrize("states", [{"running": 0, "queued": 0}])
 async def test_nothing_is_said_where_nothing_waits(states):
-    desk = FakeClient(make_snapshot(**states))
-    async with console(desk) as pilot:
-        desk.change(engine=DEAD)
+    client = FakeClient(make_snapshot(**states))
+    async with console(client) as pilot:
+        client.change(engine=DEAD)
         await until(pilot, lambda: "○" in header(pilot))
         assert shown(pilot) is None
 
 
 async def test_a_full_disk_is_told_while_it_lasts():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
-        desk.change(engine=EngineStatus(True, "serving", 4711, "", trouble))
+        client.change(engine=EngineStatus(True, "serving", 4711, "", trouble))
         await until(pilot, lambda: shown(pilot) is not None)
         assert "the disk is full. Make room" in shown(pilot)
         assert "waits for room" in header(pilot)
-        desk.change(engine=EngineStatus(True, "serving", 4711))
+        client.change(engine=EngineStatus(True, "serving", 4711))
         await until(pilot, lambda: shown(pilot) is None)
 
 
 async def test_a_key_that_is_pressed_twice_before_a_dialog_has_gone_decides_once():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "r")
         dialog = pilot.app.screen
         assert isinstance(dialog, TrialDialog)
         # as keys that wait in its queue do it, on a slow machine or held down
         for _ in range(3):
             dialog.dismiss(3)
-        await until(pilot, lambda: bool(desk.made("repeat")))
+        await until(pilot, lambda: bool(client.made("repeat")))
         await press(pilot, "w")
         await press(pilot, "escape")
-        assert len(desk.made("repeat")) == 1
+        assert len(client.made("repeat")) == 1
         assert isinstance(pilot.app.screen, WorkbenchScreen)
 
 
 async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
-    async with console(house=FakeHome({})) as pilot:
+    async with console(sessions=FakeHome({})) as pilot:
         await press(pilot, "n")
         screen = pilot.app.screen
         assert isinstance(screen, SetupScreen)
@@ -256,9 +258,9 @@ async def test_leaving_the_set_up_twice_leaves_the_sessions_where_they_are():
 )
 async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, message, told):
     monkeypatch.setattr(band, "GRACE_SECONDS", 0.0)
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.change(engine=EngineStatus(False, state, 4711, message))
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.change(engine=EngineStatus(False, state, 4711, message))
         await until(pilot, lambda: shown(pilot) is not None)
         for words in told:
             assert words in shown(pilot)
@@ -267,9 +269,9 @@ async def test_every_end_of_an_engine_has_its_own_words(monkeypatch, state, mess
 
 
 async def test_an_engine_that_was_asked_to_go_and_does_not_is_told_with_what_to_do(monkeypatch):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
-        desk.change(engine=EngineStatus(True, "stopping", 4711))
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        client.change(engine=EngineStatus(True, "stopping", 4711))
         await until(pilot, lambda: pilot.app.session.snapshot.engine.state == "stopping")
         assert shown(pilot) is None
         monkeypatch.setattr(process, "STOP_SECONDS", 0.0)
@@ -277,5 +279,5 @@ async def test_an_engine_that_was_asked_to_go_and_does_not_is_told_with_what_to_
         text = shown(pilot).replace("\n", " ")
         assert "The engine (process 4711) has not gone" in text
         assert "`lcsearch engine stop fashion --force` kills it" in text
-        desk.change(engine=EngineStatus(False, "stopped", 4711))
+        client.change(engine=EngineStatus(False, "stopped", 4711))
         await until(pilot, lambda: "The engine was stopped" in (shown(pilot) or ""))

@@ -108,11 +108,11 @@ async def drawn(pilot: Pilot[int]) -> str:
 
 @asynccontextmanager
 async def workbench(
-    desk: FakeClient, size: tuple[int, int], theme: str = ""
+    client: FakeClient, size: tuple[int, int], theme: str = ""
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """Gives a function that presses keys on the workbench of a session and draws the screen."""
-    house = FakeHome({"fashion": desk})
-    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
+    sessions = FakeHome({"fashion": client})
+    app = Console(sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
         await settled(
             pilot, lambda: app.current_mode == "workbench" and not app.session.ranking_running
@@ -132,9 +132,9 @@ async def workbench(
         yield draw
 
 
-async def shown(desk: FakeClient, size: tuple[int, int], *keys: str, theme: str = "") -> str:
+async def shown(client: FakeClient, size: tuple[int, int], *keys: str, theme: str = "") -> str:
     """The picture after some keys on the workbench of a session."""
-    async with workbench(desk, size, theme) as draw:
+    async with workbench(client, size, theme) as draw:
         return await draw(*keys)
 
 
@@ -180,8 +180,8 @@ async def test_dialogs(picture, look):
 
 
 async def test_the_failure_dialog(picture, look):
-    desk = FakeClient(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
-    assert await shown(desk, look.size, "s", "e", theme=look.theme) == picture
+    client = FakeClient(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
+    assert await shown(client, look.size, "s", "e", theme=look.theme) == picture
 
 
 @pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
@@ -192,8 +192,8 @@ async def test_other_sides(picture, size):
 
 
 async def test_belief_along_a_number(picture):
-    desk = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
-    assert await shown(desk, WIDE) == picture
+    client = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
+    assert await shown(client, WIDE) == picture
 
 
 async def test_without_a_model(picture):
@@ -216,8 +216,8 @@ async def test_at_the_beginning(picture):
 
 
 async def test_nothing_left(picture):
-    desk = FakeClient(make_snapshot(running=0, queued=0), candidates=0)
-    assert await shown(desk, NARROW) == picture
+    client = FakeClient(make_snapshot(running=0, queued=0), candidates=0)
+    assert await shown(client, NARROW) == picture
 
 
 async def test_a_failed_trial(picture):
@@ -245,9 +245,9 @@ async def test_a_full_session(picture):
 
 
 async def test_the_first_ranking_is_on_its_way(picture):
-    desk = FakeClient(make_snapshot(), slow=threading.Event())
-    house = FakeHome({"fashion": desk})
-    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
+    client = FakeClient(make_snapshot(), slow=threading.Event())
+    sessions = FakeHome({"fashion": client})
+    app = Console(sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
             await until(
@@ -261,7 +261,7 @@ async def test_the_first_ranking_is_on_its_way(picture):
                 await pilot.pause(0.1)
                 assert svg_of(app) == picture(name=name)
         finally:
-            desk.slow.set()
+            client.slow.set()
 
 
 def still(app: Console) -> None:
@@ -275,8 +275,8 @@ def still(app: Console) -> None:
 
 
 async def test_the_images_are_looked_at(picture):
-    house = FakeHome(slow=threading.Event())
-    app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
+    sessions = FakeHome(slow=threading.Event())
+    app = Console(sessions.home, None, sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
             await settled(pilot, lambda: getattr(app.screen, "summaries", None) is not None)
@@ -290,7 +290,7 @@ async def test_the_images_are_looked_at(picture):
             await pilot.pause(0.1)
             assert svg_of(app) == picture
         finally:
-            house.slow.set()
+            sessions.slow.set()
 
 
 async def test_no_room_on_the_disk(picture):
@@ -312,9 +312,9 @@ async def test_a_network_that_cannot_be_built_and_one_that_is_not_searched(pictu
         assert await draw() == picture(name="impossible")
 
 
-async def home_shown(house: FakeHome, size: tuple[int, int], *keys: str, theme: str = "") -> str:
+async def home_shown(sessions: FakeHome, size: tuple[int, int], *keys: str, theme: str = "") -> str:
     """The picture after some keys on the list of sessions."""
-    app = Console(house.home, None, house=house, clock=lambda: NOW, read_seconds=0.05)
+    app = Console(sessions.home, None, sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
         await settled(pilot, lambda: getattr(app.screen, "summaries", None) is not None)
         if theme:
@@ -331,8 +331,8 @@ async def home_shown(house: FakeHome, size: tuple[int, int], *keys: str, theme: 
 
 def two_sessions() -> FakeHome:
     other = make_snapshot(name="digits", running=0, queued=0, wc=1.0)
-    desks = {"fashion": FakeClient(make_snapshot()), "digits": FakeClient(other)}
-    return FakeHome(desks, damaged="old-one")
+    clients = {"fashion": FakeClient(make_snapshot()), "digits": FakeClient(other)}
+    return FakeHome(clients, damaged="old-one")
 
 
 HOME = {"list": (), "import": ("i",), "set-up": ("n",), "copy": ("c",)}

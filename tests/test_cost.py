@@ -180,8 +180,8 @@ async def test_no_table_cuts_a_number(size, measure, factor):
         )
         for t in snapshot.trials
     )
-    desk = FakeClient(replace(snapshot, trials=trials))
-    async with console(desk, size=size) as pilot:
+    client = FakeClient(replace(snapshot, trials=trials))
+    async with console(client, size=size) as pilot:
         # as a ranking of networks of this size would give them
         ranking = pilot.app.session.ranking
         proposals = tuple(

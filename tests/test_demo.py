@@ -34,8 +34,8 @@ def showcase(tmp_path):
 
 def test_it_is_small_and_holds_all_that_people_do(showcase):
     assert RECORDING.stat().st_size < 300_000
-    desk = showcase.open(demo.NAME)
-    snapshot = desk.refresh()
+    client = showcase.open(demo.NAME)
+    snapshot = client.refresh()
     kinds = {d.kind for d in snapshot.decisions}
     assert kinds >= {"accept", "edit", "new", "reject", "repeat", "stop", "undo", "wc", "advance"}
     assert {d.by for d in snapshot.decisions} == {"person", "autopilot"}
@@ -47,8 +47,8 @@ def test_it_is_small_and_holds_all_that_people_do(showcase):
 
 
 def test_every_screen_has_something_to_show(showcase):
-    desk = showcase.open(demo.NAME)
-    snapshot = desk.refresh()
+    client = showcase.open(demo.NAME)
+    snapshot = client.refresh()
     for figure in (figures.tradeoff, figures.calibration, figures.convergence, figures.curves):
         assert figure(snapshot).plot is not None
     assert len(outcomes(snapshot.trials)) > 10
@@ -61,24 +61,24 @@ def test_every_screen_has_something_to_show(showcase):
 
 
 def test_what_would_train_is_refused_and_the_rest_works(showcase):
-    desk = showcase.open(demo.NAME)
-    before = desk.refresh()
+    client = showcase.open(demo.NAME)
+    before = client.refresh()
     with pytest.raises(StoreError, match="nothing trains"):
-        desk.repeat(2)
+        client.repeat(2)
     with pytest.raises(StoreError, match="nothing trains"):
-        desk.autopilot(trials=1)
-    assert desk.refresh() is before
-    desk.set_wc(0.5)
-    assert desk.refresh().session.wc == 0.5
-    desk.undo()
-    assert desk.refresh().session.wc == before.session.wc
+        client.autopilot(trials=1)
+    assert client.refresh() is before
+    client.set_wc(0.5)
+    assert client.refresh().session.wc == 0.5
+    client.undo()
+    assert client.refresh().session.wc == before.session.wc
     with pytest.raises(SetupError, match="nothing trains"):
         showcase.create(None)
-    assert not (desk.folder / "engine.log").exists()
+    assert not (client.folder / "engine.log").exists()
 
 
 async def test_the_console_opens_on_it(showcase, home):
-    console = Console(showcase.home, demo.NAME, house=showcase, settings_file=home / "s.json")
+    console = Console(showcase.home, demo.NAME, sessions=showcase, settings_file=home / "s.json")
     async with console.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(console.screen, WorkbenchScreen))
         await until(pilot, lambda: console.session.ranking is not None)

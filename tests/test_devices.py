@@ -192,18 +192,18 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 8)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     store = make_store(home, execution=Execution(parallel=2))
-    desk = SessionClient(store.folder)
-    assert desk.set_execution(parallel=8).parallel == 8  # nothing is measured yet
-    assert desk.set_execution(parallel=2).parallel == 2
+    client = SessionClient(store.folder)
+    assert client.set_execution(parallel=8).parallel == 8  # nothing is measured yet
+    assert client.set_execution(parallel=2).parallel == 2
     timed(store, 0, 4)
     assert search.timed_with(store.refresh()) == 4
     with pytest.raises(Misuse, match=r"timed with 4 threads each.* enough for 2 at once"):
-        desk.set_execution(parallel=3)
+        client.set_execution(parallel=3)
     with pytest.raises(Misuse, match="enough for 2 at once"):
-        desk.set_execution(devices=("cpu",), parallel=3)  # the same processors by another name
-    execution = desk.set_execution(parallel=1)
+        client.set_execution(devices=("cpu",), parallel=3)  # the same processors by another name
+    execution = client.set_execution(parallel=1)
     assert trainers_of(execution, 4) == [("auto", 4)]
-    assert desk.set_execution(dtype="float32").dtype == "float32"
+    assert client.set_execution(dtype="float32").dtype == "float32"
     counted = make_store(home, "counted", measure="macs", execution=Execution(parallel=2))
     timed(counted, 0, 4)
     assert SessionClient(counted.folder).set_execution(parallel=8).parallel == 8
@@ -268,9 +268,9 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
     monkeypatch.setattr(devices, "processors", lambda: 1)
     store = filled_store(home, 1)
     store.update_trial(0, {"done"}, machine=MACHINE.model_copy(update={"threads": 4}))
-    desk = SessionClient(store.folder)
+    client = SessionClient(store.folder)
     base = store.refresh().trials[0].config
-    store.apply(decide.accept(store.refresh(), desk.space, {**base, "batch_size": 64}, None))
+    store.apply(decide.accept(store.refresh(), client.space, {**base, "batch_size": 64}, None))
     number = len(store.refresh().trials) - 1
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     engine = Service(store, 1.0)
@@ -285,7 +285,7 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
         engine._hear(event)
     trial = store.refresh().trials[number]
     assert trial.disturbed == ("threads: 1, and 4 in the trials before",)
-    desk.close()
+    client.close()
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:123", ""])
@@ -345,9 +345,9 @@ def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch
         ran = CliRunner().invoke(app, [*command, "--device", "cuda:0"])
         assert (ran.exit_code, words in ran.stderr) == (2, True), ran.output
     # made where there is one, it opens and keeps what it says
-    desk = SessionClient(store.folder)
-    assert desk.refresh().session.execution == elsewhere
-    assert desk.set_execution(devices=("cpu",)).devices == ("cpu",)
+    client = SessionClient(store.folder)
+    assert client.refresh().session.execution == elsewhere
+    assert client.set_execution(devices=("cpu",)).devices == ("cpu",)
 
 
 @pytest.mark.parametrize(

@@ -26,69 +26,69 @@ from .test_service import small, state
 
 
 @pytest.fixture(scope="module")
-def house():
+def sessions():
     """Engines are forked from one warm process; their trainer waits in place of training."""
-    with soak().Home() as house:
-        yield house
+    with soak().Home() as sessions:
+        yield sessions
 
 
 @pytest.fixture
-def desk(house, monkeypatch, request):
+def client(sessions, monkeypatch, request):
     """A session of its own in the home, with two epochs a trial."""
-    monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
+    monkeypatch.setenv("LCSEARCH_HOME", str(sessions.home))
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
     # the end of it tells a test's cases apart
     name = re.sub(r"\W+", "-", request.node.name)[-60:].strip("_-")
-    desk = SessionClient(house.session(name, epochs=2))
-    yield desk
-    end(desk)
+    client = SessionClient(sessions.session(name, epochs=2))
+    yield client
+    end(client)
 
 
-def end(desk):
+def end(client):
     """A test may leave an engine that cannot go by itself."""
-    engine = desk.refresh().engine
+    engine = client.refresh().engine
     if engine.alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(engine.pid)
             for child in [*process.children(), process]:
                 child.kill()
-    desk.close()
+    client.close()
 
 
 @contextlib.contextmanager
-def held(desk, epoch):
+def held(client, epoch):
     """No trial comes to the end of this epoch meanwhile."""
-    (desk.folder / f"hold-{epoch}").touch()
+    (client.folder / f"hold-{epoch}").touch()
     yield
-    (desk.folder / f"hold-{epoch}").unlink(missing_ok=True)
+    (client.folder / f"hold-{epoch}").unlink(missing_ok=True)
 
 
-def submit(desk, *kernel):
+def submit(client, *kernel):
     """Queue a network that is like no other of these kernels; its number."""
-    return desk.submit(small(desk, kernel=list(kernel)), None, kind="new").trial
+    return client.submit(small(client, kernel=list(kernel)), None, kind="new").trial
 
 
-def status(desk):
-    return json.loads(lcsearch("engine", "status", desk.folder.name, "--json")[0])
+def status(client):
+    return json.loads(lcsearch("engine", "status", client.folder.name, "--json")[0])
 
 
-def trainer_of(desk):
+def trainer_of(client):
     """The trainer of the engine at work, once it is there."""
-    engine = psutil.Process(desk.refresh().engine.pid)
+    engine = psutil.Process(client.refresh().engine.pid)
     return wait_for(engine.children, what="a trainer")[0]
 
 
-def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing(desk):
-    name = desk.folder.name
-    with held(desk, 2):
-        assert status(desk)["state"] == "none"
+def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing(client):
+    name = client.folder.name
+    with held(client, 2):
+        assert status(client)["state"] == "none"
         assert "serves." in lcsearch("engine", "start", name)[1]
-        pid = desk.refresh().engine.pid
+        pid = client.refresh().engine.pid
         assert f"engine {pid} serves already" in lcsearch("engine", "start", name)[1]
-        after = submit(desk, 1, 1)
-        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
-        seen = status(desk)
+        after = submit(client, 1, 1)
+        wait_for(lambda: len(client.refresh().trials[0].epochs) == 1, what="an epoch")
+        seen = status(client)
         assert (seen["alive"], seen["state"], seen["pid"]) == (True, "serving", pid)
         assert seen["running"] == [{"trial": 0, "attempt": 1, "epoch": 1, "epochs": 2}]
         assert f"; {seen['parallel']} at once." in seen["words"]
@@ -96,90 +96,90 @@ def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing
         said = lcsearch("engine", "stop", name)[1]
         assert f"engine {pid} has left" in said
         assert "1 to go on from its checkpoint, 1 queued" in said
-        assert not desk.refresh().engine.alive
-        assert [state(desk, n) for n in (0, after)] == ["interrupted", "queued"]
-        assert (desk.folder / "checkpoints" / "trial-0.pt").is_file()
+        assert not client.refresh().engine.alive
+        assert [state(client, n) for n in (0, after)] == ["interrupted", "queued"]
+        assert (client.folder / "checkpoints" / "trial-0.pt").is_file()
         # looking, listing and weighing anew leave it stopped
         for words in (["show", name], ["list"], ["set", name, "--wc", "1"], ["logs", name]):
             lcsearch(*words)
-        assert status(desk)["state"] == "stopped"
+        assert status(client)["state"] == "stopped"
         assert "no engine was at work" in lcsearch("engine", "stop", name)[1]
     lcsearch("engine", "start", name)
-    wait_for(lambda: state(desk, after) == "done", what="the trials' end")
-    trial = desk.refresh().trials[0]
+    wait_for(lambda: state(client, after) == "done", what="the trials' end")
+    trial = client.refresh().trials[0]
     assert [e.epoch for e in trial.epochs] == [1, 2]
     assert trial.epochs[1].resumed
     assert trial.attempt == 2
 
 
-def test_a_stopped_engine_comes_back_for_who_queues(desk):
-    lcsearch("engine", "stop", desk.folder.name)
-    assert status(desk)["state"] == "stopped"
-    assert state(desk, 0) == "queued"
-    number = submit(desk, 1, 1)
-    wait_for(lambda: state(desk, number) == "done", what="the trial")
-    assert status(desk)["alive"]
+def test_a_stopped_engine_comes_back_for_who_queues(client):
+    lcsearch("engine", "stop", client.folder.name)
+    assert status(client)["state"] == "stopped"
+    assert state(client, 0) == "queued"
+    number = submit(client, 1, 1)
+    wait_for(lambda: state(client, number) == "done", what="the trial")
+    assert status(client)["alive"]
 
 
-def test_an_engine_that_is_stopped_before_it_began_does_not_begin(desk, monkeypatch):
+def test_an_engine_that_is_stopped_before_it_began_does_not_begin(client, monkeypatch):
     monkeypatch.setattr(EngineProcess, "_launch", lambda engine: engine.stop())
     with pytest.raises(StoreError, match="stopped meanwhile"):
-        desk.start_engine()
-    pid = soak().start("engine", str(desk.folder))
+        client.start_engine()
+    pid = soak().start("engine", str(client.folder))
     wait_for(lambda: not soak().alive(pid), what="its end")
-    assert "stopped before it began" in (desk.folder / "engine.log").read_text()
-    assert state(desk, 0) == "queued"
+    assert "stopped before it began" in (client.folder / "engine.log").read_text()
+    assert state(client, 0) == "queued"
 
 
-def test_words_and_exit_codes_of_wrong_use(desk):
+def test_words_and_exit_codes_of_wrong_use(client):
     assert "not found" in lcsearch("engine", "stop", "nothing", code=2)[1]
     assert "not usable" in lcsearch("engine", "status", "../up", code=2)[1]
-    lcsearch("engine", "restart", desk.folder.name, code=2)
+    lcsearch("engine", "restart", client.folder.name, code=2)
 
 
-def test_an_engine_ended_by_the_system_comes_back_for_who_opens(desk):
-    with held(desk, 1):
-        desk.start_engine()
-        pid = desk.refresh().engine.pid
+def test_an_engine_ended_by_the_system_comes_back_for_who_opens(client):
+    with held(client, 1):
+        client.start_engine()
+        pid = client.refresh().engine.pid
         os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
+        wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
     # a machine that goes down says SIGTERM: nobody has stopped it for good
-    assert desk.refresh().engine.state == "leaving"
-    assert not desk.refresh().engine.gone
-    assert state(desk, 0) in ("interrupted", "queued")
+    assert client.refresh().engine.state == "leaving"
+    assert not client.refresh().engine.gone
+    assert state(client, 0) in ("interrupted", "queued")
 
 
-def test_an_engine_that_died_is_said_to_be_gone(desk):
-    desk.start_engine()
-    pid = status(desk)["pid"]
+def test_an_engine_that_died_is_said_to_be_gone(client):
+    client.start_engine()
+    pid = status(client)["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not desk.refresh().engine.alive)
-    seen = status(desk)
+    wait_for(lambda: not client.refresh().engine.alive)
+    seen = status(client)
     assert (seen["alive"], seen["state"], seen["pid"]) == (False, "gone", None)
-    assert f"engine {pid} is gone" in lcsearch("engine", "status", desk.folder.name)[0]
-    assert "no engine was at work" in lcsearch("engine", "stop", desk.folder.name)[1]
-    assert status(desk)["state"] == "stopped"
+    assert f"engine {pid} is gone" in lcsearch("engine", "status", client.folder.name)[0]
+    assert "no engine was at work" in lcsearch("engine", "stop", client.folder.name)[1]
+    assert status(client)["state"] == "stopped"
 
 
-def test_an_engine_that_does_not_answer_is_named(desk, monkeypatch):
-    desk.start_engine()
-    pid = desk.refresh().engine.pid
+def test_an_engine_that_does_not_answer_is_named(client, monkeypatch):
+    client.start_engine()
+    pid = client.refresh().engine.pid
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
     with pytest.raises(StoreError, match=rf"process {pid}\) has not gone within 0.3 s"):
-        desk.stop_engine()
+        client.stop_engine()
     os.kill(pid, signal.SIGCONT)
     monkeypatch.undo()
-    desk.stop_engine()
-    assert desk.refresh().engine.state == "stopped"
+    client.stop_engine()
+    assert client.refresh().engine.state == "stopped"
 
 
-def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk, monkeypatch):
-    name = desk.folder.name
-    with held(desk, 2):
-        desk.start_engine()
-        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
-        engine, trainer = psutil.Process(desk.refresh().engine.pid), trainer_of(desk)
+def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(client, monkeypatch):
+    name = client.folder.name
+    with held(client, 2):
+        client.start_engine()
+        wait_for(lambda: len(client.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine, trainer = psutil.Process(client.refresh().engine.pid), trainer_of(client)
         for process in (trainer, engine):
             process.suspend()
         monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
@@ -191,16 +191,16 @@ def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(desk,
         monkeypatch.setattr(EngineProcess, "_launch", lambda self: soak().Started(engine.pid))
         assert f"engine stop {name} --force" in lcsearch("engine", "start", name, code=1)[1]
         monkeypatch.undo()
-        monkeypatch.setenv("LCSEARCH_HOME", str(desk.folder.parent.parent))
+        monkeypatch.setenv("LCSEARCH_HOME", str(client.folder.parent.parent))
         said = lcsearch("engine", "stop", name, "--force")[1]
         assert f"engine {engine.pid} was killed. Waiting: 1 to go on from its checkpoint." in said
         wait_for(lambda: not trainer.is_running(), what="the trainer's end")
-        assert "it did not go when it was asked to" in status(desk)["words"]
-        assert status(desk)["state"] == "stopped"
+        assert "it did not go when it was asked to" in status(client)["words"]
+        assert status(client)["state"] == "stopped"
         assert "no engine was at work" in lcsearch("engine", "stop", name, "--force")[1]
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
-    trial = desk.refresh().trials[0]
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done", what="the trial's end")
+    trial = client.refresh().trials[0]
     assert [(e.epoch, e.resumed) for e in trial.epochs] == [(1, False), (2, True)]
 
 
@@ -216,7 +216,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_every_end_of_an_engine_has_its_own_words(desk, monkeypatch, how):
+def test_every_end_of_an_engine_has_its_own_words(client, monkeypatch, how):
     standing, told, logged = ENDS[how]
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0" if how == "idle" else "600")
     text = soak().TRAINER.read_text()
@@ -225,16 +225,16 @@ def test_every_end_of_an_engine_has_its_own_words(desk, monkeypatch, how):
         monkeypatch.setenv("SOAK_TRAINER", text.replace(BROKEN, 'say("ready", summary=SUMMARY)'))
     elif how == "data":
         monkeypatch.setenv("SOAK_TRAINER", "raise SystemExit(7)")
-    with held(desk, 1) if how in ("stop", "term", "kill") else contextlib.nullcontext():
+    with held(client, 1) if how in ("stop", "term", "kill") else contextlib.nullcontext():
         with contextlib.suppress(StoreError):  # it may be gone before it is seen to serve
-            desk.start_engine()
-        pid = desk.refresh().engine.pid
+            client.start_engine()
+        pid = client.refresh().engine.pid
         if how == "stop":
-            desk.stop_engine()
+            client.stop_engine()
         elif how in ("term", "kill"):
             os.kill(pid, signal.SIGTERM if how == "term" else signal.SIGKILL)
-        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
-        seen = status(desk)
+        wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
+        seen = status(client)
         assert seen["state"] == standing
         assert told in seen["words"]
         if how == "idle":
@@ -243,10 +243,10 @@ def test_every_end_of_an_engine_has_its_own_words(desk, monkeypatch, how):
             # what waits, and both commands that go on
             assert "Waiting: 1 " in seen["words"]
             for command in ("engine start", "run"):
-                assert f"`lcsearch {command} {desk.folder.name}`" in seen["words"]
+                assert f"`lcsearch {command} {client.folder.name}`" in seen["words"]
     if how == "kill":  # the dead say nothing: the next one does
-        desk.start_engine()
-    wait_for(lambda: logged in desk.log_tail(100), what="its word in the log")
+        client.start_engine()
+    wait_for(lambda: logged in client.log_tail(100), what="its word in the log")
 
 
 def faulty(words):
@@ -258,48 +258,48 @@ def faulty(words):
     return f"{head}{first}\n\n\n{main}{tail}"
 
 
-def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(desk, monkeypatch):
+def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(client, monkeypatch):
     # whole epochs long for who trains, and it stands still by itself: no race with the watchdog
     monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "6")
     monkeypatch.setenv("SOAK_TRAINER", faulty("os.kill(os.getpid(), __import__('signal').SIGSTOP)"))
-    after = submit(desk, 1, 1)
-    engine = psutil.Process(desk.refresh().engine.pid)
-    wait_for(lambda: state(desk, 0) == "failed", what="the watchdog")
-    failure = desk.refresh().trials[0].failure
+    after = submit(client, 1, 1)
+    engine = psutil.Process(client.refresh().engine.pid)
+    wait_for(lambda: state(client, 0) == "failed", what="the watchdog")
+    failure = client.refresh().trials[0].failure
     assert failure.kind == "stalled"
     assert "no sign of progress" in failure.message
-    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    wait_for(lambda: state(client, after) == "done", what="the trial after it")
     assert all(child.status() != psutil.STATUS_STOPPED for child in engine.children())
 
 
-def three_times(desk, do):
+def three_times(client, do):
     """Do something to the trainer of trial 0, to each of three, before an epoch has ended."""
-    log = desk.folder / "engine.log"
-    desk.start_engine()
+    log = client.folder / "engine.log"
+    client.start_engine()
     for attempt in (1, 2, 3):
         wait_for(
             lambda attempt=attempt: (
-                desk.refresh().trials[0].attempt == attempt
-                and state(desk, 0) == "running"
+                client.refresh().trials[0].attempt == attempt
+                and state(client, 0) == "running"
                 and log.read_text().count("trainer ready") == attempt
             ),
             what=f"attempt {attempt}",
         )
-        do(trainer_of(desk))
-    wait_for(lambda: state(desk, 0) == "failed", what="the failure")
-    return desk.refresh().trials[0]
+        do(trainer_of(client))
+    wait_for(lambda: state(client, 0) == "failed", what="the failure")
+    return client.refresh().trials[0]
 
 
-def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
-    with held(desk, 1):
-        trial = three_times(desk, lambda trainer: trainer.kill())
-    pid = desk.refresh().engine.pid
+def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(client):
+    with held(client, 1):
+        trial = three_times(client, lambda trainer: trainer.kill())
+    pid = client.refresh().engine.pid
     assert trial.failure.kind == "signal"
     assert "3 times without a new epoch" in trial.failure.message
     assert trial.attempt == 3
-    after = submit(desk, 1, 1)
-    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
-    assert desk.refresh().engine.pid == pid
+    after = submit(client, 1, 1)
+    wait_for(lambda: state(client, after) == "done", what="the trial after it")
+    assert client.refresh().engine.pid == pid
 
 
 @pytest.mark.parametrize(
@@ -312,88 +312,88 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(desk):
     ids=("status", "signal", "garbage"),
 )
 def test_every_death_of_a_trainer_has_its_name_and_ends_no_engine(
-    desk, monkeypatch, words, kind, said
+    client, monkeypatch, words, kind, said
 ):
     monkeypatch.setenv("SOAK_TRAINER", faulty(words))
-    after = submit(desk, 1, 1)
-    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
-    trial = desk.refresh().trials[0]
+    after = submit(client, 1, 1)
+    wait_for(lambda: state(client, after) == "done", what="the trial after it")
+    trial = client.refresh().trials[0]
     assert (trial.state, trial.failure.kind, trial.attempt) == ("failed", kind, 3)
     assert "the trainer died 3 times without a new epoch" in trial.failure.message
     assert said in trial.failure.message
-    log = (desk.folder / "engine.log").read_text()
+    log = (client.folder / "engine.log").read_text()
     assert len(re.findall(r"engine \d+ serves", log)) == 1
 
 
-def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(desk):
-    with held(desk, 1):
+def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(client):
+    with held(client, 1):
         for attempt in range(1, 11):
-            desk.start_engine()
-            wait_for(lambda attempt=attempt: desk.refresh().trials[0].attempt == attempt)
-            engine = psutil.Process(desk.refresh().engine.pid)
+            client.start_engine()
+            wait_for(lambda attempt=attempt: client.refresh().trials[0].attempt == attempt)
+            engine = psutil.Process(client.refresh().engine.pid)
             engine.suspend()  # or it begins another attempt before its own end
             for process in [*engine.children(), engine]:
                 process.kill()
-            wait_for(lambda: not desk.refresh().engine.alive)
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+            wait_for(lambda: not client.refresh().engine.alive)
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done", what="the trial's end")
 
 
-def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(desk, monkeypatch):
+def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(client, monkeypatch):
     monkeypatch.setenv("SOAK_TRAINER", "raise SystemExit(7)")
     with contextlib.suppress(StoreError):  # it may be gone before it is seen to serve
-        desk.start_engine()
-    wait_for(lambda: desk.refresh().engine.message and not desk.refresh().engine.alive)
-    snapshot = desk.refresh()
+        client.start_engine()
+    wait_for(lambda: client.refresh().engine.message and not client.refresh().engine.alive)
+    snapshot = client.refresh()
     assert "no trainer starts" in snapshot.engine.message
     assert "exit status 7" in snapshot.engine.message
     assert snapshot.trials[0].state == "interrupted"
 
 
-def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(desk):
+def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(client):
     """A whole search by real processes: an engine, two trainers, two trials at once."""
-    desk.set_execution(devices=("cpu", "auto"))
-    assert desk.refresh().session.execution.parallel == 2
+    client.set_execution(devices=("cpu", "auto"))
+    assert client.refresh().session.execution.parallel == 2
     # the first epoch of every trial waits until both are at work
-    with held(desk, 1):
-        desk.autopilot(trials=4, levels="all")
+    with held(client, 1):
+        client.autopilot(trials=4, levels="all")
         wait_for(
-            lambda: [t.state for t in desk.refresh().trials].count("running") == 2,
+            lambda: [t.state for t in client.refresh().trials].count("running") == 2,
             what="two at once",
         )
-        assert len(soak().trainers(desk.refresh().engine.pid)) == 2
-    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the search")
-    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="every trial")
-    snapshot = desk.refresh()
+        assert len(soak().trainers(client.refresh().engine.pid)) == 2
+    wait_for(lambda: client.refresh().session.autopilot is None, what="the end of the search")
+    wait_for(lambda: {t.state for t in client.refresh().trials} == {"done"}, what="every trial")
+    snapshot = client.refresh()
     accepted = [t for t in snapshot.trials if t.source == "autopilot"]
     assert [t.level for t in accepted] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
     assert len({t.key for t in snapshot.trials}) == len(snapshot.trials)
     assert [len(t.epochs) for t in snapshot.trials] == [2] * 17
     assert {t.attempt for t in snapshot.trials} == {1}
     # at the beginning of a level both slots are free, and one ranking fills them
-    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", client.log_tail(1000))
     levels = {snapshot.trials[int(first)].level for first, _ in pairs}
     assert levels >= {2, 3, 4}
     # two processes trained, and neither had a trial of the other's
-    lines = map(json.loads, (desk.folder / "ledger").read_text().splitlines())
+    lines = map(json.loads, (client.folder / "ledger").read_text().splitlines())
     by = {(line["trial"], line["pid"]) for line in lines}
     assert len({pid for _, pid in by}) == 2
     assert len(by) == 17
 
 
-def test_the_autopilot_obeys_its_minutes_with_nobody_looking(desk):
-    desk.autopilot(minutes=0.1)
-    until = desk.refresh().session.autopilot.until
-    wait_for(lambda: desk.refresh().session.autopilot is None, what="the end of the minutes")
+def test_the_autopilot_obeys_its_minutes_with_nobody_looking(client):
+    client.autopilot(minutes=0.1)
+    until = client.refresh().session.autopilot.until
+    wait_for(lambda: client.refresh().session.autopilot is None, what="the end of the minutes")
     assert now() >= until
-    wait_for(lambda: {t.state for t in desk.refresh().trials} == {"done"}, what="what was begun")
-    accepted = [d for d in desk.refresh().decisions if d.kind == "accept"]
+    wait_for(lambda: {t.state for t in client.refresh().trials} == {"done"}, what="what was begun")
+    accepted = [d for d in client.refresh().decisions if d.kind == "accept"]
     assert accepted
     assert {d.by for d in accepted} == {"autopilot"}
     # the last ranking may have been on its way: what it queues at once, and nothing after it
     late = [d for d in accepted if d.at > until]
-    assert len(late) <= desk.refresh().session.execution.parallel
-    assert desk.refresh().engine.alive
+    assert len(late) <= client.refresh().session.execution.parallel
+    assert client.refresh().engine.alive
 
 
 MEMORY = Path("/sys/fs/cgroup/memory")
@@ -403,7 +403,7 @@ MEMORY = Path("/sys/fs/cgroup/memory")
     os.geteuid() != 0 or not os.access(MEMORY / "cgroup.procs", os.W_OK),
     reason="a memory cgroup can be made by root alone (cgroup v1)",
 )
-def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(desk, monkeypatch):
+def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(client, monkeypatch):
     monkeypatch.setenv("SOAK_CHECKPOINT_BYTES", "30000000")
     # the next attempt trains until it is held again
     monkeypatch.setenv("SOAK_EPOCH_MS", "3000")
@@ -414,12 +414,12 @@ def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(desk, monkey
         # what it holds already is not counted: its checkpoint is too much
         def confine(trainer):
             (group / "cgroup.procs").write_text(str(trainer.pid))
-            (desk.folder / "hold-1").unlink()
+            (client.folder / "hold-1").unlink()
             wait_for(lambda: not trainer.is_running(), what="the kernel's kill")
-            (desk.folder / "hold-1").touch()
+            (client.folder / "hold-1").touch()
 
-        (desk.folder / "hold-1").touch()
-        trial = three_times(desk, confine)
+        (client.folder / "hold-1").touch()
+        trial = three_times(client, confine)
         assert trial.failure.kind == "memory"
         assert "the kernel killed it, for memory ran out" in trial.failure.message
     finally:
@@ -438,20 +438,20 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     before = os.umask(0o022)
     data = DataSource(spec="digits", train_size=200)
     # so many epochs that it trains as long as is looked at it
-    desk = SessionClient(create(home, Setup("demo", data, epochs=1000, measure="macs")))
+    client = SessionClient(create(home, Setup("demo", data, epochs=1000, measure="macs")))
     try:
-        desk.start_engine()
-        slow = small(desk, batch_size=2, channels=[32, 32], downsample=["none", "none"])
-        number = desk.submit(slow, None, kind="new").trial
-        wait_for(lambda: state(desk, number) == "running")
-        engine = psutil.Process(desk.refresh().engine.pid)
+        client.start_engine()
+        slow = small(client, batch_size=2, channels=[32, 32], downsample=["none", "none"])
+        number = client.submit(slow, None, kind="new").trial
+        wait_for(lambda: state(client, number) == "running")
+        engine = psutil.Process(client.refresh().engine.pid)
         trainers = engine.children(recursive=True)
         assert trainers
         for process in (engine, *trainers):
             assert process.net_connections(kind="all") == [], process
-        wait_for(lambda: len(desk.refresh().trials[number].epochs) >= 1)
-        with standing_still(desk):  # or a checkpoint is renamed meanwhile
-            files = [desk.folder, *desk.folder.rglob("*")]
+        wait_for(lambda: len(client.refresh().trials[number].epochs) >= 1)
+        with standing_still(client):  # or a checkpoint is renamed meanwhile
+            files = [client.folder, *client.folder.rglob("*")]
             seen = {path.name for path in files}
             assert {"session.db", "session.db-wal", "engine.log", "engine.lock"} <= seen
             assert {"engine.note", "checkpoints", f"trial-{number}.pt"} <= seen
@@ -460,21 +460,21 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
                 assert path.stat().st_mode & 0o777 == wanted, path
         assert (home / "sessions").stat().st_mode & 0o777 == 0o700
         # stopped in the middle, it goes on from its checkpoint
-        desk.stop_engine()
+        client.stop_engine()
         assert not any(trainer.is_running() for trainer in trainers)
-        assert state(desk, number) == "interrupted"
-        trained = desk.refresh().trials[number].epochs
-        desk.start_engine()
-        wait_for(lambda: any(e.resumed for e in desk.refresh().trials[number].epochs))
-        after = desk.refresh().trials[number].epochs
+        assert state(client, number) == "interrupted"
+        trained = client.refresh().trials[number].epochs
+        client.start_engine()
+        wait_for(lambda: any(e.resumed for e in client.refresh().trials[number].epochs))
+        after = client.refresh().trials[number].epochs
         assert after[: len(trained)] == trained
         assert [e.epoch for e in after] == list(range(1, len(after) + 1))
     finally:
-        end(desk)
+        end(client)
         os.umask(before)
 
 
-def test_a_service_manager_can_be_given_the_engine_itself(desk, monkeypatch):
+def test_a_service_manager_can_be_given_the_engine_itself(client, monkeypatch):
     became = []
 
     def execv(*words):
@@ -482,24 +482,27 @@ def test_a_service_manager_can_be_given_the_engine_itself(desk, monkeypatch):
         raise SystemExit(0)  # this process would be another now
 
     monkeypatch.setattr(os, "execv", execv)
-    desk.stop_engine()
-    lcsearch("engine", "start", desk.folder.name, "--foreground")
+    client.stop_engine()
+    lcsearch("engine", "start", client.folder.name, "--foreground")
     assert became == [
-        (sys.executable, [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)])
+        (
+            sys.executable,
+            [sys.executable, "-P", "-m", "lcsearch.engine.service", str(client.folder)],
+        )
     ]
     # it may begin, though the last one was stopped
-    assert SessionClient(desk.folder).refresh().engine.state == "none"
+    assert SessionClient(client.folder).refresh().engine.state == "none"
 
 
 # -- a session that is deleted while an engine works on it --------------------------------------
 
 
-def test_an_engine_whose_session_was_deleted_has_left_in_order(desk):
-    name, root = desk.folder.name, desk.folder.parent.parent
-    with held(desk, 2):
-        desk.start_engine()
-        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
-        pid = desk.refresh().engine.pid
+def test_an_engine_whose_session_was_deleted_has_left_in_order(client):
+    name, root = client.folder.name, client.folder.parent.parent
+    with held(client, 2):
+        client.start_engine()
+        wait_for(lambda: len(client.refresh().trials[0].epochs) == 1, what="an epoch")
+        pid = client.refresh().engine.pid
         lcsearch("delete", name)
         wait_for(lambda: not soak().alive(pid), what="the engine's end")
         assert not (root / "sessions" / name).exists()
@@ -508,50 +511,50 @@ def test_an_engine_whose_session_was_deleted_has_left_in_order(desk):
         f"back again. Waiting: 1 to go on from its checkpoint. `lcsearch engine start {name}`"
         in back
     )
-    seen = status(desk)
+    seen = status(client)
     assert (seen["state"], seen["message"]) == ("left", "the session was deleted")
     assert f"engine {pid} has left: the session was deleted." in seen["words"]
-    assert "the engine leaves: the session was deleted" in desk.log_tail(100)
+    assert "the engine leaves: the session was deleted" in client.log_tail(100)
     # what its trainer could not keep in a folder that was away is no fault of the trial's
-    assert state(desk, 0) == "interrupted"
+    assert state(client, 0) == "interrupted"
     assert f"{name} is there already" in lcsearch("delete", name, "--undo")[1]
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done", what="the trial's end")
 
 
-def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(desk):
-    name = desk.folder.name
-    with held(desk, 2):
-        desk.start_engine()
-        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
-        engine = psutil.Process(desk.refresh().engine.pid)
+def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(client):
+    name = client.folder.name
+    with held(client, 2):
+        client.start_engine()
+        wait_for(lambda: len(client.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine = psutil.Process(client.refresh().engine.pid)
         engine.suspend()
         lcsearch("delete", name)
         lcsearch("delete", name, "--undo")
         engine.resume()
-    wait_for(lambda: state(desk, 0) == "done", what="the trial's end")
-    assert desk.refresh().engine.pid == engine.pid
-    assert status(desk)["state"] == "serving"
+    wait_for(lambda: state(client, 0) == "done", what="the trial's end")
+    assert client.refresh().engine.pid == engine.pid
+    assert status(client)["state"] == "serving"
 
 
-def test_an_engine_leaves_alone_another_session_of_the_same_name(desk, house):
-    name = desk.folder.name
-    with held(desk, 2):
-        desk.start_engine()
-        wait_for(lambda: len(desk.refresh().trials[0].epochs) == 1, what="an epoch")
-        engine = psutil.Process(desk.refresh().engine.pid)
+def test_an_engine_leaves_alone_another_session_of_the_same_name(client, sessions):
+    name = client.folder.name
+    with held(client, 2):
+        client.start_engine()
+        wait_for(lambda: len(client.refresh().trials[0].epochs) == 1, what="an epoch")
+        engine = psutil.Process(client.refresh().engine.pid)
         engine.suspend()
         lcsearch("delete", name)
-        house.session(name, epochs=2)
+        sessions.session(name, epochs=2)
         engine.resume()
         wait_for(lambda: not soak().alive(engine.pid), what="the engine's end")
-    other = SessionClient(desk.folder)
+    other = SessionClient(client.folder)
     assert (other.refresh().engine.state, other.refresh().trials[0].attempt) == ("none", 0)
     assert other.refresh().trials[0].epochs == ()
     other.close()
     with pytest.raises(StoreError, match="another of its name made"):
-        desk.refresh()
-    desk.refresh = SessionClient(desk.folder).refresh  # for who cleans up
+        client.refresh()
+    client.refresh = SessionClient(client.folder).refresh  # for who cleans up
 
 
 # -- the parts, without a process ---------------------------------------------------------------

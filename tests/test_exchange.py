@@ -24,9 +24,9 @@ def test_the_committed_schema_is_the_records_own():
 @pytest.mark.parametrize("trials", [0, 5])
 def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
     store = filled_store(home, trials) if trials else make_store(home)
-    desk = SessionClient(store.folder)
+    client = SessionClient(store.folder)
     path = tmp_path / "out.json"
-    desk.export(path)
+    client.export(path)
     text = path.read_text(encoding="utf-8")
     assert "NaN" not in text
     assert "Infinity" not in text
@@ -55,13 +55,13 @@ def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
 
 
 def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing(home, tmp_path):
-    desk = SessionClient(make_store(home).folder)
+    client = SessionClient(make_store(home).folder)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Misuse, match="there is no such folder"):
-        desk.export(tmp_path / "file" / "out.json")
+        client.export(tmp_path / "file" / "out.json")
     (tmp_path / "place").mkdir()
     with pytest.raises(Misuse, match="is a folder"):
-        desk.export(tmp_path / "place")
+        client.export(tmp_path / "place")
     with pytest.raises(StoreError, match="cannot be written"):
-        desk.export(tmp_path / f"{'long' * 70}.json")
+        client.export(tmp_path / f"{'long' * 70}.json")
     assert not list(tmp_path.glob(".place*"))

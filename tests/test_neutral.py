@@ -59,14 +59,14 @@ def old(home) -> Path:
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started."""
-    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
 
 
 def ranked(folder: Path) -> dict:
     """All that a ranking says, to the last digit."""
-    desk = SessionClient(folder)
-    snapshot = desk.refresh()
-    ranking = desk.rank(snapshot, count=24)
+    client = SessionClient(folder)
+    snapshot = client.refresh()
+    ranking = client.rank(snapshot, count=24)
     told = {
         "proposals": [
             (p.id, None if p.prediction is None else p.prediction.model_dump())
@@ -75,11 +75,11 @@ def ranked(folder: Path) -> dict:
         "f*": (ranking.incumbent, ranking.incumbent_number),
         "posterior": [ranking.posterior(o.number) for o in search.observations(snapshot)],
         "candidates": ranking.candidates,
-        "dimensions": desk.space.dimensions(0, snapshot.trials[0].config),
-        "columns": desk.space.columns,
-        "keys": [desk.space.key(trial.config) for trial in snapshot.trials],
+        "dimensions": client.space.dimensions(0, snapshot.trials[0].config),
+        "columns": client.space.columns,
+        "keys": [client.space.key(trial.config) for trial in snapshot.trials],
     }
-    desk.close()
+    client.close()
     return told
 
 
@@ -96,58 +96,58 @@ def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(old, request):
 
 
 def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
-    desk = SessionClient(old)
-    for trial in desk.refresh().trials:
+    client = SessionClient(old)
+    for trial in client.refresh().trials:
         assert trial.config["shortcut"] == [False] * trial.config["conv_layers"]
         assert trial.config["dropout"] == 0.0
-        assert desk.space.key(trial.config) == trial.key
-    desk.close()
+        assert client.space.key(trial.config) == trial.key
+    client.close()
 
 
 def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
-    desk = SessionClient(old)
-    ranking = desk.rank(desk.refresh())
-    decision = desk.accept(ranking.proposals[0])
-    finish(desk._store, decision.trial, 0.2, 1.0)
-    assert desk.rank(desk.refresh()).proposals
-    desk.export(tmp_path / "old.json")
+    client = SessionClient(old)
+    ranking = client.rank(client.refresh())
+    decision = client.accept(ranking.proposals[0])
+    finish(client._store, decision.trial, 0.2, 1.0)
+    assert client.rank(client.refresh()).proposals
+    client.export(tmp_path / "old.json")
     folder = bring_back(home, tmp_path / "old.json", "again")
     again = SessionClient(folder)
-    first, second = plain(desk.document()), plain(again.document())
+    first, second = plain(client.document()), plain(again.document())
     second["session"]["name"] = first["session"]["name"]
     assert first == second
-    for opened in (desk, again):
+    for opened in (client, again):
         opened.close()
 
 
 def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
     file = FIXTURES / "export-v2.json"
-    desk = SessionClient(bring_back(home, file))
+    client = SessionClient(bring_back(home, file))
     given = json.loads(file.read_text())
-    for trial, kept in zip(desk.document().trials, given["trials"], strict=True):
+    for trial, kept in zip(client.document().trials, given["trials"], strict=True):
         assert trial.key == kept["key"]
         names = kept["config"].keys()
         assert {name: trial.config[name] for name in names} == kept["config"]
         assert set(trial.config) - set(names) == set(NAMES)
-    assert set(desk.document().space.domains) == set(given["space"]["domains"])
-    desk.close()
+    assert set(client.document().space.domains) == set(given["space"]["domains"])
+    client.close()
 
 
 def test_it_joins_where_its_domain_is_opened(old, later):
-    desk = SessionClient(old)
-    asleep = desk.space.dimensions(3, desk.refresh().trials[0].config)
-    desk.set_domains({"dropout": "0..0.5"})
-    snapshot = desk.refresh()
-    assert [p.name for p in desk.space.awake if p.name in NAMES] == ["dropout"]
-    assert desk.space.dimensions(3, snapshot.trials[0].config) == asleep + 1
+    client = SessionClient(old)
+    asleep = client.space.dimensions(3, client.refresh().trials[0].config)
+    client.set_domains({"dropout": "0..0.5"})
+    snapshot = client.refresh()
+    assert [p.name for p in client.space.awake if p.name in NAMES] == ["dropout"]
+    assert client.space.dimensions(3, snapshot.trials[0].config) == asleep + 1
     # what was trained before is compared with what comes, at its neutral value
-    ranking = desk.rank(snapshot)
-    assert len({p.config["dropout"] for p in desk.rank(look_at(snapshot, 3)).proposals}) > 1
+    ranking = client.rank(snapshot)
+    assert len({p.config["dropout"] for p in client.rank(look_at(snapshot, 3)).proposals}) > 1
     assert ranking.proposals
-    desk.undo()
-    desk.refresh()
-    assert "dropout" not in {p.name for p in desk.space.awake}
-    desk.close()
+    client.undo()
+    client.refresh()
+    assert "dropout" not in {p.name for p in client.space.awake}
+    client.close()
 
 
 def look_at(snapshot, level):
@@ -156,11 +156,11 @@ def look_at(snapshot, level):
 
 
 def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
-    desk = SessionClient(old)
-    config = {**desk.refresh().trials[0].config, "dropout": 0.3}
+    client = SessionClient(old)
+    config = {**client.refresh().trials[0].config, "dropout": 0.3}
     with pytest.raises(InvalidConfig, match=r"set NAME --domain dropout=0\.\.0\.5"):
-        desk.submit(config, None, kind="new")
-    desk.close()
+        client.submit(config, None, kind="new")
+    client.close()
 
 
 def test_a_new_session_has_it_from_the_beginning(old, later):

@@ -132,12 +132,12 @@ def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_p
     queue(store, space, 1, 0.0001)
     exchange.write(tmp_path / "s.json", document(store, space))
     folder = archive.bring_back(home, tmp_path / "s.json", "again")
-    desk = SessionClient(folder)
-    snapshot = desk.refresh()
+    client = SessionClient(folder)
+    snapshot = client.refresh()
     assert overrides(snapshot) == overrides(store.refresh())
     (told,) = [score for score in page(snapshot, space, None).scores if "candidate" in score]
     assert "in 1 of 1" in told
-    desk.close()
+    client.close()
 
 
 def test_a_session_of_before_has_nothing_kept_and_loads(store, space, tmp_path):
@@ -182,17 +182,17 @@ def test_the_commands_keep_it(store, home, monkeypatch):
 
 
 async def test_the_console_hands_on_what_was_first():
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         first = pilot.app.session.ranking.advised
         await press(pilot, "j", "a")
-        await until(pilot, lambda: len(desk.advised) == 1)
+        await until(pilot, lambda: len(client.advised) == 1)
         await press(pilot, "n")
         await press(pilot, "up", "enter")
-        await until(pilot, lambda: len(desk.advised) == 2)
+        await until(pilot, lambda: len(client.advised) == 2)
     assert isinstance(first, Advised)
-    assert desk.advised[0] == first
-    assert desk.advised[1] is not None
+    assert client.advised[0] == first
+    assert client.advised[1] is not None
 
 
 async def test_trust_says_who_was_right(store, space):

@@ -27,9 +27,9 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
     failed = after.trials[-1]
     assert failed.failure is not None
     told = failed.model_copy(update={"failure": Failure(kind="exception", message=MESSAGE)})
-    desk = Ending(replace(after, trials=after.trials[:-1]))
-    desk.after = replace(after, trials=(*after.trials[:-1], told))
-    assert progress.follow(desk) == 0
+    client = Ending(replace(after, trials=after.trials[:-1]))
+    client.after = replace(after, trials=(*after.trials[:-1], told))
+    assert progress.follow(client) == 0
     lines = capsys.readouterr().err.splitlines()
     assert any(MESSAGE in line for line in lines)
     at = next(at for at, line in enumerate(lines) if line.startswith("best network: trial "))
@@ -40,10 +40,10 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
 
 def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
-    desk = FakeClient(make_snapshot())
-    desk.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
+    client = FakeClient(make_snapshot())
+    client.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
     with pytest.raises(StoreError) as caught:
-        progress.follow(desk)
+        progress.follow(client)
     told = str(caught.value)
     assert "engine 4711 failed: KeyError('x'). `lcsearch engine start fashion` trains what" in told
     assert "the engine's last words" in told
@@ -51,9 +51,9 @@ def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
 
 def test_of_an_engine_that_was_killed_no_log_is_told(monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
-    desk = FakeClient(make_snapshot())
-    desk.change(engine=EngineStatus(False, "serving", 4711))
+    client = FakeClient(make_snapshot())
+    client.change(engine=EngineStatus(False, "serving", 4711))
     with pytest.raises(StoreError) as caught:
-        progress.follow(desk)
+        progress.follow(client)
     assert "engine 4711 is gone: it was killed" in str(caught.value)
     assert "the engine's last words" not in str(caught.value)

@@ -68,12 +68,12 @@ def make(home, name, nodes, epochs, **execution):
     return SessionClient(folder)
 
 
-def end(desk):
+def end(client):
     """Have the engine leave, and see that it does."""
-    if desk.refresh().engine.alive:
-        os.kill(desk.refresh().engine.pid, signal.SIGTERM)
-        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
-    desk.close()
+    if client.refresh().engine.alive:
+        os.kill(client.refresh().engine.pid, signal.SIGTERM)
+        wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
+    client.close()
 
 
 def actors(nodes):
@@ -88,18 +88,18 @@ def actors(nodes):
     return found
 
 
-def states(desk):
-    return [trial.state for trial in desk.refresh().trials]
+def states(client):
+    return [trial.state for trial in client.refresh().trials]
 
 
 def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
     home, nodes, monkeypatch
 ):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    desk = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
-    nodes.start_engine(desk.folder)
-    wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
-    pid = desk.refresh().engine.pid
+    client = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
+    nodes.start_engine(client.folder)
+    wait_for(lambda: len(client.refresh().trials[0].epochs) >= 2, what="two epochs")
+    pid = client.refresh().engine.pid
     # Ray's agents go on looking for the rest for a minute, and do nothing else
     family = psutil.Process(pid).children(recursive=True)
     cluster_of_its_own = [p for p in family if p.name() in ("gcs_server", "raylet")]
@@ -108,25 +108,25 @@ def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
     assert len(family) == 3
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(soak().alive(p.pid) for p in family), what="their end")
-    desk.close()
+    client.close()
 
 
 def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_trial_on(
     home, nodes, monkeypatch
 ):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    desk = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
-    nodes.start_engine(desk.folder)
-    wait_for(lambda: desk.refresh().engine.message, what="word of it")
-    assert desk.refresh().engine.message == (
+    client = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
+    nodes.start_engine(client.folder)
+    wait_for(lambda: client.refresh().engine.message, what="word of it")
+    assert client.refresh().engine.message == (
         "Ray starts 1 more trainer as soon as there is room for gpus=1, fast=1 each: "
         "3 nodes, cpus=2, gpus=0, fast=0 in all"
     )
-    assert states(desk) == ["queued"]
-    desk.set_execution(per_trial={"cpus": 0.5})
-    wait_for(lambda: states(desk) == ["done"], what="the trial")
-    assert desk.refresh().engine.message == ""
-    end(desk)
+    assert states(client) == ["queued"]
+    client.set_execution(per_trial={"cpus": 0.5})
+    wait_for(lambda: states(client) == ["done"], what="the trial")
+    assert client.refresh().engine.message == ""
+    end(client)
 
 
 # the order matters: the last of them leaves a node less
@@ -134,93 +134,93 @@ def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_t
 
 def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    desk = make(home, "stops", nodes, epochs=400, parallel=2)
-    nodes.start_engine(desk.folder)
-    wait_for(lambda: len(desk.refresh().trials[0].epochs) >= 2, what="two epochs")
-    desk.stop(0, "pause")
-    wait_for(lambda: states(desk)[0] == "paused", what="the pause")
-    seen = desk.refresh().trials[0].epochs
-    assert (desk.folder / "checkpoints" / "trial-0.pt").exists()
-    desk.resume(0)
-    wait_for(lambda: len(desk.refresh().trials[0].epochs) > len(seen), what="going on")
-    going = desk.refresh().trials[0]
+    client = make(home, "stops", nodes, epochs=400, parallel=2)
+    nodes.start_engine(client.folder)
+    wait_for(lambda: len(client.refresh().trials[0].epochs) >= 2, what="two epochs")
+    client.stop(0, "pause")
+    wait_for(lambda: states(client)[0] == "paused", what="the pause")
+    seen = client.refresh().trials[0].epochs
+    assert (client.folder / "checkpoints" / "trial-0.pt").exists()
+    client.resume(0)
+    wait_for(lambda: len(client.refresh().trials[0].epochs) > len(seen), what="going on")
+    going = client.refresh().trials[0]
     assert going.epochs[: len(seen)] == seen
     assert going.epochs[len(seen)].resumed
     assert going.attempt == 2
-    desk.stop(0, "now")
-    wait_for(lambda: states(desk)[0] == "stopped", what="the stop")
-    wait_for(lambda: not list((desk.folder / "checkpoints").iterdir()), what="the tidying up")
+    client.stop(0, "now")
+    wait_for(lambda: states(client)[0] == "stopped", what="the stop")
+    wait_for(lambda: not list((client.folder / "checkpoints").iterdir()), what="the tidying up")
     # its actors are the engine's own, and end with it, however it ends
     assert actors(nodes)
-    os.kill(desk.refresh().engine.pid, signal.SIGKILL)
+    os.kill(client.refresh().engine.pid, signal.SIGKILL)
     wait_for(lambda: not actors(nodes), what="the end of the actors")
-    desk.close()
+    client.close()
 
 
 def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    desk = make(home, "pilot", nodes, epochs=EPOCHS, parallel=2)
-    soak_ray.queue(desk, 3)
-    nodes.start_engine(desk.folder)
+    client = make(home, "pilot", nodes, epochs=EPOCHS, parallel=2)
+    soak_ray.queue(client, 3)
+    nodes.start_engine(client.folder)
     # from now on both nodes have a warm trainer
     wait_for(
-        lambda: re.search("trainer ready(?s:.*)trainer ready", desk.log_tail(100)),
+        lambda: re.search("trainer ready(?s:.*)trainer ready", client.log_tail(100)),
         what="both trainers",
     )
-    wait_for(lambda: set(states(desk)) == {"done"}, what="the first three")
-    desk._store.apply(decide.autopilot(desk.refresh(), trials=4, levels="all"))
+    wait_for(lambda: set(states(client)) == {"done"}, what="the first three")
+    client._store.apply(decide.autopilot(client.refresh(), trials=4, levels="all"))
 
     def over():
-        snapshot = desk.refresh()
-        assert snapshot.engine.alive, desk.log_tail()
+        snapshot = client.refresh()
+        assert snapshot.engine.alive, client.log_tail()
         ended = all(trial.state == "done" for trial in snapshot.trials)
         # two levels are enough
         return snapshot.session.level > 2 and ended
 
-    wait_for(lambda: desk.refresh().session.level == 3, what="the third level")
-    desk._store.apply(decide.takeover(desk.refresh()))
+    wait_for(lambda: client.refresh().session.level == 3, what="the third level")
+    client._store.apply(decide.takeover(client.refresh()))
     wait_for(over, what="the end of what was begun")
-    trials = desk.refresh().trials
+    trials = client.refresh().trials
     assert [t.level for t in trials][:11] == [0] + [1] * 6 + [2] * 4
     assert {t.source for t in trials[3:]} == {"autopilot"}
     assert all(t.prediction is not None for t in trials[3:])
     assert len({t.key for t in trials}) == len(trials)
-    lines = soak_ray.ledger(desk.folder)
+    lines = soak_ray.ledger(client.folder)
     assert soak_ray.at_once(lines, EPOCHS) == set()
     whole = list(range(1, EPOCHS + 1))
     assert all(epochs == whole for epochs in soak_ray.trained(lines).values())
     # of each pair that one ranking gave, the one began before the other had ended
     order = [(line["trial"], line["what"]) for line in lines]
-    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", desk.log_tail(1000))
+    pairs = re.findall(r"trials (\d+), (\d+) from one ranking", client.log_tail(1000))
     assert {trials[int(first)].level for first, _ in pairs} >= {1, 2}
     for pair in pairs:
         if (both := sorted(map(int, pair)))[1] <= 10:
             begun = max(order.index((number, "begin")) for number in both)
             assert begun < min(order.index((number, "end")) for number in both)
-    end(desk)
+    end(client)
 
 
 def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
-    desk = make(home, "nodes", nodes, epochs=30, parallel=2)
-    soak_ray.queue(desk, 6)
-    nodes.start_engine(desk.folder)
-    wait_for(lambda: states(desk).count("running") == 2, what="two trials at once")
+    client = make(home, "nodes", nodes, epochs=30, parallel=2)
+    soak_ray.queue(client, 6)
+    nodes.start_engine(client.folder)
+    wait_for(lambda: states(client).count("running") == 2, what="two trials at once")
     wait_for(
         lambda: (
             # and enough to come, so that it is killed in the middle of a trial
-            all(1 <= len(t.epochs) <= 20 for t in desk.refresh().trials if t.state == "running")
-            and states(desk).count("running") == 2
+            all(1 <= len(t.epochs) <= 20 for t in client.refresh().trials if t.state == "running")
+            and states(client).count("running") == 2
         ),
         what="an epoch of both",
     )
-    before = {t.number: t.epochs for t in desk.refresh().trials}
+    before = {t.number: t.epochs for t in client.refresh().trials}
     nodes.kill(0)
     wait_for(
-        lambda: len(states(desk)) == 6 and set(states(desk)) <= {"done", "failed"},
+        lambda: len(states(client)) == 6 and set(states(client)) <= {"done", "failed"},
         what="the end of all trials",
     )
-    trials = desk.refresh().trials
+    trials = client.refresh().trials
     assert [t.state for t in trials] == ["done"] * 6, [t.failure for t in trials]
     assert [[e.epoch for e in t.epochs] for t in trials] == [list(range(1, 31))] * 6
     assert all(t.epochs[: len(before.get(t.number, ()))] == before[t.number] for t in trials[:2])
@@ -230,9 +230,9 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     assert all(any(e.resumed for e in t.epochs) for t in again)
     assert all(t.machine.node for t in trials)
     assert len({t.key for t in trials}) == 6
-    assert soak_ray.twice((desk.folder / "engine.log").read_text(encoding="utf-8")) == set()
+    assert soak_ray.twice((client.folder / "engine.log").read_text(encoding="utf-8")) == set()
     # and what the trainers themselves wrote down says the same
-    lines = soak_ray.ledger(desk.folder)
+    lines = soak_ray.ledger(client.folder)
     assert soak_ray.at_once(lines, 30) == set()
     done = soak_ray.trained(lines)
     assert {number: sorted(set(epochs)) for number, epochs in done.items()} == {
@@ -240,8 +240,8 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     }
     begun = [(line["trial"], line["attempt"]) for line in lines if line["what"] == "begin"]
     assert len(begun) == len(set(begun)) == sum(t.attempt for t in trials)
-    assert not list((desk.folder / "checkpoints").iterdir())
-    end(desk)
+    assert not list((client.folder / "checkpoints").iterdir())
+    end(client)
 
 
 # -- what needs no cluster ------------------------------------------------------------------------
@@ -342,18 +342,18 @@ def test_where_trials_run_is_set_and_shown(home):
     if not cluster.installed():
         pytest.skip("ray is not installed")
     folder = create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
-    desk = SessionClient(folder)
-    assert desk.refresh().session.execution == checked(Execution())
+    client = SessionClient(folder)
+    assert client.refresh().session.execution == checked(Execution())
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "s"]
     words = ["--executor", "ray", "--per-trial", "gpus=1", "--parallel", "4"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Ray cluster auto, 4 at once, gpus=1 each" in done.stderr
-    execution = desk.refresh().session.execution
+    execution = client.refresh().session.execution
     assert (execution.executor, execution.parallel, execution.per_trial) == ("ray", 4, {"gpus": 1})
-    assert json.loads(desk.refresh().session.model_dump_json())["execution"]["parallel"] == 4
-    assert desk.set_execution(executor="local").parallel == checked(Execution()).parallel
-    desk.close()
+    assert json.loads(client.refresh().session.model_dump_json())["execution"]["parallel"] == 4
+    assert client.set_execution(executor="local").parallel == checked(Execution()).parallel
+    client.close()
 
 
 def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
@@ -361,14 +361,14 @@ def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", address="127.0.0.1:9")
     data = DataSource(spec="digits", train_size=200)
-    desk = SessionClient(create(home, Setup("s", data, epochs=1, execution=execution)))
+    client = SessionClient(create(home, Setup("s", data, epochs=1, execution=execution)))
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
-        desk.start_engine()
-    wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
-    assert "Ray cluster '127.0.0.1:9': cannot be used" in desk.refresh().engine.message
-    assert states(desk) == ["queued"]
-    desk.close()
+        client.start_engine()
+    wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
+    assert "Ray cluster '127.0.0.1:9': cannot be used" in client.refresh().engine.message
+    assert states(client) == ["queued"]
+    client.close()
 
 
 def test_ray_is_imported_by_its_executor_alone():
@@ -394,26 +394,26 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", parallel=3)
     data = DataSource(spec="digits", train_size=200)
-    desk = SessionClient(
+    client = SessionClient(
         create(home, Setup("s", data, epochs=1, measure="macs", domains=SMALL, execution=execution))
     )
-    desk._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)
-    desk._store.apply(decide.autopilot(desk.refresh(), trials=8))
+    client._store.update_trial(0, {"queued"}, state="done", error=0.2, complexity=1.0)
+    client._store.apply(decide.autopilot(client.refresh(), trials=8))
     steps = []
-    while autopilot.step(desk.refresh()).do == "think":
-        snapshot = desk.refresh()
-        ranking = desk.rank(snapshot, count=1)
+    while autopilot.step(client.refresh()).do == "think":
+        snapshot = client.refresh()
+        ranking = client.rank(snapshot, count=1)
         steps.append(autopilot.step(snapshot, ranking).do)
         best = ranking.proposals[0]
-        plan = decide.accept(snapshot, desk.space, best.config, best.prediction, by="autopilot")
-        desk._store.apply(plan)
+        plan = decide.accept(snapshot, client.space, best.config, best.prediction, by="autopilot")
+        client._store.apply(plan)
     assert steps == ["propose"] * 3
-    assert autopilot.step(desk.refresh()).do == "wait"
-    assert len({trial.key for trial in desk.refresh().trials}) == 4
-    assert [trial.number for trial in search.waiting(desk.refresh())] == [1, 2, 3]
-    desk._store.update_trial(1, {"queued"}, state="done", error=0.2, complexity=0.5)
-    assert autopilot.step(desk.refresh()).do == "think"
-    desk.close()
+    assert autopilot.step(client.refresh()).do == "wait"
+    assert len({trial.key for trial in client.refresh().trials}) == 4
+    assert [trial.number for trial in search.waiting(client.refresh())] == [1, 2, 3]
+    client._store.update_trial(1, {"queued"}, state="done", error=0.2, complexity=0.5)
+    assert autopilot.step(client.refresh()).do == "think"
+    client.close()
 
 
 async def test_the_console_copes_with_many_trials_at_once():

@@ -41,11 +41,11 @@ GOOD, CHEAP = 3, 5
 @pytest.fixture(autouse=True)
 def still(monkeypatch):
     """No engine is started, and nobody waits for one."""
-    monkeypatch.setattr(SessionClient, "start_engine", lambda desk: None)
+    monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
 
 
 @pytest.fixture
-def desk(home):
+def client(home):
     """A session whose later level is dear, under a weight for which level 1 holds the best.
 
     The base of level 2 is accurate and slow; once w_c is 1.5, a network of level 1 that costs a
@@ -68,14 +68,14 @@ def desk(home):
         finish(store, number, 0.05 + 0.01 * (number - 7), 1.9)
     store.apply(decide.set_wc(store.refresh(), 1.5))
     store.close()
-    desk = SessionClient(home / "sessions" / "demo")
-    yield desk
-    desk.close()
+    client = SessionClient(home / "sessions" / "demo")
+    yield client
+    client.close()
 
 
-def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(desk):
-    snapshot = desk.refresh()
-    ranked = desk.rank(snapshot)
+def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(client):
+    snapshot = client.refresh()
+    ranked = client.rank(snapshot)
     assert ranked.incumbent_number in {GOOD, 7, 8, 9}
     best = search.recommended(snapshot, ranked)
     assert best.number == CHEAP
@@ -84,27 +84,27 @@ def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(desk):
     assert best.belief == means[CHEAP]
     # a ranking made before the weight moved answers for the weight that counts now
     before = replace(snapshot, session=snapshot.session.model_copy(update={"wc": 0.0}))
-    assert search.recommended(snapshot, search.ranking(before, desk.space)) == best
+    assert search.recommended(snapshot, search.ranking(before, client.space)) == best
     assert search.recommended(before, ranked).number != CHEAP
 
 
-def test_without_a_belief_it_is_the_best_measured(desk):
-    snapshot = desk.refresh()
+def test_without_a_belief_it_is_the_best_measured(client):
+    snapshot = client.refresh()
     assert search.recommended(snapshot, None) == search.Recommendation(snapshot.trials[CHEAP])
     random = replace(snapshot, session=snapshot.session.model_copy(update={"strategy": "random"}))
-    ranked = search.ranking(random, desk.space)
+    ranked = search.ranking(random, client.space)
     assert search.recommended(random, ranked) == search.Recommendation(snapshot.trials[CHEAP])
     # the strategy was changed a moment ago, and the ranking is still the one of before
     assert search.recommended(snapshot, ranked) == search.Recommendation(snapshot.trials[CHEAP])
 
 
-def test_files_and_commands_name_the_same_one(desk, home, monkeypatch):
-    assert desk.document().best.trial == CHEAP
+def test_files_and_commands_name_the_same_one(client, home, monkeypatch):
+    assert client.document().best.trial == CHEAP
     assert json.loads(run("export", "demo")[0])["best"]["trial"] == CHEAP
     assert json.loads(run("show", "demo", "--json")[0])["best"]["trial"] == CHEAP
     shown = run("show", "demo")[0]
     assert f"best network: trial {CHEAP}, the best of all levels by the model's belief" in shown
-    made = page_of(desk)
+    made = page_of(client)
     assert (f"trial {CHEAP}") in {by for _, what, by in made.key_figures if "accuracy" in what}
     (best,) = [network for network in made.networks if network.best]
     assert f"trial {CHEAP}" in best.title
@@ -121,28 +121,28 @@ def test_files_and_commands_name_the_same_one(desk, home, monkeypatch):
     assert f"best network: trial {CHEAP}" in done.stderr
 
 
-def test_decisions_without_a_trial_take_the_same_one(desk):
+def test_decisions_without_a_trial_take_the_same_one(client):
     assert f"from trial {CHEAP}" in run("reopen", "demo", "--level", "1")[1]
     assert f"from trial {CHEAP}" in run("advance", "demo")[1]
     assert f"repeats trial {CHEAP}" in run("repeat", "demo")[1]
 
 
-def test_the_end_of_a_run_names_the_same_one(desk, capsys):
-    assert progress.follow(desk) == 0
+def test_the_end_of_a_run_names_the_same_one(client, capsys):
+    assert progress.follow(client) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2].startswith(f"best network: trial {CHEAP}, the best of all levels")
     assert lines[-1].startswith(f"trial {CHEAP:>3}")
 
 
 @pytest.mark.parametrize("level", [2, 4])
-def test_the_autopilot_carries_the_same_one_forward(desk, level, monkeypatch):
-    store = desk._store
+def test_the_autopilot_carries_the_same_one_forward(client, level, monkeypatch):
+    store = client._store
     while store.refresh().session.level < level:
         store.apply(decide.advance(store.refresh(), GOOD))
     pilot = Autopilot(trials=3, levels="round", accepted=3)
     store.set_session({}, autopilot=pilot)
     snapshot = store.refresh()
-    ranked = desk.rank(snapshot)
+    ranked = client.rank(snapshot)
     step = autopilot.step(snapshot, ranked)
     assert step.do == ("advance" if level == 2 else "reopen")
     engine = object.__new__(Service)
@@ -164,10 +164,10 @@ class Elsewhere(FakeClient):
 
 async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    desk = Elsewhere(make_snapshot())
-    best = search.best_measured(desk.snapshot).number
+    client = Elsewhere(make_snapshot())
+    best = search.best_measured(client.snapshot).number
     assert best != Elsewhere.LEVEL
-    async with console(desk) as pilot:
+    async with console(client) as pilot:
         assert pilot.app.session.ranking.incumbent_number == Elsewhere.LEVEL
         await press(pilot, "6")
         title = pilot.app.screen.query_one("#best-title", Edge)
@@ -192,8 +192,8 @@ async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path)
 
 
 async def test_f_star_is_called_the_levels():
-    desk = Elsewhere(make_snapshot())
-    async with console(desk, size=WIDE) as pilot:
+    client = Elsewhere(make_snapshot())
+    async with console(client, size=WIDE) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
         assert f"f* of this level {pilot.app.session.ranking.incumbent:.3f}" in line
         assert "best measured 0." in line

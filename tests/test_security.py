@@ -108,23 +108,23 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trap = tmp_path / "trap"
     data = DataSource(spec="digits", train_size=100)
-    desk = SessionClient(create(home, Setup("demo", data, epochs=1, measure="macs")))
-    checkpoints = desk.folder / "checkpoints"
+    client = SessionClient(create(home, Setup("demo", data, epochs=1, measure="macs")))
+    checkpoints = client.folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "trial-0.pt").write_bytes(pickle.dumps(Malicious(trap)))
     # of trials that there are not, and of none at all
     for name in ("trial-7.pt", "trial-x.pt", "trial-.lock"):
         (checkpoints / name).write_bytes(pickle.dumps(Malicious(trap)))
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "failed", what="the refusal")
-    assert desk.refresh().trials[0].failure.kind == "checkpoint"
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "failed", what="the refusal")
+    assert client.refresh().trials[0].failure.kind == "checkpoint"
     assert not trap.exists()
     # it goes on, and the files that were in the way are gone
-    number = desk.submit(small(desk), None, kind="new").trial
-    wait_for(lambda: state(desk, number) == "done", what="the next trial")
+    number = client.submit(small(client), None, kind="new").trial
+    wait_for(lambda: state(client, number) == "done", what="the next trial")
     assert not (checkpoints / "trial-7.pt").exists()
-    desk.stop_engine()
-    desk.close()
+    client.stop_engine()
+    client.close()
     # the trap itself works
     pickle.loads(pickle.dumps(Malicious(trap)))  # noqa: S301 - our own
     assert trap.exists()

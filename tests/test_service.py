@@ -24,51 +24,51 @@ from .sessions_for_tests import make_store
 
 
 @pytest.fixture
-def desk(home, monkeypatch):
+def client(home, monkeypatch):
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
     )
-    desk = SessionClient(folder)
-    yield desk
-    if (folder / "session.db").exists() and (engine := desk.refresh().engine).alive:
+    client = SessionClient(folder)
+    yield client
+    if (folder / "session.db").exists() and (engine := client.refresh().engine).alive:
         os.kill(engine.pid, signal.SIGTERM)
-        wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
-    desk.close()
+        wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
+    client.close()
 
 
-def state(desk, number):
-    return desk.refresh().trials[number].state
+def state(client, number):
+    return client.refresh().trials[number].state
 
 
-def small(desk, **change):
+def small(client, **change):
     """A network that trains in a moment."""
-    base = desk.refresh().trials[0].config
+    base = client.refresh().trials[0].config
     given = {"conv_layers": 2, "channels": [8, 8], "downsample": ["pool", "none"], **change}
-    return desk.space.completed(given, base)
+    return client.space.completed(given, base)
 
 
-def test_the_engine_trains_the_reference_and_what_is_queued(desk):
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done", what="the reference network")
-    reference = desk.refresh().trials[0]
+def test_the_engine_trains_the_reference_and_what_is_queued(client):
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done", what="the reference network")
+    reference = client.refresh().trials[0]
     assert reference.complexity == 1.0
     assert reference.error == pytest.approx(1 - max(e.val_accuracy for e in reference.epochs))
     assert [e.epoch for e in reference.epochs] == [1, 2]
     assert reference.machine.device == "cpu"
-    ranking = desk.rank(desk.refresh(), count=3)
-    decision = desk.accept(ranking.proposals[0])
-    wait_for(lambda: state(desk, decision.trial) == "done", what="the accepted trial")
-    trial = desk.refresh().trials[decision.trial]
+    ranking = client.rank(client.refresh(), count=3)
+    decision = client.accept(ranking.proposals[0])
+    wait_for(lambda: state(client, decision.trial) == "done", what="the accepted trial")
+    trial = client.refresh().trials[decision.trial]
     assert trial.prediction == ranking.proposals[0].prediction
-    assert not list((desk.folder / "checkpoints").iterdir())
+    assert not list((client.folder / "checkpoints").iterdir())
 
 
-def test_two_engines_never_serve_one_session(desk):
-    desk.start_engine()
-    pid = desk.refresh().engine.pid
+def test_two_engines_never_serve_one_session(client):
+    client.start_engine()
+    pid = client.refresh().engine.pid
     second = subprocess.run(
-        [sys.executable, "-P", "-m", "lcsearch.engine.service", str(desk.folder)],
+        [sys.executable, "-P", "-m", "lcsearch.engine.service", str(client.folder)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -76,79 +76,79 @@ def test_two_engines_never_serve_one_session(desk):
     )
     assert second.returncode == 0
     assert "another engine serves" in second.stderr
-    assert desk.refresh().engine.pid == pid
+    assert client.refresh().engine.pid == pid
 
 
-def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(desk):
-    slow = small(desk, batch_size=4)
-    desk.start_engine()
-    number = desk.submit(slow, None, kind="new").trial
-    wait_for(lambda: len(desk.refresh().trials[number].epochs) >= 1, what="an epoch")
-    os.kill(desk.refresh().engine.pid, signal.SIGKILL)
-    wait_for(lambda: not desk.refresh().engine.alive, what="notice of the engine's death")
-    before = desk.refresh().trials[number].epochs
-    desk.start_engine()
-    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
-    trial = desk.refresh().trials[number]
+def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(client):
+    slow = small(client, batch_size=4)
+    client.start_engine()
+    number = client.submit(slow, None, kind="new").trial
+    wait_for(lambda: len(client.refresh().trials[number].epochs) >= 1, what="an epoch")
+    os.kill(client.refresh().engine.pid, signal.SIGKILL)
+    wait_for(lambda: not client.refresh().engine.alive, what="notice of the engine's death")
+    before = client.refresh().trials[number].epochs
+    client.start_engine()
+    wait_for(lambda: state(client, number) == "done", what="the trial's end")
+    trial = client.refresh().trials[number]
     assert trial.epochs[: len(before)] == before
     assert [e.epoch for e in trial.epochs] == [1, 2]
     assert trial.attempt == (2 if len(before) < 2 else trial.attempt)
 
 
-def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(desk):
+def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(client):
     import psutil
 
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done")
-    engine = psutil.Process(desk.refresh().engine.pid)
-    with standing_still(desk):
-        number = desk.submit(small(desk), None, kind="new").trial
-        wait_for(lambda: state(desk, number) == "running")
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done")
+    engine = psutil.Process(client.refresh().engine.pid)
+    with standing_still(client):
+        number = client.submit(small(client), None, kind="new").trial
+        wait_for(lambda: state(client, number) == "running")
         for trainer in engine.children():
             trainer.kill()
-        wait_for(lambda: desk.refresh().trials[number].attempt == 2, what="another attempt")
-    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
-    assert desk.refresh().trials[number].attempt == 2
-    assert desk.refresh().engine.pid == engine.pid
+        wait_for(lambda: client.refresh().trials[number].attempt == 2, what="another attempt")
+    wait_for(lambda: state(client, number) == "done", what="the trial's end")
+    assert client.refresh().trials[number].attempt == 2
+    assert client.refresh().engine.pid == engine.pid
 
 
-def test_stop_pause_and_resume_reach_the_trainer(desk):
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done")
+def test_stop_pause_and_resume_reach_the_trainer(client):
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done")
     # its first epoch lasts longer than word of the stop takes to the trainer
     deep = {"conv_layers": 16, "channels": [16] * 16, "downsample": ["none"] * 16}
-    with standing_still(desk):
-        number = desk.submit(small(desk, **deep, batch_size=1), None, kind="new").trial
-        wait_for(lambda: state(desk, number) == "running")
-        with passed_on(desk, number):
-            desk.stop(number, "pause")
-    wait_for(lambda: state(desk, number) == "paused", what="the pause")
-    assert len(desk.refresh().trials[number].epochs) == 1
-    desk.resume(number)
-    wait_for(lambda: state(desk, number) == "done", what="the trial's end")
-    assert desk.refresh().trials[number].epochs[1].resumed
-    with standing_still(desk):
-        other = desk.submit(small(desk, **deep, batch_size=2), None, kind="new").trial
-        wait_for(lambda: state(desk, other) == "running")
-        with passed_on(desk, other):
-            desk.stop(other, "now")
-    wait_for(lambda: state(desk, other) == "stopped", what="the stop")
+    with standing_still(client):
+        number = client.submit(small(client, **deep, batch_size=1), None, kind="new").trial
+        wait_for(lambda: state(client, number) == "running")
+        with passed_on(client, number):
+            client.stop(number, "pause")
+    wait_for(lambda: state(client, number) == "paused", what="the pause")
+    assert len(client.refresh().trials[number].epochs) == 1
+    client.resume(number)
+    wait_for(lambda: state(client, number) == "done", what="the trial's end")
+    assert client.refresh().trials[number].epochs[1].resumed
+    with standing_still(client):
+        other = client.submit(small(client, **deep, batch_size=2), None, kind="new").trial
+        wait_for(lambda: state(client, other) == "running")
+        with passed_on(client, other):
+            client.stop(other, "now")
+    wait_for(lambda: state(client, other) == "stopped", what="the stop")
 
 
-def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(desk):
-    desk.start_engine()
+def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(client):
+    client.start_engine()
     deep = {"conv_layers": 16, "channels": [32] * 16, "downsample": ["none"] * 16}
-    wild = small(desk, **deep, batch_norm=[False] * 16, learning_rate=10.0, batch_size=16)
-    number = desk.submit(wild, None, kind="new").trial
-    after = desk.submit(small(desk), None, kind="new").trial
-    wait_for(lambda: state(desk, after) == "done", what="the trial after it")
+    wild = small(client, **deep, batch_norm=[False] * 16, learning_rate=10.0, batch_size=16)
+    number = client.submit(wild, None, kind="new").trial
+    after = client.submit(small(client), None, kind="new").trial
+    wait_for(lambda: state(client, after) == "done", what="the trial after it")
     # two trainers: the one after it may have ended first
-    wait_for(lambda: state(desk, number) not in ("queued", "running"), what="the failure")
-    trial = desk.refresh().trials[number]
+    wait_for(lambda: state(client, number) not in ("queued", "running"), what="the failure")
+    trial = client.refresh().trials[number]
     assert trial.state == "failed"
     assert trial.failure.kind == "diverged"
     assert "learning_rate" in trial.failure.message
-    assert search.failures(desk.refresh()) == [wild]
+    assert search.failures(client.refresh()) == [wild]
 
 
 def test_data_that_changed_are_refused(home, tmp_path):
@@ -163,20 +163,20 @@ def test_data_that_changed_are_refused(home, tmp_path):
         np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
 
     write(int(rng.integers(100)))
-    desk = SessionClient(create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
+    client = SessionClient(create(home, Setup("demo", DataSource(spec=f"npz:{path}"), epochs=1)))
     write(12345)
     # it may be gone before it is seen to serve: that is said too
     with contextlib.suppress(StoreError):
-        desk.start_engine()
-    wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
-    assert "the data have changed" in desk.refresh().engine.message
-    assert desk.refresh().trials[0].error is None
+        client.start_engine()
+    wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
+    assert "the data have changed" in client.refresh().engine.message
+    assert client.refresh().trials[0].error is None
 
 
-def test_an_engine_that_cannot_start_shows_its_log(desk, monkeypatch):
+def test_an_engine_that_cannot_start_shows_its_log(client, monkeypatch):
     monkeypatch.setattr(processes.sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match="the engine cannot start"):
-        desk.start_engine()
+        client.start_engine()
 
 
 def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
@@ -184,21 +184,21 @@ def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs")
     )
-    desk = SessionClient(folder)
-    desk.start_engine()
-    wait_for(lambda: state(desk, 0) == "done")
-    wait_for(lambda: not desk.refresh().engine.alive, what="the engine's leaving")
-    assert desk.refresh().engine.state == "leaving"
-    number = desk.submit(small(desk), None, kind="new").trial
-    wait_for(lambda: state(desk, number) == "done", what="a trial after the engine had left")
+    client = SessionClient(folder)
+    client.start_engine()
+    wait_for(lambda: state(client, 0) == "done")
+    wait_for(lambda: not client.refresh().engine.alive, what="the engine's leaving")
+    assert client.refresh().engine.state == "leaving"
+    number = client.submit(small(client), None, kind="new").trial
+    wait_for(lambda: state(client, number) == "done", what="a trial after the engine had left")
 
 
-def test_an_engine_whose_session_is_deleted_goes(desk, home):
-    desk.start_engine()
-    pid = desk.refresh().engine.pid
+def test_an_engine_whose_session_is_deleted_goes(client, home):
+    client.start_engine()
+    pid = client.refresh().engine.pid
     delete(home, "demo")
     with pytest.raises(StoreError, match="was deleted"):
-        desk.refresh()
+        client.refresh()
     import psutil
 
     wait_for(

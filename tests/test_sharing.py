@@ -66,22 +66,22 @@ async def test_where_nothing_is_drawn_there_is_nothing_to_export():
 
 
 async def test_the_session_is_exported_as_a_page_too(tmp_path):
-    desk = FakeClient(make_snapshot())
-    async with console(desk) as pilot:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
         await press(pilot, "o")
         await write(pilot, tmp_path / "out.html")
         await until(pilot, (tmp_path / "out.html").exists)
         assert "<!DOCTYPE html>" in (tmp_path / "out.html").read_text()
         await press(pilot, "o")
         await write(pilot, tmp_path / "out.json")
-        await until(pilot, lambda: desk.made("export") == [(tmp_path / "out.json",)])
+        await until(pilot, lambda: client.made("export") == [(tmp_path / "out.json",)])
 
 
 async def test_a_session_is_imported(tmp_path):
     file = tmp_path / "friend.json"
     file.write_text(json.dumps({}))
-    house = FakeHome({"mine": FakeClient(make_snapshot())})
-    async with console(house=house) as pilot:
+    sessions = FakeHome({"mine": FakeClient(make_snapshot())})
+    async with console(sessions=sessions) as pilot:
         await press(pilot, "i")
         await write(pilot, tmp_path / "missing.json")
         assert "no such file" in text_of(pilot, "#problem")
@@ -94,7 +94,7 @@ async def test_a_session_is_imported(tmp_path):
 async def test_a_file_that_is_refused_says_why(tmp_path):
     file = tmp_path / "friend.json"
     file.write_text("{}")
-    async with console(house=FakeHome(refuse="friend.json: contradicts itself.")) as pilot:
+    async with console(sessions=FakeHome(refuse="friend.json: contradicts itself.")) as pilot:
         await press(pilot, "i")
         await write(pilot, file)
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))

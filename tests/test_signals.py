@@ -67,16 +67,16 @@ def held_and_signalled(process, number):
 
 def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
-    with soak().Home() as house:
-        monkeypatch.setenv("LCSEARCH_HOME", str(house.home))
-        desk = SessionClient(house.session("held", epochs=2))
-        (desk.folder / "hold-2").touch()
-        ledger = desk.folder / "ledger"
+    with soak().Home() as sessions:
+        monkeypatch.setenv("LCSEARCH_HOME", str(sessions.home))
+        client = SessionClient(sessions.session("held", epochs=2))
+        (client.folder / "hold-2").touch()
+        ledger = client.folder / "ledger"
 
         def at_work(attempt):
             """An engine and its trainer, which has said all that it says before its hold."""
-            desk.start_engine()
-            engine = psutil.Process(desk.refresh().engine.pid)
+            client.start_engine()
+            engine = psutil.Process(client.refresh().engine.pid)
             said = f'"attempt": {attempt}, "epoch": 2, "what": "begin"'
             wait_for(lambda: ledger.exists() and said in ledger.read_text(), what="its hold")
             return engine, engine.children()[0]
@@ -85,7 +85,7 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
         for attempt in range(1, 6):
             engine, trainer = at_work(attempt)
             held_and_signalled(engine, signal.SIGTERM)
-            wait_for(lambda: not desk.refresh().engine.alive, what="the engine's end")
+            wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
             wait_for(lambda trainer=trainer: not trainer.is_running(), what="the trainer's end")
         _, trainer = at_work(6)
         held_and_signalled(trainer, signal.SIGTERM)
@@ -97,15 +97,15 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         try:
-            wait_for(lambda: desk.refresh().session.autopilot is not None, what="the autopilot")
+            wait_for(lambda: client.refresh().session.autopilot is not None, what="the autopilot")
             held_and_signalled(psutil.Process(run.pid), signal.SIGINT)
             assert run.wait(5 * PATIENCE) == 1
             assert "autopilot off" in run.stderr.read()
         finally:
             run.kill()
             run.communicate()
-        desk.stop_engine()
-        desk.close()
+        client.stop_engine()
+        client.close()
 
 
 def waits_with_a_timeout(source: str) -> list[int]:

@@ -35,11 +35,11 @@ def test_nothing_is_lost_and_nothing_is_done_twice(case):
 def test_a_loss_and_a_second_time_would_be_seen():
     """The witness itself: it knows what is missing, what is another, and what came twice."""
     module = soak()
-    with module.Home() as house:
-        witness = module.Witness(house.session())
-        desk = witness.desk
-        desk.set_wc(0.5)
-        desk.start_engine()
+    with module.Home() as sessions:
+        witness = module.Witness(sessions.session())
+        client = witness.client
+        client.set_wc(0.5)
+        client.start_engine()
         assert witness.drained() == {"done": 1}
         assert (witness.lost(), witness.twice()) == ([], [])
         said = {"number": 1, "kind": "wc", "trial": None, "reason": ""}

@@ -232,15 +232,15 @@ subprocess.run(["mount", "--bind", home, home], check=True)
 subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
 found = {}
 for name in ("closed", "left", "copied"):
-    desk = SessionClient(home / "sessions" / name)
-    snapshot = desk.refresh()
+    client = SessionClient(home / "sessions" / name)
+    snapshot = client.refresh()
     said = []
-    for act in (lambda: desk.set_wc(1.0), desk.start_engine, desk.become_engine):
+    for act in (lambda: client.set_wc(1.0), client.start_engine, client.become_engine):
         try:
             act()
         except StoreError as error:
             said.append(str(error))
-    desk.close()
+    client.close()
     found[name] = snapshot.session.wc, len(snapshot.trials), snapshot.read_only, said
 print(json.dumps(found))
 """
@@ -351,23 +351,23 @@ def test_an_undo_planned_before_another_decision_is_refused(home):
 
 def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(home):
     make_store(home).close()
-    house = Sessions(home)
-    token = house.delete("demo")
-    assert house.trashed("demo") == token
-    house.restore(token)
-    waits = house.waits("demo")
+    sessions = Sessions(home)
+    token = sessions.delete("demo")
+    assert sessions.trashed("demo") == token
+    sessions.restore(token)
+    waits = sessions.waits("demo")
     assert waits.startswith("Waiting: 1 queued. `lcsearch engine start demo`")
     delete(home, "demo")
     said = CliRunner().invoke(app, ["delete", "demo", "--undo"]).stderr
     assert said.strip() == f"session demo: back again. {waits}"
     with pytest.raises(StoreError, match="in the trash no more"):
-        house.restore(token)
+        sessions.restore(token)
 
 
 def test_a_session_that_was_deleted_is_told_from_one_that_cannot_be_read(home):
     make_store(home).close()
-    desk = Sessions(home).open("demo")
+    client = Sessions(home).open("demo")
     delete(home, "demo")
     with pytest.raises(Deleted, match="lcsearch delete demo --undo"):
-        desk.refresh()
-    desk.close()
+        client.refresh()
+    client.close()

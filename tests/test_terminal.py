@@ -43,12 +43,14 @@ def console(home, tmp_path):
     for terminal in opened:
         terminal.close()
     for lock in home.glob("sessions/*"):
-        desk = SessionClient(lock)
-        engine = desk.refresh().engine
+        client = SessionClient(lock)
+        engine = client.refresh().engine
         if engine.alive and engine.pid:
             os.kill(engine.pid, signal.SIGTERM)
-            wait_for(lambda desk=desk: not desk.refresh().engine.alive, what="the engine's end")
-        desk.close()
+            wait_for(
+                lambda client=client: not client.refresh().engine.alive, what="the engine's end"
+            )
+        client.close()
 
 
 def set_up(terminal):
@@ -85,11 +87,11 @@ def carry_on(terminal, level):
 def test_a_whole_search_by_hand(console, home, tmp_path):
     terminal = console()
     set_up(terminal)
-    desk = SessionClient(home / "sessions" / "digits")
+    client = SessionClient(home / "sessions" / "digits")
 
     def done(count):
         wait_for(
-            lambda: sum(t.state == "done" for t in desk.refresh().trials) >= count,
+            lambda: sum(t.state == "done" for t in client.refresh().trials) >= count,
             what=f"trial {count - 1}",
         )
 
@@ -110,20 +112,20 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     terminal.type("too deep")
     terminal.keys("Enter")
     terminal.wait_gone("near copies")
-    wait_for(lambda: desk.refresh().decisions[-1].kind == "reject", what="the rejection")
+    wait_for(lambda: client.refresh().decisions[-1].kind == "reject", what="the rejection")
 
     carry_on(terminal, 2)
     terminal.keys("e")
     terminal.wait("Edit candidate")
     terminal.wait("MACs")
-    before = desk.rank(desk.refresh(), count=1).proposals[0].config["kernel"][0]
+    before = client.rank(client.refresh(), count=1).proposals[0].config["kernel"][0]
     before_it = terminal.screen()
     terminal.keys("Down" if before > 1 else "Up")
     terminal.settle(before_it)
     terminal.keys("Enter")
     terminal.wait_gone("Edit candidate")
     done(3)
-    edited = desk.refresh().trials[2]
+    edited = client.refresh().trials[2]
     assert edited.source == "edited"
     assert edited.config["kernel"][0] != before
 
@@ -185,17 +187,19 @@ def test_every_decision_by_its_key(console, home):
             execution=Execution(parallel=1),  # so that one waits while another trains
         ),
     )
-    desk = SessionClient(folder)
+    client = SessionClient(folder)
     terminal = console("keys")
 
     def decided(kind, number):
-        wait_for(lambda: len(desk.refresh().decisions) >= number, what=f"decision {number}, {kind}")
-        decision = desk.refresh().decisions[number - 1]
+        wait_for(
+            lambda: len(client.refresh().decisions) >= number, what=f"decision {number}, {kind}"
+        )
+        decision = client.refresh().decisions[number - 1]
         assert decision.kind == kind
         return decision
 
     def ended(number):
-        wait_for(lambda: desk.refresh().trials[number].state == "done", what=f"trial {number}")
+        wait_for(lambda: client.refresh().trials[number].state == "done", what=f"trial {number}")
         terminal.wait("f* of this level 0.", "f* of this level 1.")
         terminal.wait_gone("ranking ")
 
@@ -206,10 +210,10 @@ def test_every_decision_by_its_key(console, home):
     assert decided("wc", 1).detail["from"] == 0.1
     terminal.wait_gone("how much complexity counts")
     # u takes back what the console shows
-    terminal.wait(f"w_c {weight(desk.refresh().session.wc)} ")
+    terminal.wait(f"w_c {weight(client.refresh().session.wc)} ")
     terminal.keys("u")
     decided("undo", 2)
-    assert desk.refresh().session.wc == 0.1
+    assert client.refresh().session.wc == 0.1
 
     terminal.wait_gone("ranking ")
     terminal.keys("a")
@@ -218,7 +222,7 @@ def test_every_decision_by_its_key(console, home):
     form = terminal.wait("New network, from trial")
     start = int(form.partition("New network, from trial ")[2].split()[0])
     terminal.wait("MACs")
-    layers = desk.refresh().trials[start].config["conv_layers"]
+    layers = client.refresh().trials[start].config["conv_layers"]
     before_it = terminal.screen()
     terminal.keys("Down" if layers >= 3 else "Up")
     terminal.settle(before_it)
@@ -229,7 +233,7 @@ def test_every_decision_by_its_key(console, home):
     terminal.keys("Enter")
     repeated = decided("repeat", 5)
     ended(repeated.trial)
-    assert desk.refresh().trials[repeated.trial].repeat_of == repeated.detail["repeats"]
+    assert client.refresh().trials[repeated.trial].repeat_of == repeated.detail["repeats"]
     terminal.keys("x")
     terminal.wait("near copies")
     terminal.type("not this one")
@@ -245,10 +249,10 @@ def test_every_decision_by_its_key(console, home):
     ended(decided("edit", 7).trial)
 
     another = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
-    base = desk.refresh().trials[0].config
-    with standing_still(desk):
-        number = desk.submit(desk.space.completed(another, base), None, kind="new").trial
-        wait_for(lambda: desk.refresh().trials[number].state == "running", what="the held trial")
+    base = client.refresh().trials[0].config
+    with standing_still(client):
+        number = client.submit(client.space.completed(another, base), None, kind="new").trial
+        wait_for(lambda: client.refresh().trials[number].state == "running", what="the held trial")
         terminal.wait("1 training")
         terminal.wait_gone("ranking ")
         terminal.keys("a")
@@ -256,35 +260,37 @@ def test_every_decision_by_its_key(console, home):
         terminal.wait("1 queued")
         terminal.keys("u")
         decided("undo", 10)
-        assert desk.refresh().trials[queued.trial].state == "cancelled"
+        assert client.refresh().trials[queued.trial].state == "cancelled"
         terminal.keys("s")
         terminal.wait("After this epoch")
-        with passed_on(desk, number):
+        with passed_on(client, number):
             terminal.keys("n")
             assert decided("stop", 11).trial == number
-    wait_for(lambda: desk.refresh().trials[number].state == "stopped", what="the end of the trial")
+    wait_for(
+        lambda: client.refresh().trials[number].state == "stopped", what="the end of the trial"
+    )
 
     terminal.wait_gone("ranking ")
     # its first trial does not end before the wheel is taken back
-    with standing_still(desk):
+    with standing_still(client):
         terminal.keys("p")
         terminal.wait("The engine accepts the best candidate")
         terminal.keys("Enter")
         decided("autopilot", 12)
-        assert desk.refresh().session.autopilot is not None
+        assert client.refresh().session.autopilot is not None
         terminal.wait("autopilot  ")
         terminal.keys("p")
-        wait_for(lambda: desk.refresh().session.autopilot is None, what="the wheel")
-    assert "takeover" in [d.kind for d in desk.refresh().decisions]
-    wait_for(lambda: not search.pending(desk.refresh()), what="the last trial")
+        wait_for(lambda: client.refresh().session.autopilot is None, what="the wheel")
+    assert "takeover" in [d.kind for d in client.refresh().decisions]
+    wait_for(lambda: not search.pending(client.refresh()), what="the last trial")
 
-    before = len(desk.refresh().decisions)
+    before = len(client.refresh().decisions)
     terminal.wait_gone("ranking ")
     terminal.keys("]")
     terminal.wait("Carry it forward")
     terminal.keys("Enter")
     decided("advance", before + 1)
-    assert desk.refresh().session.level == 2
+    assert client.refresh().session.level == 2
     terminal.wait_gone("Carry it forward")
     terminal.wait("② Parameters  0 / 12")
     terminal.keys("[")
@@ -293,30 +299,30 @@ def test_every_decision_by_its_key(console, home):
     terminal.wait("Carry it forward")
     terminal.keys("Enter")
     decided("reopen", before + 2)
-    assert desk.refresh().session.level == 1
-    desk.close()
+    assert client.refresh().session.level == 1
+    client.close()
 
 
 def test_training_goes_on_while_the_console_is_closed(console, home):
     terminal = console()
     set_up(terminal)
-    desk = SessionClient(home / "sessions" / "digits")
-    wait_for(lambda: desk.refresh().trials[0].state == "done", what="the reference")
+    client = SessionClient(home / "sessions" / "digits")
+    wait_for(lambda: client.refresh().trials[0].state == "done", what="the reference")
     another = {"batch_size": 1, "channels": [8, 8, 8, 8]}
-    base = desk.refresh().trials[0].config
-    with standing_still(desk):
-        desk.submit(desk.space.completed(another, base), None, kind="new")
-        wait_for(lambda: desk.refresh().trials[1].state == "running", what="the trial")
+    base = client.refresh().trials[0].config
+    with standing_still(client):
+        client.submit(client.space.completed(another, base), None, kind="new")
+        wait_for(lambda: client.refresh().trials[1].state == "running", what="the trial")
         terminal.wait("engine ● 1 training")
         terminal.keys("q")
         terminal.wait("raining in the background")
         terminal.keys("b")
         terminal.wait("exit status 0")
         assert terminal.flags() == "0 0 1"
-        assert desk.refresh().engine.alive
+        assert client.refresh().engine.alive
     again = console("digits")
     again.wait("Candidates")
-    wait_for(lambda: desk.refresh().trials[1].state == "done", what="the trial's end")
+    wait_for(lambda: client.refresh().trials[1].state == "done", what="the trial's end")
     again.wait("last: trial 1")
 
 

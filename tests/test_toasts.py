@@ -28,8 +28,8 @@ HERE = {
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["narrow", "wide"])
 @pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
 async def test_a_toast_covers_nothing(size, text):
-    house = FakeHome({"fashion": FakeClient(make_snapshot(failed=1))})
-    app = Console(house.home, "fashion", house=house, clock=lambda: NOW, read_seconds=0.05)
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot(failed=1))})
+    app = Console(sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(
             pilot, lambda: app.current_mode == "workbench" and not app.session.ranking_running

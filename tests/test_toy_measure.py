@@ -88,7 +88,7 @@ async def test_every_screen_shows_it(chosen: str) -> None:
 
 
 async def test_a_new_session_can_have_it_for_its_complexity() -> None:
-    async with console(house=FakeHome()) as pilot:
+    async with console(sessions=FakeHome()) as pilot:
         await press(pilot, "n")
         assert isinstance(pilot.app.screen, SetupScreen)
         choices = pilot.app.screen.query_one("#measure", Cycle)

@@ -97,7 +97,7 @@ SCREENS: dict[str, Callable[[OpenSession], Screen[Any]]] = {
 
 
 class Console(App[int]):
-    """The console over one home.  clock: the present moment; house: where sessions live."""
+    """The console over one home.  clock: the present moment; sessions: where sessions live."""
 
     TITLE = "lcsearch"
     CSS_PATH = "console.tcss"
@@ -163,7 +163,7 @@ class Console(App[int]):
         home: Path,
         name: str | None = None,
         *,
-        house: Home | None = None,
+        sessions: Home | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         settings_file: Path | None = None,
         read_seconds: float = READ_SECONDS,
@@ -171,7 +171,7 @@ class Console(App[int]):
         super().__init__()
         self.session = OpenSession(
             self,
-            house or Sessions(home),
+            sessions or Sessions(home),
             clock=clock,
             read_seconds=read_seconds,
             fail=self.fail,
@@ -480,8 +480,8 @@ def _stop_all(client: Client) -> Decision | None:
     return last
 
 
-def run(home: Path, name: str | None = None, house: Home | None = None) -> int:
+def run(home: Path, name: str | None = None, sessions: Home | None = None) -> int:
     """Open the console, at its sessions or at the workbench of one; gives the exit code."""
-    console = Console(home, name, house=house)
+    console = Console(home, name, sessions=sessions)
     code = console.run()
     return code if code is not None else console.return_code or 0

@@ -95,7 +95,7 @@ class OpenSession:
     def __init__(
         self,
         app: App[Any],
-        house: Home,
+        sessions: Home,
         *,
         clock: Callable[[], datetime],
         read_seconds: float,
@@ -108,7 +108,7 @@ class OpenSession:
         person has set it, else the one given.  opened: called once there is a session to show;
         lost: once it cannot be read any more.
         """
-        self.house = house
+        self.sessions = sessions
         self.clock = clock
         self.fail = fail
         self.key_of = key_of
@@ -175,7 +175,7 @@ class OpenSession:
 
         def work() -> None:
             try:
-                client = self.house.open(name)
+                client = self.sessions.open(name)
                 snapshot = client.refresh()
             except StoreError as error:
                 self._app.call_later(self._not_opened, name, str(error))
@@ -246,7 +246,7 @@ class OpenSession:
                 try:
                     snapshot = client.refresh()
                 except Deleted as error:
-                    token = self.house.trashed(client.folder.name)
+                    token = self.sessions.trashed(client.folder.name)
                     lost = Lost(client.folder.name, str(error), True, token)
                     self._app.call_later(self.leave_unreadable, client, lost)
                     return

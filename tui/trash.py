@@ -62,7 +62,7 @@ class Trash:
 
         def work() -> None:
             try:
-                token = self._session.house.delete(name)
+                token = self._session.sessions.delete(name)
             except StoreError as error:
                 self._app.call_later(self._not_deleted, deletion, str(error))
                 return
@@ -102,7 +102,7 @@ class Trash:
 
         def work() -> None:
             try:
-                self._session.house.restore(deletion.token)
+                self._session.sessions.restore(deletion.token)
             except StoreError as error:
                 self._app.call_later(self._not_restored, deletion, str(error))
                 return
@@ -117,7 +117,7 @@ class Trash:
         from ..sessions.errors import StoreError
 
         try:
-            waits = self._session.house.waits(name)
+            waits = self._session.sessions.waits(name)
         except StoreError as error:
             waits = sentence(str(error))
         return f"{name} {what}. {waits}".rstrip()

@@ -98,7 +98,7 @@ class SessionsScreen(Screen[Any]):
         title.left = Content.assemble(
             ("lcsearch", "bold $primary"), "   interactive search for low-complexity networks"
         )
-        title.right = Content.styled(str(self.session.house.home), "$foreground 60%")
+        title.right = Content.styled(str(self.session.sessions.home), "$foreground 60%")
         self.query_one("#sessions").display = False
         opening = self.session.opening
         self.query_one("#no-sessions", Static).update(
@@ -120,7 +120,7 @@ class SessionsScreen(Screen[Any]):
     @work(thread=True, group="list", exclusive=True)
     def load(self) -> None:
         """Read one line a session."""
-        summaries = self.session.house.summaries()
+        summaries = self.session.sessions.summaries()
         self.post_message(Listed(summaries))
 
     @on(Listed)
@@ -203,7 +203,7 @@ class SessionsScreen(Screen[Any]):
         from .setup import SetupScreen
 
         try:
-            session = self.session.house.session(name)
+            session = self.session.sessions.session(name)
         except StoreError as error:
             self.call_later(self.session.fail, f"{name} cannot be read", str(error))
             return
@@ -234,7 +234,7 @@ class SessionsScreen(Screen[Any]):
         from ...sessions.errors import StoreError
 
         try:
-            found = self.session.house.bring_back(file, name)
+            found = self.session.sessions.bring_back(file, name)
         except StoreError as error:
             self.call_later(self.session.fail, "Not imported", str(error))
             return
@@ -263,7 +263,7 @@ class SessionsScreen(Screen[Any]):
         from ..dialogs.export import write
 
         try:
-            client = self.session.house.open(name)
+            client = self.session.sessions.open(name)
             try:
                 write(client, path)
             finally:

@@ -442,7 +442,7 @@ class SetupScreen(Screen[None]):
         from ...engine.client.home import SetupError
 
         try:
-            self.session.house.create(setup)
+            self.session.sessions.create(setup)
         except SetupError as error:
             self.call_later(self._refused, setup, str(error))
             return
