@@ -25,6 +25,11 @@ def objective(error: Number, complexity: Number, complexity_weight: float) -> Nu
     return error + complexity_weight * complexity
 
 
+def error_at(value: float, complexity: float, complexity_weight: float) -> float:
+    """f_p of a network that has this f and this f_c: what lines of equal f are drawn by."""
+    return value - complexity_weight * complexity
+
+
 class Predicted(NamedTuple):
     """A prediction of f under some w_c: mean, σ of the latent f, σ of a measurement of it."""
 

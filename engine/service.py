@@ -513,8 +513,9 @@ def _compared(machine: Machine, timed_with: int | None) -> Machine:
 
 
 def _ground(snapshot: Snapshot) -> object:
-    """All that a ranking depends on."""
-    return _decided(snapshot), tuple(trial.state for trial in snapshot.trials)
+    """All that a ranking, and what the autopilot makes of it, depend on."""
+    session = snapshot.session
+    return search.ranking_key(snapshot), session.wc, session.autopilot
 
 
 def main() -> int:

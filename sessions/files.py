@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from .errors import Misuse, StoreError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full; a quota is used up; a file may not grow that far."""
+
+
+def replace(path: Path, data: bytes | memoryview, part: Path | None = None) -> None:
+    """Write a file so that it holds the old content or the new, on the disk, never a part.
+
+    part: where it is written first; None: beside it, under a name that nothing has.  Raises
+    OSError, and then nothing of it is left.
+    """
+    if part is None:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part = Path(name)
+    else:
+        handle = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # on a full disk its part is in the way
+            part.unlink()
+        raise
 
 
 def put(path: Path, data: bytes) -> None:
@@ -19,15 +47,6 @@ def put(path: Path, data: bytes) -> None:
             raise Misuse(f"{path}: is a folder. Give a file in it.")
         if not path.parent.is_dir():
             raise Misuse(f"{path.parent}: there is no such folder. Make it first.")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        replace(path, data)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -34,9 +34,14 @@ def names(root: Path) -> list[str]:
     )
 
 
+def is_name(text: str) -> bool:
+    """Whether a session can have this name, which is its folder's."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None and ".." not in text
+
+
 def check_name(name: str) -> str:
     """The name itself, or StoreError: it becomes a folder and must not lead out of the home."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) or ".." in name:
+    if not is_name(name):
         raise Misuse(
             f"session name {name!r}: not usable. Use 1 to 64 letters, digits, dots, dashes or "
             "underscores, a letter or digit first."

@@ -271,7 +271,17 @@ class Trial(Record):
     @property
     def pending(self) -> bool:
         """Whether it waits for an engine or is at work in one."""
-        return self.state in ("queued", "running", "interrupted")
+        return self.waits or self.goes
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for an engine: it was never begun, or goes on where it was left."""
+        return self.state in ("queued", "interrupted")
+
+    @property
+    def goes(self) -> bool:
+        """Whether it has begun and goes on by itself."""
+        return self.state in ("running", "interrupted")
 
     @property
     def observed(self) -> bool:

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from textual.app import App
 from textual.dom import DOMNode
 
+from ..engine.search.standing import ranking_key
 from .format import sentence, turn
 from .ports import Client, FinalLike, Home
 
@@ -52,24 +53,6 @@ class Finishing:
     def at_work(self) -> bool:
         """Whether it goes on."""
         return self.done is None and not self.problem and not self.cancelled
-
-
-def ranking_key(snapshot: Snapshot) -> Key:
-    """What a ranking depends on besides w_c: equal keys, equal rankings."""
-    session = snapshot.session
-    trials = tuple("pending" if trial.pending else trial.state for trial in snapshot.trials)
-    verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
-    return (
-        session.name,
-        session.created,
-        session.level,
-        tuple(session.bases.items()),
-        trials,
-        verdicts,
-        session.strategy,
-        tuple(session.domains.items()),
-        tuple(session.favourite.items()),
-    )
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from ..sessions.files import replace as write_whole
 
 DEFAULT_THEME = "lcsearch-dark"
 LAYOUTS = ("auto", "columns", "tabs")
@@ -73,12 +74,8 @@ def save(file: Path, settings: Settings) -> None:
     """Write the settings whole or not at all.  Raises SettingsError if it cannot be done."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, prefix=file.name, delete=False
-        ) as draft:
-            json.dump(asdict(settings), draft, indent=2, ensure_ascii=False)
-            draft.write("\n")
-        os.replace(draft.name, file)
+        text = json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"
+        write_whole(file, text.encode())
     except OSError as error:
         raise SettingsError(f"{file}: cannot be written ({error}).") from error
 

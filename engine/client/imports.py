@@ -22,6 +22,7 @@ from ...sessions.snapshot import EngineStatus, Snapshot
 from ...sessions.store import Reader, Store
 from .. import search
 from ..objective import best_error
+from ..search.decide import trial_seed
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import InvalidConfig, Space
 from ..tasks.task import exact_complexity, level_names, measure_of, reader, session_space
@@ -191,7 +192,7 @@ def _about_trial(trial: Trial, snapshot: Snapshot, space: Space) -> Iterator[str
         if given != value:
             yield f"costs.{name} = {given}: this network has {value:.12g}."
     again = sum(other.key == key for other in before) if trial.repeat_of is not None else 0
-    seed = session.seed * 1000 + again
+    seed = trial_seed(session, again)
     if trial.seed != seed:
         yield f"seed = {trial.seed}: a trial of this session has seed {seed} there."
     if not 0 <= trial.attempt <= LARGEST_COUNT:

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ... import __version__
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.files import NO_ROOM, replace
 from ...sessions.records import Execution, Failure, Session
 from ..protocol import (
     Ended,
@@ -57,7 +58,6 @@ KEEP_SECONDS = 120.0
 """How long a slot that has nothing to do keeps its share of the cluster."""
 SAME_SECONDS = 10.0
 """A node that dies takes several trainers with it before they are ready: that is one fault."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESERVED = {"CPU", "GPU", "num_cpus", "num_gpus", "memory", "object_store_memory"}
 """Names that Ray itself knows in another spelling, or that would mean bytes."""
 CALLS = 3
@@ -392,7 +392,7 @@ class ClusterExecutor:
             return []
         if checkpoint is not None:
             try:
-                _write(slot.checkpoint, checkpoint)
+                replace(slot.checkpoint, checkpoint)
             except OSError as error:
                 return self._unkept(slot, error)
         if isinstance(reply, Finished | Ended | Failed):
@@ -529,16 +529,6 @@ def _lost(error: Exception) -> _Lost:
     words = said or (lines[0] if lines else type(error).__name__)
     # the rest is a list of what it could have been
     return _Lost(words.partition(" Some common causes")[0].rstrip("."))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a checkpoint: the file holds the old one or the new one, never a part."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def resources(words: list[str]) -> dict[str, float]:

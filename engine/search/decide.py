@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ...sessions.choices import STRATEGIES
 from ...sessions.errors import Already, Late, Misuse, StoreError
 from ...sessions.records import (
+    OPEN_STATES,
     Advised,
     Autopilot,
     Config,
@@ -103,15 +104,16 @@ def _draft(
         source=source,
         repeat_of=repeat_of,
         # the same network in the same session is trained alike; the store counts repeats on
-        seed=_first_seed(snapshot.session),
+        seed=trial_seed(snapshot.session),
         prediction=prediction,
         created=now(),
         costs=space.known(config),
     )
 
 
-def _first_seed(session: Session) -> int:
-    return session.seed * 1000
+def trial_seed(session: Session, again: int = 0) -> int:
+    """The seed of a trial.  again: how many of the same network came before, where it repeats."""
+    return session.seed * 1000 + again
 
 
 def reference_trial(session: Session, space: Space) -> Trial:
@@ -124,7 +126,7 @@ def reference_trial(session: Session, space: Space) -> Trial:
         config=config,
         key=space.key(config),
         source="reference",
-        seed=_first_seed(session),
+        seed=trial_seed(session),
         created=now(),
         costs=space.known(config),
     )
@@ -245,7 +247,7 @@ def stop(
         raise Already(f"trial {number} is paused already.")
     if trial.state in ("stopped", "cancelled") and mode != "pause":
         raise Already(f"trial {number} {SAID[trial.state]} already.")
-    if trial.state in ("queued", "interrupted", "paused"):
+    if trial.state in OPEN_STATES and trial.state != "running":
         # an interrupted trial may have epochs: stopped, not withdrawn
         state = "cancelled" if trial.state == "queued" else "stopped"
         if mode == "pause" and trial.state != "paused":
@@ -269,9 +271,7 @@ def stop(
 def resume(snapshot: Snapshot, number: int) -> Plan:
     """Let a paused trial go on from its checkpoint.  Raises Already for one that goes on."""
     trial = _trial_of(snapshot, number)
-    if trial.state in ("queued", "interrupted") or (
-        trial.state == "running" and trial.stop_request is None
-    ):
+    if trial.waits or (trial.state == "running" and trial.stop_request is None):
         raise Already(f"trial {number} {SAID[trial.state]} already.")
     fields = {"state": "interrupted", "stop_request": None, "ended": None}
     return Plan(

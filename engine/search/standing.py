@@ -5,6 +5,7 @@ Pure: a `Snapshot`, or a part of one, goes in and figures come out; `decide` has
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -129,7 +130,7 @@ def pending(snapshot: Snapshot) -> list[Config]:
 
 def waiting(snapshot: Snapshot) -> list[Trial]:
     """What to train next: what was interrupted first, then in the order of the queue."""
-    found = [t for t in snapshot.trials if t.state in ("interrupted", "queued")]
+    found = [t for t in snapshot.trials if t.waits]
     return sorted(found, key=lambda t: (t.state != "interrupted", t.number))
 
 
@@ -280,7 +281,7 @@ def passed_over(snapshot: Snapshot) -> Trial | None:
 
 def begun(trial: Trial) -> str:
     """Why the decision that queued a trial cannot be undone: `trial 6 has started`."""
-    said = "has started" if trial.state in ("running", "interrupted") else SAID[trial.state]
+    said = "has started" if trial.goes else SAID[trial.state]
     return f"trial {trial.number} {said}"
 
 
@@ -301,6 +302,19 @@ def favour_strength(snapshot: Snapshot) -> float | None:
     if snapshot.session.strategy != "gp":
         return None
     return strength(len(observations(snapshot)))
+
+
+NOT_RANKED_BY = frozenset({"wc", "autopilot", "execution", "stop_behind"})
+"""Fields of a session that no ranking depends on: w_c only weighs what was believed before."""
+
+
+def ranking_key(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a ranking depends on besides w_c: equal keys, equal rankings."""
+    session = snapshot.session
+    trials = tuple("pending" if trial.pending else trial.state for trial in snapshot.trials)
+    verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
+    settings = session.model_dump(exclude=set(NOT_RANKED_BY))
+    return json.dumps(settings, sort_keys=True, default=str), trials, verdicts
 
 
 def ranking(

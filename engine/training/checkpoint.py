@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from ...sessions.files import replace
 from ...sessions.records import Epoch
 from .run import DTYPES, begin
 
@@ -49,21 +48,14 @@ def save(run: Run, path: Path) -> None:
         },
         content,
     )
-    part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace(path, content.getbuffer(), path.with_name(f"{path.name}.part"))
     except FileNotFoundError as error:
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: the folder {path.parent} is gone. If the "
             "session was not meant to be deleted, bring the folder back, then repeat the trial."
         ) from error
     except OSError as error:
-        with contextlib.suppress(OSError):  # on a full disk its part is in the way
-            part.unlink()
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: {error}. Make room or give the right to "
             "write there, then repeat the trial."

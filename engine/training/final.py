@@ -127,23 +127,17 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     began, said, loss = time.monotonic(), 0.0, math.nan
     bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
     for number in range(1, order.epochs + 1):
-        loop.set_rate(run, number)
-        run.model.train()
-        drawn = loop.draw(run, number)
+        drawn = loop.begin_epoch(run, number)
         total = torch.zeros((), device=chosen)
         for at, (start, end) in enumerate(bounds, start=1):
             if cancelled():
                 return
-            threads.look()
-            run.threads = threads.keep_or_lower(run.threads)
-            threads.take(run.threads)
+            run.threads = threads.settle(run.threads)
             total += loop.step(run, drawn, start, end) * (end - start)
             ended = at == len(bounds)
             if not ended and time.monotonic() - said < SECONDS_A_WORD:
                 continue
-            loss = total.item() / end
-            if not math.isfinite(loss):
-                raise loop.Diverged(f"the training loss of epoch {number} is {loss}")
+            loss = loop.finite_loss(total, end, number)
             said = now = time.monotonic()
             done = (number - 1 + at / len(bounds)) / order.epochs
             say(

@@ -119,9 +119,7 @@ def _train(
     batches = batch_bounds(count, task.config["batch_size"])
     resumed = bool(run.epochs)
     for number in range(len(run.epochs) + 1, task.epochs + 1):
-        set_rate(run, number)
-        drawn = draw(run, number)
-        run.model.train()
+        drawn = begin_epoch(run, number)
         # where a step fills a window, cold caches are nothing beside it
         slow = bool(run.epochs) and run.epochs[-1].seconds >= WINDOW * len(batches)
         if len(batches) <= FEW_BATCHES and not slow and not stopped():
@@ -139,8 +137,7 @@ def _train(
                 hurried = timed and threads.short
                 resting = hurried and bool(paces) and began < until
                 if not timed:
-                    run.threads = threads.keep_or_lower(run.threads)
-                    threads.take(run.threads)
+                    run.threads = threads.settle(run.threads)
                 else:
                     threads.take(threads.wanted if resting else None)
             loss = step(run, drawn, start, end)
@@ -150,9 +147,7 @@ def _train(
             enough = began + spent >= until if resting else hurried and images >= shortest
             if spent >= WINDOW or enough or end == count:
                 # the device may still be at work: waiting for a number ends the window
-                mean_loss = total.item() / count
-                if not math.isfinite(mean_loss):
-                    raise Diverged(f"the training loss of epoch {number} is {mean_loss}")
+                mean_loss = finite_loss(total, count, number)
                 spent = time.perf_counter() - began
                 if not resting:
                     paces.append(spent / images)
@@ -175,6 +170,21 @@ def _train(
         run.epochs.append(epoch)
         save(run, checkpoint)
         yield epoch
+
+
+def begin_epoch(run: Run, number: int) -> Draw:
+    """Everything as epoch `number` wants it; gives the order of its images."""
+    set_rate(run, number)
+    run.model.train()
+    return draw(run, number)
+
+
+def finite_loss(total: Tensor, images: int, number: int) -> float:
+    """The mean loss of so many images of epoch `number`, summed in `total`.  Raises Diverged."""
+    loss = total.item() / images
+    if not math.isfinite(loss):
+        raise Diverged(f"the training loss of epoch {number} is {loss}")
+    return loss
 
 
 def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:

@@ -62,14 +62,17 @@ class Threads:
         if count != torch.get_num_threads():
             torch.set_num_threads(count)
 
-    def keep_or_lower(self, kept: int | None) -> int:
-        """How many a training goes on with whose seconds do not count.
+    def settle(self, kept: int | None) -> int:
+        """Look, and go on with as many as a training has whose seconds do not count; how many.
 
         kept: how many it had until now; None: it begins.  What a network learns differs a little
         with their number.  So it is chosen at the start, and changes only where more cannot be had
         any more; what is given up is not taken back.
         """
-        return self.wanted if kept is None else min(kept, self.wanted)
+        self.look()
+        count = self.wanted if kept is None else min(kept, self.wanted)
+        self.take(count)
+        return count
 
     def _read(self) -> tuple[float, float] | None:
         """Now, and seconds that its processors have been idle or this process's (man 5 proc)."""

@@ -8,7 +8,6 @@ Commands and replies are the JSON lines of engine/protocol.py.  It ends when its
 from __future__ import annotations
 
 import argparse
-import errno
 import gc
 import math
 import os
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from filelock import FileLock, Timeout
 
+from ...sessions.choices import DTYPES
+from ...sessions.files import NO_ROOM
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
 from ..objective import SECONDS, best_error, medians
@@ -59,8 +60,6 @@ FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"
 
 WORKING_SECONDS = 5.0
 """How often a trial that is between two epochs gives a sign of life, at most."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The disk is full; a quota is used up; a file may not grow that far."""
 LOCK_PATIENCE = 30.0
 """Seconds that a trial waits for an earlier attempt's process to be gone."""
 
@@ -74,9 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="trainer", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--threads", type=int, default=None, help="of the CPU; default: all")
-    parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto"
-    )
+    parser.add_argument("--dtype", choices=DTYPES, default="auto")
     parser.add_argument("--probe", action="store_true", help="answer one Load, and end")
     parser.add_argument("--devices", action="store_true", help="say which there are, and end")
     options = parser.parse_args()

@@ -107,7 +107,7 @@ def new(
         from ...engine.executors.registry import check_fields
         from ...sessions import store
         from ...sessions.places import home
-        from ...sessions.records import DataSource, Execution, Setup
+        from ...sessions.records import DataSource, Execution, Setup, is_weight
 
         domains = read_domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -122,7 +122,7 @@ def new(
             fail(f"--features {features}: not usable. Use gap, or a number such as 4.", 2)
         if not 0 < macs_cap < float("inf"):
             fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
-        if not 0 <= wc < float("inf"):
+        if not is_weight(wc):
             fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
         places = read_execution(
             executor, address, per_trial, parallel, data_on_nodes, device, dtype

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from ...engine.search.standing import best_measured, objective, shown_level
+from ...sessions.records import is_weight
 from .. import format as words
 from ..cost import cost_of
 from ..networks import network_line
@@ -108,7 +109,7 @@ class WcDialog(Dialog[float]):
             value = float(self.query_one("#value", Input).value)
         except ValueError:
             return None
-        return value if 0 <= value < 1e6 else None
+        return value if is_weight(value) else None
 
     def _weigh(self, value: float) -> None:
         self._best(value)

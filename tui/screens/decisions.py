@@ -409,7 +409,7 @@ class DecidingScreen(Screen[Any]):
         begun = ""
         if passed is not None:
             stop = self.session.key_of("decide.stop", "s")
-            goes = passed.state in ("running", "interrupted")
+            goes = passed.goes
             begun = words.sentence(search.begun(passed) + (f"; {stop} stops it." if goes else "."))
         if last is None:
             self.notify(f"{begun} Nothing can be undone.".strip())

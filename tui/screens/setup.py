@@ -21,9 +21,11 @@ from ...engine.tasks.space import Space
 from ...engine.tasks.task import DEFAULT, blank_space, task_named
 from ...sessions.choices import AUGMENTS, STRATEGIES, Augment, Strategy
 from ...sessions.errors import Misuse
+from ...sessions.places import is_name
 from ...sessions.records import (
     LARGEST_BUDGET,
     LARGEST_SEED,
+    LARGEST_WC,
     MOST_PARALLEL,
     DataSource,
     Execution,
@@ -121,7 +123,7 @@ def _real(low: float, high: float, words_of_it: str) -> Callable[[str], float]:
 
 def _name(taken: set[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) or ".." in text:
+        if not is_name(text):
             raise ValueError("letters, digits, dots, dashes, underscores; a letter or digit first")
         if text in taken:
             raise ValueError(f"there is a session {text} already")
@@ -221,7 +223,7 @@ class SetupScreen(Screen[None]):
                 "w_c",
                 words.number(like.wc if like else 0.1),
                 "0 accuracy … 1 low complexity",
-                _real(0, 1e6, "must be a number, 0 or more"),
+                _real(0, LARGEST_WC, "must be a number, 0 or more"),
             ),
             Field(
                 "epochs",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...engine.objective import error_at
 from ...engine.search.scorecard import Outcome
 from ...engine.search.standing import objective, pareto
 from ...engine.tasks.domains import Categorical, Domain, Integer, Real
@@ -100,11 +101,13 @@ def tradeoff_plot(
     )
     lines = []
     value = objective(best, wc) or 0.0
-    # 100 (1 - f_p) = 100 (1 - f + w_c x / scale): higher lines are better
+    # higher lines are better
     span = vertical.high - vertical.low
     for step in range(4):
         f = value + step * span / 100 / 4
-        ends = [100 * (1 - f + wc * x / cost.scale) for x in (horizontal.low, horizontal.high)]
+        ends = [
+            100 * (1 - error_at(f, x / cost.scale, wc)) for x in (horizontal.low, horizontal.high)
+        ]
         lines.append(Line((horizontal.low, horizontal.high), ends, "faint", dashed=step > 0))
     lines.append(
         Line(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def engine_words(snapshot: Snapshot) -> Content:
     """`engine ● 1 training, 2 queued`: what is at work, in words and with a mark."""
     running = sum(trial.state == "running" for trial in snapshot.standing)
-    waiting = sum(trial.state in ("queued", "interrupted") for trial in snapshot.standing)
+    waiting = sum(trial.waits for trial in snapshot.standing)
     paused = sum(trial.state == "paused" for trial in snapshot.trials)
     parts = []
     if running:

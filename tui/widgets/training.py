@@ -47,7 +47,7 @@ class TrainingPanel(Text):
         room = max(self.content_size.width, 30)
         lines: list[Content] = []
         running = [trial for trial in snapshot.standing if trial.state == "running"]
-        waiting = [t for t in snapshot.standing if t.state in ("queued", "interrupted", "paused")]
+        waiting = [t for t in snapshot.standing if t.waits or t.state == "paused"]
         behind = falling_behind(snapshot)
         for trial in running[:MOST_LINES]:
             lines.append(_running(trial, snapshot.session, room, trial.number in behind))
