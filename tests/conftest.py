@@ -39,12 +39,14 @@ PURE = {
     "columns",
     "conditions",
     "exchange",
+    "fakes",
     "filters",
     "kernel",
     "lines",
     "migration",
     "neutral",
     "objective",
+    "one_place",
     "overrides",
     "pilot",
     "progress",
@@ -74,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the sessions of whoever runs it."""
     path = tmp_path / "home"
     monkeypatch.setenv("LCSEARCH_HOME", str(path))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,18 +23,19 @@ from lcsearch.engine.tasks.task import level_names, session_space
 from lcsearch.sessions.errors import Deleted, Known, Late, StoreError
 from lcsearch.sessions.records import (
     Advised,
-    Autopilot,
     Config,
     DataSource,
     DataSummary,
     Decision,
     Epoch,
     Failure,
+    Levels,
     Prediction,
     Session,
+    StopMode,
     Trial,
 )
-from lcsearch.sessions.snapshot import EngineStatus, Snapshot
+from lcsearch.sessions.snapshot import EngineStatus, Plan, Snapshot
 
 from .conftest import PATIENCE
 
@@ -215,18 +216,18 @@ def make_trial(
     )  # fmt: skip
     ranking = make_ranking(space, (), level, session.wc if wc is None else wc, ())
     prediction = replace_observed(ranking, config) if level else None
-    started = NOW - timedelta(minutes=60 - number)
+    started: datetime | None = NOW - timedelta(minutes=60 - number)
     fields: dict[str, Any] = {}
     if state == "done":
         costs["seconds"] = 1.7 * complexity
         fields = {
             "error": error, "complexity": complexity, "reference_costs": {"seconds": 1.7},
-            "ended": started + timedelta(seconds=40),
+            "ended": NOW - timedelta(minutes=60 - number, seconds=-40),
         }  # fmt: skip
     elif state == "failed":
         fields = {
             "failure": Failure(kind="diverged", message="the loss is not finite in epoch 3"),
-            "ended": started + timedelta(seconds=10),
+            "ended": NOW - timedelta(minutes=60 - number, seconds=-10),
         }
     elif state == "queued":
         records, started = (), None
@@ -244,9 +245,11 @@ def replace_observed(ranking: FakeRanking, config: Config) -> Prediction:
     """The prediction that the fake model had of a network."""
     assert ranking.space is not None
     space = ranking.space
-    stub = Trial.model_construct(
-        number=0, level=0, config=space.reference, state="done", error=0.1, complexity=1.0
-    )
+    assert space.reference is not None
+    stub = Trial(
+        number=0, level=0, config=space.reference, key="", state="done", source="reference",
+        seed=0, created=NOW, error=0.1, complexity=1.0,
+    )  # fmt: skip
     found = replace(ranking, trials=(stub,), incumbent=0.17).proposal(config).prediction
     assert found is not None
     return found
@@ -332,7 +335,7 @@ def make_snapshot(
             detail={"advised": passed_over(session, space, trial)}
             if trial.source == "edited" else {},
         )
-        for index, trial in enumerate(trials[1:])
+        for index, trial in enumerate(trials[1:], start=1)
     ]  # fmt: skip
     engine = EngineStatus(alive, "serving" if alive else "none", 4711 if alive else None)
     return Snapshot(
@@ -358,6 +361,47 @@ def empty_snapshot() -> Snapshot:
     )
 
 
+def applied(snapshot: Snapshot, plan: Plan) -> tuple[Snapshot, Decision]:
+    """The session after a plan, and the decision as it is kept: what a store does, in memory.
+
+    Raises Late and Known as the store; tests/test_fakes.py holds both against each other.
+    """
+    session = snapshot.session
+    for name, value in plan.expect.items():
+        if getattr(session, name) != value:
+            raise Late(f"{name} was changed meanwhile.")
+    trials = list(snapshot.trials)
+    if plan.unique is not None:
+        for trial in trials:
+            if trial.key == plan.unique and trial.state not in ("cancelled", "stopped", "failed"):
+                raise Known(f"trial {trial.number} is this very network ({trial.state}).")
+    for update in plan.updates:
+        trial = trials[update.number]
+        if trial.state not in update.states:
+            raise Late(f"trial {trial.number} is {trial.state}.")
+        trials[update.number] = trial.model_copy(update=dict(update.fields))
+    if plan.last is not None and plan.last != len(snapshot.decisions):
+        raise Late("something else was decided meanwhile.")
+    number = plan.decision.trial
+    if plan.trial is not None:
+        number = len(trials)
+        same = [trial for trial in trials if trial.key == plan.trial.key]
+        again = 0 if plan.trial.repeat_of is None else len(same)
+        given = {"number": number, "seed": plan.trial.seed + again}
+        trials.append(plan.trial.model_copy(update=given))
+    numbered = {"number": len(snapshot.decisions) + 1, "trial": number}
+    decision = plan.decision.model_copy(update=numbered)
+    after = replace(
+        snapshot,
+        change=snapshot.change + 1,
+        session=session.model_copy(update=dict(plan.session)),
+        trials=tuple(trials),
+        # as it is read back
+        decisions=(*snapshot.decisions, Decision.model_validate_json(decision.model_dump_json())),
+    )
+    return after, decision
+
+
 @dataclass
 class FakeFinal:
     """A final training that says what it is given, and waits for its end."""
@@ -381,7 +425,7 @@ class FakeFinal:
 
 @dataclass
 class FakeClient:
-    """Remembers every call; queues, stops and weighs in its snapshot as a real client would."""
+    """A client over records alone: it remembers every call, and decides as a real one does."""
 
     snapshot: Snapshot
     folder: Path = Path("/nowhere/sessions/fashion")
@@ -415,6 +459,10 @@ class FakeClient:
         """Something happened to the session."""
         self.snapshot = replace(self.snapshot, change=self.snapshot.change + 1, **fields)
 
+    def elsewhere(self, **fields: Any) -> None:
+        """Somebody else has changed these fields of the session."""
+        self.change(session=self.snapshot.session.model_copy(update=fields))
+
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         self.ranked += 1
         if self.slow is not None:
@@ -436,117 +484,107 @@ class FakeClient:
             session.strategy,
         )  # fmt: skip
 
-    def _decision(self, kind: Any, trial: int | None = None, **fields: Any) -> Decision:
+    def _apply(self, plan: Plan) -> Decision:
+        """What the store would do with it."""
         if self.late:
             raise Late(self.late)
-        decision = Decision(
-            number=len(self.snapshot.decisions), at=NOW, kind=kind, by="person",
-            level=self.snapshot.session.level, trial=trial, **fields,
-        )  # fmt: skip
-        self.change(decisions=(*self.snapshot.decisions, decision))
-        return decision
-
-    def _queue(self, kind: Any, config: Config, prediction: Prediction | None) -> Decision:
-        if self.known:
+        if self.known and plan.unique is not None:
             raise Known(self.known)
-        number = len(self.snapshot.trials)
-        decision = self._decision(kind, number, config=config, prediction=prediction)
-        session = self.snapshot.session
-        trial = make_trial(session, self.space, number, session.level, config, "queued")
-        self.change(trials=(*self.snapshot.trials, trial))
+        self.snapshot, decision = applied(self.refresh(), plan)
         return decision
-
-    def _session(self, **fields: Any) -> None:
-        self.change(session=self.snapshot.session.model_copy(update=fields))
 
     def accept(
         self, proposal: Proposal, reason: str = "", *, advised: Advised | None = None
     ) -> Decision:
         self.calls.append(("accept", proposal.id, reason))
         self.advised.append(advised)
-        return self._queue("accept", proposal.config, proposal.prediction)
+        return self._apply(
+            decide.accept(
+                self.snapshot, self.space, proposal.config, proposal.prediction,
+                reason=reason, advised=advised,
+            )
+        )  # fmt: skip
 
     def submit(
         self,
         config: Config,
         prediction: Prediction | None,
         *,
-        kind: Any,
+        kind: Literal["edit", "new"],
         reason: str = "",
         advised: Advised | None = None,
     ) -> Decision:
         self.advised.append(advised)
         self.calls.append(("submit", config, prediction, kind, reason))
-        return self._queue(kind, config, prediction)
+        return self._apply(
+            decide.submit(
+                self.snapshot, self.space, config, prediction,
+                kind=kind, reason=reason, advised=advised,
+            )
+        )  # fmt: skip
 
     def reject(self, proposal: Proposal, reason: str = "") -> Decision:
         self.calls.append(("reject", proposal.id, reason))
-        return self._decision("reject", config=proposal.config, prediction=proposal.prediction)
+        return self._apply(
+            decide.reject(self.snapshot, proposal.config, proposal.prediction, reason)
+        )
 
-    def repeat(self, number: int, reason: str = "") -> Decision:
+    def repeat(self, number: int | None = None, reason: str = "") -> Decision:
         self.calls.append(("repeat", number, reason))
-        return self._queue("repeat", self.snapshot.trials[number].config, None)
+        assert number is not None
+        return self._apply(decide.repeat(self.snapshot, self.space, number, reason))
 
-    def stop(self, number: int, mode: Any, reason: str = "") -> Decision:
+    def stop(self, number: int, mode: StopMode, reason: str = "") -> Decision:
         self.calls.append(("stop", number, mode, reason))
-        return self._decision("stop", number)
+        return self._apply(decide.stop(self.snapshot, number, mode, reason))
 
     def resume(self, number: int) -> Decision:
         self.calls.append(("resume", number))
-        return self._decision("resume", number)
+        return self._apply(decide.resume(self.snapshot, number))
 
     def undo(self, meant: int | None = None) -> Decision:
         self.calls.append(("undo",))
-        undone = decide.undo(self.snapshot, meant).decision
-        return self._decision("undo", trial=undone.trial, detail=undone.detail)
+        return self._apply(decide.undo(self.snapshot, meant))
 
     def advance(self, number: int | None = None, *, left: int | None = None) -> Decision:
         self.calls.append(("advance", number))
-        session = self.snapshot.session
-        if left not in (None, session.level):
-            raise Late(f"level {left} was left already")
-        level = session.level + 1
-        self._session(level=level, bases={**session.bases, level: number})
-        return self._decision("advance")
+        return self._apply(decide.advance(self.snapshot, number, left=left))
 
     def reopen(self, level: int, number: int | None = None) -> Decision:
         self.calls.append(("reopen", level, number))
-        self._session(level=level)
-        return self._decision("reopen")
+        return self._apply(decide.reopen(self.snapshot, level, number))
 
-    def set_wc(self, wc: float) -> Decision:
+    def set_wc(self, wc: float, reason: str = "") -> Decision:
         self.calls.append(("set_wc", wc))
-        before = self.snapshot.session.wc
-        self._session(wc=wc)
-        return self._decision("wc", detail={"from": before, "to": wc})
+        return self._apply(decide.set_wc(self.snapshot, wc, reason))
 
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         self.calls.append(("set_strategy", strategy))
-        self._session(strategy=strategy)
-        return self._decision("strategy")
+        return self._apply(decide.set_strategy(self.snapshot, strategy, reason))
 
-    def set_domains(self, domains: Any, reason: str = "") -> Decision:
+    def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision:
         self.calls.append(("set_domains", dict(domains)))
-        self._session(**decide.set_domains(self.snapshot, domains).session)
-        return self._decision("domains")
+        return self._apply(decide.set_domains(self.snapshot, domains, reason))
 
-    def favour(self, region: Any, reason: str = "") -> Decision:
+    def favour(self, region: Mapping[str, str], reason: str = "") -> Decision:
         self.calls.append(("favour", dict(region)))
-        self._session(favourite=dict(region))
-        return self._decision("favour")
+        return self._apply(decide.favour(self.snapshot, region, reason))
 
     def autopilot(
-        self, *, trials: int | None = None, minutes: float | None = None, levels: Any = "this",
-        until_flat: bool = False,
+        self, *, trials: int | None = None, minutes: float | None = None,
+        levels: Levels = "this", until_flat: bool = False,
     ) -> Decision:  # fmt: skip
         self.calls.append(("autopilot", trials, minutes, levels, until_flat))
-        self._session(autopilot=Autopilot(trials=trials, levels=levels, until_flat=until_flat))
-        return self._decision("autopilot")
+        return self._apply(
+            decide.autopilot(
+                self.snapshot, trials=trials, minutes=minutes, levels=levels,
+                until_flat=until_flat,
+            )
+        )  # fmt: skip
 
     def takeover(self) -> Decision:
         self.calls.append(("takeover",))
-        self._session(autopilot=None)
-        return self._decision("takeover")
+        return self._apply(decide.takeover(self.snapshot))
 
     def start_engine(self) -> None:
         self.calls.append(("start_engine",))

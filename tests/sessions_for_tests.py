@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lcsearch.engine import search
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
-from lcsearch.sessions.records import DataSource, DataSummary, Epoch, Machine, Session, now
+from lcsearch.sessions.records import (
+    DataSource,
+    DataSummary,
+    Decision,
+    Epoch,
+    Machine,
+    Session,
+    now,
+)
 from lcsearch.sessions.store import Store
 
 SUMMARY = DataSummary(
@@ -18,16 +27,27 @@ SUMMARY = DataSummary(
 MACHINE = Machine(processor="a processor", device="cpu", threads=2, dtype="float32", torch="2")
 
 
-def make_session(name: str = "demo", **fields) -> Session:
-    values = {"data": DataSource(spec="digits"), "summary": SUMMARY, "epochs": 3, **fields}
+def make_session(name: str = "demo", **fields: Any) -> Session:
+    values: dict[str, Any] = {
+        "data": DataSource(spec="digits"),
+        "summary": SUMMARY,
+        "epochs": 3,
+        **fields,
+    }
     return Session(name=name, created=now(), **values)
 
 
-def make_store(home: Path, name: str = "demo", **fields) -> Store:
+def make_store(home: Path, name: str = "demo", **fields: Any) -> Store:
     """A session in its file, its reference network queued."""
     session = make_session(name, **fields)
     first = decide.reference_trial(session, session_space(session))
     return Store.create(home / "sessions" / name, session, first)
+
+
+def trial_of(decision: Decision) -> int:
+    """The trial that a decision queued."""
+    assert decision.trial is not None
+    return decision.trial
 
 
 def finish(store: Store, number: int, error: float = 0.1, ratio: float = 1.0) -> None:
@@ -56,7 +76,7 @@ def finish(store: Store, number: int, error: float = 0.1, ratio: float = 1.0) ->
     )
 
 
-def filled_store(home: Path, trials: int = 6, **fields) -> Store:
+def filled_store(home: Path, trials: int = 6, **fields: Any) -> Store:
     """A session with its reference and some sampled networks of level 1 done."""
     store = make_store(home, **fields)
     finish(store, 0)
@@ -65,7 +85,6 @@ def filled_store(home: Path, trials: int = 6, **fields) -> Store:
     for _ in range(trials):
         snapshot = store.refresh()
         config = space.sample(rng, snapshot.session.level, search.base_trial(snapshot).config)
-        decision = store.apply(decide.accept(snapshot, space, config, None))
-        assert decision.trial is not None
-        finish(store, decision.trial, float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.4, 2)))
+        number = trial_of(store.apply(decide.accept(snapshot, space, config, None)))
+        finish(store, number, float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.4, 2)))
     return store

@@ -1,10 +1,13 @@
 """The advisor through its one door: `rank`, and the what-if questions to its answer."""
 
+from __future__ import annotations
+
 import json
 import math
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcsearch.engine.advisor.candidates import NEAR_COPY
-from lcsearch.engine.advisor.rank import rank
-from lcsearch.engine.advisor.strategies import annealing
+from lcsearch.engine.advisor.rank import Advisor, rank
+from lcsearch.engine.advisor.ranking import Proposal, Ranking
+from lcsearch.engine.advisor.strategies import History, annealing
 from lcsearch.engine.advisor.value import favour
 from lcsearch.engine.model.kernel import squared_distances
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Integer, InvalidDomain, Real
 from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+from lcsearch.sessions.choices import Strategy
+from lcsearch.sessions.records import Config, Prediction
 
 SPACE = cnn.space((1, 28, 28), 10)
+assert SPACE.reference is not None
 BASE = SPACE.reference
 SMALL = Space(
     ("one",),
@@ -32,7 +39,7 @@ SMALL = Space(
 )
 
 
-def truth(config) -> tuple[float, float]:
+def truth(config: Config) -> tuple[float, float]:
     """Error and complexity of a network, made up: three halvings and five wide layers are best."""
     halved = sum(entry != "none" for entry in config["downsample"])
     wide = np.log2(config["channels"][-1])
@@ -57,15 +64,27 @@ TWENTY = seen(20)
 
 
 @pytest.fixture(scope="module")
-def ranking():
+def ranking() -> Ranking:
     return rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3)
 
 
-def numbers(proposal) -> list[float]:
-    return [proposal.feasible, *proposal.prediction.model_dump().values()]
+def belief(proposal: Proposal) -> Prediction:
+    """What the model says of it."""
+    assert proposal.prediction is not None
+    return proposal.prediction
 
 
-def test_the_console_can_import_the_records_without_scikit_learn():
+def advisor(ranking: Ranking) -> Advisor:
+    """What made it."""
+    assert isinstance(ranking.answers, Advisor)
+    return ranking.answers
+
+
+def numbers(proposal: Proposal) -> list[float]:
+    return [proposal.feasible, *belief(proposal).model_dump().values()]
+
+
+def test_the_console_can_import_the_records_without_scikit_learn() -> None:
     code = (
         "import sys; from lcsearch.engine.advisor import Proposal, Ranking, rank; "
         "print([m for m in ('sklearn', 'scipy', 'torch') if m in sys.modules])"
@@ -74,24 +93,24 @@ def test_the_console_can_import_the_records_without_scikit_learn():
     assert done.stdout.strip() == "[]"
 
 
-def test_one_proposal_stands_for_its_near_copies():
+def test_one_proposal_stands_for_its_near_copies() -> None:
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, count=24)
-    features = found.answers.evidence.embedding([p.config for p in found.proposals])
+    features = advisor(found).evidence.embedding([p.config for p in found.proposals])
     apart = np.linalg.norm(features[:, None] - features[None], axis=2)
     assert len(found.proposals) == 24
     assert apart[~np.eye(24, dtype=bool)].min() >= NEAR_COPY
-    gains = [p.prediction.log_ei for p in found.proposals]
+    gains = [belief(p).log_ei for p in found.proposals]
     assert gains == sorted(gains, reverse=True)
 
 
-def test_proposals_are_ranked_explained_and_new(ranking):
+def test_proposals_are_ranked_explained_and_new(ranking: Ranking) -> None:
     assert len(ranking.proposals) == 10
     assert ranking.candidates >= 1900
     seen_keys = {SPACE.key(o.config) for o in TWENTY}
     ids = [p.id for p in ranking.proposals]
     assert len(set(ids)) == len(ids)
     assert not set(ids) & seen_keys
-    gains = [p.prediction.log_ei for p in ranking.proposals]
+    gains = [belief(p).log_ei for p in ranking.proposals]
     assert gains == sorted(gains, reverse=True)
     # near copies of a proposal are left out of the list, not out of the ranks
     ranks = [ranking.place_of(proposal).rank for proposal in ranking.proposals]
@@ -101,21 +120,23 @@ def test_proposals_are_ranked_explained_and_new(ranking):
         assert proposal.id == SPACE.key(proposal.config)
         assert SPACE.problems(proposal.config) == []
         assert SPACE.guided(proposal.config, 1)
+        assert SPACE.proposable is not None
         assert SPACE.proposable(proposal.config)
         assert proposal.origin == "model"
         assert proposal.known == SPACE.known(proposal.config)
         assert all(map(math.isfinite, numbers(proposal)))
-        prediction = proposal.prediction
+        prediction = belief(proposal)
         assert prediction.incumbent == ranking.incumbent
         assert prediction.ei == pytest.approx(prediction.exploit + prediction.explore, rel=1e-6)
         assert prediction.mean == pytest.approx(prediction.error + 0.1 * prediction.complexity)
         assert prediction.predictive_std > prediction.std
+        assert proposal.nearest is not None
         near = next(o for o in TWENTY if o.number == proposal.nearest.number)
         assert proposal.nearest.objective == pytest.approx(near.error + 0.1 * near.complexity)
         assert proposal.nearest.differs
 
 
-def test_other_levels_stay_at_the_base():
+def test_other_levels_stay_at_the_base() -> None:
     base = {**BASE, "learning_rate": 0.0033, "kernel": [5, 3, 3, 7]}
     for level in (2, 3, 4):
         found = rank(SPACE, TWENTY, level, base, 0.1, seed=1)
@@ -125,7 +146,7 @@ def test_other_levels_stay_at_the_base():
                 assert name in own or value == base[name]
 
 
-def test_the_flat_mode_moves_everything():
+def test_the_flat_mode_moves_everything() -> None:
     found = rank(SPACE, TWENTY, 0, BASE, 0.1, count=30)
     moved = set()
     for proposal in found.proposals:
@@ -136,9 +157,10 @@ def test_the_flat_mode_moves_everything():
     assert any(p.config["kernel"] != [3] * p.config["conv_layers"] for p in found.proposals)
 
 
-def test_the_incumbent_is_the_smallest_posterior_mean_in_the_slice(ranking):
+def test_the_incumbent_is_the_smallest_posterior_mean_in_the_slice(ranking: Ranking) -> None:
     means = {o.number: ranking.posterior(o.number)[0] for o in TWENTY}
     assert ranking.incumbent == min(means.values())
+    assert ranking.incumbent_number is not None
     assert means[ranking.incumbent_number] == ranking.incumbent
     with pytest.raises(KeyError):
         ranking.posterior(999)
@@ -149,7 +171,7 @@ def test_the_incumbent_is_the_smallest_posterior_mean_in_the_slice(ranking):
     assert found.incumbent_number == 91
 
 
-def test_the_same_session_gives_the_same_ranking_in_another_process(ranking):
+def test_the_same_session_gives_the_same_ranking_in_another_process(ranking: Ranking) -> None:
     code = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import test_advisor as t; "
         "r = t.rank(t.SPACE, t.TWENTY, 1, t.BASE, 0.1, seed=3); "
@@ -161,11 +183,11 @@ def test_the_same_session_gives_the_same_ranking_in_another_process(ranking):
         text=True,
         check=True,
     )
-    expected = [[p.id, p.prediction.log_ei] for p in ranking.proposals]
+    expected = [[p.id, belief(p).log_ei] for p in ranking.proposals]
     assert json.loads(done.stdout) == expected
 
 
-def test_the_seed_and_the_number_of_observations_decide_the_sample(ranking):
+def test_the_seed_and_the_number_of_observations_decide_the_sample(ranking: Ranking) -> None:
     again = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3)
     assert [p.id for p in again.proposals] == [p.id for p in ranking.proposals]
     assert again.candidates == ranking.candidates
@@ -173,45 +195,50 @@ def test_the_seed_and_the_number_of_observations_decide_the_sample(ranking):
     assert other.candidates != ranking.candidates
 
 
-def test_pending_networks_are_not_proposed_again_and_take_their_promise_with_them(ranking):
+def test_pending_networks_are_not_proposed_again_and_take_their_promise_with_them(
+    ranking: Ranking,
+) -> None:
     best = ranking.proposals[0]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[best.config], seed=3)
     assert best.id not in {p.id for p in found.proposals}
     there = found.evaluate([best.config])[0]
-    assert there.prediction.std < best.prediction.std
-    assert there.prediction.log_ei < best.prediction.log_ei
+    assert belief(there).std < belief(best).std
+    assert belief(there).log_ei < belief(best).log_ei
     assert found.incumbent == pytest.approx(ranking.incumbent)
 
 
-def test_networks_to_train_at_once_are_chosen_as_if_those_before_had_come_out(ranking):
+def test_networks_to_train_at_once_are_chosen_as_if_those_before_had_come_out(
+    ranking: Ranking,
+) -> None:
     chosen = ranking.together(4)
     assert chosen[0].id == ranking.proposals[0].id
     assert ranking.together(1) == ranking.proposals[:1]
     assert ranking.together(0) == ()
     assert len({proposal.id for proposal in chosen}) == 4
     assert [p.id for p in chosen[:2]] == [p.id for p in ranking.together(2)]
-    pool = ranking.answers.pool.points.configs
+    pool = advisor(ranking).pool.points
+    assert pool is not None
     for done in (1, 2, 3):
         # a ranking in which those before are pending believes of the whole pool just the same
         waiting = [proposal.config for proposal in chosen[:done]]
         there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=waiting, seed=3)
-        promise = [p.prediction.log_ei for p in there.evaluate([chosen[done].config, *pool])]
+        promise = [belief(p).log_ei for p in there.evaluate([chosen[done].config, *pool.configs])]
         taken = {proposal.id for proposal in chosen[:done]}
-        near = there.answers.evidence.embedding(waiting)
+        near = advisor(there).evidence.embedding(waiting)
         rest = [
             value
-            for config, value in zip(pool, promise[1:], strict=True)
+            for config, value in zip(pool.configs, promise[1:], strict=True)
             if SPACE.key(config) not in taken
-            and squared_distances(there.answers.evidence.embedding([config]), near).min()
+            and squared_distances(advisor(there).evidence.embedding([config]), near).min()
             >= NEAR_COPY**2
         ]
         assert promise[0] == pytest.approx(max(rest))
     # what was merely believed narrows no prediction that is kept
     bare = ranking.evaluate([proposal.config for proposal in chosen])
-    assert [p.prediction.std for p in chosen] == pytest.approx([p.prediction.std for p in bare])
+    assert [belief(p).std for p in chosen] == pytest.approx([belief(p).std for p in bare])
 
 
-def test_the_initial_design_is_trained_at_once_before_what_the_model_proposes():
+def test_the_initial_design_is_trained_at_once_before_what_the_model_proposes() -> None:
     few = rank(SPACE, TWENTY[:4], 1, BASE, 0.1, seed=3, design=2, initial=6)
     chosen = few.together(4)
     assert [p.origin for p in chosen] == ["design", "design", "model", "model"]
@@ -222,7 +249,7 @@ def test_the_initial_design_is_trained_at_once_before_what_the_model_proposes():
     assert drawn.together(3) == drawn.proposals[:3]
 
 
-def test_no_more_are_trained_at_once_than_the_level_has():
+def test_no_more_are_trained_at_once_than_the_level_has() -> None:
     base = {"colour": "red", "n": 1}
     found = rank(SMALL, [Observation(0, 1, base, 0.2, 100, 1.0)], 1, base, 0.1)
     chosen = found.together(50)
@@ -244,8 +271,8 @@ print((before - psutil.Process().memory_info().rss) / 1e6)
 
 
 @pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="only glibc has this setting")
-def test_large_arrays_are_given_back_as_soon_as_they_are_freed():
-    def given_back(word):
+def test_large_arrays_are_given_back_as_soon_as_they_are_freed() -> None:
+    def given_back(word: str) -> float:
         run = [sys.executable, "-P", "-c", FREED, word]
         return float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
@@ -253,19 +280,21 @@ def test_large_arrays_are_given_back_as_soon_as_they_are_freed():
     assert given_back("keep") < 65
 
 
-def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking):
+def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking: Ranking) -> None:
     config = ranking.proposals[0].config
     here = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[config], seed=3)
-    believed = here.evaluate([config])[0].prediction
+    believed = belief(here.evaluate([config])[0])
+    assert here.incumbent is not None
     assert believed.mean < here.incumbent
     assert believed.incumbent < here.incumbent
     other = {**config, "learning_rate": 0.0011, "batch_size": 130}
     there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[other], seed=3)
-    assert there.evaluate([other])[0].prediction.mean < there.incumbent
-    assert all(p.prediction.incumbent == there.incumbent for p in there.proposals)
+    assert there.incumbent is not None
+    assert belief(there.evaluate([other])[0]).mean < there.incumbent
+    assert all(belief(p).incumbent == there.incumbent for p in there.proposals)
 
 
-def test_excluded_and_failed_networks_are_not_proposed(ranking):
+def test_excluded_and_failed_networks_are_not_proposed(ranking: Ranking) -> None:
     first, second, third = ranking.proposals[:3]
     found = rank(
         SPACE,
@@ -281,7 +310,7 @@ def test_excluded_and_failed_networks_are_not_proposed(ranking):
     assert not {first.id, second.id, third.id} & {p.id for p in found.proposals}
 
 
-def test_excluding_a_network_leaves_its_near_copies(ranking):
+def test_excluding_a_network_leaves_its_near_copies(ranking: Ranking) -> None:
     best = ranking.proposals[0]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, excluded=[best.config], radius=1.0, seed=3)
     others = [p.id for p in ranking.proposals[1:]]
@@ -289,7 +318,9 @@ def test_excluding_a_network_leaves_its_near_copies(ranking):
 
 
 @pytest.mark.parametrize("options", [{}, {"design": 6, "initial": 6}, {"strategy": "random"}])
-def test_what_is_close_to_a_rejected_network_is_not_proposed(ranking, options):
+def test_what_is_close_to_a_rejected_network_is_not_proposed(
+    ranking: Ranking, options: dict[str, Any]
+) -> None:
     best = ranking.proposals[0]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, rejected=[best.config], radius=1.0, seed=3, **options)
     assert found.proposals
@@ -300,7 +331,7 @@ def test_what_is_close_to_a_rejected_network_is_not_proposed(ranking, options):
     assert (np.linalg.norm(rows[1:] - rows[0], axis=1) >= 1.0).all()
 
 
-def test_a_failure_lowers_the_chance_of_what_is_like_it(ranking):
+def test_a_failure_lowers_the_chance_of_what_is_like_it(ranking: Ranking) -> None:
     failed = ranking.proposals[0].config
     like = next(
         p for p in ranking.proposals[1:] if p.config["conv_layers"] == failed["conv_layers"]
@@ -316,17 +347,17 @@ def test_a_failure_lowers_the_chance_of_what_is_like_it(ranking):
     assert all(p.feasible == 1 for p in ranking.proposals)
 
 
-def test_a_favourite_region_draws_the_ranking_and_fades():
+def test_a_favourite_region_draws_the_ranking_and_fades() -> None:
     plain = rank(SPACE, seen(6), 1, BASE, 0.1, seed=1, count=20)
     drawn = rank(SPACE, seen(6), 1, BASE, 0.1, seed=1, count=20, favourite={"conv_layers": "7..8"})
 
-    def inside(ranking):
+    def inside(ranking: Ranking) -> int:
         return sum(p.config["conv_layers"] >= 7 for p in ranking.proposals)
 
     assert inside(drawn) > inside(plain)
     weights = [
         favour(
-            rank(SPACE, seen(n), 1, BASE, 0.1, favourite={"conv_layers": "8"}).answers.evidence,
+            advisor(rank(SPACE, seen(n), 1, BASE, 0.1, favourite={"conv_layers": "8"})).evidence,
             [BASE],
         )
         for n in (2, 20)
@@ -336,7 +367,7 @@ def test_a_favourite_region_draws_the_ranking_and_fades():
         rank(SPACE, TWENTY, 1, BASE, 0.1, favourite={"conv_layers": "9..7"})
 
 
-def test_nothing_observed_proposes_the_initial_design():
+def test_nothing_observed_proposes_the_initial_design() -> None:
     found = rank(SPACE, [], 1, BASE, 0.1, design=6, initial=6)
     assert [p.note for p in found.proposals[:6]] == [
         f"initial design {i} of 6" for i in range(1, 7)
@@ -349,7 +380,7 @@ def test_nothing_observed_proposes_the_initial_design():
     assert found.reweighted(1.0).wc == 1.0
 
 
-def test_the_initial_design_goes_on_where_it_was_left():
+def test_the_initial_design_goes_on_where_it_was_left() -> None:
     first = rank(SPACE, [], 1, BASE, 0.1, design=6, initial=6).proposals[:6]
     queued = [first[0].config]
     after = rank(SPACE, TWENTY[:1], 1, BASE, 0.1, pending=queued, design=5, initial=6)
@@ -364,18 +395,19 @@ def test_the_initial_design_goes_on_where_it_was_left():
     assert [p.id for p in rejected.proposals[:5]] == [p.id for p in first[1:]]
 
 
-def test_what_if_changes_nothing_and_knows_the_trials(ranking):
+def test_what_if_changes_nothing_and_knows_the_trials(ranking: Ranking) -> None:
     before = [p.id for p in ranking.proposals]
     edited = {**ranking.proposals[0].config, "learning_rate": 0.002}
     found = ranking.evaluate([edited, TWENTY[3].config])
     assert found[0].origin == "person"
     assert all(map(math.isfinite, numbers(found[0])))
+    assert found[1].nearest is not None
     assert found[1].nearest.number == 3
     assert found[1].nearest.differs == ()
-    assert found[1].prediction.mean == pytest.approx(ranking.posterior(3)[0])
+    assert belief(found[1]).mean == pytest.approx(ranking.posterior(3)[0])
     assert [p.id for p in ranking.proposals] == before
     twin = ranking.evaluate([ranking.proposals[4].config])[0]
-    assert twin.prediction.log_ei == pytest.approx(ranking.proposals[4].prediction.log_ei)
+    assert belief(twin).log_ei == pytest.approx(belief(ranking.proposals[4]).log_ei)
     assert ranking.place_of(twin) == ranking.place_of(ranking.proposals[4])
     place = ranking.place_of(twin)
     assert (place.among, place.candidate) == (ranking.candidates, True)
@@ -387,30 +419,30 @@ def test_what_if_changes_nothing_and_knows_the_trials(ranking):
         ranking.evaluate([{**BASE, "conv_layers": 0}])
 
 
-def test_another_weight_ranks_again_without_a_fit(ranking):
+def test_another_weight_ranks_again_without_a_fit(ranking: Ranking) -> None:
     cheap = ranking.reweighted(3.0)
     assert cheap.wc == 3.0
     assert cheap.candidates == ranking.candidates
     assert [p.id for p in cheap.proposals] != [p.id for p in ranking.proposals]
 
-    def cost(r):
-        return np.mean([p.prediction.complexity for p in r.proposals])
+    def cost(r: Ranking) -> float:
+        return float(np.mean([belief(p).complexity for p in r.proposals]))
 
     assert cost(cheap) < cost(ranking)
     back = cheap.reweighted(0.1)
     assert [p.id for p in back.proposals] == [p.id for p in ranking.proposals]
     accurate = ranking.reweighted(0.0)
     for proposal in accurate.proposals:
-        assert proposal.prediction.mean == pytest.approx(proposal.prediction.error)
+        assert belief(proposal).mean == pytest.approx(belief(proposal).error)
 
 
-def test_a_slice_goes_through_the_belief(ranking):
+def test_a_slice_goes_through_the_belief(ranking: Ranking) -> None:
     config = ranking.proposals[0].config
     along = ranking.profile(config, "channels", 1)
     assert len(along.values) == len(along.mean) == len(along.std)
     assert list(along.values) == sorted(along.values)
     at = along.values.index(config["channels"][1])
-    assert along.mean[at] == pytest.approx(ranking.proposals[0].prediction.mean)
+    assert along.mean[at] == pytest.approx(belief(ranking.proposals[0]).mean)
     kinds = ranking.profile(config, "downsample", 0)
     assert kinds.categories
     assert set(kinds.values) <= {"none", "stride", "pool"}
@@ -427,22 +459,24 @@ def test_a_slice_goes_through_the_belief(ranking):
         ranking.profile(config, "colour", None)
 
 
-def test_relevance_names_what_was_varied(ranking):
+def test_relevance_names_what_was_varied(ranking: Ranking) -> None:
     names = [name for name, _ in ranking.relevance]
     assert sum(weight for _, weight in ranking.relevance) == pytest.approx(1)
     assert "learning_rate" not in names
     assert {"conv_layers", "downsample", "channels"} <= set(names)
 
 
-def exhaust(count: int, **options):
-    configs = [{"colour": c, "n": n} for c in ("red", "green", "blue") for n in range(1, 5)]
+def exhaust(count: int, **options: Any) -> tuple[list[Config], Ranking]:
+    configs: list[Config] = [
+        {"colour": c, "n": n} for c in ("red", "green", "blue") for n in range(1, 5)
+    ]
     observations = [
         Observation(i, 1, c, 0.1 * c["n"] + 0.01, 0, 1.0) for i, c in enumerate(configs[:count])
     ]
     return configs, rank(SMALL, observations, 1, configs[0], 0.0, **options)
 
 
-def test_the_last_networks_of_a_level_are_found_and_then_it_says_so():
+def test_the_last_networks_of_a_level_are_found_and_then_it_says_so() -> None:
     configs, found = exhaust(10)
     assert {SMALL.key(c) for c in configs[10:]} == {p.id for p in found.proposals}
     assert not found.exhausted
@@ -457,7 +491,7 @@ def test_the_last_networks_of_a_level_are_found_and_then_it_says_so():
 
 
 @pytest.mark.parametrize("options", [{}, {"strategy": "random"}, {"design": 6, "initial": 6}])
-def test_a_cap_that_leaves_nothing_is_named(options):
+def test_a_cap_that_leaves_nothing_is_named(options: dict[str, Any]) -> None:
     tight = cnn.space((1, 28, 28), 10, macs_cap=1e-6)
     for observations in ([], TWENTY[:3]):
         found = rank(tight, observations, 1, BASE, 0.1, **options)
@@ -466,13 +500,13 @@ def test_a_cap_that_leaves_nothing_is_named(options):
         assert "tried" not in found.advice
 
 
-def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise():
+def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise() -> None:
     line = Space(("one", "two"), (
         Parameter("x", 1, Real(0.0, 1.0), 0.5), Parameter("y", 2, Real(0.0, 1.0), 0.5),
     ))  # fmt: skip
     rng = np.random.default_rng(0)
 
-    def known(count: int, noise: float):
+    def known(count: int, noise: float) -> list[Observation]:
         return [
             Observation(i, 1, {"x": x, "y": 0.5}, 1 + (x - 0.4) ** 2 + rng.normal(0, noise), 0, 1.0)
             for i, x in enumerate(np.round(np.linspace(0, 1, count), 3).tolist())
@@ -482,6 +516,8 @@ def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise():
     assert done.flat
     assert done.advice.endswith("go to the next level.")
     assert "noise is 0.0" in done.advice
+    assert done.remaining is not None
+    assert done.noise is not None
     assert done.remaining <= done.noise
     early = rank(line, known(3, 0.0), 1, {"x": 0.5, "y": 0.5}, 0.0)
     assert not early.flat
@@ -498,7 +534,9 @@ def test_the_advice_is_to_go_on_when_there_is_less_to_gain_than_the_noise():
     st.sampled_from([0.0, 0.1, 100.0]),
     st.integers(0, 1),
 )
-def test_rank_never_fails_nor_says_nan(errors, images, cost, wc, pending):
+def test_rank_never_fails_nor_says_nan(
+    errors: list[float], images: int, cost: float, wc: float, pending: int
+) -> None:
     observations = [
         Observation(i, 1, {"colour": "red", "n": 1 + i % 3}, e, images, cost)
         for i, e in enumerate(errors)
@@ -513,22 +551,23 @@ def test_rank_never_fails_nor_says_nan(errors, images, cost, wc, pending):
         failures=[{"colour": "green", "n": 3}],
     )
     assert found.proposals
+    assert found.incumbent is not None
     assert math.isfinite(found.incumbent)
     for proposal in found.proposals:
         assert all(map(math.isfinite, numbers(proposal)))
 
 
-def test_an_exact_complexity_is_told_without_doubt():
+def test_an_exact_complexity_is_told_without_doubt() -> None:
     macs = SPACE.known(BASE)["macs"]
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, exact=lambda c: SPACE.known(c)["macs"] / macs)
     for proposal in found.proposals:
-        assert proposal.prediction.complexity_std == 0
-        assert proposal.prediction.complexity == pytest.approx(proposal.known["macs"] / macs)
+        assert belief(proposal).complexity_std == 0
+        assert belief(proposal).complexity == pytest.approx(proposal.known["macs"] / macs)
 
 
-def test_no_step_of_a_real_parameter_from_the_best_candidate_promises_more():
+def test_no_step_of_a_real_parameter_from_the_best_candidate_promises_more() -> None:
     space = Space(("all",), tuple(Parameter(name, 1, Real(0.0, 1.0), 0.0) for name in ("x", "y")))
-    seen = []
+    seen: list[Observation] = []
     for x, y in np.random.default_rng(0).random((24, 2)):
         error = (x - 0.3141) ** 2 + (y - 0.2718) ** 2
         seen.append(Observation(len(seen), 1, {"x": x, "y": y}, error, 0, 1.0))
@@ -545,14 +584,14 @@ def test_no_step_of_a_real_parameter_from_the_best_candidate_promises_more():
     assert max(promised) <= best.prediction.log_ei + 1e-6
 
 
-def test_it_needs_fewer_trials_than_random_search():
+def test_it_needs_fewer_trials_than_random_search() -> None:
     """Over fixed seeds, by a one-sided sign test: the best true f among 18 of 3,125 points."""
     letters = tuple("abcde")
     space = Space(
         ("one",), tuple(Parameter(f"c{i}", 1, Categorical(letters), "a") for i in range(5))
     )
 
-    def f(config) -> float:
+    def f(config: Config) -> float:
         steps = [(letters.index(config[f"c{i}"]) - i) ** 2 for i in range(5)]
         return 0.1 + 0.01 * sum(steps) + 0.01 * (steps[0] > 0 and steps[1] > 0)
 
@@ -572,18 +611,20 @@ def test_it_needs_fewer_trials_than_random_search():
 
 
 @pytest.mark.parametrize("strategy", ["evolution", "annealing", "random"])
-def test_searches_without_a_model_stand_behind_the_same_face(strategy):
+def test_searches_without_a_model_stand_behind_the_same_face(strategy: Strategy) -> None:
     found = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, strategy=strategy)
     assert len(found.proposals) == 10
     assert not {p.id for p in found.proposals} & {SPACE.key(o.config) for o in TWENTY}
     for proposal in found.proposals:
         assert proposal.prediction is None
         assert SPACE.guided(proposal.config, 1)
+        assert SPACE.proposable is not None
         assert SPACE.proposable(proposal.config)
     again = rank(SPACE, TWENTY, 1, BASE, 0.1, seed=3, strategy=strategy)
     assert [p.id for p in again.proposals] == [p.id for p in found.proposals]
     measured = {o.number: o.error + 0.1 * o.complexity for o in TWENTY}
     assert found.incumbent == pytest.approx(min(measured.values()))
+    assert found.incumbent_number is not None
     assert found.posterior(found.incumbent_number)[0] == found.incumbent
     assert found.evaluate([BASE])[0].prediction is None
     assert found.relevance == ()
@@ -597,27 +638,27 @@ def test_searches_without_a_model_stand_behind_the_same_face(strategy):
     assert rank(SMALL, observations, 1, configs[0], 0.0, strategy=strategy).exhausted
 
 
-class Neighbourless:
+class Neighbourless(Space):
     """A space in which the only neighbour of a network is itself."""
 
-    def neighbours(self, config, level):
+    def neighbours(self, config: Config, level: int) -> list[Config]:
         return [config]
 
 
 @pytest.mark.parametrize("strategy", ["evolution", "annealing"])
-def test_searches_by_neighbours_stay_close_to_what_was_good(strategy):
+def test_searches_by_neighbours_stay_close_to_what_was_good(strategy: Strategy) -> None:
     good = Observation(50, 1, {**TWENTY[7].config}, 0.0, 1000, 0.01)
     found = rank(SPACE, [*TWENTY, good], 1, BASE, 0.1, strategy=strategy, count=10)
     near = {SPACE.key(c) for c in SPACE.neighbours(good.config, 1)}
     assert sum(p.id in near for p in found.proposals) >= 2
 
 
-def test_annealing_accepts_by_the_seed_of_the_session():
+def test_annealing_accepts_by_the_seed_of_the_session() -> None:
     """Each trial is a little worse than the last: where the walk stands is chance alone."""
     history = [(o.config, 0.5 + 0.001 * n) for n, o in enumerate(TWENTY)]
 
-    def stands(seed, trials):
-        space, drawn = Neighbourless(), np.random.default_rng(0)
+    def stands(seed: int, trials: History) -> Config:
+        space, drawn = Neighbourless((), ()), np.random.default_rng(0)
         stream = annealing(space, 1, BASE, trials, drawn, seed)
         return next(stream)
 
@@ -631,7 +672,7 @@ def test_annealing_accepts_by_the_seed_of_the_session():
             assert walk[number] in (walk[number - 1], history[number][0])
 
 
-def test_what_is_asked_while_a_person_types_fits_nothing(monkeypatch):
+def test_what_is_asked_while_a_person_types_fits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it takes is measured by benchmarks/latency.py; this is why it can be little."""
     found = rank(SPACE, seen(100, seed=5), 1, BASE, 0.1)
     monkeypatch.delattr("lcsearch.engine.model.process.GaussianProcessRegressor.fit")

@@ -4,7 +4,9 @@ import copy
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,11 @@ from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import exact_complexity, measure_of, session_space
 from lcsearch.sessions import exchange
 from lcsearch.sessions.errors import StoreError
-from lcsearch.sessions.records import Failure, now
+from lcsearch.sessions.records import Failure, StopMode, now
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
-from .sessions_for_tests import filled_store, finish, make_store
+from .sessions_for_tests import filled_store, finish, make_store, trial_of
 
 
 def whole(store: Store) -> exchange.Document:
@@ -34,9 +36,9 @@ def whole(store: Store) -> exchange.Document:
     )
 
 
-def plain(document: exchange.Document) -> dict:
+def plain(document: exchange.Document) -> dict[str, Any]:
     """What must be the same: all but the time of export."""
-    found = json.loads(exchange.text(document))
+    found: dict[str, Any] = json.loads(exchange.text(document))
     del found["exported"]
     return found
 
@@ -75,7 +77,7 @@ def walk(home: Path, seed: int) -> Store:
                         queued[0], {"running"}, state="failed", failure=failure, ended=now()
                     )
                 case "stop" | "pause" as how if queued:
-                    mode = "pause" if how == "pause" else "now"
+                    mode: StopMode = "pause" if how == "pause" else "now"
                     store.apply(decide.stop(snapshot, queued[-1], mode))
                 case "undo":
                     store.apply(decide.undo(snapshot))
@@ -86,7 +88,9 @@ def walk(home: Path, seed: int) -> Store:
                 case "wc":
                     store.apply(decide.set_wc(snapshot, luck.choice([0.0, 0.1, 1.0])))
                 case "advance":
-                    store.apply(decide.advance(snapshot, search.best_measured(snapshot).number))
+                    best = search.best_measured(snapshot)
+                    assert best is not None
+                    store.apply(decide.advance(snapshot, best.number))
                 case "reopen":
                     level = luck.randint(1, search.reached(snapshot.session))
                     store.apply(decide.reopen(snapshot, level, luck.choice(done)))
@@ -110,7 +114,7 @@ def finish_by_measure(store: Store, number: int, error: float, ratio: float) -> 
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_export_import_export_is_the_same(home, tmp_path, seed):
+def test_export_import_export_is_the_same(home: Path, tmp_path: Path, seed: int) -> None:
     first = whole(walk(home, seed))
     file = tmp_path / "out.json"
     exchange.write(file, first)
@@ -118,8 +122,10 @@ def test_export_import_export_is_the_same(home, tmp_path, seed):
     assert plain(whole(Store(folder))) == plain(first)
 
 
-def test_the_walks_come_across_everything(home):
-    kinds, states, levels = set(), set(), set()
+def test_the_walks_come_across_everything(home: Path) -> None:
+    kinds: set[str] = set()
+    states: set[str] = set()
+    levels: set[int] = set()
     for seed in range(6):
         snapshot = walk(home, seed).refresh()
         kinds |= {d.kind for d in snapshot.decisions}
@@ -130,7 +136,7 @@ def test_the_walks_come_across_everything(home):
     assert len(levels) > 1
 
 
-def test_the_commands_bring_a_session_back_with_its_belief(home, tmp_path):
+def test_the_commands_bring_a_session_back_with_its_belief(home: Path, tmp_path: Path) -> None:
     store = filled_store(home, 4)
     store.close()
     run = CliRunner().invoke
@@ -151,7 +157,7 @@ def test_the_commands_bring_a_session_back_with_its_belief(home, tmp_path):
     assert first["best"]["mean"] is not None
 
 
-def test_what_ran_waits_and_nothing_starts_by_itself(home, tmp_path):
+def test_what_ran_waits_and_nothing_starts_by_itself(home: Path, tmp_path: Path) -> None:
     store = filled_store(home, 2)
     snapshot = store.refresh()
     space = session_space(snapshot.session)
@@ -168,11 +174,11 @@ def test_what_ran_waits_and_nothing_starts_by_itself(home, tmp_path):
     assert "imported" in snapshot.engine.message
 
 
-def change(data: dict, path: str, value: object) -> dict:
+def change(data: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     """The document with another value at `a.0.b`."""
     changed = copy.deepcopy(data)
     *way, last = path.split(".")
-    place = changed
+    place: Any = changed
     for part in way:
         place = place[int(part)] if isinstance(place, list) else place[part]
     place[int(last) if isinstance(place, list) else last] = value
@@ -180,19 +186,20 @@ def change(data: dict, path: str, value: object) -> dict:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> dict:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A document with two levels, a repeat, a rejection and another w_c."""
     home = tmp_path_factory.mktemp("home")
     store = filled_store(home, 4)
     space = session_space(store.refresh().session)
     store.apply(decide.set_wc(store.refresh(), 0.3))
     store.apply(decide.reject(store.refresh(), store.refresh().trials[1].config, None, "too deep"))
-    number = store.apply(decide.repeat(store.refresh(), space, 2)).trial
-    finish(store, number, 0.2, 0.9)
+    repeated = store.apply(decide.repeat(store.refresh(), space, 2))
+    finish(store, trial_of(repeated), 0.2, 0.9)
     store.apply(decide.advance(store.refresh(), 2))
     store.apply(decide.undo(store.refresh()))
     store.apply(decide.advance(store.refresh(), 3))
-    return json.loads(exchange.text(whole(store)))
+    found: dict[str, Any] = json.loads(exchange.text(whole(store)))
+    return found
 
 
 def refused(tmp_path: Path, data: object) -> str:
@@ -206,7 +213,7 @@ def refused(tmp_path: Path, data: object) -> str:
     return str(raised.value)
 
 
-def test_the_document_itself_is_taken(exported, tmp_path):
+def test_the_document_itself_is_taken(exported: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "in.json"
     file.write_text(json.dumps(exported))
     assert archive.bring_back(tmp_path / "home", file).name == "demo"
@@ -272,7 +279,9 @@ def test_the_document_itself_is_taken(exported, tmp_path):
         ("format", "something", "not an exported session"),
     ],
 )  # fmt: skip
-def test_what_contradicts_itself_is_refused(exported, tmp_path, path, value, words):
+def test_what_contradicts_itself_is_refused(
+    exported: dict[str, Any], tmp_path: Path, path: str, value: object, words: str
+) -> None:
     assert words in refused(tmp_path, change(exported, path, value))
 
 
@@ -294,14 +303,16 @@ def test_what_contradicts_itself_is_refused(exported, tmp_path, path, value, wor
     ],
     ids=range(11),
 )  # fmt: skip
-def test_what_is_no_such_json_is_refused(exported, tmp_path, spoil, words):
+def test_what_is_no_such_json_is_refused(
+    exported: dict[str, Any], tmp_path: Path, spoil: Callable[[str], str], words: str
+) -> None:
     text = json.dumps(exported)
     spoilt = spoil(text)
     assert spoilt != text
     assert words in refused(tmp_path, spoilt)
 
 
-def test_a_gigabyte_is_refused_unread(tmp_path):
+def test_a_gigabyte_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "big.json"
     file.touch()
     os.truncate(file, 2**30)
@@ -309,7 +320,7 @@ def test_a_gigabyte_is_refused_unread(tmp_path):
         exchange.read(file)
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / "missing"):
         with pytest.raises(StoreError, match=r"cannot be read|not a file"):

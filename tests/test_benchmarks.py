@@ -1,20 +1,26 @@
 """The search benchmark: the problem made of trained networks, its laws, and one short run."""
 
+from __future__ import annotations
+
 import importlib
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+
+from lcsearch.sessions.records import Config
 
 from .conftest import benchmark
 
 WEIGHTS = (0.0, 0.1, 1.0, 3.0)
 
 
-def imported(name):
+def imported(name: str) -> ModuleType:
     """A benchmark under its own name, as the processes that it starts know it."""
     folder = str(Path(__file__).parent.parent / "benchmarks")
     if folder not in sys.path:
@@ -23,18 +29,19 @@ def imported(name):
 
 
 @pytest.fixture(scope="module")
-def problem():
+def problem() -> Any:
     return benchmark("problems").CnnFashion()
 
 
 @pytest.fixture(scope="module")
-def table():
+def table() -> list[dict[str, Any]]:
     problems = benchmark("problems")
-    return problems.read_lines(problems.DATA / "cnn_fashion_table.jsonl.gz")
+    rows: list[dict[str, Any]] = problems.read_lines(problems.DATA / "cnn_fashion_table.jsonl.gz")
+    return rows
 
 
 @pytest.fixture
-def configs(problem):
+def configs(problem: Any) -> list[Config]:
     rng = np.random.default_rng(4)
     return [problem.space.sample(rng, 0, problem.base) for _ in range(60)]
 
@@ -42,7 +49,7 @@ def configs(problem):
 # -- the table ----------------------------------------------------------------------------------
 
 
-def test_the_table_holds_what_was_asked_for(problem, table):
+def test_the_table_holds_what_was_asked_for(problem: Any, table: list[dict[str, Any]]) -> None:
     data = benchmark("problems").DATA
     assert sum(path.stat().st_size for path in data.glob("cnn_fashion*")) < 2_000_000
     assert len({row["key"] for row in table}) >= 2000
@@ -56,8 +63,8 @@ def test_the_table_holds_what_was_asked_for(problem, table):
         assert row["cost"] > 0
 
 
-def test_repeats_are_the_same_network_with_other_seeds(table):
-    by_key = {}
+def test_repeats_are_the_same_network_with_other_seeds(table: list[dict[str, Any]]) -> None:
+    by_key: dict[str, list[dict[str, Any]]] = {}
     for row in table:
         by_key.setdefault(row["key"], []).append(row)
     repeated = [group for group in by_key.values() if len(group) > 1]
@@ -65,7 +72,7 @@ def test_repeats_are_the_same_network_with_other_seeds(table):
     assert all(len({row["seed"] for row in group}) == len(group) for group in repeated)
 
 
-def test_the_truth_follows_the_table(problem, table):
+def test_the_truth_follows_the_table(problem: Any, table: list[dict[str, Any]]) -> None:
     errors, costs = problem.predict([row["config"] for row in table])
     assert spearmanr(errors, [row["error"] for row in table])[0] > 0.9
     assert spearmanr(costs, [row["cost"] for row in table])[0] > 0.97
@@ -76,20 +83,22 @@ def test_the_truth_follows_the_table(problem, table):
 # -- its laws -----------------------------------------------------------------------------------
 
 
-def test_one_network_is_told_as_among_many(problem, configs):
+def test_one_network_is_told_as_among_many(problem: Any, configs: list[Config]) -> None:
     errors, costs = problem.predict(configs)
     for config, error, cost in zip(configs, errors, costs, strict=True):
         assert problem.true_objective(config, 0.3) == error + 0.3 * cost
 
 
-def test_the_same_seed_gives_the_same_noise_and_another_one_other(problem, configs):
+def test_the_same_seed_gives_the_same_noise_and_another_one_other(
+    problem: Any, configs: list[Config]
+) -> None:
     again = benchmark("problems").CnnFashion()
     drawn = [problem.evaluate(config, seed) for seed, config in enumerate(configs)]
     assert drawn == [again.evaluate(config, seed) for seed, config in enumerate(configs)]
     assert len({problem.evaluate(configs[0], seed)[1] for seed in range(50)}) == 50
 
 
-def test_noise_has_the_truth_for_its_mean_and_the_spread_of_repeats(problem):
+def test_noise_has_the_truth_for_its_mean_and_the_spread_of_repeats(problem: Any) -> None:
     config = problem.base
     (error,), (cost,) = problem.predict([config])
     drawn = np.array([problem.evaluate(config, seed) for seed in range(600)])
@@ -101,7 +110,9 @@ def test_noise_has_the_truth_for_its_mean_and_the_spread_of_repeats(problem):
     assert 0.01 < spread[1] / cost < 0.2
 
 
-def test_an_evaluation_is_never_below_nothing_nor_worse_than_a_guess(problem, configs):
+def test_an_evaluation_is_never_below_nothing_nor_worse_than_a_guess(
+    problem: Any, configs: list[Config]
+) -> None:
     for seed, config in enumerate(configs):
         error, cost = problem.evaluate(config, seed)
         assert 0 <= error <= 0.9
@@ -109,7 +120,9 @@ def test_an_evaluation_is_never_below_nothing_nor_worse_than_a_guess(problem, co
 
 
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_nothing_lies_below_the_minimum(problem, table, configs, weight):
+def test_nothing_lies_below_the_minimum(
+    problem: Any, table: list[dict[str, Any]], configs: list[Config], weight: float
+) -> None:
     lowest = problem.minimum(weight)
     known = [row["config"] for row in table]
     errors, costs = problem.predict([*known, *configs])
@@ -125,7 +138,7 @@ def test_nothing_lies_below_the_minimum(problem, table, configs, weight):
 
 
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_no_step_from_the_best_leads_below_the_minimum(problem, weight):
+def test_no_step_from_the_best_leads_below_the_minimum(problem: Any, weight: float) -> None:
     problems = benchmark("problems")
     front = problems.read_lines(problems.DATA / "cnn_fashion_front.jsonl.gz")
     best = min(front, key=lambda config: problem.true_objective(config, weight))
@@ -133,7 +146,7 @@ def test_no_step_from_the_best_leads_below_the_minimum(problem, weight):
     assert (errors + weight * costs).min() >= problem.minimum(weight) - 0.002
 
 
-def test_what_is_beyond_the_cap_is_no_better_than_the_best(problem):
+def test_what_is_beyond_the_cap_is_no_better_than_the_best(problem: Any) -> None:
     huge = {
         **problem.base,
         "channels": [256, 256, 512, 512],
@@ -146,7 +159,7 @@ def test_what_is_beyond_the_cap_is_no_better_than_the_best(problem):
 # -- how it is made -----------------------------------------------------------------------------
 
 
-def test_the_plain_arrays_predict_what_scikit_learn_does():
+def test_the_plain_arrays_predict_what_scikit_learn_does() -> None:
     maker = benchmark("make_cnn_fashion")
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(200, 5))
@@ -157,7 +170,7 @@ def test_the_plain_arrays_predict_what_scikit_learn_does():
     assert trees.predict(fresh) == pytest.approx(model.predict(fresh), abs=1e-5)
 
 
-def test_a_regression_survives_being_written():
+def test_a_regression_survives_being_written() -> None:
     maker = benchmark("make_cnn_fashion")
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(300, 4))
@@ -169,7 +182,7 @@ def test_a_regression_survives_being_written():
     assert read.predict(fresh) == pytest.approx(made.predict(fresh), abs=1e-5)
 
 
-def test_draws_are_new_and_may_be_proposed(problem, table):
+def test_draws_are_new_and_may_be_proposed(problem: Any, table: list[dict[str, Any]]) -> None:
     maker = benchmark("make_cnn_fashion")
     draws = maker.Draws(problem.space, 7, 0)
     seen = {row["key"] for row in table}
@@ -183,7 +196,7 @@ def test_draws_are_new_and_may_be_proposed(problem, table):
     assert {"flat", "near", "lowest"} <= sources
 
 
-def test_noise_is_found_again_in_made_up_repeats(problem):
+def test_noise_is_found_again_in_made_up_repeats(problem: Any) -> None:
     maker = benchmark("make_cnn_fashion")
     rng = np.random.default_rng(2)
     table = []
@@ -230,7 +243,7 @@ class Bowl:
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Where a module of a user's own lies."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")
@@ -238,7 +251,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_problem_of_ones_own_is_searched(folder, capsys, monkeypatch):
+def test_a_problem_of_ones_own_is_searched(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.syspath_prepend(str(folder))
     search = imported("search")
@@ -263,7 +278,7 @@ def test_a_problem_of_ones_own_is_searched(folder, capsys, monkeypatch):
     assert sorted(again) == sorted(kept)
 
 
-def test_an_unknown_problem_or_method_is_told(capsys):
+def test_an_unknown_problem_or_method_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     search = imported("search")
     with pytest.raises(SystemExit) as ended:
         search.main(["--problem", "cnn-fashon"])
@@ -275,7 +290,7 @@ def test_an_unknown_problem_or_method_is_told(capsys):
     assert "smac" in capsys.readouterr().err
 
 
-def test_smac_asks_by_its_forest(folder, monkeypatch):
+def test_smac_asks_by_its_forest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("smac")
     monkeypatch.syspath_prepend(str(folder))
     search = imported("search")

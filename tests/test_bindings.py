@@ -1,6 +1,9 @@
 """The keys that a person can set: all are named, and what could never be pressed is refused."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +13,11 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.settings import Settings, SettingsError, load, save
 
 from .conftest import lcsearch
+from .consoles import console, press, until
 from .fakes import FakeClient, FakeHome, make_snapshot
-from .test_console import console, press, until
 
 
-def test_every_key_that_can_be_set_is_listed_with_what_it_does(home):
+def test_every_key_that_can_be_set_is_listed_with_what_it_does(home: Path) -> None:
     listed = json.loads(lcsearch("config", "keys", "--json")[0])
     by_name = {one["name"]: one for one in listed}
     assert len(by_name) == len(listed)
@@ -25,7 +28,7 @@ def test_every_key_that_can_be_set_is_listed_with_what_it_does(home):
     assert [line.split()[0] for line in lines] == [one["name"] for one in listed]
 
 
-def test_a_key_is_set_shown_and_brought_back(home):
+def test_a_key_is_set_shown_and_brought_back(home: Path) -> None:
     assert "keys.decide.accept = f2." in lcsearch("config", "set", "keys.decide.accept", "f2")[1]
     listed = json.loads(lcsearch("config", "keys", "--json")[0])
     (accept,) = [one for one in listed if one["name"] == "decide.accept"]
@@ -49,7 +52,9 @@ def test_a_key_is_set_shown_and_brought_back(home):
         ("keys.decide.accept", "<any>", "'<any>' is no key"),
     ],
 )
-def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, words):
+def test_what_could_never_be_pressed_is_refused_and_not_kept(
+    home: Path, name: str, value: str, words: str
+) -> None:
     err = lcsearch("config", "set", name, value, code=2)[1]
     assert words in err
     assert name in err
@@ -59,11 +64,11 @@ def test_what_could_never_be_pressed_is_refused_and_not_kept(home, name, value, 
 @pytest.mark.parametrize(
     "keys", ["a", "A", "é", "?", "question_mark", "+", "plus", "ctrl+t", "shift+f3", "enter, j"]
 )
-def test_what_can_be_pressed_is_taken(keys):
+def test_what_can_be_pressed_is_taken(keys: str) -> None:
     bindings.check({"decide.accept": keys}, Console)
 
 
-def test_a_key_that_another_has_is_told(home):
+def test_a_key_that_another_has_is_told(home: Path) -> None:
     err = lcsearch("config", "set", "keys.decide.accept", "x")[1]
     assert "x is also the key of decide.reject (" in err
     # a widget's keys may be at hand on every screen; one screen's are not at hand on another
@@ -74,7 +79,7 @@ def test_a_key_that_another_has_is_told(home):
     assert "decide.accept" in lcsearch("config", "set", "keys.decide.reject", "b")[1]
 
 
-def test_by_default_no_two_bindings_of_one_screen_have_one_key():
+def test_by_default_no_two_bindings_of_one_screen_have_one_key() -> None:
     known = list(bindings.settable(Console).values())
     shared = [
         (one.name, other.name)
@@ -86,7 +91,7 @@ def test_by_default_no_two_bindings_of_one_screen_have_one_key():
     assert shared == []
 
 
-async def test_another_key_decides(home):
+async def test_another_key_decides(home: Path) -> None:
     save(home / "settings.json", Settings(keys={"decide.accept": "f2"}))
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
@@ -96,13 +101,15 @@ async def test_another_key_decides(home):
         await until(pilot, lambda: len(client.made("accept")) == 1)
 
 
-async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home):
+async def test_a_file_that_names_no_binding_is_told_when_the_console_opens(home: Path) -> None:
     save(home / "settings.json", Settings(keys={"decide.acept": "f2"}))
     async with console(sessions=FakeHome({})) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
-        assert "keys.decide.acept: no binding has this name" in pilot.app.screen.text
+        screen = pilot.app.screen
+        assert isinstance(screen, FailureDialog)
+        assert "keys.decide.acept: no binding has this name" in screen.text
 
 
-def test_names_are_those_of_a_settings_file():
+def test_names_are_those_of_a_settings_file() -> None:
     with pytest.raises(SettingsError, match=r"keys\.nothing"):
         bindings.check({"nothing": "a"}, Console)

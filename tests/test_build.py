@@ -1,11 +1,16 @@
 """Built networks have the shapes, parameters and MACs that arithmetic says."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.cnn.layout import Network
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.sparse import SparseLinear
 
@@ -23,7 +28,7 @@ WIDENED = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Threads that wait for each other on a busy machine cost more than they bring."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -31,11 +36,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def measured(model, shape, batch=2, device="cpu"):
+def measured(
+    model: nn.Module, shape: tuple[int, int, int], batch: int = 2, device: str = "cpu"
+) -> tuple[int, list[tuple[int, ...]], tuple[int, ...]]:
     """MACs of one image, and the shapes that convolution blocks and the classifier give."""
-    macs, maps = [], []
+    macs: list[int] = []
+    maps: list[tuple[int, ...]] = []
 
-    def count(module, inputs, output):
+    def count(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d | nn.Linear | SparseLinear)
         weight = module.weight
         if isinstance(module, nn.Conv2d):
             maps.append(tuple(output.shape[2:]))
@@ -43,7 +52,7 @@ def measured(model, shape, batch=2, device="cpu"):
         else:
             macs.append(weight.numel())
 
-    def pooled(module, inputs, output):
+    def pooled(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         maps[-1] = tuple(output.shape[2:])
 
     for module in model.modules():
@@ -56,7 +65,9 @@ def measured(model, shape, batch=2, device="cpu"):
     return sum(macs), maps, tuple(logits.shape)
 
 
-def check(laid, model, shape, classes, device):
+def check(
+    laid: Network, model: nn.Module, shape: tuple[int, int, int], classes: int, device: str
+) -> None:
     macs, maps, logits = measured(model, shape, device=device)
     assert sum(p.numel() for p in model.parameters()) == laid.params
     assert macs == laid.macs
@@ -67,7 +78,9 @@ def check(laid, model, shape, classes, device):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("features", [1, 4])
 @pytest.mark.parametrize("domains", [{}, WIDENED], ids=["default", "widened"])
-def test_thousands_of_random_networks(shape, features, domains):
+def test_thousands_of_random_networks(
+    shape: tuple[int, int, int], features: int, domains: dict[str, str]
+) -> None:
     rng = np.random.default_rng(features)
     space = cnn.space(shape, 7, features=features, domains=domains)
     for _ in range(90):  # times 24 combinations
@@ -79,7 +92,7 @@ def test_thousands_of_random_networks(shape, features, domains):
 
 
 @pytest.mark.parametrize("shape", SHAPES[:4])
-def test_real_networks_give_finite_logits_and_gradients(shape):
+def test_real_networks_give_finite_logits_and_gradients(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(5)
     space = cnn.space(shape, 4, macs_cap=2)
     for seed in range(4):
@@ -90,10 +103,12 @@ def test_real_networks_give_finite_logits_and_gradients(shape):
         model = build(laid, seed)
         check(laid, model, shape, 4, "cpu")
         model(torch.randn(3, *shape)).square().sum().backward()
-        assert all(p.grad.isfinite().all() for p in model.parameters())
+        for p in model.parameters():
+            assert p.grad is not None
+            assert p.grad.isfinite().all()
 
 
-def test_a_network_by_hand():
+def test_a_network_by_hand() -> None:
     """Against the same network written out in plain torch, from the same weights."""
     config = {
         "conv_layers": 2,
@@ -127,7 +142,7 @@ def test_a_network_by_hand():
     torch.testing.assert_close(model(images), x, atol=1e-4, rtol=1e-4)
 
 
-def test_a_network_is_its_seeds_and_leaves_the_global_seed_alone():
+def test_a_network_is_its_seeds_and_leaves_the_global_seed_alone() -> None:
     laid = cnn.network({**cnn.reference((1, 8, 8), 10), "density": [0.2]}, (1, 8, 8), 10)
     torch.manual_seed(3)
     before = torch.get_rng_state()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lcsearch.engine.advisor.ranking import Profile
 from lcsearch.engine.search.scorecard import Outcome
 from lcsearch.engine.tasks.cnn.space import space
+from lcsearch.sessions.records import Trial
 from lcsearch.tui.plot import (
     PERCENT,
     Axis,
@@ -27,22 +28,24 @@ from lcsearch.tui.plot import (
     places,
 )
 from lcsearch.tui.sharing.charts import axes_of, belief_plot, curves, trust_plot
-from lcsearch.tui.widgets.chart import Chart, raster
+from lcsearch.tui.widgets.chart import Cell, Chart, raster
 
 UNIT = Axis(0.0, 1.0, ((0.0, "0"), (1.0, "1")))
 XS = np.linspace(0, 1, 64)
 
 
-def rows(plot: Plot, size=(42, 12), **options) -> list[str]:
-    return ["".join(cell.char for cell in row) for row in raster(plot, size, **options)]
+def rows(plot: Plot, size: tuple[int, int] = (42, 12), *, shade: bool = False) -> list[str]:
+    return ["".join(cell.char for cell in row) for row in raster(plot, size, shade=shade)]
 
 
-def inside(plot: Plot, size=(42, 12), **options):
+def inside(
+    plot: Plot, size: tuple[int, int] = (42, 12), *, shade: bool = False
+) -> list[list[Cell]]:
     """The cells of the plot itself: no labels, no axis."""
-    return [row[2:] for row in raster(plot, size, **options)[:-1]]
+    return [row[2:] for row in raster(plot, size, shade=shade)[:-1]]
 
 
-def test_the_grid_has_the_size_that_was_asked_for():
+def test_the_grid_has_the_size_that_was_asked_for() -> None:
     plot = Plot(UNIT, UNIT, marks=(Mark(0.5, 0.5),))
     for size in ((42, 12), (110, 34), (10, 3), (3, 1)):
         cells = raster(plot, size)
@@ -50,21 +53,21 @@ def test_the_grid_has_the_size_that_was_asked_for():
         assert {len(row) for row in cells} == {size[0]}
 
 
-def test_a_mark_stands_at_its_value():
+def test_a_mark_stands_at_its_value() -> None:
     cells = inside(Plot(UNIT, UNIT, marks=(Mark(0.0, 1.0, "●"), Mark(1.0, 0.0, "◆", "selected"))))
     assert cells[0][0].char == "●"
     assert cells[-1][-1].char == "◆"
     assert cells[-1][-1].ink == "selected"
 
 
-def test_the_band_is_ground_and_its_area_is_right():
+def test_the_band_is_ground_and_its_area_is_right() -> None:
     low, high = np.full(64, 0.25), np.full(64, 0.75)
     cells = inside(Plot(UNIT, UNIT, band=Band(XS, low, high)), (42, 42))
     filled = sum(cell.ground == "band" for row in cells for cell in row)
     assert filled / (len(cells) * len(cells[0])) == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_edges_of_the_band_are_smoothed():
+def test_the_edges_of_the_band_are_smoothed() -> None:
     low, high = np.full(64, 0.2), 0.5 + 0.3 * XS
     cells = inside(Plot(UNIT, UNIT, band=Band(XS, low, high)), (62, 8))
     blocks = {cell.char for row in cells for cell in row if cell.ink == "band"}
@@ -72,7 +75,7 @@ def test_the_edges_of_the_band_are_smoothed():
     assert blocks <= set("▁▂▃▄▅▆▇")
 
 
-def test_the_mean_is_braille_over_the_band():
+def test_the_mean_is_braille_over_the_band() -> None:
     mean = np.full(64, 0.5)
     band = Band(XS, np.full(64, 0.2), np.full(64, 0.8))
     cells = inside(Plot(UNIT, UNIT, band=band, lines=(Line(XS, mean),)))
@@ -84,7 +87,7 @@ def test_the_mean_is_braille_over_the_band():
 
 @given(level=st.floats(0, 1))
 @settings(max_examples=50)
-def test_a_flat_line_is_drawn_within_a_cell_of_its_value(level):
+def test_a_flat_line_is_drawn_within_a_cell_of_its_value(level: float) -> None:
     cells = inside(Plot(UNIT, UNIT, lines=(Line(XS, np.full(64, level)),)), (42, 22))
     drawn = {y for y, row in enumerate(cells) for cell in row if cell.ink == "mean"}
     wanted = (1 - level) * (len(cells) - 1)
@@ -92,14 +95,14 @@ def test_a_flat_line_is_drawn_within_a_cell_of_its_value(level):
     assert all(abs(y - wanted) <= 1 for y in drawn)
 
 
-def test_without_colour_the_band_is_shaded():
+def test_without_colour_the_band_is_shaded() -> None:
     band = Band(XS, np.full(64, 0.2), np.full(64, 0.8))
     cells = inside(Plot(UNIT, UNIT, band=band), shade=True)
     assert {cell.ground for row in cells for cell in row} == {""}
     assert any(cell.char == "░" for row in cells for cell in row)
 
 
-def test_a_bar_has_a_whisker_with_both_ends():
+def test_a_bar_has_a_whisker_with_both_ends() -> None:
     plot = Plot(Axis(-0.5, 0.5), UNIT, bars=(Bar(0.0, 0.5, 0.3, 0.7, 0.5),))
     cells = inside(plot, (42, 21))
     whisker = [cell.char for row in cells for cell in row if cell.ink == "whisker"]
@@ -108,7 +111,7 @@ def test_a_bar_has_a_whisker_with_both_ends():
     assert set(whisker[1:-1]) == {"│"}
 
 
-def test_labels_stand_at_the_axes_and_do_not_overlap():
+def test_labels_stand_at_the_axes_and_do_not_overlap() -> None:
     wide = Axis(0.0, 1.0, tuple((i / 20, f"{i / 20:.3f}") for i in range(21)))
     drawn = rows(Plot(wide, UNIT))
     assert drawn[0].startswith("1┤")
@@ -119,7 +122,7 @@ def test_labels_stand_at_the_axes_and_do_not_overlap():
 
 
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
-def test_an_axis_holds_its_values_and_its_ticks(values):
+def test_an_axis_holds_its_values_and_its_ticks(values: list[float]) -> None:
     found = axis(values)
     assert found.low <= min(values)
     assert found.high >= max(values)
@@ -127,7 +130,7 @@ def test_an_axis_holds_its_values_and_its_ticks(values):
     assert all(found.low <= value <= found.high for value, _ in found.ticks)
 
 
-def test_ticks_are_labelled_with_what_they_are():
+def test_ticks_are_labelled_with_what_they_are() -> None:
     for value, label in axis([0.112, 0.241], ticks=5).ticks:
         assert math.isclose(float(label), value, abs_tol=1e-9)
 
@@ -135,7 +138,7 @@ def test_ticks_are_labelled_with_what_they_are():
 # -- what an axis holds, and what stands at its edge ----------------------------------------------
 
 
-def test_an_axis_does_not_go_beyond_what_a_value_can_be():
+def test_an_axis_does_not_go_beyond_what_a_value_can_be() -> None:
     for values in ([92.0, 99.9], [100.0], [0.2, 3.0], [0.0, 100.0]):
         found = axis(values, ticks=5, within=PERCENT)
         assert found.low >= 0
@@ -144,7 +147,7 @@ def test_an_axis_does_not_go_beyond_what_a_value_can_be():
         assert found.low < found.high
 
 
-def test_one_outlier_does_not_press_an_axis_flat():
+def test_one_outlier_does_not_press_an_axis_flat() -> None:
     bulk = [1.0, 1.05, 1.1, 1.2, 1.4]
     assert sorted(set(near([*bulk, 40.0]))) == bulk
     assert sorted(set(near([*bulk, 1.5]))) == [*bulk, 1.5]
@@ -165,7 +168,7 @@ def test_one_outlier_does_not_press_an_axis_flat():
     values=st.lists(st.floats(-1e6, 1e6), max_size=40),
     keep=st.lists(st.floats(-1e6, 1e6), max_size=5),
 )
-def test_what_is_kept_and_the_bulk_are_on_the_axis(values, keep):
+def test_what_is_kept_and_the_bulk_are_on_the_axis(values: list[float], keep: list[float]) -> None:
     found = near(values, keep)
     assert set(keep) <= set(found) <= {*values, *keep}
     assert near(list(reversed(values)), keep) == found
@@ -176,7 +179,7 @@ def test_what_is_kept_and_the_bulk_are_on_the_axis(values, keep):
     assert sum(value > max(found) for value in outside) <= most
 
 
-def test_what_lies_outside_stands_at_its_edge_and_is_counted():
+def test_what_lies_outside_stands_at_its_edge_and_is_counted() -> None:
     assert at_edge(Mark(0.5, 0.5), UNIT, UNIT) == Mark(0.5, 0.5)
     marks = [
         at_edge(Mark(x, y, label="7"), UNIT, UNIT)
@@ -198,7 +201,9 @@ def test_what_lies_outside_stands_at_its_edge_and_is_counted():
     height=st.integers(6, 30),
 )
 @settings(max_examples=60, deadline=None)
-def test_no_label_lies_on_another_or_on_a_mark(places_of, width, height):
+def test_no_label_lies_on_another_or_on_a_mark(
+    places_of: list[tuple[float, float]], width: int, height: int
+) -> None:
     marks = tuple(
         Mark(x, y, "○", label=str(number)) for number, (x, y) in enumerate(places_of, start=100)
     )
@@ -220,13 +225,13 @@ def test_no_label_lies_on_another_or_on_a_mark(places_of, width, height):
     assert str(99 + len(places_of)) in words
 
 
-def test_labels_near_each_other_move_apart():
+def test_labels_near_each_other_move_apart() -> None:
     marks = tuple(Mark(0.5 + i / 40, 0.5, "○", label=str(10 + i)) for i in range(3))
     drawn = "\n".join(rows(Plot(UNIT, UNIT, marks=marks)))
     assert all(str(10 + i) in drawn.replace("○", " ").split() for i in range(3))
 
 
-def test_a_label_that_has_no_free_place_is_left_out():
+def test_a_label_that_has_no_free_place_is_left_out() -> None:
     here = (0.0, 1.0, 0.0, 1.0)
     there = (2.0, 3.0, 0.0, 1.0)
     area = (0.0, 3.0, 0.0, 1.0)
@@ -240,7 +245,7 @@ def test_a_label_that_has_no_free_place_is_left_out():
 # -- curves and trust -----------------------------------------------------------------------------
 
 
-def learnt(number, *accuracies):
+def learnt(number: int, *accuracies: float) -> Trial:
     from .fakes import make_snapshot
 
     trial = make_snapshot().trials[1]
@@ -251,28 +256,32 @@ def learnt(number, *accuracies):
     return trial.model_copy(update={"number": number, "epochs": shown})
 
 
-def test_curves_stay_below_a_hundred_and_one_that_learnt_nothing_stands_at_the_edge():
+def test_curves_stay_below_a_hundred_and_one_that_learnt_nothing_stands_at_the_edge() -> None:
     good = [learnt(n, 0.95 + n / 1000, 0.97, 0.98, 0.99, 1.0) for n in (1, 2, 3)]
     flat = learnt(4, 0.1, 0.1, 0.1, 0.1, 0.1)
     plot = curves([*good, flat], 5)
+    assert plot is not None
     assert plot.y.high <= 100
     assert plot.y.low > 50
     assert {mark.char for mark in plot.marks if mark.ink == "front"} == {"▾"}
     assert plot.outside == 5
     # the selected one is whole whatever it is
-    assert curves([flat, *good], 5).y.low <= 10
+    selected = curves([flat, *good], 5)
+    assert selected is not None
+    assert selected.y.low <= 10
     labels = {mark.label.strip() for mark in plot.marks if mark.label}
     assert labels == {"1", "2", "3", "4"}
 
 
-def outcome(number, mean, std, f):
+def outcome(number: int, mean: float, std: float, f: float) -> Outcome:
     return Outcome(learnt(number, 0.9), mean, std, f)
 
 
-def test_every_point_of_trust_has_its_whisker_and_those_outside_another_mark():
+def test_every_point_of_trust_has_its_whisker_and_those_outside_another_mark() -> None:
     results = [outcome(n, 0.15 + n / 100, 0.01, 0.155 + n / 100) for n in range(8)]
     results.append(outcome(8, 0.16, 0.005, 0.19))
     plot = trust_plot(results)
+    assert plot is not None
     whiskers = [mark for mark in plot.marks if mark.ink == "whisker"]
     assert [(w.x, w.spread) for w in whiskers] == [(r.mean, 2 * r.std) for r in results]
     points = [mark for mark in plot.marks if mark.ink != "whisker"]
@@ -285,14 +294,15 @@ def test_every_point_of_trust_has_its_whisker_and_those_outside_another_mark():
     assert any("┬" in row for row in rows(plot, (60, 30)))
 
 
-def test_a_whisker_shorter_than_a_cell_is_still_one():
+def test_a_whisker_shorter_than_a_cell_is_still_one() -> None:
     plot = Plot(UNIT, UNIT, marks=(Mark(0.5, 0.5, "│", "whisker", spread=0.001),))
     assert [cell.char for row in inside(plot) for cell in row if cell.ink == "whisker"] == ["┼"]
 
 
-def test_a_point_of_trust_far_off_stands_at_the_edge_with_its_number():
+def test_a_point_of_trust_far_off_stands_at_the_edge_with_its_number() -> None:
     results = [outcome(n, 0.15 + n / 100, 0.01, 0.155 + n / 100) for n in range(9)]
     plot = trust_plot([*results, outcome(9, 0.16, 0.01, 40.0)])
+    assert plot is not None
     assert plot.y.low >= 0
     assert plot.y.high < 1
     far = plot.marks[-1]
@@ -304,7 +314,7 @@ def test_a_point_of_trust_far_off_stands_at_the_edge_with_its_number():
 SPACE = space((1, 28, 28), 10)
 
 
-def test_categories_are_bars_and_never_a_line():
+def test_categories_are_bars_and_never_a_line() -> None:
     belief = Profile("kernel", 0, True, (1, 3, 5, 7), np.full(4, 0.2), np.full(4, 0.02))
     config = SPACE.defaults()
     plot = belief_plot(SPACE, belief, [(config, 0.21)], (config, 0.2))
@@ -314,7 +324,7 @@ def test_categories_are_bars_and_never_a_line():
     assert {mark.char for mark in plot.marks} == {"●", "◆"}
 
 
-def test_numbers_are_a_band_with_the_trials_in_it():
+def test_numbers_are_a_band_with_the_trials_in_it() -> None:
     domain = SPACE["learning_rate"].domain
     values = tuple(domain.at((i + 0.5) / 64) for i in range(64))
     mean, std = np.linspace(0.2, 0.1, 64), np.full(64, 0.02)
@@ -330,17 +340,17 @@ def test_numbers_are_a_band_with_the_trials_in_it():
     assert plot.y.high < 0.4
 
 
-async def test_a_belief_that_changes_on_the_same_axes_is_shown_anew():
+async def test_a_belief_that_changes_on_the_same_axes_is_shown_anew() -> None:
     """As a new ranking brings it: axes and xs are the same, and the curves are others."""
-    from textual.app import App
+    from textual.app import App, ComposeResult
 
     xs, sides = np.linspace(0, 1, 8), (Axis(0.0, 1.0), Axis(0.0, 1.0))
 
-    def belief(height):
+    def belief(height: float) -> Plot:
         return Plot(*sides, Band(xs, 0 * xs, 0 * xs + height), (Line(xs, 0 * xs + height / 2),))
 
-    class Screen(App):
-        def compose(self):
+    class Screen(App[None]):
+        def compose(self) -> ComposeResult:
             yield Chart()
 
     async with Screen().run_test(size=(40, 12)) as pilot:
@@ -353,7 +363,7 @@ async def test_a_belief_that_changes_on_the_same_axes_is_shown_anew():
         assert shown[0] != shown[1]
 
 
-def test_what_is_switched_off_stands_left_of_all_numbers():
+def test_what_is_switched_off_stands_left_of_all_numbers() -> None:
     domain = SPACE["weight_decay"].domain
     values = (0.0, *(domain.at(0.2 + 0.8 * (i + 0.5) / 32) for i in range(32)))
     belief = Profile("weight_decay", None, False, values, np.full(33, 0.2), np.full(33, 0.02))
@@ -363,7 +373,7 @@ def test_what_is_switched_off_stands_left_of_all_numbers():
     assert plot.x.ticks[0][1] == "0"
 
 
-def test_every_parameter_of_a_level_can_be_charted():
+def test_every_parameter_of_a_level_can_be_charted() -> None:
     config = SPACE.defaults()
     assert ("channels", 3) in axes_of(SPACE, 1, config)
     assert axes_of(SPACE, 4, config) == [
@@ -373,7 +383,7 @@ def test_every_parameter_of_a_level_can_be_charted():
     ]
 
 
-def test_drawing_is_fast_enough_for_every_keystroke():
+def test_drawing_is_fast_enough_for_every_keystroke() -> None:
     xs = np.linspace(0, 1, 200)
     mean = 0.5 + 0.3 * np.sin(9 * xs)
     marks = tuple(Mark(float(x), float(y)) for x, y in zip(xs, mean, strict=True))

@@ -1,6 +1,7 @@
 """The commands that steer the advisor: strategies, domains, favourite regions, until flat."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,18 +18,20 @@ from .sessions_for_tests import SUMMARY, filled_store
 
 
 @pytest.fixture(autouse=True)
-def still(monkeypatch):
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine is started, and nobody waits for one."""
     monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
     monkeypatch.setattr(progress, "follow", lambda client: 0)
 
 
 @pytest.fixture
-def store(home):
+def store(home: Path) -> Store:
     return filled_store(home, 4, name="demo", measure="macs", trials_per_level=2)
 
 
-def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch):
+def test_new_takes_a_strategy_and_one_level_of_all_parameters(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(homes, "probe", lambda data: Ready(summary=SUMMARY))
     lcsearch("new", "whole", "--flat", "--strategy", "evolution")
     session = Store(home / "sessions" / "whole").refresh().session
@@ -48,7 +51,7 @@ def test_new_takes_a_strategy_and_one_level_of_all_parameters(home, monkeypatch)
     assert (session.flat, session.strategy, session.trials_per_level) == (False, "gp", 7)
 
 
-def test_propose_names_what_differs_by_the_indices_of_its_lists(store):
+def test_propose_names_what_differs_by_the_indices_of_its_lists(store: Store) -> None:
     found = json.loads(lcsearch("propose", "demo", "-n", "5", "--json")[0])
     trials = Store(store.folder).refresh().trials
     for proposal in found["proposals"]:
@@ -59,7 +62,7 @@ def test_propose_names_what_differs_by_the_indices_of_its_lists(store):
             assert (own[int(index)] != other[int(index)]) if index else own != other
 
 
-def test_propose_says_what_can_still_be_gained(store):
+def test_propose_says_what_can_still_be_gained(store: Store) -> None:
     found = json.loads(lcsearch("propose", "demo", "-n", "2", "--json")[0])
     assert found["strategy"] == "gp"
     assert found["remaining"] > 0
@@ -69,7 +72,7 @@ def test_propose_says_what_can_still_be_gained(store):
     assert found["advice"] in lcsearch("propose", "demo", "-n", "1")[1]
 
 
-def test_propose_looks_through_another_strategy_and_narrower_domains(store):
+def test_propose_looks_through_another_strategy_and_narrower_domains(store: Store) -> None:
     before = store.refresh()
     look = ("--strategy", "random", "--domain", "conv_layers=2..3", "--domain", "kernel=1")
     out, err = lcsearch("propose", "demo", "-n", "5", "--json", *look)
@@ -89,7 +92,7 @@ def test_propose_looks_through_another_strategy_and_narrower_domains(store):
     assert trial.prediction is None
 
 
-def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store):
+def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store: Store) -> None:
     _, err = lcsearch(
         "set", "demo", "--wc", "0.5", "--strategy", "annealing",
         "--domain", "conv_layers=2..4", "--domain", "kernel=3",
@@ -108,7 +111,7 @@ def test_set_changes_strategy_domains_and_wc_each_as_a_decision(store):
     assert (session.wc, session.strategy, session.domains) == (0.1, "gp", {})
 
 
-def test_a_reason_is_kept_and_a_wrong_weight_moves_nothing(store):
+def test_a_reason_is_kept_and_a_wrong_weight_moves_nothing(store: Store) -> None:
     lcsearch("set", "demo", "--wc", "0.5", "--reason", "cheaper")
     assert store.refresh().decisions[-1].reason == "cheaper"
     before = store.refresh().session.execution
@@ -116,7 +119,7 @@ def test_a_reason_is_kept_and_a_wrong_weight_moves_nothing(store):
     assert store.refresh().session.execution == before
 
 
-def test_a_wrong_value_among_right_ones_changes_nothing(store):
+def test_a_wrong_value_among_right_ones_changes_nothing(store: Store) -> None:
     before = store.refresh()
     for given in (
         ("--wc", "-1", "--domain", "kernel=3"),
@@ -126,7 +129,7 @@ def test_a_wrong_value_among_right_ones_changes_nothing(store):
     assert store.refresh() is before
 
 
-def test_favour_marks_says_clears_and_is_undone(store):
+def test_favour_marks_says_clears_and_is_undone(store: Store) -> None:
     out, _ = lcsearch("favour", "demo", "conv_layers=2..3", "kernel=1,3", "--reason", "cheap")
     strength = search.favour_strength(store.refresh())
     assert (
@@ -146,13 +149,16 @@ def test_favour_marks_says_clears_and_is_undone(store):
     assert "no effect on evolution" in lcsearch("favour", "demo")[0]
 
 
-def test_run_sets_the_strategy_and_leaves_flat_levels(store):
+def test_run_sets_the_strategy_and_leaves_flat_levels(store: Store) -> None:
     lcsearch("run", "demo", "--levels", "all", "--until-flat", "--trials", "5")
     pilot = store.refresh().session.autopilot
+    assert pilot is not None
     assert (pilot.trials, pilot.levels, pilot.until_flat) == (5, "all", True)
     assert store.refresh().decisions[-1].detail["until_flat"] is True
     lcsearch("run", "demo", "--levels", "round", "--trials", "5")
-    assert store.refresh().session.autopilot.levels == "round"
+    pilot = store.refresh().session.autopilot
+    assert pilot is not None
+    assert pilot.levels == "round"
     lcsearch("undo", "demo")
     lcsearch("run", "demo", "--strategy", "evolution", "--trials", "1")
     kinds = [d.kind for d in store.refresh().decisions[-2:]]
@@ -163,7 +169,7 @@ def test_run_sets_the_strategy_and_leaves_flat_levels(store):
     assert [d.kind for d in store.refresh().decisions].count("strategy") == 1
 
 
-def test_nothing_of_a_run_that_cannot_be_is_kept(store):
+def test_nothing_of_a_run_that_cannot_be_is_kept(store: Store) -> None:
     before = store.refresh()
     words = ("--strategy", "random", "--until-flat")
     assert "no model" in lcsearch("run", "demo", *words, code=2)[1]
@@ -184,31 +190,31 @@ def test_nothing_of_a_run_that_cannot_be_is_kept(store):
         (["favour", "demo", "conv_layers=9..3"], "reversed"),
     ],
 )
-def test_wrong_use_is_said(store, words, message):
+def test_wrong_use_is_said(store: Store, words: list[str], message: str) -> None:
     before = store.refresh()
     assert message in lcsearch(*words, code=2)[1]
     assert store.refresh() is before
 
 
-def test_show_and_the_engines_status_say_the_same(store):
+def test_show_and_the_engines_status_say_the_same(store: Store) -> None:
     status = lcsearch("engine", "status", "demo")[0]
     assert status.strip() == lcsearch("show", "demo")[0].splitlines()[-1]
     assert "no engine is at work" in status
 
 
-def test_more_trials_than_planned_are_no_part_of_them(store):
+def test_more_trials_than_planned_are_no_part_of_them(store: Store) -> None:
     assert "4 trials, 2 planned" in lcsearch("show", "demo")[0]
     assert words.level_trials(1, 2) == "1 of 2 trials"
 
 
-def test_undo_says_what_and_which_trial(store):
+def test_undo_says_what_and_which_trial(store: Store) -> None:
     number = lcsearch("accept", "demo", "--rank", "1")[0].strip()
     assert lcsearch("undo", "demo")[1] == f"undone: the accepted candidate, trial {number}.\n"
     lcsearch("set", "demo", "--wc", "1")
     assert lcsearch("undo", "demo")[1] == "undone: the change of w_c.\n"
 
 
-def test_undo_names_the_decision_before_a_trial_that_started(store):
+def test_undo_names_the_decision_before_a_trial_that_started(store: Store) -> None:
     lcsearch("set", "demo", "--wc", "1")
     older = store.refresh().decisions[-1].number
     number = int(lcsearch("accept", "demo", "--rank", "1")[0])
@@ -221,7 +227,7 @@ def test_undo_names_the_decision_before_a_trial_that_started(store):
     assert said == "undone: the change of w_c.\n"
 
 
-def test_reopen_of_the_present_level_says_that_it_goes_on_from_another_trial(store):
+def test_reopen_of_the_present_level_says_that_it_goes_on_from_another_trial(store: Store) -> None:
     lcsearch("advance", "demo", "--trial", "1")
     said = lcsearch("reopen", "demo", "--level", "2", "--trial", "2")[1]
     assert said == "level 2 goes on from trial 2; what was learnt stays.\n"

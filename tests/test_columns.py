@@ -10,14 +10,16 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.progress import TimeElapsedColumn
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.records import Failure
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 from lcsearch.tui.commands import base
 from lcsearch.tui.commands import follow as progress
@@ -42,7 +44,7 @@ COMMANDS = (
 
 
 @pytest.fixture
-def store(home, monkeypatch):
+def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
     made = filled_store(home, 4)
     made.close()
@@ -50,8 +52,10 @@ def store(home, monkeypatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_lines_of_a_command_fit_and_say_the_same(store, home, monkeypatch, command):
-    def run(columns):
+def test_the_lines_of_a_command_fit_and_say_the_same(
+    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    def run(columns: int | None) -> tuple[int, str, Result]:
         monkeypatch.setattr(base, "terminal_width", lambda stream: columns)
         done = CliRunner().invoke(app, list(command))
         said = " ".join(done.output.split())
@@ -70,7 +74,7 @@ def test_the_lines_of_a_command_fit_and_say_the_same(store, home, monkeypatch, c
         assert all(len(line) <= width for line in folded.output.splitlines()), width
 
 
-def test_the_width_is_that_of_the_terminal_that_is_written_to(store, home):
+def test_the_width_is_that_of_the_terminal_that_is_written_to(store: Store, home: Path) -> None:
     mine, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "show", "demo"]
@@ -94,7 +98,7 @@ def test_the_width_is_that_of_the_terminal_that_is_written_to(store, home):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_what_run_says_of_a_trial_fits_and_breaks_no_number(width):
+def test_what_run_says_of_a_trial_fits_and_breaks_no_number(width: int) -> None:
     snapshot = make_snapshot(failed=1)
     why = Failure(
         kind="exception", message="channels[2] = 33: not divisible by groups[2] = 2. " * 4
@@ -114,7 +118,7 @@ def test_what_run_says_of_a_trial_fits_and_breaks_no_number(width):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_words_beside_the_bar_are_whole(width):
+def test_the_words_beside_the_bar_are_whole(width: int) -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, color_system=None, width=width)
     with progress.bar(console, TimeElapsedColumn()) as drawn:

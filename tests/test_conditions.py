@@ -1,5 +1,10 @@
 """What a trial was timed under is recorded, and a disturbed measurement is marked."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
 import pytest
 
 from lcsearch.engine.training.conditions import Watch, judged
@@ -9,7 +14,7 @@ from lcsearch.sessions.records import Conditions, Epoch, now
 from .sessions_for_tests import MACHINE, filled_store
 
 
-def epochs(*pairs, resumed=()):
+def epochs(*pairs: tuple[float, float], resumed: Collection[int] = ()) -> list[Epoch]:
     """Epochs of so many seconds, the reference's beside them."""
     return [
         Epoch(
@@ -24,29 +29,31 @@ def epochs(*pairs, resumed=()):
     ]
 
 
-def judge(*pairs, resumed=(), steal=None):
+def judge(
+    *pairs: tuple[float, float], resumed: Collection[int] = (), steal: float | None = None
+) -> Conditions:
     return judged(epochs(*pairs, resumed=resumed), load=1.0, steal=steal, clock=None)
 
 
-def test_a_steady_trial_is_not_disturbed():
+def test_a_steady_trial_is_not_disturbed() -> None:
     found = judge((2, 1), (2.1, 1), (2, 1.02), steal=0.01)
     assert found.disturbed == ()
     assert found.variation == pytest.approx(0.0485, abs=1e-3)
     assert found.moved == pytest.approx(1.02)
 
 
-def test_cold_epochs_do_not_count():
+def test_cold_epochs_do_not_count() -> None:
     assert judge((9, 1), (2, 1), (2, 1), (9, 1), resumed=(4,)).disturbed == ()
     assert judge((9, 1), (2, 1)).variation is None
 
 
-def test_a_machine_that_slows_both_alike_leaves_the_ratio_but_is_told():
+def test_a_machine_that_slows_both_alike_leaves_the_ratio_but_is_told() -> None:
     found = judge((2, 1), (2, 1), (3.2, 1.6))
     assert found.variation == pytest.approx(0, abs=1e-9)
     assert found.disturbed == ("the machine's speed changed 1.6-fold",)
 
 
-def test_a_cost_that_varies_and_a_processor_that_is_taken():
+def test_a_cost_that_varies_and_a_processor_that_is_taken() -> None:
     assert judge((2, 1), (2, 1), (2.6, 1)).disturbed == (
         "its cost varied by 18% from epoch to epoch",
     )
@@ -55,7 +62,7 @@ def test_a_cost_that_varies_and_a_processor_that_is_taken():
     )
 
 
-def test_the_machine_is_read_from_proc(tmp_path):
+def test_the_machine_is_read_from_proc(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 0 100 800 0 0 0 50 0 0\ncpu0 1 2 3\n")
     (tmp_path / "cpuinfo").write_text("model name : x\ncpu MHz : 2000.5\ncpu MHz\t: 3000.5\n")
@@ -69,7 +76,7 @@ def test_the_machine_is_read_from_proc(tmp_path):
     assert found.load is not None
 
 
-def test_a_machine_without_proc_records_what_it_can(tmp_path):
+def test_a_machine_without_proc_records_what_it_can(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "none")
     watch.look()
     found = watch.conditions(epochs((2, 1), (2, 1), (2, 1)))
@@ -77,7 +84,7 @@ def test_a_machine_without_proc_records_what_it_can(tmp_path):
     assert found.variation == 0
 
 
-def test_it_is_kept_with_the_trial_and_exported(home):
+def test_it_is_kept_with_the_trial_and_exported(home: Path) -> None:
     store = filled_store(home, 1)
     assert store.refresh().trials[0].disturbed == ()
     conditions = Conditions(load=3.0, disturbed=("somebody else worked",))

@@ -17,17 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.app import App
 from textual.pilot import Pilot
 
 from lcsearch.engine.executors import devices
 from lcsearch.tui.app import Console
+from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 
 from .conftest import PATIENCE
+from .consoles import until
 from .fakes import NOW, FakeClient, FakeHome, empty_snapshot, make_snapshot
-from .test_console import until
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
@@ -51,7 +53,7 @@ LOOKS = {
 
 
 @pytest.fixture(params=LOOKS)
-def look(request, monkeypatch):
+def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Look:
     found = LOOKS[request.param]
     if not found.colour:
         monkeypatch.setenv("NO_COLOR", "1")
@@ -61,7 +63,7 @@ def look(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def two_processors(monkeypatch):
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """The set-up proposes what suits the machine: here one that is everywhere the same."""
     monkeypatch.setattr(devices, "processors", lambda: 2)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
@@ -75,7 +77,7 @@ class Svg(SingleFileSnapshotExtension):
 
 
 @pytest.fixture
-def picture(snapshot):
+def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     return snapshot.use_extension(Svg)
 
 
@@ -166,41 +168,41 @@ DIALOGS = {
 }
 
 
-async def test_screens(picture, look):
+async def test_screens(picture: SnapshotAssertion, look: Look) -> None:
     async with workbench(FakeClient(make_snapshot(failed=1)), look.size, look.theme) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
-async def test_dialogs(picture, look):
+async def test_dialogs(picture: SnapshotAssertion, look: Look) -> None:
     async with workbench(FakeClient(make_snapshot()), look.size, look.theme) as draw:
         for name, keys in DIALOGS.items():
             assert await draw(*keys) == picture(name=name)
             await draw("escape")
 
 
-async def test_the_failure_dialog(picture, look):
+async def test_the_failure_dialog(picture: SnapshotAssertion, look: Look) -> None:
     client = FakeClient(make_snapshot(), late="trial 19 has ended already. Nothing is stopped.")
     assert await shown(client, look.size, "s", "e", theme=look.theme) == picture
 
 
 @pytest.mark.parametrize("size", [NARROW, SMALL], ids=["narrow", "small"])
-async def test_other_sides(picture, size):
+async def test_other_sides(picture: SnapshotAssertion, size: tuple[int, int]) -> None:
     async with workbench(FakeClient(make_snapshot(failed=1)), size) as draw:
         for name, key in (("curves", "3"), ("scores", "5"), ("gains", "6")):
             assert await draw(key, "v") == picture(name=name)
 
 
-async def test_belief_along_a_number(picture):
+async def test_belief_along_a_number(picture: SnapshotAssertion) -> None:
     client = FakeClient(make_snapshot(level=4, done=(6, 3, 2, 3)))
     assert await shown(client, WIDE) == picture
 
 
-async def test_without_a_model(picture):
+async def test_without_a_model(picture: SnapshotAssertion) -> None:
     assert await shown(FakeClient(make_snapshot(strategy="evolution")), WIDE) == picture
 
 
-async def test_all_parameters_at_once(picture):
+async def test_all_parameters_at_once(picture: SnapshotAssertion) -> None:
     snapshot = make_snapshot(
         level=1, done=(14,), flat=True, trials_per_level=48, favourite={"kernel": "1,3"}
     )
@@ -209,23 +211,23 @@ async def test_all_parameters_at_once(picture):
             assert await draw(*keys) == picture(name=name)
 
 
-async def test_at_the_beginning(picture):
+async def test_at_the_beginning(picture: SnapshotAssertion) -> None:
     async with workbench(FakeClient(empty_snapshot()), NARROW) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
-async def test_nothing_left(picture):
+async def test_nothing_left(picture: SnapshotAssertion) -> None:
     client = FakeClient(make_snapshot(running=0, queued=0), candidates=0)
     assert await shown(client, NARROW) == picture
 
 
-async def test_a_failed_trial(picture):
+async def test_a_failed_trial(picture: SnapshotAssertion) -> None:
     snapshot = make_snapshot(running=0, queued=0, failed=1)
     assert await shown(FakeClient(snapshot), WIDE) == picture
 
 
-async def test_an_engine_that_is_gone(picture):
+async def test_an_engine_that_is_gone(picture: SnapshotAssertion) -> None:
     snapshot = make_snapshot(running=0, alive=False)
     snapshot = replace(snapshot, engine=replace(snapshot.engine, state="serving", pid=4711))
     async with workbench(FakeClient(snapshot), WIDE) as draw:
@@ -237,15 +239,18 @@ async def test_an_engine_that_is_gone(picture):
         assert told == picture
 
 
-async def test_a_full_session(picture):
+async def test_a_full_session(picture: SnapshotAssertion) -> None:
     snapshot = make_snapshot(level=4, done=(60, 40, 40, 60), running=4, queued=9, failed=8)
     async with workbench(FakeClient(snapshot), NARROW) as draw:
         for name, keys in SCREENS.items():
             assert await draw(*keys) == picture(name=name)
 
 
-async def test_the_first_ranking_is_on_its_way(picture):
-    client = FakeClient(make_snapshot(), slow=threading.Event())
+async def test_the_first_ranking_is_on_its_way(
+    picture: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    client = FakeClient(make_snapshot(), slow=slow)
     sessions = FakeHome({"fashion": client})
     app = Console(sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
@@ -253,29 +258,30 @@ async def test_the_first_ranking_is_on_its_way(picture):
             await until(
                 pilot, lambda: app.current_mode == "workbench" and app.session.ranking_running
             )
-            still(app)
+            still(app, monkeypatch)
             for name, key in (("workbench", "2"), ("best", "6")):
                 await pilot.press(key)
                 await pilot.pause()
-                still(app)
+                still(app, monkeypatch)
                 await pilot.pause(0.1)
                 assert svg_of(app) == picture(name=name)
         finally:
-            client.slow.set()
+            slow.set()
 
 
-def still(app: Console) -> None:
+def still(app: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """A spinner that does not turn, to be drawn."""
     screen = app.screen
     if isinstance(screen, WorkbenchScreen) and screen._spinner is not None:
         screen._spinner.pause()
-        screen._spinner.resume = lambda: None
+        monkeypatch.setattr(screen._spinner, "resume", lambda: None)
         screen._beat = 0
         screen._headline(None)
 
 
-async def test_the_images_are_looked_at(picture):
-    sessions = FakeHome(slow=threading.Event())
+async def test_the_images_are_looked_at(picture: SnapshotAssertion) -> None:
+    slow = threading.Event()
+    sessions = FakeHome(slow=slow)
     app = Console(sessions.home, None, sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=NARROW) as pilot:
         try:
@@ -284,27 +290,31 @@ async def test_the_images_are_looked_at(picture):
             await settled(pilot)
             await pilot.press("enter")
             screen = app.screen
+            assert isinstance(screen, SetupScreen)
+            assert screen._timer is not None
             screen._timer.pause()
             screen._beat = 0
             screen._spin()
             await pilot.pause(0.1)
             assert svg_of(app) == picture
         finally:
-            sessions.slow.set()
+            slow.set()
 
 
-async def test_no_room_on_the_disk(picture):
+async def test_no_room_on_the_disk(picture: SnapshotAssertion) -> None:
     snapshot = make_snapshot()
     trouble = "session 'fashion': the disk is full. Make room; nothing was lost."
     snapshot = replace(snapshot, engine=replace(snapshot.engine, trouble=trouble))
     assert await shown(FakeClient(snapshot), NARROW) == picture
 
 
-async def test_a_session_that_can_only_be_read(picture):
+async def test_a_session_that_can_only_be_read(picture: SnapshotAssertion) -> None:
     assert await shown(FakeClient(replace(make_snapshot(), read_only=True)), NARROW) == picture
 
 
-async def test_a_network_that_cannot_be_built_and_one_that_is_not_searched(picture):
+async def test_a_network_that_cannot_be_built_and_one_that_is_not_searched(
+    picture: SnapshotAssertion,
+) -> None:
     async with workbench(FakeClient(make_snapshot(level=1, done=(8,))), NARROW) as draw:
         await draw("e", "tab", "end", *["backspace"] * 3, *"120")
         assert await draw() == picture(name="outside")
@@ -339,13 +349,13 @@ HOME = {"list": (), "import": ("i",), "set-up": ("n",), "copy": ("c",)}
 
 
 @pytest.mark.parametrize("name", HOME)
-async def test_home(picture, look, name):
+async def test_home(picture: SnapshotAssertion, look: Look, name: str) -> None:
     assert await home_shown(two_sessions(), look.size, *HOME[name], theme=look.theme) == picture
 
 
-async def test_no_sessions(picture):
+async def test_no_sessions(picture: SnapshotAssertion) -> None:
     assert await home_shown(FakeHome(), NARROW) == picture
 
 
-async def test_set_up_with_wrong_fields(picture):
+async def test_set_up_with_wrong_fields(picture: SnapshotAssertion) -> None:
     assert await home_shown(FakeHome(), WIDE, "n", *"bad name", "down", "backspace") == picture

@@ -3,15 +3,18 @@
 import gzip
 import hashlib
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
-from lcsearch.engine.training.data import KNOWN, DataError, read, read_final
+from lcsearch.engine.training.data import KNOWN, Data, DataError, read, read_final
 from lcsearch.sessions.records import DataSource
 
 from .conftest import without
@@ -19,16 +22,22 @@ from .conftest import without
 RNG = np.random.default_rng(0)
 
 
-def labels(count, classes=3):
+def labels(count: int, classes: int = 3) -> NDArray[np.uint8]:
     return np.arange(count, dtype=np.uint8) % classes
 
 
-def idx(array):
+def idx(array: NDArray[np.uint8]) -> bytes:
     head = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
     return head + array.tobytes()
 
 
-def idx_files(folder, train=30, test=9, zipped=False, size=(6, 5)):
+def idx_files(
+    folder: Path,
+    train: int = 30,
+    test: int = 9,
+    zipped: bool = False,
+    size: tuple[int, int] = (6, 5),
+) -> dict[str, NDArray[np.uint8]]:
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {}
     for name, count in (("train", train), ("t10k", test)):
@@ -42,18 +51,25 @@ def idx_files(folder, train=30, test=9, zipped=False, size=(6, 5)):
     return arrays
 
 
-def npz_file(path, **change):
+def npz_file(path: Path, **change: NDArray[Any] | None) -> str:
     arrays = {
         "xtr": RNG.random((30, 3, 4, 5), np.float32),
         "ytr": labels(30),
         "xte": RNG.random((9, 3, 4, 5), np.float32),
         "yte": labels(9),
     } | change
-    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    kept: dict[str, Any] = {k: v for k, v in arrays.items() if v is not None}
+    np.savez(path, **kept)
     return f"npz:{path}"
 
 
-def image_folder(root, per_class=20, size=(6, 4), mode="L", classes="abc"):
+def image_folder(
+    root: Path,
+    per_class: int = 20,
+    size: tuple[int, int] = (6, 4),
+    mode: str = "L",
+    classes: str = "abc",
+) -> str:
     for name in classes:
         (root / name).mkdir(parents=True)
         for number in range(per_class):
@@ -63,17 +79,20 @@ def image_folder(root, per_class=20, size=(6, 4), mode="L", classes="abc"):
     return f"folder:{root}"
 
 
-def pickled(path, content, sums):
+def pickled(path: Path, content: object, sums: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content))
     sums[path.name] = hashlib.md5(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
-def cifar10(tmp_path, monkeypatch):
+def cifar10(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, list[NDArray[np.uint8]]]:
     from torchvision.datasets import CIFAR10
 
-    sums, arrays = {}, []
+    sums: dict[str, str] = {}
+    arrays: list[NDArray[np.uint8]] = []
     for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
         arrays.append(RNG.integers(0, 256, (6, 3072), np.uint8))
         content = {"data": arrays[-1], "labels": labels(6).tolist()}
@@ -88,10 +107,11 @@ def cifar10(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def cifar100(tmp_path, monkeypatch):
+def cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from torchvision.datasets import CIFAR100
 
-    sums, folder = {}, tmp_path / "cifar-100-python"
+    sums: dict[str, str] = {}
+    folder = tmp_path / "cifar-100-python"
     for name, count in (("train", 30), ("test", 6)):
         content = {
             "data": RNG.integers(0, 256, (count, 3072), np.uint8),
@@ -107,7 +127,7 @@ def cifar100(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def svhn(tmp_path, monkeypatch):
+def svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from scipy.io import savemat
     from torchvision.datasets import SVHN
 
@@ -121,12 +141,12 @@ def svhn(tmp_path, monkeypatch):
     return tmp_path
 
 
-def summarised(data):
+def summarised(data: Data) -> tuple[int, ...]:
     s = data.summary
     return (*s.shape, s.classes, s.train, s.val, s.test)
 
 
-def test_digits():
+def test_digits() -> None:
     data = read(DataSource(spec="digits"))
     assert summarised(data) == (1, 8, 8, 10, 1150, 288, 359)
     assert data.train.images.max() == 16
@@ -134,7 +154,7 @@ def test_digits():
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_idx(tmp_path, zipped):
+def test_idx(tmp_path: Path, zipped: bool) -> None:
     arrays = idx_files(tmp_path, zipped=zipped)
     source = DataSource(spec=f"idx:{tmp_path}")
     data = read(source)
@@ -145,7 +165,7 @@ def test_idx(tmp_path, zipped):
     assert (read_final(source)[1].images[:, 0] == arrays["t10k-images-idx3-ubyte"]).all()
 
 
-def test_npz_keeps_each_label_with_its_image(tmp_path):
+def test_npz_keeps_each_label_with_its_image(tmp_path: Path) -> None:
     images = np.zeros((30, 2, 3, 3))
     images += labels(30)[:, None, None, None]
     data = read(DataSource(spec=npz_file(tmp_path / "d.npz", xtr=images, xte=images[:9])))
@@ -155,25 +175,27 @@ def test_npz_keeps_each_label_with_its_image(tmp_path):
         assert part.images.dtype == np.float32
 
 
-def test_folder_keeps_grey_grey(tmp_path):
+def test_folder_keeps_grey_grey(tmp_path: Path) -> None:
     data = read(DataSource(spec=image_folder(tmp_path / "f")))
     assert summarised(data) == (1, 6, 4, 3, 38, 10, 12)
 
 
-def test_folder_with_one_colour_image_is_colour(tmp_path):
+def test_folder_with_one_colour_image_is_colour(tmp_path: Path) -> None:
     spec = image_folder(tmp_path / "f")
     Image.new("RGB", (4, 6)).save(tmp_path / "f" / "b" / "0.png")
     assert read(DataSource(spec=spec)).summary.shape == (3, 6, 4)
 
 
-def test_cifar10(cifar10):
+def test_cifar10(cifar10: tuple[Path, list[NDArray[np.uint8]]]) -> None:
     root, arrays = cifar10
     source = DataSource(spec=f"cifar10:{root}")
     assert summarised(read(source)) == (3, 32, 32, 3, 24, 6, 6)
     assert (read_final(source)[1].images.reshape(6, -1) == arrays[-1]).all()
 
 
-def test_cifar10_that_was_changed_is_not_unpickled(cifar10):
+def test_cifar10_that_was_changed_is_not_unpickled(
+    cifar10: tuple[Path, list[NDArray[np.uint8]]],
+) -> None:
     root, _ = cifar10
     path = root / "cifar-10-batches-py" / "data_batch_3"
     path.write_bytes(path.read_bytes() + b"x")
@@ -181,11 +203,11 @@ def test_cifar10_that_was_changed_is_not_unpickled(cifar10):
         read(DataSource(spec=f"cifar10:{root}"))
 
 
-def test_cifar100(cifar100):
+def test_cifar100(cifar100: Path) -> None:
     assert summarised(read(DataSource(spec=f"cifar100:{cifar100}"))) == (3, 32, 32, 3, 24, 6, 6)
 
 
-def test_svhn_takes_ten_as_nought(svhn):
+def test_svhn_takes_ten_as_nought(svhn: Path) -> None:
     data = read(DataSource(spec=f"svhn:{svhn}"))
     assert summarised(data) == (3, 32, 32, 3, 24, 6, 6)
     assert set(data.train.labels) == {0, 1, 2}
@@ -194,7 +216,7 @@ def test_svhn_takes_ten_as_nought(svhn):
 @pytest.mark.parametrize(
     ("kind", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")]
 )
-def test_mnist(tmp_path, kind, folder):
+def test_mnist(tmp_path: Path, kind: str, folder: str) -> None:
     idx_files(tmp_path / folder / "raw", size=(28, 28))
     assert summarised(read(DataSource(spec=f"{kind}:{tmp_path}"))) == (1, 28, 28, 3, 24, 6, 9)
 
@@ -202,7 +224,7 @@ def test_mnist(tmp_path, kind, folder):
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
-def test_the_real_fashion_mnist():
+def test_the_real_fashion_mnist() -> None:
     if not FASHION.exists():
         without("the Debian package dataset-fashion-mnist is not installed")
     data = read(DataSource(spec=f"idx:{FASHION}", train_size=5000))
@@ -210,7 +232,7 @@ def test_the_real_fashion_mnist():
     assert np.bincount(data.train.labels).tolist() == [400] * 10
 
 
-def test_normalisation_is_of_the_training_split(tmp_path):
+def test_normalisation_is_of_the_training_split(tmp_path: Path) -> None:
     images = RNG.normal(5, 3, (300, 2, 3, 3)).astype(np.float32)
     images[:, 1] = 7
     spec = npz_file(tmp_path / "d.npz", xtr=images, ytr=labels(300), xte=images[:9])
@@ -230,7 +252,9 @@ def test_normalisation_is_of_the_training_split(tmp_path):
     fraction=st.floats(0.1, 0.6),
     seed=st.integers(0, 1000),
 )
-def test_the_split_is_stratified_disjoint_and_seeded(tmp_path_factory, sizes, fraction, seed):
+def test_the_split_is_stratified_disjoint_and_seeded(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], fraction: float, seed: int
+) -> None:
     path = tmp_path_factory.mktemp("split") / "d.npz"
     count = sum(sizes)
     truth = RNG.permutation(np.repeat(np.arange(len(sizes)), sizes))
@@ -250,7 +274,7 @@ def test_the_split_is_stratified_disjoint_and_seeded(tmp_path_factory, sizes, fr
     assert (again.val.images == data.val.images).all()
 
 
-def test_the_fingerprint_tells_every_change(tmp_path):
+def test_the_fingerprint_tells_every_change(tmp_path: Path) -> None:
     base = {
         "xtr": RNG.integers(0, 256, (30, 1, 4, 4), np.uint8),
         "xte": RNG.integers(0, 256, (9, 1, 4, 4), np.uint8),
@@ -274,7 +298,7 @@ def test_the_fingerprint_tells_every_change(tmp_path):
     assert len(prints | {first}) == 6
 
 
-def test_test_images_of_digits_are_in_no_other_split():
+def test_test_images_of_digits_are_in_no_other_split() -> None:
     source = DataSource(spec="digits", seed=3)
     data, test = read(source), read_final(source)[1]
     assert data.summary.train + data.summary.val + len(test) == 1797
@@ -285,7 +309,7 @@ def test_test_images_of_digits_are_in_no_other_split():
     assert sorted(map(tuple, used.tolist())) == sorted(map(tuple, every.astype(int).tolist()))
 
 
-def refused(spec, **options):
+def refused(spec: str, **options: Any) -> str:
     with pytest.raises(DataError) as caught:
         read(DataSource(spec=spec, **options))
     message = str(caught.value)
@@ -293,7 +317,7 @@ def refused(spec, **options):
     return message
 
 
-def test_unknown_data_sets_are_answered_with_the_known():
+def test_unknown_data_sets_are_answered_with_the_known() -> None:
     for spec in ("imagenet", "imagenet:/x", "digits:/x", ""):
         message = refused(spec)
         assert repr(spec) in message
@@ -301,13 +325,13 @@ def test_unknown_data_sets_are_answered_with_the_known():
 
 
 @pytest.mark.parametrize("kind", [known.partition(":")[0] for known in KNOWN if ":" in known])
-def test_missing_places(kind, tmp_path):
+def test_missing_places(kind: str, tmp_path: Path) -> None:
     assert f"{kind}:" in refused(kind)
     assert str(tmp_path / "nowhere") in refused(f"{kind}:{tmp_path / 'nowhere'}")
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_idx_files_that_are_damaged(tmp_path):
+def test_idx_files_that_are_damaged(tmp_path: Path) -> None:
     idx_files(tmp_path)
     images = tmp_path / "train-images-idx3-ubyte"
     whole = images.read_bytes()
@@ -325,7 +349,7 @@ def test_idx_files_that_are_damaged(tmp_path):
         assert "train-images-idx3-ubyte.gz: cannot be read" in refused(f"idx:{tmp_path}")
 
 
-def test_idx_labels_that_do_not_fit(tmp_path):
+def test_idx_labels_that_do_not_fit(tmp_path: Path) -> None:
     idx_files(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(labels(29)))
     assert "30 training images but 29 labels" in refused(f"idx:{tmp_path}")
@@ -354,11 +378,13 @@ def test_idx_labels_that_do_not_fit(tmp_path):
         ({"xtr": np.full((30, 3, 4, 5), None)}, "cannot be read"),
     ],
 )
-def test_npz_files_that_do_not_fit(tmp_path, change, said):
+def test_npz_files_that_do_not_fit(
+    tmp_path: Path, change: dict[str, NDArray[Any] | None], said: str
+) -> None:
     assert said in refused(npz_file(tmp_path / "d.npz", **change))
 
 
-def test_npz_files_that_are_damaged(tmp_path):
+def test_npz_files_that_are_damaged(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     spec = npz_file(path)
     whole = path.read_bytes()
@@ -370,9 +396,9 @@ def test_npz_files_that_are_damaged(tmp_path):
     assert "single array" in refused(spec)
 
 
-def test_an_object_array_is_not_unpickled(tmp_path):
+def test_an_object_array_is_not_unpickled(tmp_path: Path) -> None:
     class Trap:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
             return (Path.touch, (tmp_path / "sprung",))
 
     spec = npz_file(tmp_path / "d.npz", ytr=np.array([Trap()] * 30, object))
@@ -380,7 +406,7 @@ def test_an_object_array_is_not_unpickled(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_folders_that_do_not_fit(tmp_path):
+def test_folders_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "a folder a class" in refused(f"folder:{tmp_path / 'empty'}")
     assert "one class only" in refused(image_folder(tmp_path / "one", classes="a"))
@@ -397,7 +423,7 @@ def test_folders_that_do_not_fit(tmp_path):
     assert "too few images" in refused(image_folder(tmp_path / "few", per_class=1))
 
 
-def test_splits_that_leave_a_class_empty_or_ask_for_too_much(tmp_path):
+def test_splits_that_leave_a_class_empty_or_ask_for_too_much(tmp_path: Path) -> None:
     spec = npz_file(tmp_path / "d.npz")
     assert "validation split of 2 images" in refused(spec, val_fraction=0.05)
     assert "training split" in refused(spec, val_fraction=0.97)

@@ -1,7 +1,11 @@
 """Several devices of one machine: a trainer each, named by the session, recorded with the trial."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from pydantic import ValidationError
@@ -10,8 +14,9 @@ from typer.testing import CliRunner
 from lcsearch.engine import search
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import devices, local
+from lcsearch.engine.executors.base import Event, Notice
 from lcsearch.engine.executors.devices import check_devices, trainers_of
-from lcsearch.engine.executors.local import DevicesExecutor
+from lcsearch.engine.executors.local import DevicesExecutor, LocalExecutor
 from lcsearch.engine.executors.registry import checked
 from lcsearch.engine.protocol import Finished, Stop, Train
 from lcsearch.engine.search import decide
@@ -19,54 +24,69 @@ from lcsearch.engine.service import Service
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.engine.training import trainer
 from lcsearch.sessions.errors import Misuse
-from lcsearch.sessions.records import Execution
+from lcsearch.sessions.records import DataSource, Execution
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
 from .sessions_for_tests import MACHINE, filled_store, finish, make_store
 
 
-class Fake:
+class Fake(LocalExecutor):
     """A trainer that trains what it is given until it is told otherwise."""
 
-    made: list["Fake"] = []  # noqa: RUF012 - of one test at a time
+    made: list[Fake] = []  # noqa: RUF012 - of one test at a time
+    running: tuple[tuple[int, int], ...] = ()
 
-    def __init__(self, data, fingerprint, log, dtype=None, device="auto", threads=None):
+    def __init__(
+        self,
+        data: DataSource | None,
+        fingerprint: str,
+        log: IO[bytes] | None,
+        dtype: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.dtype, self.device, self.threads = dtype, device, threads
-        self.running, self.stopped, self.said, self.closed = (), [], [], False
+        self.stopped: list[int] = []
+        self.said: list[Event] = []
+        self.closed = False
         Fake.made.append(self)
 
-    def room(self, wanted):
+    def room(self, wanted: int) -> int:
         return 0 if self.running else min(wanted, 1)
 
-    def train(self, task):
+    def train(self, task: Train) -> None:
         self.running, self.task = ((task.trial, task.attempt),), task
 
-    def stop(self, order):
+    def end(self) -> None:
+        self.running = ()
+
+    def stop(self, order: Stop) -> None:
         self.stopped.append(order.trial)
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> list[Event]:
         said, self.said = self.said, []
         return said
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
     monkeypatch.setattr(local, "LocalExecutor", Fake)
     Fake.made = []
     return Fake.made
 
 
-def task(number):
+def task(number: int) -> Train:
     return Train(
         trial=number, attempt=1, config={}, reference={}, seed=0, epochs=1, features=4,
         checkpoint="", lock="",
     )  # fmt: skip
 
 
-def test_a_trial_goes_to_the_first_device_that_is_free(made):
+def test_a_trial_goes_to_the_first_device_that_is_free(made: list[Fake]) -> None:
     both = DevicesExecutor([Fake(None, "", None, device="cuda:0"), Fake(None, "", None)])
     assert both.room(5) == 2
     both.train(task(7))
@@ -75,17 +95,17 @@ def test_a_trial_goes_to_the_first_device_that_is_free(made):
     both.stop(Stop(trial=8, attempt=1, mode="now"))
     both.stop(Stop(trial=9, attempt=1, mode="now"))  # has ended meanwhile
     assert [one.stopped for one in made] == [[], [8]]
-    made[0].running = ()
+    made[0].end()
     assert both.room(5) == 1
     both.train(task(10))
     assert made[0].running == ((10, 1),)
-    made[0].said, made[1].said = ["a"], ["b"]
-    assert both.wait(0.1) == ["a", "b"]
+    made[0].said, made[1].said = [Notice("a")], [Notice("b")]
+    assert both.wait(0.1) == [Notice("a"), Notice("b")]
     both.close()
     assert all(one.closed for one in made)
 
 
-def test_the_session_says_which_devices_and_which_numbers(home, made):
+def test_the_session_says_which_devices_and_which_numbers(home: Path, made: list[Fake]) -> None:
     Service(make_store(home), 1.0)
     assert [(one.device, one.dtype) for one in made] == [("auto", None)]
     made.clear()
@@ -97,7 +117,9 @@ def test_the_session_says_which_devices_and_which_numbers(home, made):
     ]
 
 
-def test_several_at_once_share_the_processors(home, made, monkeypatch):
+def test_several_at_once_share_the_processors(
+    home: Path, made: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "processors", lambda: 8)
     Service(make_store(home, execution=Execution(parallel=2)), 1.0)
     assert [(one.device, one.threads) for one in made] == [("auto", 4), ("auto", 4)]
@@ -120,14 +142,18 @@ def test_several_at_once_share_the_processors(home, made, monkeypatch):
 
 
 @pytest.mark.parametrize(("measure", "timed"), [("seconds", True), ("params", False)])
-def test_a_trainer_is_told_whether_seconds_count(home, made, measure, timed):
+def test_a_trainer_is_told_whether_seconds_count(
+    home: Path, made: list[Fake], measure: str, timed: bool
+) -> None:
     store = make_store(home, measure=measure, execution=Execution(parallel=1))
     snapshot = store.refresh()
     Service(store, 1.0)._begin(snapshot.trials[0], snapshot)
     assert made[0].task.timed is timed
 
 
-def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypatch):
+def test_another_number_at_once_is_another_set_of_trainers(
+    home: Path, made: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "processors", lambda: 8)
     store = make_store(home, execution=Execution(parallel=1))
     service_ = Service(store, 1.0)
@@ -137,7 +163,7 @@ def test_another_number_at_once_is_another_set_of_trainers(home, made, monkeypat
 
 
 @pytest.fixture
-def cards(monkeypatch):
+def cards(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two GPUs, as torch tells of it."""
     told = ["cuda:0 (a card): float16", "cuda:1 (a card): float16", "cpu: bfloat16"]
     monkeypatch.setattr(devices, "devices_here", lambda: told)
@@ -157,7 +183,14 @@ def cards(monkeypatch):
         (True, 8, {"devices": ("cuda:0", "cuda:1")}, 2),
     ],
 )
-def test_how_many_at_once_where_nobody_says(cards, monkeypatch, gpu, cores, fields, number):
+def test_how_many_at_once_where_nobody_says(
+    cards: None,
+    monkeypatch: pytest.MonkeyPatch,
+    gpu: bool,
+    cores: int,
+    fields: dict[str, Any],
+    number: int,
+) -> None:
     monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
     monkeypatch.setattr(devices, "processors", lambda: cores)
     assert checked(Execution(**fields)).parallel == number
@@ -173,21 +206,25 @@ def test_how_many_at_once_where_nobody_says(cards, monkeypatch, gpu, cores, fiel
         (True, {"parallel": 1, "devices": ("cuda:0", "cuda:1")}, "2 are named"),
     ],
 )
-def test_more_at_once_than_can_be_is_refused(cards, monkeypatch, gpu, fields, words):
+def test_more_at_once_than_can_be_is_refused(
+    cards: None, monkeypatch: pytest.MonkeyPatch, gpu: bool, fields: dict[str, Any], words: str
+) -> None:
     monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
     monkeypatch.setattr(devices, "processors", lambda: 2)
     with pytest.raises(Misuse, match=words):
         checked(Execution(**fields))
 
 
-def timed(store, number, threads):
+def timed(store: Store, number: int, threads: int) -> None:
     """The trial as measured with so many threads of the processors."""
     finish(store, number)
     machine = MACHINE.model_copy(update={"threads": threads})
     store.update_trial(number, {"done"}, machine=machine)
 
 
-def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
+def test_threads_do_not_change_once_times_were_measured(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same small network has another f_c with other threads."""
     monkeypatch.setattr(devices, "processors", lambda: 8)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
@@ -221,14 +258,18 @@ def test_threads_do_not_change_once_times_were_measured(home, monkeypatch):
     ],
 )
 def test_a_session_keeps_its_threads_on_another_machine(
-    monkeypatch, cores, parallel, timed_with, trainers
-):
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    parallel: int,
+    timed_with: int | None,
+    trainers: list[tuple[str, int | None]],
+) -> None:
     monkeypatch.setattr(devices, "processors", lambda: cores)
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     assert trainers_of(Execution(parallel=parallel), timed_with) == trainers
 
 
-def test_a_command_that_stops_asks_which_of_several(home):
+def test_a_command_that_stops_asks_which_of_several(home: Path) -> None:
     store = make_store(home)
     space = session_space(store.refresh().session)
     base = store.refresh().trials[0].config
@@ -243,7 +284,7 @@ def test_a_command_that_stops_asks_which_of_several(home):
     assert all(trial.stop_request is None for trial in store.refresh().trials)
 
 
-def test_what_was_said_goes_before_what_was_done(home, made):
+def test_what_was_said_goes_before_what_was_done(home: Path, made: list[Fake]) -> None:
     """A session's trials are trained alike, unless it is told otherwise."""
     store = filled_store(home, 1)
     Service(store, 1.0)
@@ -253,7 +294,7 @@ def test_what_was_said_goes_before_what_was_done(home, made):
     assert made[-1].dtype == "bfloat16"
 
 
-def test_a_containers_quota_counts(monkeypatch):
+def test_a_containers_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch would start a thread for each processor of the host."""
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     monkeypatch.setattr(devices, "processors", lambda: 2)
@@ -263,7 +304,9 @@ def test_a_containers_quota_counts(monkeypatch):
     assert trainers_of(Execution(devices=("cuda:0",))) == [("cuda:0", None)]
 
 
-def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
+def test_a_time_taken_with_other_threads_is_marked(
+    home: Path, made: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As where the session went on on a machine of fewer processors."""
     monkeypatch.setattr(devices, "processors", lambda: 1)
     store = filled_store(home, 1)
@@ -289,7 +332,7 @@ def test_a_time_taken_with_other_threads_is_marked(home, made, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:123", ""])
-def test_unknown_devices_are_refused(device):
+def test_unknown_devices_are_refused(device: str) -> None:
     with pytest.raises(ValidationError):
         Execution(devices=(device,))
 
@@ -304,7 +347,7 @@ def test_unknown_devices_are_refused(device):
         (["--data-on-nodes"], "add --executor ray"),
     ],
 )
-def test_the_command_refuses_what_is_no_device(home, given, said):
+def test_the_command_refuses_what_is_no_device(home: Path, given: list[str], said: str) -> None:
     make_store(home)
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "demo", *given]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -312,7 +355,7 @@ def test_the_command_refuses_what_is_no_device(home, given, said):
     assert said in ran.stderr
 
 
-def test_the_command_sets_devices_and_how_many_at_once(home, cards):
+def test_the_command_sets_devices_and_how_many_at_once(home: Path, cards: None) -> None:
     store = make_store(home)
     given = ["--device", "cuda:0,cuda:1", "--dtype", "float16"]
     ran = CliRunner().invoke(app, ["set", "demo", *given])
@@ -324,18 +367,20 @@ def test_the_command_sets_devices_and_how_many_at_once(home, cards):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "cpu", "auto"])
-def test_a_device_that_is_there_may_be_named(cards, device):
+def test_a_device_that_is_there_may_be_named(cards: None, device: str) -> None:
     check_devices(Execution(devices=(device,)))
 
 
 @pytest.mark.parametrize("device", ["cuda:2", "mps"])
-def test_a_device_that_is_not_there_is_refused(cards, device):
+def test_a_device_that_is_not_there_is_refused(cards: None, device: str) -> None:
     has = f"--device {device}: not on this machine, which has cuda:0, cuda:1, cpu."
     with pytest.raises(Misuse, match=has):
         check_devices(Execution(devices=(device,)))
 
 
-def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch):
+def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "processors_only", lambda: True)
     monkeypatch.setattr(devices, "devices_here", lambda: pytest.fail("torch was asked"))
     elsewhere = Execution(devices=("cuda:0",), parallel=1)
@@ -353,7 +398,9 @@ def test_without_a_gpu_none_is_accepted_and_torch_is_not_asked(home, monkeypatch
 @pytest.mark.parametrize(
     ("cuda", "mps", "chosen"), [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
 )
-def test_auto_is_the_best_there_is(monkeypatch, cuda, mps, chosen):
+def test_auto_is_the_best_there_is(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str
+) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -362,7 +409,7 @@ def test_auto_is_the_best_there_is(monkeypatch, cuda, mps, chosen):
     assert trainer.chosen_device("cuda:1") == "cuda:1"
 
 
-def test_a_lost_gpu_ends_the_trainer_and_full_memory_the_trial():
+def test_a_lost_gpu_ends_the_trainer_and_full_memory_the_trial() -> None:
     import torch
 
     gone = RuntimeError("CUDA error: unspecified launch failure")
@@ -377,7 +424,7 @@ def test_a_lost_gpu_ends_the_trainer_and_full_memory_the_trial():
     assert not trainer.device_lost(RuntimeError("shapes do not fit"))
 
 
-def test_the_doctor_is_told_every_device(monkeypatch):
+def test_the_doctor_is_told_every_device(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -390,7 +437,7 @@ def test_the_doctor_is_told_every_device(monkeypatch):
     assert processor in ("cpu: bfloat16", "cpu: float32")
 
 
-def test_the_doctor_shows_them():
+def test_the_doctor_shows_them() -> None:
     from lcsearch.tui.commands.checks import _devices
 
     check = _devices()

@@ -1,5 +1,7 @@
 """The engine's life as a real process: status, start, stop; what it does when things go wrong."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -7,7 +9,10 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,21 +24,24 @@ from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import local
 from lcsearch.engine.executors.base import Watchdog
 from lcsearch.sessions.errors import StoreError
-from lcsearch.sessions.records import DataSource, Setup, now
+from lcsearch.sessions.records import DataSource, Setup, Trial, now
 
 from .conftest import lcsearch, soak, standing_still, wait_for
-from .test_service import small, state
+from .sessions_for_tests import trial_of
+from .test_service import pid_of, small, state
 
 
 @pytest.fixture(scope="module")
-def sessions():
+def sessions() -> Iterator[Any]:
     """Engines are forked from one warm process; their trainer waits in place of training."""
     with soak().Home() as sessions:
         yield sessions
 
 
 @pytest.fixture
-def client(sessions, monkeypatch, request):
+def client(
+    sessions: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[SessionClient]:
     """A session of its own in the home, with two epochs a trial."""
     monkeypatch.setenv("LCSEARCH_HOME", str(sessions.home))
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
@@ -45,7 +53,7 @@ def client(sessions, monkeypatch, request):
     end(client)
 
 
-def end(client):
+def end(client: SessionClient) -> None:
     """A test may leave an engine that cannot go by itself."""
     engine = client.refresh().engine
     if engine.alive:
@@ -57,29 +65,33 @@ def end(client):
 
 
 @contextlib.contextmanager
-def held(client, epoch):
+def held(client: SessionClient, epoch: int) -> Iterator[None]:
     """No trial comes to the end of this epoch meanwhile."""
     (client.folder / f"hold-{epoch}").touch()
     yield
     (client.folder / f"hold-{epoch}").unlink(missing_ok=True)
 
 
-def submit(client, *kernel):
+def submit(client: SessionClient, *kernel: int) -> int:
     """Queue a network that is like no other of these kernels; its number."""
-    return client.submit(small(client, kernel=list(kernel)), None, kind="new").trial
+    return trial_of(client.submit(small(client, kernel=list(kernel)), None, kind="new"))
 
 
-def status(client):
-    return json.loads(lcsearch("engine", "status", client.folder.name, "--json")[0])
+def status(client: SessionClient) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(lcsearch("engine", "status", client.folder.name, "--json")[0])
+    return told
 
 
-def trainer_of(client):
+def trainer_of(client: SessionClient) -> psutil.Process:
     """The trainer of the engine at work, once it is there."""
     engine = psutil.Process(client.refresh().engine.pid)
-    return wait_for(engine.children, what="a trainer")[0]
+    found: list[psutil.Process] = wait_for(engine.children, what="a trainer")
+    return found[0]
 
 
-def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing(client):
+def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing(
+    client: SessionClient,
+) -> None:
     name = client.folder.name
     with held(client, 2):
         assert status(client)["state"] == "none"
@@ -112,7 +124,7 @@ def test_stop_puts_the_trial_back_with_its_checkpoint_and_looking_starts_nothing
     assert trial.attempt == 2
 
 
-def test_a_stopped_engine_comes_back_for_who_queues(client):
+def test_a_stopped_engine_comes_back_for_who_queues(client: SessionClient) -> None:
     lcsearch("engine", "stop", client.folder.name)
     assert status(client)["state"] == "stopped"
     assert state(client, 0) == "queued"
@@ -121,7 +133,9 @@ def test_a_stopped_engine_comes_back_for_who_queues(client):
     assert status(client)["alive"]
 
 
-def test_an_engine_that_is_stopped_before_it_began_does_not_begin(client, monkeypatch):
+def test_an_engine_that_is_stopped_before_it_began_does_not_begin(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(EngineProcess, "_launch", lambda engine: engine.stop())
     with pytest.raises(StoreError, match="stopped meanwhile"):
         client.start_engine()
@@ -131,16 +145,16 @@ def test_an_engine_that_is_stopped_before_it_began_does_not_begin(client, monkey
     assert state(client, 0) == "queued"
 
 
-def test_words_and_exit_codes_of_wrong_use(client):
+def test_words_and_exit_codes_of_wrong_use(client: SessionClient) -> None:
     assert "not found" in lcsearch("engine", "stop", "nothing", code=2)[1]
     assert "not usable" in lcsearch("engine", "status", "../up", code=2)[1]
     lcsearch("engine", "restart", client.folder.name, code=2)
 
 
-def test_an_engine_ended_by_the_system_comes_back_for_who_opens(client):
+def test_an_engine_ended_by_the_system_comes_back_for_who_opens(client: SessionClient) -> None:
     with held(client, 1):
         client.start_engine()
-        pid = client.refresh().engine.pid
+        pid = pid_of(client)
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
     # a machine that goes down says SIGTERM: nobody has stopped it for good
@@ -149,7 +163,7 @@ def test_an_engine_ended_by_the_system_comes_back_for_who_opens(client):
     assert state(client, 0) in ("interrupted", "queued")
 
 
-def test_an_engine_that_died_is_said_to_be_gone(client):
+def test_an_engine_that_died_is_said_to_be_gone(client: SessionClient) -> None:
     client.start_engine()
     pid = status(client)["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -161,9 +175,11 @@ def test_an_engine_that_died_is_said_to_be_gone(client):
     assert status(client)["state"] == "stopped"
 
 
-def test_an_engine_that_does_not_answer_is_named(client, monkeypatch):
+def test_an_engine_that_does_not_answer_is_named(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client.start_engine()
-    pid = client.refresh().engine.pid
+    pid = pid_of(client)
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.3)
     with pytest.raises(StoreError, match=rf"process {pid}\) has not gone within 0.3 s"):
@@ -174,7 +190,9 @@ def test_an_engine_that_does_not_answer_is_named(client, monkeypatch):
     assert client.refresh().engine.state == "stopped"
 
 
-def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(client, monkeypatch):
+def test_an_engine_that_does_not_go_is_killed_by_force_and_nothing_is_lost(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = client.folder.name
     with held(client, 2):
         client.start_engine()
@@ -216,7 +234,9 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_every_end_of_an_engine_has_its_own_words(client, monkeypatch, how):
+def test_every_end_of_an_engine_has_its_own_words(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     standing, told, logged = ENDS[how]
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0" if how == "idle" else "600")
     text = soak().TRAINER.read_text()
@@ -232,6 +252,7 @@ def test_every_end_of_an_engine_has_its_own_words(client, monkeypatch, how):
         if how == "stop":
             client.stop_engine()
         elif how in ("term", "kill"):
+            assert pid is not None
             os.kill(pid, signal.SIGTERM if how == "term" else signal.SIGKILL)
         wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
         seen = status(client)
@@ -249,7 +270,7 @@ def test_every_end_of_an_engine_has_its_own_words(client, monkeypatch, how):
     wait_for(lambda: logged in client.log_tail(100), what="its word in the log")
 
 
-def faulty(words):
+def faulty(words: str) -> str:
     """A trainer that waits in place of training, and does this in place of trial 0."""
     text = soak().TRAINER.read_text().replace("def go_on(", "def others(")
     head, main, tail = text.partition("if __name__")
@@ -258,7 +279,9 @@ def faulty(words):
     return f"{head}{first}\n\n\n{main}{tail}"
 
 
-def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(client, monkeypatch):
+def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # whole epochs long for who trains, and it stands still by itself: no race with the watchdog
     monkeypatch.setenv("LCSEARCH_STALL_SECONDS", "6")
     monkeypatch.setenv("SOAK_TRAINER", faulty("os.kill(os.getpid(), __import__('signal').SIGSTOP)"))
@@ -266,34 +289,39 @@ def test_a_trainer_that_hangs_fails_its_trial_as_stalled_and_the_next_one_runs(c
     engine = psutil.Process(client.refresh().engine.pid)
     wait_for(lambda: state(client, 0) == "failed", what="the watchdog")
     failure = client.refresh().trials[0].failure
+    assert failure is not None
     assert failure.kind == "stalled"
     assert "no sign of progress" in failure.message
     wait_for(lambda: state(client, after) == "done", what="the trial after it")
     assert all(child.status() != psutil.STATUS_STOPPED for child in engine.children())
 
 
-def three_times(client, do):
+def three_times(client: SessionClient, do: Callable[[psutil.Process], object]) -> Trial:
     """Do something to the trainer of trial 0, to each of three, before an epoch has ended."""
     log = client.folder / "engine.log"
+
+    def has_begun(attempt: int) -> bool:
+        return (
+            client.refresh().trials[0].attempt == attempt
+            and state(client, 0) == "running"
+            and log.read_text().count("trainer ready") == attempt
+        )
+
     client.start_engine()
     for attempt in (1, 2, 3):
-        wait_for(
-            lambda attempt=attempt: (
-                client.refresh().trials[0].attempt == attempt
-                and state(client, 0) == "running"
-                and log.read_text().count("trainer ready") == attempt
-            ),
-            what=f"attempt {attempt}",
-        )
+        wait_for(partial(has_begun, attempt), what=f"attempt {attempt}")
         do(trainer_of(client))
     wait_for(lambda: state(client, 0) == "failed", what="the failure")
     return client.refresh().trials[0]
 
 
-def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(client):
+def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(
+    client: SessionClient,
+) -> None:
     with held(client, 1):
         trial = three_times(client, lambda trainer: trainer.kill())
     pid = client.refresh().engine.pid
+    assert trial.failure is not None
     assert trial.failure.kind == "signal"
     assert "3 times without a new epoch" in trial.failure.message
     assert trial.attempt == 3
@@ -312,12 +340,13 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(client
     ids=("status", "signal", "garbage"),
 )
 def test_every_death_of_a_trainer_has_its_name_and_ends_no_engine(
-    client, monkeypatch, words, kind, said
-):
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch, words: str, kind: str, said: str
+) -> None:
     monkeypatch.setenv("SOAK_TRAINER", faulty(words))
     after = submit(client, 1, 1)
     wait_for(lambda: state(client, after) == "done", what="the trial after it")
     trial = client.refresh().trials[0]
+    assert trial.failure is not None
     assert (trial.state, trial.failure.kind, trial.attempt) == ("failed", kind, 3)
     assert "the trainer died 3 times without a new epoch" in trial.failure.message
     assert said in trial.failure.message
@@ -325,11 +354,14 @@ def test_every_death_of_a_trainer_has_its_name_and_ends_no_engine(
     assert len(re.findall(r"engine \d+ serves", log)) == 1
 
 
-def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(client):
+def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(client: SessionClient) -> None:
+    def has_begun(attempt: int) -> bool:
+        return client.refresh().trials[0].attempt == attempt
+
     with held(client, 1):
         for attempt in range(1, 11):
             client.start_engine()
-            wait_for(lambda attempt=attempt: client.refresh().trials[0].attempt == attempt)
+            wait_for(partial(has_begun, attempt))
             engine = psutil.Process(client.refresh().engine.pid)
             engine.suspend()  # or it begins another attempt before its own end
             for process in [*engine.children(), engine]:
@@ -339,7 +371,9 @@ def test_a_machine_that_restarts_ten_times_fails_no_healthy_trial(client):
     wait_for(lambda: state(client, 0) == "done", what="the trial's end")
 
 
-def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(client, monkeypatch):
+def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SOAK_TRAINER", "raise SystemExit(7)")
     with contextlib.suppress(StoreError):  # it may be gone before it is seen to serve
         client.start_engine()
@@ -350,7 +384,9 @@ def test_where_no_trainer_starts_the_engine_goes_and_every_trial_waits(client, m
     assert snapshot.trials[0].state == "interrupted"
 
 
-def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(client):
+def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(
+    client: SessionClient,
+) -> None:
     """A whole search by real processes: an engine, two trainers, two trials at once."""
     client.set_execution(devices=("cpu", "auto"))
     assert client.refresh().session.execution.parallel == 2
@@ -381,9 +417,12 @@ def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(client):
     assert len(by) == 17
 
 
-def test_the_autopilot_obeys_its_minutes_with_nobody_looking(client):
+def test_the_autopilot_obeys_its_minutes_with_nobody_looking(client: SessionClient) -> None:
     client.autopilot(minutes=0.1)
-    until = client.refresh().session.autopilot.until
+    flight = client.refresh().session.autopilot
+    assert flight is not None
+    until = flight.until
+    assert until is not None
     wait_for(lambda: client.refresh().session.autopilot is None, what="the end of the minutes")
     assert now() >= until
     wait_for(lambda: {t.state for t in client.refresh().trials} == {"done"}, what="what was begun")
@@ -403,7 +442,9 @@ MEMORY = Path("/sys/fs/cgroup/memory")
     os.geteuid() != 0 or not os.access(MEMORY / "cgroup.procs", os.W_OK),
     reason="a memory cgroup can be made by root alone (cgroup v1)",
 )
-def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(client, monkeypatch):
+def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SOAK_CHECKPOINT_BYTES", "30000000")
     # the next attempt trains until it is held again
     monkeypatch.setenv("SOAK_EPOCH_MS", "3000")
@@ -412,7 +453,7 @@ def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(client, monk
     (group / "memory.limit_in_bytes").write_text(str(4 << 20))
     try:
         # what it holds already is not counted: its checkpoint is too much
-        def confine(trainer):
+        def confine(trainer: psutil.Process) -> None:
             (group / "cgroup.procs").write_text(str(trainer.pid))
             (client.folder / "hold-1").unlink()
             wait_for(lambda: not trainer.is_running(), what="the kernel's kill")
@@ -420,6 +461,7 @@ def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(client, monk
 
         (client.folder / "hold-1").touch()
         trial = three_times(client, confine)
+        assert trial.failure is not None
         assert trial.failure.kind == "memory"
         assert "the kernel killed it, for memory ran out" in trial.failure.message
     finally:
@@ -432,7 +474,9 @@ def test_a_trainer_killed_by_the_kernel_for_memory_is_named_as_such(client, monk
                 time.sleep(0.05)
 
 
-def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(home, monkeypatch):
+def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = os.umask(0o022)
@@ -442,7 +486,7 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
     try:
         client.start_engine()
         slow = small(client, batch_size=2, channels=[32, 32], downsample=["none", "none"])
-        number = client.submit(slow, None, kind="new").trial
+        number = trial_of(client.submit(slow, None, kind="new"))
         wait_for(lambda: state(client, number) == "running")
         engine = psutil.Process(client.refresh().engine.pid)
         trainers = engine.children(recursive=True)
@@ -474,10 +518,12 @@ def test_the_real_engine_and_trainer_listen_nowhere_and_keep_all_to_themselves(h
         os.umask(before)
 
 
-def test_a_service_manager_can_be_given_the_engine_itself(client, monkeypatch):
-    became = []
+def test_a_service_manager_can_be_given_the_engine_itself(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[tuple[object, ...]] = []
 
-    def execv(*words):
+    def execv(*words: object) -> None:
         became.append(words)
         raise SystemExit(0)  # this process would be another now
 
@@ -497,7 +543,7 @@ def test_a_service_manager_can_be_given_the_engine_itself(client, monkeypatch):
 # -- a session that is deleted while an engine works on it --------------------------------------
 
 
-def test_an_engine_whose_session_was_deleted_has_left_in_order(client):
+def test_an_engine_whose_session_was_deleted_has_left_in_order(client: SessionClient) -> None:
     name, root = client.folder.name, client.folder.parent.parent
     with held(client, 2):
         client.start_engine()
@@ -522,7 +568,9 @@ def test_an_engine_whose_session_was_deleted_has_left_in_order(client):
     wait_for(lambda: state(client, 0) == "done", what="the trial's end")
 
 
-def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(client):
+def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(
+    client: SessionClient,
+) -> None:
     name = client.folder.name
     with held(client, 2):
         client.start_engine()
@@ -537,7 +585,9 @@ def test_a_session_that_is_back_before_its_engine_has_looked_is_served_on(client
     assert status(client)["state"] == "serving"
 
 
-def test_an_engine_leaves_alone_another_session_of_the_same_name(client, sessions):
+def test_an_engine_leaves_alone_another_session_of_the_same_name(
+    client: SessionClient, sessions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = client.folder.name
     with held(client, 2):
         client.start_engine()
@@ -554,19 +604,20 @@ def test_an_engine_leaves_alone_another_session_of_the_same_name(client, session
     other.close()
     with pytest.raises(StoreError, match="another of its name made"):
         client.refresh()
-    client.refresh = SessionClient(client.folder).refresh  # for who cleans up
+    # for who cleans up
+    monkeypatch.setattr(client, "refresh", SessionClient(client.folder).refresh)
 
 
 # -- the parts, without a process ---------------------------------------------------------------
 
 
 class Clock:
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(local.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
-def look(watchdog, clock, seconds, step=0.1):
+def look(watchdog: Watchdog, clock: Clock, seconds: float, step: float = 0.1) -> float | None:
     """Look so often for so long; the silence that was too long, if it was."""
     for _ in range(round(seconds / step)):
         clock.now += step
@@ -576,7 +627,9 @@ def look(watchdog, clock, seconds, step=0.1):
     return None
 
 
-def test_the_watchdog_allows_twenty_times_the_longest_silence(monkeypatch):
+def test_the_watchdog_allows_twenty_times_the_longest_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     watchdog = Watchdog(patience=10)
     assert look(watchdog, clock, 9.9) is None
@@ -586,7 +639,9 @@ def test_the_watchdog_allows_twenty_times_the_longest_silence(monkeypatch):
     assert look(watchdog, clock, 20) == pytest.approx(198, rel=0.02)
 
 
-def test_the_watchdog_does_not_count_time_in_which_nobody_was_awake(monkeypatch):
+def test_the_watchdog_does_not_count_time_in_which_nobody_was_awake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     watchdog = Watchdog(patience=10)
     for _ in range(5):
@@ -595,7 +650,9 @@ def test_the_watchdog_does_not_count_time_in_which_nobody_was_awake(monkeypatch)
     assert look(watchdog, clock, 20) == pytest.approx(10, abs=0.5)
 
 
-def test_a_kill_for_want_of_memory_is_told_from_another(tmp_path, monkeypatch):
+def test_a_kill_for_want_of_memory_is_told_from_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock(monkeypatch)
     file = tmp_path / "vmstat"
     file.write_text("nr_free_pages 1\noom_kill 4\n")

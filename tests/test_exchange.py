@@ -15,14 +15,16 @@ from .sessions_for_tests import filled_store, make_store
 SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "session.schema.json"
 
 
-def test_the_committed_schema_is_the_records_own():
+def test_the_committed_schema_is_the_records_own() -> None:
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == exchange.schema(), (
         "the records have changed: write docs/session.schema.json anew with `lcsearch schema`"
     )
 
 
 @pytest.mark.parametrize("trials", [0, 5])
-def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
+def test_an_export_fits_the_schema_and_holds_everything(
+    home: Path, tmp_path: Path, trials: int
+) -> None:
     store = filled_store(home, trials) if trials else make_store(home)
     client = SessionClient(store.folder)
     path = tmp_path / "out.json"
@@ -54,7 +56,9 @@ def test_an_export_fits_the_schema_and_holds_everything(home, tmp_path, trials):
         assert data["trials"][0]["f"] is None
 
 
-def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing(home, tmp_path):
+def test_a_file_that_cannot_be_written_is_said_so_and_leaves_nothing(
+    home: Path, tmp_path: Path
+) -> None:
     client = SessionClient(make_store(home).folder)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Misuse, match="there is no such folder"):

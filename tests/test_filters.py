@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.tasks.task import session_space
-from lcsearch.sessions.records import Decision
+from lcsearch.sessions.records import Decision, Scalar, Trial
+from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui import format as words
 from lcsearch.tui.cli import app
 from lcsearch.tui.filters import DECIDERS, FIGURES, STATES, BadFilter, begun, parse, unfinished
@@ -31,12 +34,18 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def passing(text, snapshot=SNAPSHOT):
+def passing(text: str, snapshot: Snapshot = SNAPSHOT) -> list[int]:
     return [trial.number for trial in parse(text, SPACE).matching(snapshot)]
 
 
-def trials_with(holds):
+def trials_with(holds: Callable[[Trial], bool]) -> list[int]:
     return [trial.number for trial in SNAPSHOT.trials if holds(trial)]
+
+
+def f_of(trial: Trial) -> float:
+    value = search.objective(trial, 0.1)
+    assert value is not None
+    return value
 
 
 @pytest.mark.parametrize(
@@ -48,8 +57,8 @@ def trials_with(holds):
         ("MACs<=5M", lambda t: t.costs["macs"] <= 5_000_000),
         ("acc>85", lambda t: t.error is not None and 100 * (1 - t.error) > 85),
         ("acc>85%", lambda t: t.error is not None and 100 * (1 - t.error) > 85),
-        ("f<0.2", lambda t: t.observed and search.objective(t, 0.1) < 0.2),
-        ("f<20%", lambda t: t.observed and search.objective(t, 0.1) < 0.2),
+        ("f<0.2", lambda t: t.observed and f_of(t) < 0.2),
+        ("f<20%", lambda t: t.observed and f_of(t) < 0.2),
         ("f_c>=1", lambda t: t.complexity is not None and t.complexity >= 1),
         ("level=2", lambda t: t.level == 2),
         ("level=2 params<50k", lambda t: t.level == 2 and t.costs["params"] < 50_000),
@@ -73,11 +82,11 @@ def trials_with(holds):
         ("hidden_units>0", lambda t: bool(t.config["hidden_units"])),
     ],
 )
-def test_a_term_lets_pass_what_it_says(text, holds):
+def test_a_term_lets_pass_what_it_says(text: str, holds: Callable[[Trial], bool]) -> None:
     assert passing(text) == trials_with(holds)
 
 
-def test_a_word_is_looked_for_in_the_whole_configuration():
+def test_a_word_is_looked_for_in_the_whole_configuration() -> None:
     # lines are cut, and leave out what a level does not search: the filter does not
     for trial in SNAPSHOT.trials:
         whole = (parameters, classifier, recipe)
@@ -87,7 +96,7 @@ def test_a_word_is_looked_for_in_the_whole_configuration():
     assert passing("K3333") == same
 
 
-def test_reasons_states_and_failures_are_words_too():
+def test_reasons_states_and_failures_are_words_too() -> None:
     decided = Decision(
         number=len(SNAPSHOT.decisions), at=NOW, kind="repeat", by="person", level=1, trial=4,
         reason="The noise, once more",
@@ -120,14 +129,14 @@ def test_reasons_states_and_failures_are_words_too():
         ("level=2 acc>>85", ">85 is no number"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_what_would_do(text, said):
+def test_what_cannot_be_read_is_told_with_what_would_do(text: str, said: str) -> None:
     with pytest.raises(BadFilter) as refused:
         parse(text, SPACE)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_name_alone_at_the_end_is_not_finished():
+def test_a_name_alone_at_the_end_is_not_finished() -> None:
     assert "Write for example params<50k." in unfinished("level=2 params", SPACE)
     assert unfinished("kernel[2]", SPACE)
     for text in ("k335", "params<5", "params <", "params level=2", ""):
@@ -135,18 +144,18 @@ def test_a_name_alone_at_the_end_is_not_finished():
 
 
 @pytest.mark.parametrize("last", ["params", "params<", "params <", "params<x", "xyz=", "kernel["])
-def test_while_it_is_typed_all_but_an_unfinished_last_term_holds(last):
+def test_while_it_is_typed_all_but_an_unfinished_last_term_holds(last: str) -> None:
     holding = begun(f"level=2 {last}", SPACE).matching(SNAPSHOT)
     assert [trial.number for trial in holding] == passing("level=2")
 
 
-def test_a_wrong_term_before_the_last_one_is_told_while_typing_too():
+def test_a_wrong_term_before_the_last_one_is_told_while_typing_too() -> None:
     with pytest.raises(BadFilter, match="xyz"):
         begun("xyz=3 level=2", SPACE)
 
 
 @given(st.sampled_from([*FIGURES, *NUMBERS]), st.floats(0, 1e6, allow_nan=False))
-def test_of_one_value_exactly_one_of_less_equal_and_more_holds(name, limit):
+def test_of_one_value_exactly_one_of_less_equal_and_more_holds(name: str, limit: float) -> None:
     for trial in SNAPSHOT.trials:
         single = f"{name}[1]" if name in LISTS else name
         told = [parse(f"{single}{op}{limit!r}", SPACE).passes(trial, 0.1) for op in "<=>"]
@@ -160,7 +169,7 @@ def test_of_one_value_exactly_one_of_less_equal_and_more_holds(name, limit):
 
 
 @given(st.sampled_from(SNAPSHOT.trials), st.data())
-def test_every_value_of_a_trial_finds_it(trial, data):
+def test_every_value_of_a_trial_finds_it(trial: Trial, data: st.DataObject) -> None:
     parameter = data.draw(st.sampled_from(SPACE.parameters))
     value = trial.config[parameter.name]
     if isinstance(value, list):
@@ -175,12 +184,12 @@ def test_every_value_of_a_trial_finds_it(trial, data):
     assert trial.number not in passing(f"{name}!={_typed(value)}")
 
 
-def _typed(value):
+def _typed(value: Scalar) -> str:
     return repr(value) if isinstance(value, float) else words.number(value)
 
 
 @given(st.lists(st.sampled_from(["acc>85", "level=2", "kernel=5", "k3", "state=done"])))
-def test_terms_together_let_pass_what_each_of_them_does(terms):
+def test_terms_together_let_pass_what_each_of_them_does(terms: list[str]) -> None:
     found = set(range(len(SNAPSHOT.trials)))
     for term in terms:
         found &= set(passing(term))
@@ -188,7 +197,7 @@ def test_terms_together_let_pass_what_each_of_them_does(terms):
 
 
 @given(st.text())
-def test_any_text_is_a_filter_or_is_refused_in_words(text):
+def test_any_text_is_a_filter_or_is_refused_in_words(text: str) -> None:
     try:
         found = parse(text, SPACE)
     except BadFilter as error:
@@ -201,23 +210,23 @@ def test_any_text_is_a_filter_or_is_refused_in_words(text):
 
 
 @given(st.sampled_from(["k", "K", "M", "m", "G"]), st.integers(1, 999))
-def test_a_suffix_multiplies(suffix, number):
+def test_a_suffix_multiplies(suffix: str, number: int) -> None:
     factor = {"k": 1e3, "m": 1e6, "g": 1e9}[suffix.lower()]
     short = parse(f"macs>={number}{suffix}", SPACE)
     long = parse(f"macs>={math.floor(number * factor)}", SPACE)
     assert short.matching(SNAPSHOT) == long.matching(SNAPSHOT)
 
 
-def test_every_state_and_decider_can_be_named():
+def test_every_state_and_decider_can_be_named() -> None:
     for word in STATES:
-        assert passing(f"state={word}") == trials_with(lambda t, word=word: t.state == word)
+        assert passing(f"state={word}") == [t.number for t in SNAPSHOT.trials if t.state == word]
     assert sum(len(passing(f"by={word}")) for word in DECIDERS) == len(SNAPSHOT.trials)
 
 
 # -- the command ----------------------------------------------------------------------------------
 
 
-def test_show_filters_as_the_console_does(home):
+def test_show_filters_as_the_console_does(home: Path) -> None:
     filled_store(home).close()
     shown = CliRunner().invoke(app, ["show", "demo", "--filter", "trial>=2 state=done", "--json"])
     assert shown.exit_code == 0
@@ -229,7 +238,7 @@ def test_show_filters_as_the_console_does(home):
     assert f"{len(listed)} of" in lines.stderr
 
 
-def test_a_filter_that_cannot_be_read_is_wrong_use(home):
+def test_a_filter_that_cannot_be_read_is_wrong_use(home: Path) -> None:
     filled_store(home).close()
     refused = CliRunner().invoke(app, ["show", "demo", "--filter", "parms<5"])
     assert refused.exit_code == 2

@@ -5,29 +5,48 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from lcsearch.engine.executors import final
 from lcsearch.engine.executors.final import FinalError, FinalTraining, order, usable
-from lcsearch.engine.protocol import FinalProgress, FinalResult, trained_on
+from lcsearch.engine.protocol import (
+    FinalDone,
+    FinalFailed,
+    FinalOrder,
+    FinalProgress,
+    FinalResult,
+    trained_on,
+)
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop, portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
 from lcsearch.engine.training.final import ONNX_PACKAGES, train_final, write
 from lcsearch.engine.training.final import FinalError as CannotFinish
+from lcsearch.engine.training.images import Draw
+from lcsearch.engine.training.run import Run
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.commands import follow as progress
 
 from .conftest import PATIENCE
 from .fakes import FakeFinal
 from .sessions_for_tests import filled_store, make_store
 
+Images = NDArray[np.float32]
+Rich = tuple[portable.Portable, Images, Images]
+"""A network, images, and what it makes of them."""
+Reply = FinalProgress | FinalDone | FinalFailed
+Steps = list[tuple[int, float, int]]
+"""Of each step: with how many threads it was done, its loss, and of how many images."""
 RICH = {
     "conv_layers": 3,
     "channels": [8, 16, 64],
@@ -58,7 +77,7 @@ assert not any(name.startswith("lcsearch") for name in sys.modules)
 """
 
 
-def alone(folder, images, tmp_path):
+def alone(folder: Path, images: Images, tmp_path: Path) -> Images:
     """What network.py says of these images in a process that has torch and no lcsearch."""
     np.save(tmp_path / "images.npy", images)
     subprocess.run(
@@ -66,11 +85,12 @@ def alone(folder, images, tmp_path):
         check=True,
         cwd=tmp_path,
     )
-    return np.load(tmp_path / "out.npy")
+    outputs: Images = np.load(tmp_path / "out.npy")
+    return outputs
 
 
 @pytest.fixture(scope="module")
-def rich():
+def rich() -> Rich:
     """The network of every kind of layer, its batch norm trained a little, and images for it."""
     torch.manual_seed(0)
     laid = cnn.network(RICH, (3, 21, 27), 5, features=3)
@@ -89,7 +109,7 @@ def rich():
     return network, images, expected
 
 
-def test_the_source_and_the_weights_need_torch_alone(rich, tmp_path):
+def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path) -> None:
     network, images, expected = rich
     portable.write_weights(network, tmp_path / portable.WEIGHTS)
     text = portable.source(network, (3, 21, 27), "a title", "0 to 255")
@@ -98,10 +118,12 @@ def test_the_source_and_the_weights_need_torch_alone(rich, tmp_path):
     assert text.count("SparseLinear(") == 3  # its class, and two layers
     assert "groups=4" in text
     # the numbers that exist, and no dense matrix of zeros
-    assert (tmp_path / portable.WEIGHTS).stat().st_size < 4 * network.layers[-5].weight.numel() * 4
+    weight = network.layers[-5].weight
+    assert isinstance(weight, torch.Tensor)
+    assert (tmp_path / portable.WEIGHTS).stat().st_size < 4 * weight.numel() * 4
 
 
-def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich, tmp_path):
+def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     network, images, expected = rich
     portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX)
@@ -114,14 +136,16 @@ def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich, tmp_path):
 
 
 @pytest.fixture
-def done(home):
+def done(home: Path) -> Snapshot:
     """A session on the digits whose reference network is done."""
     data = DataSource(spec="digits", train_size=200)
     found, _ = read_final(data)
     return make_store(home, data=data, summary=found.summary).refresh()
 
 
-def test_a_command_trains_tests_once_and_writes_everything(home, done, tmp_path):
+def test_a_command_trains_tests_once_and_writes_everything(
+    home: Path, done: Snapshot, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "--trial", "0"]
     ran = subprocess.run(
@@ -152,7 +176,7 @@ def test_a_command_trains_tests_once_and_writes_everything(home, done, tmp_path)
     assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
 
 
-def test_an_interrupt_leaves_nothing(home, done, tmp_path):
+def test_an_interrupt_leaves_nothing(home: Path, done: Snapshot, tmp_path: Path) -> None:
     folder = tmp_path / "somewhere" / "out"
     folder.parent.mkdir()
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "-t", "0"]
@@ -172,15 +196,16 @@ def test_an_interrupt_leaves_nothing(home, done, tmp_path):
     assert list(folder.parent.iterdir()) == []
 
 
-def test_it_ends_with_whoever_wanted_it(done, tmp_path):
+def test_it_ends_with_whoever_wanted_it(done: Snapshot, tmp_path: Path) -> None:
     training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
     next(iter(training))
+    assert training._process.stdin is not None
     training._process.stdin.close()  # as its owner's death does
     assert training._process.wait(PATIENCE) == 0
     assert not (tmp_path / "out").exists()
 
 
-def test_what_kills_it_is_told(done, tmp_path):
+def test_what_kills_it_is_told(done: Snapshot, tmp_path: Path) -> None:
     training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
     said = iter(training)
     next(said)
@@ -198,14 +223,18 @@ def test_what_kills_it_is_told(done, tmp_path):
         ({"config": {**RICH, "groups": [1, 3, 1]}}, r"groups\[2\]"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_words(done, tmp_path, change, said):
+def test_what_cannot_be_trained_is_refused_in_words(
+    done: Snapshot, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     what = order(done, 0, 2, tmp_path / "out").model_copy(update=change)
     with pytest.raises(FinalError, match=said):
         list(FinalTraining(what))
     assert not (tmp_path / "out").exists()
 
 
-def test_onnx_without_its_packages_is_told_before_anything_is_trained(done, tmp_path, monkeypatch):
+def test_onnx_without_its_packages_is_told_before_anything_is_trained(
+    done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     what = order(done, 0, 2, tmp_path / "out", onnx=True)
     with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
@@ -214,15 +243,16 @@ def test_onnx_without_its_packages_is_told_before_anything_is_trained(done, tmp_
 
 
 @pytest.fixture
-def short(monkeypatch):
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     """One thread of two is free; every step says with how many it was done, and its loss."""
-    before, whole, steps = torch.get_num_threads(), loop.step, []
+    before, whole = torch.get_num_threads(), loop.step
+    steps: Steps = []
     torch.set_num_threads(2)
 
-    def look(self):
+    def look(self: Threads) -> None:
         self.wanted = 1
 
-    def step(run, drawn, start, end):
+    def step(run: Run, drawn: Draw, start: int, end: int) -> torch.Tensor:
         loss = whole(run, drawn, start, end)
         steps.append((torch.get_num_threads(), loss.item(), end - start))
         return loss
@@ -233,22 +263,30 @@ def short(monkeypatch):
     torch.set_num_threads(before)
 
 
-def test_it_gives_threads_up_where_others_want_them(done, tmp_path, short):
-    said = []
+def test_it_gives_threads_up_where_others_want_them(
+    done: Snapshot, tmp_path: Path, short: Steps
+) -> None:
+    said: list[Reply] = []
     train_final(order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: False)
     assert {threads for threads, _, _ in short} == {1}
-    assert said[-1].result.machine.threads == 2
+    end = said[-1]
+    assert isinstance(end, FinalDone)
+    assert end.result.machine.threads == 2
     assert torch.get_num_threads() == 2
 
 
-def test_a_loss_is_that_of_the_epoch_it_is_said_with(done, tmp_path, short, monkeypatch):
+def test_a_loss_is_that_of_the_epoch_it_is_said_with(
+    done: Snapshot, tmp_path: Path, short: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("lcsearch.engine.training.final.SECONDS_A_WORD", 0.0)
     what = order(done, 0, 3, tmp_path / "out")
     what = what.model_copy(update={"config": {**what.config, "batch_size": 64}})
-    said = []
+    said: list[Reply] = []
     train_final(what, "cpu", said.append, lambda: False)
-    *words, end = said
-    assert len(words) == len(short)
+    *before, end = said
+    assert isinstance(end, FinalDone)
+    words = [word for word in before if isinstance(word, FinalProgress)]
+    assert len(words) == len(before) == len(short)
     total = images = 0.0
     for word, (_, loss, count) in zip(words, short, strict=True):
         total, images = total + loss * count, images + count
@@ -260,7 +298,7 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(done, tmp_path, short, monk
     assert words[-1].train_loss == end.result.train_loss
 
 
-def test_what_is_printed_of_an_epoch_is_its_own(capsys):
+def test_what_is_printed_of_an_epoch_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     said = [
         FinalProgress(epoch=1, epochs=2, done=0.5, ended=True, train_loss=0.5, seconds_left=60),
         FinalProgress(epoch=2, epochs=2, done=0.7, train_loss=0.4, seconds_left=30),
@@ -268,14 +306,14 @@ def test_what_is_printed_of_an_epoch_is_its_own(capsys):
     ]
     training = FakeFinal(said)
     training.ended.set()
-    progress.follow_final(training)
+    progress.follow_final(cast(FinalTraining, training))
     told = capsys.readouterr().err
     assert "epoch 1/2 · loss 0.5000, about 1 min left" in told
     assert "epoch 2/2 · loss 0.2500" in told
     assert told.count("epoch 2/2") == 1
 
 
-def result_of(what):
+def result_of(what: FinalOrder) -> FinalResult:
     return FinalResult(
         **what.model_dump(include={"session", "trial", "config", "features", "seed", "epochs"}),
         augment="none", data=what.data, data_fingerprint="f", train_images=1, test_images=1,
@@ -284,7 +322,9 @@ def result_of(what):
     )  # fmt: skip
 
 
-def test_a_full_disk_and_a_late_cancel_leave_nothing(done, tmp_path, monkeypatch):
+def test_a_full_disk_and_a_late_cancel_leave_nothing(
+    done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     what = order(done, 0, 2, tmp_path / "out")
     data, _ = read_final(what.data)
     model = build(cnn.network(what.config, data.summary.shape, 10), 0)
@@ -292,7 +332,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(done, tmp_path, monkeypatch
     assert write(folder, model, data, result, False, lambda: True) is None
     assert list(tmp_path.glob("*out*")) == []
 
-    def full(network, path):
+    def full(network: portable.Portable, path: Path) -> NoReturn:
         path.write_bytes(b"a part")
         raise OSError(28, "No space left on device")
 
@@ -302,7 +342,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(done, tmp_path, monkeypatch
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
 
 
-def test_folders_that_cannot_be_written_are_refused(tmp_path):
+def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
@@ -315,18 +355,18 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path):
         (tmp_path / "no" / "out", "no such folder"),
         (tmp_path / "file" / "out", "no such folder"),
         # where not even root may write
-        (final.Path("/proc/out"), "cannot be written"),
+        (Path("/proc/out"), "cannot be written"),
     ):
         with pytest.raises(FinalError, match=said):
             usable(path)
 
 
-def test_a_trial_that_is_not_there_is_refused(home):
+def test_a_trial_that_is_not_there_is_refused(home: Path) -> None:
     with pytest.raises(FinalError, match="no such trial"):
         order(filled_store(home, 4).refresh(), 99, 3, home)
 
 
-def test_the_command_line_does_not_import_torch(tmp_path):
+def test_the_command_line_does_not_import_torch(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom lcsearch.engine.executors import final\n"
         "import lcsearch.tui.commands.follow\nassert 'torch' not in sys.modules"

@@ -1,5 +1,7 @@
 """The conditional kernel: positive semi-definite, with the gradient it claims."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from lcsearch.engine.model.kernel import Conditional
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Integer
 from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10)
 EMBEDDING = Embedding(SPACE)
@@ -18,7 +21,7 @@ SPANS = tuple(group.features for group in EMBEDDING.groups)
 LEVELS = tuple(group.level for group in EMBEDDING.groups)
 
 
-def networks(seed: int, count: int) -> list[dict]:
+def networks(seed: int, count: int) -> list[Config]:
     """Random networks of every length, some with values that no search would sample."""
     rng = np.random.default_rng(seed)
     found = [SPACE.sample(rng) for _ in range(count)]
@@ -31,7 +34,9 @@ def networks(seed: int, count: int) -> list[dict]:
     return found
 
 
-def kernel(rng, linear: float, factors: tuple[int, ...] = LEVELS) -> Conditional:
+def kernel(
+    rng: np.random.Generator, linear: float, factors: tuple[int, ...] = LEVELS
+) -> Conditional:
     return Conditional(
         SPANS,
         np.exp(rng.normal(0.0, 1.5, len(SPANS))),
@@ -44,14 +49,16 @@ def kernel(rng, linear: float, factors: tuple[int, ...] = LEVELS) -> Conditional
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]), st.sampled_from([(), LEVELS]))
-def test_it_is_positive_semi_definite_over_networks_of_every_length(seed, linear, factors):
+def test_it_is_positive_semi_definite_over_networks_of_every_length(
+    seed: int, linear: float, factors: tuple[int, ...]
+) -> None:
     configs = networks(seed, 60)
     K = kernel(np.random.default_rng(seed), linear, factors)(EMBEDDING(configs))
     np.testing.assert_array_equal(K, K.T)
     assert np.linalg.eigvalsh(K).min() > -1e-9 * np.abs(K).max()
 
 
-def test_it_is_a_product_of_a_factor_a_level():
+def test_it_is_a_product_of_a_factor_a_level() -> None:
     X = EMBEDDING(networks(11, 10))
     k = kernel(np.random.default_rng(11), 0.0)
     product = np.ones((len(X), len(X)))
@@ -64,7 +71,7 @@ def test_it_is_a_product_of_a_factor_a_level():
 
 @pytest.mark.parametrize("linear", [0.0, 0.7])
 @pytest.mark.parametrize("factors", [(), LEVELS])
-def test_the_gradient_equals_finite_differences(linear, factors):
+def test_the_gradient_equals_finite_differences(linear: float, factors: tuple[int, ...]) -> None:
     X = EMBEDDING(networks(3, 12))
     k = kernel(np.random.default_rng(3), linear, factors)
     _, gradient = k(X, eval_gradient=True)
@@ -80,7 +87,7 @@ def test_the_gradient_equals_finite_differences(linear, factors):
         )
 
 
-def test_the_diagonal_and_the_cross_covariance_agree_with_the_whole():
+def test_the_diagonal_and_the_cross_covariance_agree_with_the_whole() -> None:
     configs = networks(5, 20)
     X = EMBEDDING(configs)
     k = kernel(np.random.default_rng(5), 0.7)
@@ -91,7 +98,7 @@ def test_the_diagonal_and_the_cross_covariance_agree_with_the_whole():
         k(X[:7], X[7:], eval_gradient=True)
 
 
-def test_the_embedding_has_no_nan_and_tells_networks_apart():
+def test_the_embedding_has_no_nan_and_tells_networks_apart() -> None:
     configs = networks(7, 100)
     X = EMBEDDING(configs)
     assert X.shape == (len(configs), EMBEDDING.size)
@@ -103,7 +110,7 @@ def test_the_embedding_has_no_nan_and_tells_networks_apart():
     assert distances.min() > 1e-12
 
 
-def test_two_categories_are_as_far_apart_as_any_other_two():
+def test_two_categories_are_as_far_apart_as_any_other_two() -> None:
     space = Space(("one",), (Parameter("c", 1, Categorical(("a", "b", "c", "d")), "a"),))
     embed = Embedding(space)
     k = Conditional(tuple(g.features for g in embed.groups), np.array([0.8]))
@@ -113,7 +120,7 @@ def test_two_categories_are_as_far_apart_as_any_other_two():
     assert apart[0] < 1
 
 
-def test_relabelled_categories_give_the_same_covariance():
+def test_relabelled_categories_give_the_same_covariance() -> None:
     rng = np.random.default_rng(0)
     labels = [str(rng.integers(4)) for _ in range(10)]
     shuffled = dict(zip("0123", "2031", strict=True))
@@ -126,12 +133,12 @@ def test_relabelled_categories_give_the_same_covariance():
     np.testing.assert_allclose(matrices[0], matrices[1], rtol=1e-12)
 
 
-def test_layers_share_a_length_scale():
+def test_layers_share_a_length_scale() -> None:
     assert [g.label for g in EMBEDDING.groups].count("channels") == 2  # by place, and as a whole
     assert len({g.label for g in EMBEDDING.groups}) == len(SPACE.parameters) + 2
 
 
-def test_variation_is_laid_to_what_varies():
+def test_variation_is_laid_to_what_varies() -> None:
     rng = np.random.default_rng(0)
     varied = EMBEDDING.variation(EMBEDDING([SPACE.sample(rng, 1) for _ in range(200)]))
     total: dict[str, float] = {}
@@ -146,7 +153,7 @@ def test_variation_is_laid_to_what_varies():
     assert total["learning_rate"] == pytest.approx(0, abs=1e-12)
 
 
-def test_a_space_without_anything_known_needs_no_reference():
+def test_a_space_without_anything_known_needs_no_reference() -> None:
     space = Space(("one",), (Parameter("n", 1, Integer(0, 10), 5),))
     embed = Embedding(space)
     assert embed.known_features == ()
@@ -158,7 +165,9 @@ def test_a_space_without_anything_known_needs_no_reference():
     ("name", "inside", "wider"),
     [("kernel", [1, 3, 5, 7], [9, 11, 13, 15]), ("groups", [1, 2, 4, 8], [16, 32, 64, 128])],
 )
-def test_widened_ordered_categories_go_on_beyond_the_end(name, inside, wider):
+def test_widened_ordered_categories_go_on_beyond_the_end(
+    name: str, inside: list[int], wider: list[int]
+) -> None:
     base = SPACE.defaults() | {"channels": [128] * 4}
     text = ",".join(map(str, inside + wider))
     configs = [base | {name: [SPACE[name].default, value, 1, 1]} for value in inside + wider]

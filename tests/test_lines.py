@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,11 @@ from .sessions_for_tests import MACHINE, filled_store, finish, make_store
 LONG = "idx:/somewhere/a-folder-with-a-long-name/and-another-one/fashion"
 
 
-def said(*given):
+def said(*given: str) -> str:
     return lcsearch(*given)[0]
 
 
-def test_the_columns_of_list_stand_though_the_data_have_a_long_name(home):
+def test_the_columns_of_list_stand_though_the_data_have_a_long_name(home: Path) -> None:
     filled_store(home, 1, name="one", data=DataSource(spec=LONG)).close()
     filled_store(home, 1, name="two").close()
     first, second = said("list").splitlines()
@@ -29,7 +30,7 @@ def test_the_columns_of_list_stand_though_the_data_have_a_long_name(home):
     assert first.index(LONG) == second.index("digits")
 
 
-def test_show_says_interrupted_of_what_a_killed_engine_left_running(home):
+def test_show_says_interrupted_of_what_a_killed_engine_left_running(home: Path) -> None:
     store = make_store(home)
     store.update_trial(0, {"queued"}, state="running", attempt=1)
     store.close()
@@ -42,7 +43,7 @@ def test_show_says_interrupted_of_what_a_killed_engine_left_running(home):
 
 
 @pytest.mark.parametrize("measure", ["seconds", "params", "macs"])
-def test_a_disturbed_time_alarms_only_where_time_is_the_cost(home, measure):
+def test_a_disturbed_time_alarms_only_where_time_is_the_cost(home: Path, measure: str) -> None:
     store = make_store(home, measure=measure)
     finish(store, 0)
     moved = MACHINE.model_copy(update={"conditions": Conditions(disturbed=("its cost varied",))})

@@ -1,9 +1,14 @@
 """The training loop: what it computes, what it times, and that a checkpoint changes nothing."""
 
+from __future__ import annotations
+
 import math
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -14,18 +19,19 @@ from lcsearch.engine.objective import medians
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.checkpoint import CheckpointError, restore
-from lcsearch.engine.training.data import read
-from lcsearch.engine.training.images import memory_budget, place, vary
+from lcsearch.engine.training.data import Data, read
+from lcsearch.engine.training.images import Draw, Placed, memory_budget, place, vary
 from lcsearch.engine.training.loop import Diverged, batch_bounds, train
-from lcsearch.engine.training.run import Task, begin
-from lcsearch.sessions.records import DataSource, Epoch
+from lcsearch.engine.training.run import Run, Task, begin
+from lcsearch.sessions.choices import Augment
+from lcsearch.sessions.records import Config, DataSource, Epoch
 
 CPU = torch.device("cpu")
 FP32, BF16 = torch.float32, torch.bfloat16
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Threads that wait for each other on a busy machine cost more than they bring."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -34,16 +40,16 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits() -> Data:
     return read(DataSource(spec="digits"))
 
 
 @pytest.fixture(scope="module")
-def placed(digits):
+def placed(digits: Data) -> Placed:
     return place(digits, CPU)
 
 
-def small(**change):
+def small(**change: Any) -> Config:
     return {
         **cnn.reference((1, 8, 8), 10),
         "conv_layers": 2,
@@ -62,29 +68,37 @@ def small(**change):
     } | change
 
 
-def task(epochs=3, seed=1, **change):
+def task(epochs: int = 3, seed: int = 1, **change: Any) -> Task:
     config = small(**change)
     return Task(cnn.network(config, (1, 8, 8), 10), config, seed, epochs)
 
 
-class Steady:
+class Steady(loop.Reference):
     """A reference network that always takes two seconds."""
 
-    steps_per_epoch = 10
+    def __init__(self) -> None:
+        self.steps_per_epoch = 10
 
-    def timed_steps(self, budget, hurried=False):
+    def timed_steps(self, budget: float, hurried: bool = False) -> list[float]:
         return [0.2, 0.2, 0.2]
 
 
-def trained(job, placed, path, dtype=FP32, run=None, stopped=lambda: False):
+def trained(
+    job: Task,
+    placed: Placed,
+    path: Path,
+    dtype: torch.dtype = FP32,
+    run: Run | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Epoch]:
     return list(train(run or begin(job, placed, dtype), Steady(), path, stopped))
 
 
-def curve(epochs):
+def curve(epochs: Iterable[Epoch]) -> list[tuple[int, float, float]]:
     return [(e.epoch, e.train_loss, e.val_accuracy) for e in epochs]
 
 
-def test_images_are_normalised_and_in_channels_last_order(digits, placed):
+def test_images_are_normalised_and_in_channels_last_order(digits: Data, placed: Placed) -> None:
     images = placed.train_images
     assert images.shape == (1150, 8, 8, 1)
     assert images.is_contiguous()
@@ -95,7 +109,7 @@ def test_images_are_normalised_and_in_channels_last_order(digits, placed):
     assert placed.val_labels.tolist() == digits.val.labels.tolist()
 
 
-def test_it_learns(placed, tmp_path):
+def test_it_learns(placed: Placed, tmp_path: Path) -> None:
     epochs = trained(task(epochs=5), placed, tmp_path / "c.pt")
     assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5]
     assert epochs[-1].val_accuracy > 0.9
@@ -103,7 +117,7 @@ def test_it_learns(placed, tmp_path):
     assert all(e.seconds > 0 and e.reference_seconds == 2.0 for e in epochs)
 
 
-def test_it_is_plain_adam_with_coupled_l2_and_decay(placed, tmp_path):
+def test_it_is_plain_adam_with_coupled_l2_and_decay(placed: Placed, tmp_path: Path) -> None:
     """The same losses as a loop written out in full, Adam by hand (Kingma and Ba, 2015)."""
     job = task(epochs=2)
     epochs = trained(job, placed, tmp_path / "c.pt")
@@ -115,7 +129,7 @@ def test_it_is_plain_adam_with_coupled_l2_and_decay(placed, tmp_path):
     for epoch in epochs:
         model.train()
         losses = []
-        for index in torch.randperm(1150, generator=order).split(64):
+        for index in torch.split(torch.randperm(1150, generator=order), 64):
             images = placed.train_images[index].permute(0, 3, 1, 2)
             loss = -model(images).log_softmax(1)[range(len(index)), placed.train_labels[index]]
             grads = torch.autograd.grad(loss.mean(), params)
@@ -127,13 +141,15 @@ def test_it_is_plain_adam_with_coupled_l2_and_decay(placed, tmp_path):
                     m[i] = 0.9 * m[i] + 0.1 * g
                     v[i] = 0.999 * v[i] + 0.001 * g * g
                     mean, square = m[i] / (1 - 0.9**steps), v[i] / (1 - 0.999**steps)
-                    p -= rate * mean / (square.sqrt() + 1e-8)
+                    p.sub_(rate * mean / (square.sqrt() + 1e-8))
         rate *= 0.9
         assert epoch.train_loss == pytest.approx(sum(losses) / 1150, rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [FP32, BF16])
-def test_continuing_from_a_checkpoint_is_never_having_stopped(placed, tmp_path, dtype):
+def test_continuing_from_a_checkpoint_is_never_having_stopped(
+    placed: Placed, tmp_path: Path, dtype: torch.dtype
+) -> None:
     job = task(epochs=4)
     whole = trained(job, placed, tmp_path / "whole.pt", dtype)
     path = tmp_path / "parts.pt"
@@ -148,10 +164,12 @@ def test_continuing_from_a_checkpoint_is_never_having_stopped(placed, tmp_path, 
     assert curve(parts) == curve(whole)
 
 
-def test_stopping_within_an_epoch_leaves_the_last_checkpoint(placed, tmp_path):
+def test_stopping_within_an_epoch_leaves_the_last_checkpoint(
+    placed: Placed, tmp_path: Path
+) -> None:
     job, path, asked = task(epochs=4), tmp_path / "c.pt", 0
 
-    def stopped():
+    def stopped() -> bool:
         nonlocal asked
         asked += 1
         return asked == 18 + 18 + 5  # 18 batches an epoch
@@ -163,7 +181,9 @@ def test_stopping_within_an_epoch_leaves_the_last_checkpoint(placed, tmp_path):
     assert curve(epochs + more) == curve(trained(job, placed, tmp_path / "whole.pt"))
 
 
-def test_a_checkpoint_at_the_last_epoch_has_nothing_left_to_do(placed, tmp_path):
+def test_a_checkpoint_at_the_last_epoch_has_nothing_left_to_do(
+    placed: Placed, tmp_path: Path
+) -> None:
     job = task(epochs=2)
     epochs = trained(job, placed, tmp_path / "c.pt")
     run = restore(job, placed, tmp_path / "c.pt")
@@ -171,17 +191,19 @@ def test_a_checkpoint_at_the_last_epoch_has_nothing_left_to_do(placed, tmp_path)
     assert trained(job, placed, tmp_path / "c.pt", run=run) == []
 
 
-def test_a_learning_rate_far_too_high_diverges(placed, tmp_path):
+def test_a_learning_rate_far_too_high_diverges(placed: Placed, tmp_path: Path) -> None:
     job = task(learning_rate=1e18, batch_norm=[False, False], epochs=3)
     with pytest.raises(Diverged):
         trained(job, placed, tmp_path / "c.pt")
     assert not (tmp_path / "c.pt").exists()
 
 
-def test_outputs_that_are_not_finite_in_validation_are_no_accuracy(placed):
+def test_outputs_that_are_not_finite_in_validation_are_no_accuracy(placed: Placed) -> None:
     model = begin(task(), placed, FP32).model
+    first = model[0]
+    assert isinstance(first, torch.nn.Conv2d)
     with torch.no_grad():
-        model[0].weight.fill_(math.inf)
+        first.weight.fill_(math.inf)
     with pytest.raises(Diverged):
         loop.validate(model, placed, FP32)
 
@@ -194,7 +216,9 @@ def test_outputs_that_are_not_finite_in_validation_are_no_accuracy(placed):
         (lambda whole: b"no checkpoint", "truncated or damaged"),
     ],
 )
-def test_damaged_checkpoints_are_refused(placed, tmp_path, damage, said):
+def test_damaged_checkpoints_are_refused(
+    placed: Placed, tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)
     path.write_bytes(damage(path.read_bytes()))
@@ -204,7 +228,7 @@ def test_damaged_checkpoints_are_refused(placed, tmp_path, damage, said):
     assert "It is taken away; repeat the trial" in str(caught.value)
 
 
-def test_foreign_checkpoints_are_refused(placed, tmp_path):
+def test_foreign_checkpoints_are_refused(placed: Placed, tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)
     with pytest.raises(CheckpointError, match="its seed is 1, not 2"):
@@ -223,9 +247,9 @@ def test_foreign_checkpoints_are_refused(placed, tmp_path):
         restore(task(), placed, path)
 
 
-def test_a_checkpoint_is_not_unpickled_code(placed, tmp_path):
+def test_a_checkpoint_is_not_unpickled_code(placed: Placed, tmp_path: Path) -> None:
     class Trap:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
             return (os.mkdir, (str(tmp_path / "sprung"),))
 
     torch.save({"version": Trap()}, tmp_path / "c.pt")
@@ -234,13 +258,13 @@ def test_a_checkpoint_is_not_unpickled_code(placed, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_checkpoint_that_cannot_be_written_says_so(placed, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_says_so(placed: Placed, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="cannot be written"):
         trained(task(epochs=1), placed, tmp_path / "file" / "c.pt")
 
 
-def test_a_folder_that_is_gone_is_not_brought_back(placed, tmp_path):
+def test_a_folder_that_is_gone_is_not_brought_back(placed: Placed, tmp_path: Path) -> None:
     folder = tmp_path / "deleted" / "checkpoints"
     with pytest.raises(CheckpointError, match="is gone") as caught:
         trained(task(epochs=1), placed, folder / "c.pt")
@@ -248,12 +272,14 @@ def test_a_folder_that_is_gone_is_not_brought_back(placed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_old_checkpoint_stays_where_a_new_one_fails(placed, tmp_path, monkeypatch):
+def test_the_old_checkpoint_stays_where_a_new_one_fails(
+    placed: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)
     whole = path.read_bytes()
 
-    def full(descriptor):
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -274,7 +300,9 @@ def test_the_old_checkpoint_stays_where_a_new_one_fails(placed, tmp_path, monkey
         (3, 1, [1, 2]),
     ],
 )
-def test_a_remainder_of_one_image_joins_the_batch_before(count, size, lengths):
+def test_a_remainder_of_one_image_joins_the_batch_before(
+    count: int, size: int, lengths: list[int]
+) -> None:
     bounds = batch_bounds(count, size)
     assert [end - start for start, end in bounds] == lengths
     assert bounds[0][0] == 0
@@ -282,7 +310,9 @@ def test_a_remainder_of_one_image_joins_the_batch_before(count, size, lengths):
     assert bounds[-1][1] == count
 
 
-def epoch(number, seconds, reference=None, resumed=False):
+def epoch(
+    number: int, seconds: float, reference: float | None = None, resumed: bool = False
+) -> Epoch:
     return Epoch(
         epoch=number,
         train_loss=1,
@@ -293,7 +323,7 @@ def epoch(number, seconds, reference=None, resumed=False):
     )
 
 
-def test_medians_leave_out_cold_epochs_where_there_are_warm_ones():
+def test_medians_leave_out_cold_epochs_where_there_are_warm_ones() -> None:
     assert medians([epoch(1, 9, 3)]) == (9, 3)
     assert medians([epoch(1, 9, 3), epoch(2, 4, 2)]) == (4, 2)
     epochs = [epoch(1, 9, 9), epoch(2, 4, 1), epoch(3, 20, 8, resumed=True), epoch(4, 6, 3)]
@@ -301,7 +331,7 @@ def test_medians_leave_out_cold_epochs_where_there_are_warm_ones():
     assert medians([epoch(1, 9, 1), epoch(2, 5, 3, resumed=True)]) == (7, 2)
 
 
-def test_the_reference_costs_as_much_as_itself(placed, tmp_path):
+def test_the_reference_costs_as_much_as_itself(placed: Placed, tmp_path: Path) -> None:
     """Timed in steps of its own, it agrees with what training it takes (loosely: the machine
     has other work)."""
     config = cnn.reference((1, 8, 8), 10)
@@ -316,7 +346,7 @@ def test_the_reference_costs_as_much_as_itself(placed, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def hundred(placed):
+def hundred(placed: Placed) -> Placed:
     """The digits with 100 training images: one or two batches an epoch."""
     return replace(
         placed, train_images=placed.train_images[:100], train_labels=placed.train_labels[:100]
@@ -324,7 +354,9 @@ def hundred(placed):
 
 
 @pytest.mark.parametrize("batch_size", [128, 64])
-def test_the_reference_costs_as_much_as_itself_in_one_or_two_batches(hundred, tmp_path, batch_size):
+def test_the_reference_costs_as_much_as_itself_in_one_or_two_batches(
+    hundred: Placed, tmp_path: Path, batch_size: int
+) -> None:
     config = cnn.reference((1, 8, 8), 10) | {"batch_size": batch_size}
     network = cnn.network(config, (1, 8, 8), 10)
     reference = loop.Reference(network, config, hundred, FP32)
@@ -333,19 +365,23 @@ def test_the_reference_costs_as_much_as_itself_in_one_or_two_batches(hundred, tm
     assert 0.5 < seconds / beside < 2
 
 
-def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
+def test_warming_up_changes_nothing(
+    hundred: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = task(epochs=3)
-    warmed = []
+    warmed: list[int] = []
     real = loop.warm_up
 
-    def counted(run, *images):
+    def counted(run: Run, drawn: Draw, start: int, end: int) -> None:
         warmed.append(len(run.epochs))
         before = {name: value.clone() for name, value in run.model.state_dict().items()}
         numbers = torch.get_rng_state()
-        real(run, *images)
+        real(run, drawn, start, end)
         after = run.model.state_dict()
         assert all(torch.equal(before[name], after[name]) for name in before)
-        assert not any(p.grad.any() for p in run.model.parameters())
+        for p in run.model.parameters():
+            assert p.grad is not None
+            assert not p.grad.any()
         assert torch.equal(numbers, torch.get_rng_state())
 
     monkeypatch.setattr(loop, "warm_up", counted)
@@ -358,7 +394,7 @@ def test_warming_up_changes_nothing(hundred, tmp_path, monkeypatch):
     assert curve(trained(job, hundred, tmp_path / "cold.pt")) == curve(whole)
 
 
-def test_images_are_moved_and_mirrored_each_its_own_way():
+def test_images_are_moved_and_mirrored_each_its_own_way() -> None:
     """Against numpy, image by image; what comes in from outside is zero."""
     images = torch.randn(40, 2, 6, 5)
     generator = torch.Generator().manual_seed(1)
@@ -379,19 +415,24 @@ def test_images_are_moved_and_mirrored_each_its_own_way():
             assert (after.numpy() == expected).all()
 
 
-def test_what_chance_decides_of_an_epoch(placed):
+def test_what_chance_decides_of_an_epoch(placed: Placed) -> None:
     """Every shift in range comes up, half are mirrored, no two epochs are alike."""
     job = replace(task(), augment="crop+flip")
     run = begin(job, placed, FP32)
     drawn = loop.draw(run, 1)
+    assert drawn.moves is not None
+    assert drawn.flips is not None
     assert sorted(drawn.order.tolist()) == list(range(1150))
     assert set(drawn.moves.flatten().tolist()) == {-1, 0, 1}  # an eighth of 8 pixels
     counts = torch.bincount(drawn.moves.flatten() + 1)
     assert (counts > 2300 / 3 - 120).all()  # five standard deviations
     assert 490 < int(drawn.flips.sum()) < 660
     again = loop.draw(begin(job, placed, FP32), 1)
+    assert again.moves is not None
     assert torch.equal(again.moves, drawn.moves)
-    assert not torch.equal(loop.draw(run, 2).moves, drawn.moves)
+    later = loop.draw(run, 2)
+    assert later.moves is not None
+    assert not torch.equal(later.moves, drawn.moves)
     plain = loop.draw(begin(task(), placed, FP32), 1)
     assert (plain.moves, plain.flips) == (None, None)
     assert torch.equal(plain.order, drawn.order)
@@ -400,7 +441,9 @@ def test_what_chance_decides_of_an_epoch(placed):
 
 
 @pytest.mark.parametrize("augment", ["flip", "crop+flip"])
-def test_augmented_training_goes_on_exactly_from_a_checkpoint(hundred, tmp_path, augment):
+def test_augmented_training_goes_on_exactly_from_a_checkpoint(
+    hundred: Placed, tmp_path: Path, augment: Augment
+) -> None:
     job = replace(task(epochs=3), augment=augment)
     whole = trained(job, hundred, tmp_path / "whole.pt")
     parts = trained(replace(job, epochs=1), hundred, tmp_path / "parts.pt")
@@ -413,8 +456,8 @@ def test_augmented_training_goes_on_exactly_from_a_checkpoint(hundred, tmp_path,
 
 
 def test_what_is_normalised_a_batch_at_a_time_is_trained_alike(
-    digits, hundred, tmp_path, monkeypatch
-):
+    digits: Data, hundred: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_MEMORY_BUDGET", "100KB")
     streamed = place(digits, CPU)
     assert streamed.stored is not None
@@ -432,7 +475,7 @@ def test_what_is_normalised_a_batch_at_a_time_is_trained_alike(
         assert curve(restore(job, hundred, tmp_path / "s.pt").epochs) == curve(resident)
 
 
-def test_the_memory_budget(digits, monkeypatch):
+def test_the_memory_budget(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     half = psutil.virtual_memory().total / 2
     monkeypatch.delenv("LCSEARCH_MEMORY_BUDGET", raising=False)
     assert memory_budget(CPU) == pytest.approx(half, rel=0.05)
@@ -449,7 +492,7 @@ def test_the_memory_budget(digits, monkeypatch):
             place(digits, CPU)
 
 
-def test_float16_scales_its_gradients_and_keeps_the_scale(hundred, tmp_path):
+def test_float16_scales_its_gradients_and_keeps_the_scale(hundred: Placed, tmp_path: Path) -> None:
     job, path = task(epochs=3), tmp_path / "c.pt"
     run = begin(job, hundred, torch.float16)
     assert run.scaler.is_enabled()
@@ -472,8 +515,10 @@ def test_float16_scales_its_gradients_and_keeps_the_scale(hundred, tmp_path):
         (False, (6, 1), FP32),
     ],
 )
-def test_a_gpu_is_given_what_it_is_fast_in(monkeypatch, bf16, capability, dtype):
-    def supported(including_emulation=True):
+def test_a_gpu_is_given_what_it_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
         return True if including_emulation else bf16
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
@@ -482,7 +527,7 @@ def test_a_gpu_is_given_what_it_is_fast_in(monkeypatch, bf16, capability, dtype)
     assert loop.choose_dtype(network, torch.device("cuda:1")) == dtype
 
 
-def test_the_data_type_depends_on_the_device_and_the_size_alone():
+def test_the_data_type_depends_on_the_device_and_the_size_alone() -> None:
     small, middle, large = (
         cnn.network(cnn.reference(shape, 10), shape, 10)
         for shape in [(1, 2, 2), (1, 8, 8), (1, 28, 28)]

@@ -1,6 +1,7 @@
 """Files of other versions: older ones are brought up to date and kept, newer ones are refused."""
 
 import json
+import os
 import shutil
 import sqlite3
 import stat
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -20,6 +22,8 @@ from lcsearch.sessions.errors import NoRoom, StoreError
 from lcsearch.sessions.schema import OLD_COSTS, SCHEMA_VERSION
 from lcsearch.sessions.store import Store
 
+from .sessions_for_tests import filled_store, make_store, trial_of
+
 FIXTURE = Path(__file__).parent / "fixtures" / "session-v1.db"
 
 
@@ -29,7 +33,7 @@ COSTS = {
 
 
 @pytest.fixture
-def old(home) -> Path:
+def old(home: Path) -> Path:
     """The folder of a session as schema 1 wrote it."""
     folder = home / "sessions" / "old"
     folder.mkdir(parents=True, mode=0o700)
@@ -38,7 +42,7 @@ def old(home) -> Path:
     return folder
 
 
-def raw(file, query):
+def raw(file: Path, query: str) -> list[dict[str, Any]]:
     """Rows of a file, as SQLite alone reads them, by the names of their columns."""
     db = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
     db.row_factory = sqlite3.Row
@@ -48,17 +52,17 @@ def raw(file, query):
         db.close()
 
 
-def version(file):
-    return raw(file, "PRAGMA user_version")[0]["user_version"]
+def version(file: Path) -> int:
+    return int(raw(file, "PRAGMA user_version")[0]["user_version"])
 
 
-def test_every_version_but_the_present_one_has_a_file():
+def test_every_version_but_the_present_one_has_a_file() -> None:
     there = {int(f.stem.removeprefix("session-v")) for f in FIXTURE.parent.glob("session-v*.db")}
     assert there == set(range(1, SCHEMA_VERSION))
     assert version(FIXTURE) == 1
 
 
-def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old):
+def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old: Path) -> None:
     store = Store(old)
     snapshot = store.refresh()
     store.close()
@@ -94,7 +98,7 @@ def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old):
     assert not snapshot.engine.alive
 
 
-def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old):
+def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old: Path) -> None:
     store = Store(old)
     store.serve(1)  # what an engine does first: the trial that ran is put back
     seen = store.refresh()
@@ -103,12 +107,13 @@ def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old):
     assert len(search.observations(seen)) == 8
     space = session_space(seen.session)
     decision = store.apply(decide.repeat(seen, space, 9))
-    assert store.refresh().trials[decision.trial].repeat_of == 9
-    store.update_trial(decision.trial, {"queued"}, state="running", attempt=1)
+    number = trial_of(decision)
+    assert store.refresh().trials[number].repeat_of == 9
+    store.update_trial(number, {"queued"}, state="running", attempt=1)
     assert Store(old).refresh().trials == store.refresh().trials
 
 
-def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old):
+def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old: Path) -> None:
     Store(old).close()
     copy = old / "session.v1.db"
     assert raw(copy, "SELECT * FROM trials") == raw(FIXTURE, "SELECT * FROM trials")
@@ -122,7 +127,9 @@ def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old):
     assert copy.stat().st_mtime_ns == before
 
 
-def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(old, monkeypatch):
+def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_file, "MIGRATE_SECONDS", 0.1)
     with (
         filelock.FileLock(old / "engine.lock"),
@@ -135,7 +142,7 @@ def test_a_migration_waits_for_no_engine_and_takes_the_session_from_none(old, mo
     assert version(old / "session.db") == SCHEMA_VERSION
 
 
-def test_looking_changes_nothing(old):
+def test_looking_changes_nothing(old: Path) -> None:
     store = Store(old, migrate=False)
     trials = store.refresh().trials
     assert len(trials) == 13
@@ -149,17 +156,20 @@ def test_looking_changes_nothing(old):
     assert not (old / "session.v1.db").exists()
 
 
-def test_an_older_session_in_a_read_only_folder_opens_to_read(old, monkeypatch):
+def test_an_older_session_in_a_read_only_folder_opens_to_read(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # root may write everywhere, whatever the mode says: the answer is what counts
-    monkeypatch.setattr(store_file.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert len(Store(old).refresh().trials) == 13
     assert version(old / "session.db") == 1
 
 
-def test_many_who_open_an_older_session_at_once_find_it_whole(old):
-    found, failures = [], []
+def test_many_who_open_an_older_session_at_once_find_it_whole(old: Path) -> None:
+    found: list[int] = []
+    failures: list[StoreError] = []
 
-    def look():
+    def look() -> None:
         try:
             found.append(len(Store(old).refresh().trials))
         except StoreError as error:
@@ -174,8 +184,10 @@ def test_many_who_open_an_older_session_at_once_find_it_whole(old):
     assert found == [13] * 6
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
-    def fails(*_):
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store_file, "add_columns", fails)
@@ -183,7 +195,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
         Store(old)
     monkeypatch.undo()
     assert version(old / "session.db") == 1
-    monkeypatch.setattr(store_file.os, "fsync", fails)
+    monkeypatch.setattr(os, "fsync", fails)
     (old / "session.v1.db").unlink()
     with pytest.raises(NoRoom, match="No space left"):
         Store(old)
@@ -192,7 +204,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
     assert len(Store(old).refresh().trials) == 13
 
 
-def test_killed_in_the_middle_of_a_migration_it_is_done_again(old):
+def test_killed_in_the_middle_of_a_migration_it_is_done_again(old: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from lcsearch.sessions import store\n"
         "full = store.add_columns\n"
@@ -206,9 +218,7 @@ def test_killed_in_the_middle_of_a_migration_it_is_done_again(old):
     assert version(old / "session.db") == SCHEMA_VERSION
 
 
-def test_a_column_that_a_record_has_and_the_file_lacks_is_added(home):
-    from .sessions_for_tests import filled_store
-
+def test_a_column_that_a_record_has_and_the_file_lacks_is_added(home: Path) -> None:
     store = filled_store(home, 1)
     before = store.refresh().trials
     store.close()
@@ -220,9 +230,7 @@ def test_a_column_that_a_record_has_and_the_file_lacks_is_added(home):
     assert again == tuple(t.model_copy(update={"machine": None}) for t in before)
 
 
-def test_what_a_newer_program_wrote_is_said_to_be_newer_not_damaged(home):
-    from .sessions_for_tests import make_store
-
+def test_what_a_newer_program_wrote_is_said_to_be_newer_not_damaged(home: Path) -> None:
     store = make_store(home)
     store.close()
     db = sqlite3.connect(store.folder / "session.db")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +20,10 @@ from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+from lcsearch.sessions import exchange
+from lcsearch.sessions.snapshot import Snapshot
 
-from .sessions_for_tests import finish
+from .sessions_for_tests import finish, trial_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHORTCUT = Parameter(
@@ -32,11 +36,11 @@ NAMES = ("shortcut", "dropout")
 
 
 @pytest.fixture
-def later(monkeypatch):
+def later(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A program whose networks have two parameters more, one a layer and one plain."""
     made = cnn.space
 
-    def space(*given, domains=None, **named) -> Space:
+    def space(*given: Any, domains: Mapping[str, str] | None = None, **named: Any) -> Space:
         whole = made(*given, **named)
         whole = replace(whole, parameters=(*whole.parameters, SHORTCUT, DROPOUT))
         return whole.narrowed(domains or {})
@@ -48,7 +52,7 @@ def later(monkeypatch):
 
 
 @pytest.fixture
-def old(home) -> Path:
+def old(home: Path) -> Path:
     """The folder of a session of before."""
     folder = home / "sessions" / "old"
     folder.mkdir(parents=True, mode=0o700)
@@ -57,12 +61,12 @@ def old(home) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def still(monkeypatch):
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine is started."""
     monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
 
 
-def ranked(folder: Path) -> dict:
+def ranked(folder: Path) -> dict[str, Any]:
     """All that a ranking says, to the last digit."""
     client = SessionClient(folder)
     snapshot = client.refresh()
@@ -83,19 +87,21 @@ def ranked(folder: Path) -> dict:
     return told
 
 
-def plain(document: object) -> dict:
-    found = json.loads(document.model_dump_json(by_alias=True))
+def plain(document: exchange.Document) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document.model_dump_json(by_alias=True))
     del found["exported"]
     return found
 
 
-def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(old, request):
+def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(
+    old: Path, request: pytest.FixtureRequest
+) -> None:
     before = ranked(old)
     request.getfixturevalue("later")
     assert ranked(old) == before
 
 
-def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
+def test_its_trials_have_the_keys_that_they_were_stored_with(old: Path, later: None) -> None:
     client = SessionClient(old)
     for trial in client.refresh().trials:
         assert trial.config["shortcut"] == [False] * trial.config["conv_layers"]
@@ -104,11 +110,13 @@ def test_its_trials_have_the_keys_that_they_were_stored_with(old, later):
     client.close()
 
 
-def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
+def test_it_goes_on_is_exported_and_comes_back(
+    old: Path, home: Path, later: None, tmp_path: Path
+) -> None:
     client = SessionClient(old)
     ranking = client.rank(client.refresh())
     decision = client.accept(ranking.proposals[0])
-    finish(client._store, decision.trial, 0.2, 1.0)
+    finish(client._store, trial_of(decision), 0.2, 1.0)
     assert client.rank(client.refresh()).proposals
     client.export(tmp_path / "old.json")
     folder = bring_back(home, tmp_path / "old.json", "again")
@@ -120,7 +128,7 @@ def test_it_goes_on_is_exported_and_comes_back(old, home, later, tmp_path):
         opened.close()
 
 
-def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
+def test_an_export_of_before_comes_in_and_goes_out_the_same(home: Path, later: None) -> None:
     file = FIXTURES / "export-v2.json"
     client = SessionClient(bring_back(home, file))
     given = json.loads(file.read_text())
@@ -133,7 +141,7 @@ def test_an_export_of_before_comes_in_and_goes_out_the_same(home, later):
     client.close()
 
 
-def test_it_joins_where_its_domain_is_opened(old, later):
+def test_it_joins_where_its_domain_is_opened(old: Path, later: None) -> None:
     client = SessionClient(old)
     asleep = client.space.dimensions(3, client.refresh().trials[0].config)
     client.set_domains({"dropout": "0..0.5"})
@@ -150,12 +158,12 @@ def test_it_joins_where_its_domain_is_opened(old, later):
     client.close()
 
 
-def look_at(snapshot, level):
+def look_at(snapshot: Snapshot, level: int) -> Snapshot:
     session = snapshot.session.model_copy(update={"level": level})
     return replace(snapshot, session=session)
 
 
-def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
+def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old: Path, later: None) -> None:
     client = SessionClient(old)
     config = {**client.refresh().trials[0].config, "dropout": 0.3}
     with pytest.raises(InvalidConfig, match=r"set NAME --domain dropout=0\.\.0\.5"):
@@ -163,7 +171,7 @@ def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old, later):
     client.close()
 
 
-def test_a_new_session_has_it_from_the_beginning(old, later):
+def test_a_new_session_has_it_from_the_beginning(old: Path, later: None) -> None:
     session = SessionClient(old).refresh().session
     names = tuple(p.name for p in cnn.space((1, 8, 8), 10).parameters)
     new = session.model_copy(update={"parameters": names})
@@ -171,7 +179,7 @@ def test_a_new_session_has_it_from_the_beginning(old, later):
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_laws_of_a_neutral_value(seed):
+def test_laws_of_a_neutral_value(seed: int) -> None:
     """Read twice is read once; the key does not see it; asleep nothing sees it."""
     config = BEFORE.sample(np.random.default_rng(seed))
     read = AFTER.read(config)

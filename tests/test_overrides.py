@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from lcsearch.engine import search
+from lcsearch.engine.advisor.ranking import Ranking
 from lcsearch.engine.client import imports as archive
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.search.scorecard import overrides
+from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions import exchange
 from lcsearch.sessions.errors import StoreError
-from lcsearch.sessions.records import Advised
+from lcsearch.sessions.records import Advised, Decision
+from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 from lcsearch.tui.sharing.page import page
 
+from .consoles import console, press, ranking_of, text_of, until
 from .fakes import FakeClient, make_snapshot
-from .sessions_for_tests import filled_store, finish
-from .test_console import console, press, text_of, until
+from .sessions_for_tests import filled_store, finish, trial_of
 
 
 @pytest.fixture
-def store(home):
+def store(home: Path) -> Iterator[Store]:
     store = filled_store(home, 4)
     yield store
     store.close()
 
 
 @pytest.fixture
-def space(store):
+def space(store: Store) -> Space:
     return session_space(store.refresh().session)
 
 
-def ranked(store, space):
+def ranked(store: Store, space: Space) -> Ranking:
     return search.ranking(store.refresh(), space)
 
 
-def queue(store, space, place, error, ratio=1.0, ranking=None):
+def queue(
+    store: Store,
+    space: Space,
+    place: int,
+    error: float,
+    ratio: float = 1.0,
+    ranking: Ranking | None = None,
+) -> Decision:
     """Train the candidate of this place (0 the first) instead of the first, with this result."""
     ranking = ranking or ranked(store, space)
     chosen = ranking.proposals[place]
@@ -49,16 +62,18 @@ def queue(store, space, place, error, ratio=1.0, ranking=None):
         store.refresh(), space, chosen.config, chosen.prediction, advised=ranking.advised
     )
     decision = store.apply(plan)
-    finish(store, decision.trial, error, ratio)
+    finish(store, trial_of(decision), error, ratio)
     return decision
 
 
-def test_who_follows_the_advisor_overrides_nothing(store, space):
+def test_who_follows_the_advisor_overrides_nothing(store: Store, space: Space) -> None:
     assert queue(store, space, 0, 0.1).advised is None
     assert overrides(store.refresh()) == []
 
 
-def test_a_pick_is_held_against_what_was_predicted_of_the_first_candidate(store, space):
+def test_a_pick_is_held_against_what_was_predicted_of_the_first_candidate(
+    store: Store, space: Space
+) -> None:
     ranking = ranked(store, space)
     good = queue(store, space, 1, 0.0001, 0.01)
     bad = queue(store, space, 1, 0.9, 9.0)
@@ -67,38 +82,44 @@ def test_a_pick_is_held_against_what_was_predicted_of_the_first_candidate(store,
     first, second = overrides(snapshot)
     assert (first.trial.number, second.trial.number) == (good.trial, bad.trial)
     assert first.f == pytest.approx(0.0001 + 0.1 * 0.01)
-    assert first.against == ranking.proposals[0].prediction.mean
+    predicted = ranking.proposals[0].prediction
+    assert predicted is not None
+    assert first.against == predicted.mean
     assert first.measured is None
     assert first.right
     assert not second.right
 
 
-def test_once_the_candidate_is_trained_too_the_measurements_decide(store, space):
+def test_once_the_candidate_is_trained_too_the_measurements_decide(
+    store: Store, space: Space
+) -> None:
     ranking = ranked(store, space)
     mine = queue(store, space, 1, 0.1, 1.0, ranking)
     theirs = ranking.proposals[0]
     decision = store.apply(decide.accept(store.refresh(), space, theirs.config, theirs.prediction))
-    finish(store, decision.trial, 0.05, 1.0)
+    finish(store, trial_of(decision), 0.05, 1.0)
     (override,) = overrides(store.refresh())
     assert override.measured == decision.trial
     assert override.against == pytest.approx(0.15)
     assert not override.right
-    again = store.apply(decide.repeat(store.refresh(), space, decision.trial))
-    finish(store, again.trial, 0.25, 1.0)
+    again = store.apply(decide.repeat(store.refresh(), space, trial_of(decision)))
+    finish(store, trial_of(again), 0.25, 1.0)
     (override,) = overrides(store.refresh())
     assert override.trial.number == mine.trial
     assert override.against == pytest.approx(0.25)  # the mean of both trainings
     assert override.right
 
 
-def test_a_later_change_of_wc_makes_nobody_wrong(store, space):
+def test_a_later_change_of_wc_makes_nobody_wrong(store: Store, space: Space) -> None:
     queue(store, space, 1, 0.1)
     before = overrides(store.refresh())
     store.apply(decide.set_wc(store.refresh(), 5.0))
     assert overrides(store.refresh()) == before
 
 
-def test_a_candidate_that_was_taken_or_rejected_meanwhile_was_not_overridden(store, space):
+def test_a_candidate_that_was_taken_or_rejected_meanwhile_was_not_overridden(
+    store: Store, space: Space
+) -> None:
     ranking = ranked(store, space)
     queue(store, space, 0, 0.1, ranking=ranking)
     assert queue(store, space, 1, 0.1, ranking=ranking).advised is None
@@ -108,7 +129,7 @@ def test_a_candidate_that_was_taken_or_rejected_meanwhile_was_not_overridden(sto
     assert queue(store, space, 1, 0.1, ranking=ranking).advised is None
 
 
-def test_own_networks_and_withdrawn_ones(store, space):
+def test_own_networks_and_withdrawn_ones(store: Store, space: Space) -> None:
     ranking = ranked(store, space)
     config = space.sample(np.random.default_rng(5), 1, search.base_trial(store.refresh()).config)
     plan = decide.submit(store.refresh(), space, config, None, kind="new", advised=ranking.advised)
@@ -118,17 +139,19 @@ def test_own_networks_and_withdrawn_ones(store, space):
     assert overrides(store.refresh()) == []
 
 
-def test_before_anything_is_measured_nothing_is_kept(home):
+def test_before_anything_is_measured_nothing_is_kept(home: Path) -> None:
     store = filled_store(home, 0, strategy="random")
     space = session_space(store.refresh().session)
     assert ranked(store, space).advised is None
 
 
-def document(store, space):
+def document(store: Store, space: Space) -> exchange.Document:
     return archive.document(store.refresh(), space, None)
 
 
-def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_path):
+def test_it_is_exported_imported_and_shown_on_the_page(
+    store: Store, space: Space, home: Path, tmp_path: Path
+) -> None:
     queue(store, space, 1, 0.0001)
     exchange.write(tmp_path / "s.json", document(store, space))
     folder = archive.bring_back(home, tmp_path / "s.json", "again")
@@ -140,7 +163,9 @@ def test_it_is_exported_imported_and_shown_on_the_page(store, space, home, tmp_p
     client.close()
 
 
-def test_a_session_of_before_has_nothing_kept_and_loads(store, space, tmp_path):
+def test_a_session_of_before_has_nothing_kept_and_loads(
+    store: Store, space: Space, tmp_path: Path
+) -> None:
     queue(store, space, 1, 0.05)
     exchange.write(tmp_path / "s.json", document(store, space))
     plain = json.loads((tmp_path / "s.json").read_text())
@@ -159,7 +184,13 @@ def test_a_session_of_before_has_nothing_kept_and_loads(store, space, tmp_path):
         (lambda a: a.pop("prediction"), "detail.advised"),
     ],
 )
-def test_a_candidate_that_cannot_be_is_refused(store, space, tmp_path, spoil, words):
+def test_a_candidate_that_cannot_be_is_refused(
+    store: Store,
+    space: Space,
+    tmp_path: Path,
+    spoil: Callable[[dict[str, Any]], object],
+    words: str,
+) -> None:
     queue(store, space, 1, 0.05)
     file = tmp_path / "s.json"
     exchange.write(file, document(store, space))
@@ -170,7 +201,7 @@ def test_a_candidate_that_cannot_be_is_refused(store, space, tmp_path, spoil, wo
         archive.contents(exchange.read(file), file)
 
 
-def test_the_commands_keep_it(store, home, monkeypatch):
+def test_the_commands_keep_it(store: Store, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SessionClient, "start_engine", lambda self: None)
     done = CliRunner().invoke(app, ["accept", "demo", "--rank", "2"])
     assert done.exit_code == 0, done.stderr
@@ -181,10 +212,10 @@ def test_the_commands_keep_it(store, home, monkeypatch):
     assert store.refresh().decisions[-1].advised is None
 
 
-async def test_the_console_hands_on_what_was_first():
+async def test_the_console_hands_on_what_was_first() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        first = pilot.app.session.ranking.advised
+        first = ranking_of(pilot).advised
         await press(pilot, "j", "a")
         await until(pilot, lambda: len(client.advised) == 1)
         await press(pilot, "n")
@@ -195,7 +226,7 @@ async def test_the_console_hands_on_what_was_first():
     assert client.advised[1] is not None
 
 
-async def test_trust_says_who_was_right(store, space):
+async def test_trust_says_who_was_right(store: Store, space: Space) -> None:
     for error in (0.0001, 0.9):
         queue(store, space, 1, error)
     async with console(FakeClient(store.refresh())) as pilot:

@@ -25,7 +25,7 @@ def shipped() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with sdist and wheel, built the default way: the wheel from the sdist."""
     out = tmp_path_factory.mktemp("dist")
     done = subprocess.run(
@@ -38,13 +38,13 @@ def built(tmp_path_factory) -> Path:
     return out
 
 
-def test_the_wheel_holds_every_file(built):
+def test_the_wheel_holds_every_file(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == {f"lcsearch/{name}" for name in shipped()}
 
 
-def test_the_source_distribution_holds_every_file_and_the_tests(built):
+def test_the_source_distribution_holds_every_file_and_the_tests(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -53,7 +53,7 @@ def test_the_source_distribution_holds_every_file_and_the_tests(built):
     assert {"README.md", "LICENSE", "pyproject.toml"} <= names
 
 
-def test_help_runs_from_the_wheel_with_typer_and_rich_alone(built, tmp_path):
+def test_help_runs_from_the_wheel_with_typer_and_rich_alone(built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
@@ -91,11 +91,11 @@ def imported_by(statement: str) -> set[str]:
         ("sessions.store", {"torch", "numpy", "textual", "typer", "rich"}),
     ],
 )
-def test_modules_import_nothing_beyond_their_walls(module, never):
+def test_modules_import_nothing_beyond_their_walls(module: str, never: set[str]) -> None:
     assert not imported_by(f"import lcsearch.{module}") & never
 
 
-def test_ranking_needs_no_torch():
+def test_ranking_needs_no_torch() -> None:
     statement = (
         "import numpy as np\nfrom lcsearch.engine.tasks import cnn\n"
         "from lcsearch.engine.advisor import Observation, rank\n"
@@ -107,7 +107,7 @@ def test_ranking_needs_no_torch():
     assert not found & {"torch", "textual", "typer"}
 
 
-def test_no_pickle_is_read_or_written():
+def test_no_pickle_is_read_or_written() -> None:
     words = ("pickle.load", "pickle.dump", "joblib.load", "cloudpickle", "weights_only=False")
     for name in shipped():
         path = ROOT / name

@@ -1,5 +1,10 @@
 """The engine on the autopilot: when it goes on or ends, and why; how many it queues at once."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
 from lcsearch.engine import search, service
@@ -7,30 +12,35 @@ from lcsearch.engine.advisor.ranking import Proposal, Ranking
 from lcsearch.engine.executors import local
 from lcsearch.engine.search import autopilot, decide
 from lcsearch.engine.search.schedule import flight_seconds
+from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.errors import Late
-from lcsearch.sessions.records import Execution
+from lcsearch.sessions.records import Execution, Trial
+from lcsearch.sessions.snapshot import Snapshot
+from lcsearch.sessions.store import Store
 
 from .sessions_for_tests import filled_store, finish
+
+Rank = Callable[[Snapshot, Space], Ranking]
 
 
 class Idle:
     """An executor that trains nothing: the tests let trials end themselves."""
 
-    def __init__(self, *given):
-        self.running = []
+    def __init__(self, *given: object) -> None:
+        self.running: list[tuple[int, int]] = []
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 @pytest.fixture
-def store(home):
+def store(home: Path) -> Store:
     return filled_store(home, 2, measure="macs")
 
 
 @pytest.fixture
-def engine(store, monkeypatch):
+def engine(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[service.Service]:
     """An engine whose rankings say what `said` gives for a snapshot."""
     monkeypatch.setattr(local, "LocalExecutor", Idle)
     made = service.Service(store, 60.0)
@@ -42,14 +52,16 @@ def engine(store, monkeypatch):
 class Told(Ranking):
     """A ranking made of figures alone, whose incumbent is the best of all levels."""
 
-    def best(self, wc):
+    def best(self, wc: float) -> tuple[int, float, float]:
+        assert self.incumbent_number is not None
+        assert self.incumbent is not None
         return self.incumbent_number, self.incumbent, 0.0
 
 
-def ranking_of(flat):
+def ranking_of(flat: Callable[[Snapshot], bool]) -> Rank:
     """A function as `search.ranking`, that finds a level flat where `flat(snapshot)` says so."""
 
-    def rank(snapshot, space):
+    def rank(snapshot: Snapshot, space: Space) -> Ranking:
         import numpy as np
 
         base = search.base_trial(snapshot).config
@@ -66,7 +78,7 @@ def ranking_of(flat):
     return rank
 
 
-def fly(engine, store, turns=200):
+def fly(engine: service.Service, store: Store, turns: int = 200) -> Snapshot:
     """Let the autopilot act until it has given the wheel back; every trial ends at once."""
     for _ in range(turns):
         snapshot = store.refresh()
@@ -81,7 +93,7 @@ def fly(engine, store, turns=200):
     pytest.fail("the autopilot does not end")
 
 
-def turns(snapshot):
+def turns(snapshot: Snapshot) -> list[tuple[str, int, str]]:
     """The decisions by which the autopilot left a level or the wheel."""
     return [
         (d.kind, d.level, d.reason)
@@ -93,8 +105,10 @@ def turns(snapshot):
 FLAT = "at most 0.002 can be gained here, and the noise is 0.003"
 
 
-def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store, monkeypatch):
-    def flat(snapshot):
+def test_until_flat_goes_through_the_levels_and_stops_at_the_last(
+    engine: service.Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flat(snapshot: Snapshot) -> bool:
         # two trials more in every level, then there is nothing left to gain
         return len(search.level_trials(snapshot, snapshot.session.level)) >= 2 + (
             2 if snapshot.session.level == 1 else 0
@@ -115,7 +129,9 @@ def test_until_flat_goes_through_the_levels_and_stops_at_the_last(engine, store,
     assert FLAT in store.refresh().engine.message
 
 
-def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monkeypatch):
+def test_round_ends_in_the_first_level_from_the_best_network(
+    engine: service.Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: False))
     store.apply(decide.autopilot(store.refresh(), trials=1, levels="round"))
     assert autopilot.levels_ahead(store.refresh()) == 4
@@ -131,6 +147,7 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
     # the next flight is a new one
     one = flight_seconds(snapshot, trials=1, minutes=None)
     whole = flight_seconds(snapshot, trials=1, minutes=None, levels="round")
+    assert one is not None
     assert whole == pytest.approx(5 * one)
     store.apply(decide.autopilot(snapshot, trials=1, levels="round"))
     assert autopilot.levels_ahead(store.refresh()) == 4
@@ -139,14 +156,18 @@ def test_round_ends_in_the_first_level_from_the_best_network(engine, store, monk
     assert again["batch_size"] == snapshot.trials[snapshot.session.bases[1]].config["batch_size"]
 
 
-def test_one_level_has_no_round(engine, home, monkeypatch):
+def test_one_level_has_no_round(
+    engine: service.Service, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = filled_store(home, 1, name="flat", flat=True)
     store.apply(decide.autopilot(store.refresh(), trials=2, levels="round"))
     assert autopilot.levels_ahead(store.refresh()) == 0
     store.close()
 
 
-def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(engine, store, monkeypatch):
+def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(
+    engine: service.Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "ranking", ranking_of(lambda s: s.session.level > 1))
     store.apply(decide.autopilot(store.refresh(), trials=3, levels="all", until_flat=True))
     snapshot = fly(engine, store)
@@ -154,10 +175,12 @@ def test_a_level_that_never_is_flat_is_left_when_its_trials_are_used_up(engine, 
     assert [t.level for t in snapshot.trials if t.source == "autopilot"] == [1, 1, 1]
 
 
-def test_domains_and_strategy_that_a_person_changes_reach_the_engine(engine, store, monkeypatch):
-    seen = []
+def test_domains_and_strategy_that_a_person_changes_reach_the_engine(
+    engine: service.Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
 
-    def rank(snapshot, space):
+    def rank(snapshot: Snapshot, space: Space) -> Ranking:
         seen.append((snapshot.session.strategy, space["conv_layers"].domain.text()))
         return ranking_of(lambda s: True)(snapshot, space)
 
@@ -175,7 +198,7 @@ def test_domains_and_strategy_that_a_person_changes_reach_the_engine(engine, sto
 # -- several at once ------------------------------------------------------------------------------
 
 
-def think(engine, store):
+def think(engine: service.Service, store: Store) -> None:
     """Let the autopilot think, and act on what it thought."""
     engine._steer(store.refresh())
     if engine._thought is not None:
@@ -183,14 +206,16 @@ def think(engine, store):
         engine._steer(store.refresh())
 
 
-def by_autopilot(store):
+def by_autopilot(store: Store) -> list[Trial]:
     return [t for t in store.refresh().trials if t.source == "autopilot"]
 
 
-def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monkeypatch):
-    made = []
+def test_every_slot_that_is_free_is_filled_from_one_ranking(
+    engine: service.Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Ranking] = []
 
-    def rank(snapshot, space, inner=search.ranking):
+    def rank(snapshot: Snapshot, space: Space, inner: Rank = search.ranking) -> Ranking:
         made.append(inner(snapshot, space))
         return made[-1]
 
@@ -202,7 +227,9 @@ def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monke
     first = by_autopilot(store)
     assert [t.state for t in first] == ["queued"] * 3
     assert [t.key for t in first] == [p.id for p in made[0].together(3)]
-    assert store.refresh().session.autopilot.accepted == 3
+    flight = store.refresh().session.autopilot
+    assert flight is not None
+    assert flight.accepted == 3
     think(engine, store)
     assert len(made) == 1  # every slot is taken: it waits
     for trial in first[:2]:
@@ -219,7 +246,7 @@ def test_every_slot_that_is_free_is_filled_from_one_ranking(engine, store, monke
     assert store.refresh().session.autopilot is None
 
 
-def test_a_person_who_decides_between_two_of_them_has_the_wheel(store):
+def test_a_person_who_decides_between_two_of_them_has_the_wheel(store: Store) -> None:
     store.set_session({}, execution=Execution(executor="ray", parallel=3))
     store.apply(decide.autopilot(store.refresh(), trials=4))
     snapshot = store.refresh()

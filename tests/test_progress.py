@@ -1,12 +1,14 @@
 """Following a search from the command line: what its lines say."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Failure
-from lcsearch.sessions.snapshot import EngineStatus
+from lcsearch.sessions.snapshot import EngineStatus, Snapshot
 from lcsearch.tui.commands import follow as progress
 
 from .fakes import FakeClient, make_snapshot
@@ -17,19 +19,27 @@ MESSAGE = "channels[2] = 33: [bold]not divisible[/bold] by groups[2]; " + "long 
 class Ending(FakeClient):
     """Its last trial fails between the first look and the second."""
 
-    def refresh(self):
+    after: Snapshot
+
+    def refresh(self) -> Snapshot:
         seen, self.snapshot = self.snapshot, self.after
         return seen
 
 
-def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
+def follow(client: FakeClient) -> int:
+    return progress.follow(cast(SessionClient, client))
+
+
+def test_a_failure_is_told_in_one_line_with_its_brackets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     after = make_snapshot(running=0, queued=0, failed=1)
     failed = after.trials[-1]
     assert failed.failure is not None
     told = failed.model_copy(update={"failure": Failure(kind="exception", message=MESSAGE)})
     client = Ending(replace(after, trials=after.trials[:-1]))
     client.after = replace(after, trials=(*after.trials[:-1], told))
-    assert progress.follow(client) == 0
+    assert follow(client) == 0
     lines = capsys.readouterr().err.splitlines()
     assert any(MESSAGE in line for line in lines)
     at = next(at for at, line in enumerate(lines) if line.startswith("best network: trial "))
@@ -38,22 +48,24 @@ def test_a_failure_is_told_in_one_line_with_its_brackets(capsys):
     assert len(lines[at + 1]) > 80
 
 
-def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(monkeypatch):
+def test_an_engine_that_ends_meanwhile_is_told_with_what_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
     client = FakeClient(make_snapshot())
     client.change(engine=EngineStatus(False, "failed", 4711, "KeyError('x')"))
     with pytest.raises(StoreError) as caught:
-        progress.follow(client)
+        follow(client)
     told = str(caught.value)
     assert "engine 4711 failed: KeyError('x'). `lcsearch engine start fashion` trains what" in told
     assert "the engine's last words" in told
 
 
-def test_of_an_engine_that_was_killed_no_log_is_told(monkeypatch):
+def test_of_an_engine_that_was_killed_no_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
     client = FakeClient(make_snapshot())
     client.change(engine=EngineStatus(False, "serving", 4711))
     with pytest.raises(StoreError) as caught:
-        progress.follow(client)
+        follow(client)
     assert "engine 4711 is gone: it was killed" in str(caught.value)
     assert "the engine's last words" not in str(caught.value)

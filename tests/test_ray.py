@@ -1,5 +1,7 @@
 """Trials on a Ray cluster: a real one, of several nodes, of which one is killed in the middle."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import fcntl
@@ -10,7 +12,9 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,9 +26,10 @@ from lcsearch.engine.executors import ray as cluster
 from lcsearch.engine.executors.registry import checked
 from lcsearch.engine.search import autopilot, decide
 from lcsearch.sessions.errors import Misuse, StoreError
-from lcsearch.sessions.records import DataSource, Execution, Setup
+from lcsearch.sessions.records import DataSource, Execution, Setup, TrialState
 
 from .conftest import benchmark, soak, wait_for, without
+from .test_service import pid_of
 
 soak_ray = benchmark("soak_ray")
 SMALL = {"conv_layers": "3", "channels": "24..64"}
@@ -33,7 +38,7 @@ EPOCHS = 10
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def nodes() -> Iterator[Any]:
     """A cluster of a head without processors, and two nodes with one each."""
     if importlib.util.find_spec("ray") is None:
         without("ray is not installed")
@@ -52,7 +57,7 @@ def nodes():
     found.close()
 
 
-def make(home, name, nodes, epochs, **execution):
+def make(home: Path, name: str, nodes: Any, epochs: int, **execution: Any) -> SessionClient:
     given = Execution(executor="ray", **{"address": nodes.address, **execution})
     folder = create(
         home,
@@ -68,15 +73,15 @@ def make(home, name, nodes, epochs, **execution):
     return SessionClient(folder)
 
 
-def end(client):
+def end(client: SessionClient) -> None:
     """Have the engine leave, and see that it does."""
     if client.refresh().engine.alive:
-        os.kill(client.refresh().engine.pid, signal.SIGTERM)
+        os.kill(pid_of(client), signal.SIGTERM)
         wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
     client.close()
 
 
-def actors(nodes):
+def actors(nodes: Any) -> list[psutil.Process]:
     """Processes of the cluster in which a trainer lives."""
     found = []
     for process in psutil.Process(nodes.process.pid).children(recursive=True):
@@ -88,18 +93,18 @@ def actors(nodes):
     return found
 
 
-def states(client):
+def states(client: SessionClient) -> list[TrialState]:
     return [trial.state for trial in client.refresh().trials]
 
 
 def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
-    home, nodes, monkeypatch
-):
+    home: Path, nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     client = make(home, "local", nodes, epochs=300, address="local", data_on_nodes=True)
     nodes.start_engine(client.folder)
     wait_for(lambda: len(client.refresh().trials[0].epochs) >= 2, what="two epochs")
-    pid = client.refresh().engine.pid
+    pid = pid_of(client)
     # Ray's agents go on looking for the rest for a minute, and do nothing else
     family = psutil.Process(pid).children(recursive=True)
     cluster_of_its_own = [p for p in family if p.name() in ("gcs_server", "raylet")]
@@ -112,8 +117,8 @@ def test_a_cluster_of_this_machine_alone_is_started_and_ends_with_its_engine(
 
 
 def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_trial_on(
-    home, nodes, monkeypatch
-):
+    home: Path, nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     client = make(home, "lacks", nodes, epochs=1, per_trial={"gpus": 1, "fast": 1})
     nodes.start_engine(client.folder)
@@ -132,7 +137,9 @@ def test_what_the_cluster_lacks_is_said_and_other_resources_hold_from_the_next_t
 # the order matters: the last of them leaves a node less
 
 
-def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
+def test_stop_pause_and_resume_reach_another_node(
+    home: Path, nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     client = make(home, "stops", nodes, epochs=400, parallel=2)
     nodes.start_engine(client.folder)
@@ -152,12 +159,14 @@ def test_stop_pause_and_resume_reach_another_node(home, nodes, monkeypatch):
     wait_for(lambda: not list((client.folder / "checkpoints").iterdir()), what="the tidying up")
     # its actors are the engine's own, and end with it, however it ends
     assert actors(nodes)
-    os.kill(client.refresh().engine.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     wait_for(lambda: not actors(nodes), what="the end of the actors")
     client.close()
 
 
-def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatch):
+def test_the_autopilot_fills_both_nodes_from_one_ranking(
+    home: Path, nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     client = make(home, "pilot", nodes, epochs=EPOCHS, parallel=2)
     soak_ray.queue(client, 3)
@@ -170,7 +179,7 @@ def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatc
     wait_for(lambda: set(states(client)) == {"done"}, what="the first three")
     client._store.apply(decide.autopilot(client.refresh(), trials=4, levels="all"))
 
-    def over():
+    def over() -> bool:
         snapshot = client.refresh()
         assert snapshot.engine.alive, client.log_tail()
         ended = all(trial.state == "done" for trial in snapshot.trials)
@@ -200,7 +209,9 @@ def test_the_autopilot_fills_both_nodes_from_one_ranking(home, nodes, monkeypatc
     end(client)
 
 
-def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeypatch):
+def test_a_killed_node_loses_nothing_and_nothing_runs_twice(
+    home: Path, nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     client = make(home, "nodes", nodes, epochs=30, parallel=2)
     soak_ray.queue(client, 6)
@@ -228,7 +239,7 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
     assert all(e.reference_seconds for t in trials for e in t.epochs)
     again = [t for t in trials if t.attempt == 2]
     assert all(any(e.resumed for e in t.epochs) for t in again)
-    assert all(t.machine.node for t in trials)
+    assert all(t.machine is not None and t.machine.node for t in trials)
     assert len({t.key for t in trials}) == 6
     assert soak_ray.twice((client.folder / "engine.log").read_text(encoding="utf-8")) == set()
     # and what the trainers themselves wrote down says the same
@@ -247,8 +258,10 @@ def test_a_killed_node_loses_nothing_and_nothing_runs_twice(home, nodes, monkeyp
 # -- what needs no cluster ------------------------------------------------------------------------
 
 
-def test_the_witness_sees_what_runs_twice():
-    def line(what, trial=0, attempt=1, pid=7, epoch=0):
+def test_the_witness_sees_what_runs_twice() -> None:
+    def line(
+        what: str, trial: int = 0, attempt: int = 1, pid: int = 7, epoch: int = 0
+    ) -> dict[str, Any]:
         return {"trial": trial, "attempt": attempt, "pid": pid, "what": what, "epoch": epoch}
 
     first = [line("begin"), line("epoch", epoch=1)]
@@ -267,18 +280,22 @@ def test_the_witness_sees_what_runs_twice():
         assert soak_ray.at_once([*wrong, *other], 2) == {0}
 
 
-def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(tmp_path, monkeypatch):
+def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real trainer, watched, while somebody else holds the lock of one of its trials."""
-    from lcsearch.engine.protocol import Load, Train
+    from lcsearch.engine.protocol import Load, Ready, Reply, Train
     from lcsearch.engine.tasks import cnn
     from lcsearch.engine.training import loop
     from lcsearch.engine.training.trainer import Trainer
 
     monkeypatch.setattr(loop, "train", loop.train)  # as it was, at the end
-    said = []
+    said: list[Reply] = []
     trainer = Trainer(said.append, "cpu", 1, "float32", probing=False)
     trainer.load(Load(data=DataSource(spec="digits", train_size=200)))
-    summary = said[0].summary
+    ready = said[0]
+    assert isinstance(ready, Ready)
+    summary = ready.summary
     config = cnn.reference(summary.shape, summary.classes)
     place = tmp_path / "witness"
     place.mkdir()
@@ -302,7 +319,7 @@ def test_the_witness_in_a_trainer_sees_that_another_holds_its_trial(tmp_path, mo
     assert soak_ray.at_once(soak_ray.ledger(tmp_path), 2) == {1}
 
 
-def test_resources_are_read():
+def test_resources_are_read() -> None:
     assert cluster.resources(["gpus=0.5", "cpus=4, fast=1"]) == {"gpus": 0.5, "cpus": 4, "fast": 1}
     for wrong in ("gpus", "gpus=", "gpus=many"):
         with pytest.raises(Misuse, match="RESOURCE=NUMBER"):
@@ -319,12 +336,12 @@ def test_resources_are_read():
         ({"executor": "ray", "per_trial": {"a b": 1}}, "cpus, gpus"),
     ],
 )
-def test_what_no_trial_could_run_with_is_refused(fields, words):
+def test_what_no_trial_could_run_with_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(Misuse, match=words):
         checked(Execution(**fields))
 
 
-def test_without_ray_the_remedy_is_said(home):
+def test_without_ray_the_remedy_is_said(home: Path) -> None:
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from lcsearch.tui.cli import app\n"
@@ -338,7 +355,7 @@ def test_without_ray_the_remedy_is_said(home):
     assert "Traceback" not in done.stderr
 
 
-def test_where_trials_run_is_set_and_shown(home):
+def test_where_trials_run_is_set_and_shown(home: Path) -> None:
     if not cluster.installed():
         pytest.skip("ray is not installed")
     folder = create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
@@ -356,7 +373,7 @@ def test_where_trials_run_is_set_and_shown(home):
     client.close()
 
 
-def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
+def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home: Path) -> None:
     if not cluster.installed():
         pytest.skip("ray is not installed")
     execution = Execution(executor="ray", address="127.0.0.1:9")
@@ -371,7 +388,7 @@ def test_an_address_where_nothing_answers_ends_the_engine_with_the_reason(home):
     client.close()
 
 
-def test_ray_is_imported_by_its_executor_alone():
+def test_ray_is_imported_by_its_executor_alone() -> None:
     root = Path(cluster.__file__).resolve().parents[2]
     for folder in ("tui", "engine", "sessions"):
         for path in (root / folder).rglob("*.py"):
@@ -388,7 +405,7 @@ def test_ray_is_imported_by_its_executor_alone():
     assert done.stdout.strip() == "False"
 
 
-def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
+def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home: Path) -> None:
     """From one ranking to the next, what was accepted is believed in and not proposed again."""
     if not cluster.installed():
         pytest.skip("ray is not installed")
@@ -416,16 +433,16 @@ def test_the_autopilot_keeps_as_many_at_once_as_the_session_says(home):
     client.close()
 
 
-async def test_the_console_copes_with_many_trials_at_once():
-    from textual.app import App
+async def test_the_console_copes_with_many_trials_at_once() -> None:
+    from textual.app import App, ComposeResult
 
     from lcsearch.tui.widgets.header import engine_words
     from lcsearch.tui.widgets.training import MOST_LINES, TrainingPanel
 
     from .fakes import NOW, make_snapshot
 
-    class Screen(App):
-        def compose(self):
+    class Screen(App[None]):
+        def compose(self) -> ComposeResult:
             yield TrainingPanel()
 
     snapshot = make_snapshot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,22 +31,22 @@ from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.header import SessionLine
 
 from .conftest import lcsearch as run
+from .consoles import NARROW, WIDE, console, press, ranking_of, table_of, text_of, until
 from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, finish
-from .test_console import NARROW, WIDE, console, press, table_of, text_of, until
 
 GOOD, CHEAP = 3, 5
 """Of level 1: accurate and dear, which is carried forward; and dull and cheap."""
 
 
 @pytest.fixture(autouse=True)
-def still(monkeypatch):
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine is started, and nobody waits for one."""
     monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
 
 
 @pytest.fixture
-def client(home):
+def client(home: Path) -> Iterator[SessionClient]:
     """A session whose later level is dear, under a weight for which level 1 holds the best.
 
     The base of level 2 is accurate and slow; once w_c is 1.5, a network of level 1 that costs a
@@ -73,11 +74,12 @@ def client(home):
     client.close()
 
 
-def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(client):
+def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(client: SessionClient) -> None:
     snapshot = client.refresh()
     ranked = client.rank(snapshot)
     assert ranked.incumbent_number in {GOOD, 7, 8, 9}
     best = search.recommended(snapshot, ranked)
+    assert best is not None
     assert best.number == CHEAP
     means = {o.number: ranked.posterior(o.number) for o in search.observations(snapshot)}
     assert best.belief == min(means.values())
@@ -85,10 +87,12 @@ def test_the_incumbent_of_a_level_need_not_be_the_best_of_all(client):
     # a ranking made before the weight moved answers for the weight that counts now
     before = replace(snapshot, session=snapshot.session.model_copy(update={"wc": 0.0}))
     assert search.recommended(snapshot, search.ranking(before, client.space)) == best
-    assert search.recommended(before, ranked).number != CHEAP
+    other = search.recommended(before, ranked)
+    assert other is not None
+    assert other.number != CHEAP
 
 
-def test_without_a_belief_it_is_the_best_measured(client):
+def test_without_a_belief_it_is_the_best_measured(client: SessionClient) -> None:
     snapshot = client.refresh()
     assert search.recommended(snapshot, None) == search.Recommendation(snapshot.trials[CHEAP])
     random = replace(snapshot, session=snapshot.session.model_copy(update={"strategy": "random"}))
@@ -98,8 +102,12 @@ def test_without_a_belief_it_is_the_best_measured(client):
     assert search.recommended(snapshot, ranked) == search.Recommendation(snapshot.trials[CHEAP])
 
 
-def test_files_and_commands_name_the_same_one(client, home, monkeypatch):
-    assert client.document().best.trial == CHEAP
+def test_files_and_commands_name_the_same_one(
+    client: SessionClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = client.document().best
+    assert told is not None
+    assert told.trial == CHEAP
     assert json.loads(run("export", "demo")[0])["best"]["trial"] == CHEAP
     assert json.loads(run("show", "demo", "--json")[0])["best"]["trial"] == CHEAP
     shown = run("show", "demo")[0]
@@ -121,13 +129,15 @@ def test_files_and_commands_name_the_same_one(client, home, monkeypatch):
     assert f"best network: trial {CHEAP}" in done.stderr
 
 
-def test_decisions_without_a_trial_take_the_same_one(client):
+def test_decisions_without_a_trial_take_the_same_one(client: SessionClient) -> None:
     assert f"from trial {CHEAP}" in run("reopen", "demo", "--level", "1")[1]
     assert f"from trial {CHEAP}" in run("advance", "demo")[1]
     assert f"repeats trial {CHEAP}" in run("repeat", "demo")[1]
 
 
-def test_the_end_of_a_run_names_the_same_one(client, capsys):
+def test_the_end_of_a_run_names_the_same_one(
+    client: SessionClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert progress.follow(client) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2].startswith(f"best network: trial {CHEAP}, the best of all levels")
@@ -135,7 +145,9 @@ def test_the_end_of_a_run_names_the_same_one(client, capsys):
 
 
 @pytest.mark.parametrize("level", [2, 4])
-def test_the_autopilot_carries_the_same_one_forward(client, level, monkeypatch):
+def test_the_autopilot_carries_the_same_one_forward(
+    client: SessionClient, level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = client._store
     while store.refresh().session.level < level:
         store.apply(decide.advance(store.refresh(), GOOD))
@@ -162,17 +174,21 @@ class Elsewhere(FakeClient):
         return replace(ranked, incumbent=value, incumbent_number=self.LEVEL)
 
 
-async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path):
+async def test_every_screen_and_dialog_names_the_same_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     client = Elsewhere(make_snapshot())
-    best = search.best_measured(client.snapshot).number
+    measured = search.best_measured(client.snapshot)
+    assert measured is not None
+    best = measured.number
     assert best != Elsewhere.LEVEL
     async with console(client) as pilot:
-        assert pilot.app.session.ranking.incumbent_number == Elsewhere.LEVEL
+        assert ranking_of(pilot).incumbent_number == Elsewhere.LEVEL
         await press(pilot, "6")
         title = pilot.app.screen.query_one("#best-title", Edge)
         await until(pilot, lambda: title.title_text == f"Best network · trial {best}")
-        mean, std = pilot.app.session.ranking.posterior(best)
+        mean, std = ranking_of(pilot).posterior(best)
         assert f"{mean:.3f} ± {std:.3f} by the model" in text_of(pilot, "#layers")
         await press(pilot, "t")
         assert f"Train trial {best} " in str(pilot.app.screen.query_one(".dialog").border_title)
@@ -191,18 +207,18 @@ async def test_every_screen_and_dialog_names_the_same_one(monkeypatch, tmp_path)
             await press(pilot, "escape")
 
 
-async def test_f_star_is_called_the_levels():
+async def test_f_star_is_called_the_levels() -> None:
     client = Elsewhere(make_snapshot())
     async with console(client, size=WIDE) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
-        assert f"f* of this level {pilot.app.session.ranking.incumbent:.3f}" in line
+        assert f"f* of this level {ranking_of(pilot).incumbent:.3f}" in line
         assert "best measured 0." in line
     async with console(Elsewhere(make_snapshot(queued=0)), size=NARROW) as pilot:
         line = str(pilot.app.screen.query_one(SessionLine).render())
-        assert f"level f* {pilot.app.session.ranking.incumbent:.3f} · lowest f 0." in line
+        assert f"level f* {ranking_of(pilot).incumbent:.3f} · lowest f 0." in line
 
 
-def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best():
+def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best() -> None:
     """Only the advisor, and `propose --json`, which names it as what it is, read whose f* it is."""
     root = Path(lcsearch.__file__).resolve().parent
     found = {

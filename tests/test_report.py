@@ -9,6 +9,7 @@ import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -16,8 +17,9 @@ from typer.testing import CliRunner
 from lcsearch.engine import search
 from lcsearch.engine.search.standing import Recommendation
 from lcsearch.engine.tasks.task import session_space
-from lcsearch.sessions.errors import Misuse
+from lcsearch.sessions.errors import Misuse, StoreError
 from lcsearch.sessions.records import DataSource, Failure
+from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.cli import app
 from lcsearch.tui.sharing import draw as plots
 from lcsearch.tui.sharing import figures, report
@@ -33,30 +35,34 @@ HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7*7 }} ]]> </svg> 
 class Reader(HTMLParser):
     """Elements, attributes and text of a page."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text.append(data)
 
 
-def read(text):
+def read(text: str) -> Reader:
     reader = Reader()
     reader.feed(text)
     return reader
 
 
-def made(snapshot, best=None, belief=None):
+def made(
+    snapshot: Snapshot, best: int | None = None, belief: tuple[float, float] | None = None
+) -> str:
     chosen = None if best is None else Recommendation(snapshot.trials[best], belief)
     return report.html(page(snapshot, session_space(snapshot.session), chosen))
 
 
-def test_a_full_session_is_told_whole_and_asks_for_nothing():
+def test_a_full_session_is_told_whole_and_asks_for_nothing() -> None:
     snapshot = make_snapshot(failed=1)
     text = made(snapshot, 3, (0.15, 0.01))
     found = read(text)
@@ -64,7 +70,7 @@ def test_a_full_session_is_told_whole_and_asks_for_nothing():
     assert "script" not in found.tags
     assert not {"link", "img", "iframe", "object"} & set(found.tags)
     addresses = [value for name, value in found.attributes if name in ("src", "href", "action")]
-    assert all(value.startswith("#") for value in addresses)
+    assert all(value is not None and value.startswith("#") for value in addresses)
     assert "url(http" not in text
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
@@ -103,7 +109,7 @@ onload = () => {
 """
 
 
-def test_no_word_and_no_number_is_broken_at_any_width(tmp_path):
+def test_no_word_and_no_number_is_broken_at_any_width(tmp_path: Path) -> None:
     snapshot = make_snapshot(failed=1)
     trials = [
         t.model_copy(update={"source": "autopilot"}) if t.number > 9 else t for t in snapshot.trials
@@ -129,7 +135,7 @@ def test_no_word_and_no_number_is_broken_at_any_width(tmp_path):
     assert found == {str(width): {"broken": [], "wide": 0} for width in widths}
 
 
-def test_every_colour_of_its_plots_is_the_pages_own():
+def test_every_colour_of_its_plots_is_the_pages_own() -> None:
     text = made(make_snapshot())
     svg = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
     used = set(re.findall(r"var\(--(\w+)\)", svg))
@@ -140,13 +146,13 @@ def test_every_colour_of_its_plots_is_the_pages_own():
     assert set(re.findall(r"#[0-9a-fA-F]{6}", svg)) <= {"#000000"}
 
 
-def test_an_empty_session_has_a_page():
+def test_an_empty_session_has_a_page() -> None:
     words = " ".join(read(made(empty_snapshot())).text)
     assert "No network has been trained to its end yet" in words
     assert "Nothing has been decided yet" in words
 
 
-def test_what_people_wrote_is_escaped():
+def test_what_people_wrote_is_escaped() -> None:
     snapshot = make_snapshot(data=DataSource(spec=f"folder:{HOSTILE}"), failed=1)
     decisions = tuple(d.model_copy(update={"reason": HOSTILE}) for d in snapshot.decisions)
     failure = Failure(kind="exception", message=HOSTILE)
@@ -166,7 +172,9 @@ def test_what_people_wrote_is_escaped():
 
 @pytest.mark.parametrize("what", ["tradeoff", "convergence", "calibration", "curves"])
 @pytest.mark.parametrize("state", ["full", "empty"])
-def test_every_figure_is_written_as_what_its_name_ends_with(tmp_path, what, state):
+def test_every_figure_is_written_as_what_its_name_ends_with(
+    tmp_path: Path, what: str, state: str
+) -> None:
     snapshot = make_snapshot() if state == "full" else empty_snapshot()
     figure = getattr(figures, what)(snapshot)
     for kind in plots.KINDS:
@@ -181,7 +189,7 @@ def test_every_figure_is_written_as_what_its_name_ends_with(tmp_path, what, stat
     assert bool(figure.rows) == (state == "full")
 
 
-def test_the_figures_hold_what_was_measured():
+def test_the_figures_hold_what_was_measured() -> None:
     snapshot = make_snapshot()
     done = [t for t in snapshot.trials if t.observed]
     table = figures.tradeoff(snapshot)
@@ -190,38 +198,43 @@ def test_the_figures_hold_what_was_measured():
     assert front == {t.number for t in search.pareto(done)}
     best = [row[3] for row in figures.convergence(snapshot).rows]
     assert best == sorted(best, reverse=True)
-    assert best[-1] == min(search.objective(t, snapshot.session.wc) for t in done)
+    values = [search.objective(t, snapshot.session.wc) for t in done]
+    assert None not in values
+    assert best[-1] == min(value for value in values if value is not None)
     assert all(row[0] > 0 for row in figures.calibration(snapshot).rows)
 
 
-def test_one_trial_that_learnt_nothing_does_not_press_the_rest_flat():
+def test_one_trial_that_learnt_nothing_does_not_press_the_rest_flat() -> None:
     snapshot = make_snapshot()
     trials = list(snapshot.trials)
     trials[2] = trials[2].model_copy(update={"error": 0.9, "complexity": 8.0})
     plot = figures.convergence(
         type(snapshot)(1, snapshot.session, tuple(trials), (), snapshot.engine)
     ).plot
+    assert plot is not None
     assert plot.y.high < 0.6
     assert any(mark.char == "▴" for mark in plot.marks)
 
 
-def test_an_unknown_ending_is_refused(tmp_path):
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"\.svg, \.png, \.csv or \.json"):
         plots.write(figures.tradeoff(make_snapshot()), tmp_path / "chart.pdf")
 
 
-def test_without_matplotlib_the_remedy_is_told_and_figures_still_come(tmp_path, monkeypatch):
+def test_without_matplotlib_the_remedy_is_told_and_figures_still_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     figure = figures.tradeoff(make_snapshot())
     plots.write(figure, tmp_path / "out.csv")
-    with pytest.raises(plots.StoreError, match=r"pip install 'lcsearch\[plots\]'"):
+    with pytest.raises(StoreError, match=r"pip install 'lcsearch\[plots\]'"):
         plots.write(figure, tmp_path / "out.svg")
     assert not (tmp_path / "out.svg").exists()
 
 
-def test_the_commands(home, tmp_path):
+def test_the_commands(home: Path, tmp_path: Path) -> None:
     store = filled_store(home, 3)
     store.close()
     make_store(home, "young").close()

@@ -1,43 +1,49 @@
 """What each decision changes, on records alone."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 from lcsearch.engine import search
+from lcsearch.engine.advisor.rank import Advisor
 from lcsearch.engine.advisor.ranking import Ranking
 from lcsearch.engine.search import autopilot, decide, schedule
-from lcsearch.engine.tasks.space import InvalidConfig
+from lcsearch.engine.tasks.space import InvalidConfig, Space
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.errors import Already, Late, Misuse, StoreError
+from lcsearch.sessions.records import Config, Failure, Trial
 from lcsearch.sessions.store import Store
 
-from .sessions_for_tests import filled_store, finish, make_store
+from .sessions_for_tests import filled_store, finish, make_store, trial_of
 
 
 @pytest.fixture
-def store(home):
+def store(home: Path) -> Store:
     return filled_store(home, 4)
 
 
 @pytest.fixture
-def space(store):
+def space(store: Store) -> Space:
     return session_space(store.refresh().session)
 
 
-def another(store, space, seed=99):
-    import numpy as np
-
+def another(store: Store, space: Space, seed: int = 99) -> Config:
     snapshot = store.refresh()
     base = search.base_trial(snapshot).config
     return space.sample(np.random.default_rng(seed), snapshot.session.level, base)
 
 
-def test_f_is_error_plus_weighted_complexity(store):
+def test_f_is_error_plus_weighted_complexity(store: Store) -> None:
     trial = store.refresh().trials[2]
+    assert trial.error is not None
+    assert trial.complexity is not None
     assert search.objective(trial, 0.5) == pytest.approx(trial.error + 0.5 * trial.complexity)
     assert search.objective(trial, 0) == trial.error
 
 
-def test_the_reference_is_trial_0_and_the_base_of_level_1(home):
+def test_the_reference_is_trial_0_and_the_base_of_level_1(home: Path) -> None:
     store = make_store(home, "fresh")
     snapshot = store.refresh()
     assert snapshot.trials[0].source == "reference"
@@ -48,31 +54,31 @@ def test_the_reference_is_trial_0_and_the_base_of_level_1(home):
     assert search.best_measured(snapshot) is None
 
 
-def test_the_initial_design_counts_down(store):
+def test_the_initial_design_counts_down(store: Store) -> None:
     assert search.design_left(store.refresh()) == 2
     store.apply(decide.advance(store.refresh(), 2))
     assert search.design_left(store.refresh()) == 3
 
 
-def test_accepting_queues_the_network_and_takes_the_wheel(store, space):
+def test_accepting_queues_the_network_and_takes_the_wheel(store: Store, space: Space) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=5))
     config = another(store, space)
     decision = store.apply(decide.accept(store.refresh(), space, config, None, reason="why not"))
     snapshot = store.refresh()
-    trial = snapshot.trials[decision.trial]
+    trial = snapshot.trials[trial_of(decision)]
     assert (trial.state, trial.config, trial.source) == ("queued", config, "advisor")
     assert snapshot.session.autopilot is None
     assert snapshot.decisions[-1].reason == "why not"
     assert search.pending(snapshot) == [config]
 
 
-def test_what_cannot_be_built_is_refused_with_every_problem(store, space):
+def test_what_cannot_be_built_is_refused_with_every_problem(store: Store, space: Space) -> None:
     config = {**another(store, space), "learning_rate": 99.0, "lr_decay": 2}
     with pytest.raises(InvalidConfig, match=r"learning_rate = 99(?s:.*)lr_decay = 2"):
         decide.submit(store.refresh(), space, config, None, kind="edit")
 
 
-def test_undo_takes_back_one_decision_after_another(store, space):
+def test_undo_takes_back_one_decision_after_another(store: Store, space: Space) -> None:
     config, other = another(store, space, 1), another(store, space, 2)
     first = store.apply(decide.accept(store.refresh(), space, config, None))
     store.apply(decide.reject(store.refresh(), other, None, "ugly"))
@@ -83,12 +89,12 @@ def test_undo_takes_back_one_decision_after_another(store, space):
     store.apply(decide.undo(store.refresh()))
     assert search.rejected(store.refresh()) == []
     store.apply(decide.undo(store.refresh()))
-    assert store.refresh().trials[first.trial].state == "cancelled"
+    assert store.refresh().trials[trial_of(first)].state == "cancelled"
     with pytest.raises(StoreError, match="Nothing to undo"):
         decide.undo(store.refresh())
 
 
-def test_only_what_was_meant_is_undone_and_left(store):
+def test_only_what_was_meant_is_undone_and_left(store: Store) -> None:
     seen = store.apply(decide.set_wc(store.refresh(), 2.0))
     assert decide.undo(store.refresh(), seen.number).decision.detail["undoes"] == seen.number
     store.apply(decide.set_wc(store.refresh(), 3.0))
@@ -99,17 +105,17 @@ def test_only_what_was_meant_is_undone_and_left(store):
         decide.advance(store.refresh(), 2, left=1)
 
 
-def test_a_trial_that_started_is_not_undone(store, space):
+def test_a_trial_that_started_is_not_undone(store: Store, space: Space) -> None:
     decision = store.apply(decide.accept(store.refresh(), space, another(store, space), None))
     seen = store.refresh()
-    store.update_trial(decision.trial, {"queued"}, state="running", attempt=1)
+    store.update_trial(trial_of(decision), {"queued"}, state="running", attempt=1)
     with pytest.raises(Late, match="is running already"):
         store.apply(decide.undo(seen))
     with pytest.raises(StoreError, match="stopped, not undone"):
         decide.undo(store.refresh())
 
 
-def test_levels_go_forward_from_a_trial_and_open_again(store, space):
+def test_levels_go_forward_from_a_trial_and_open_again(store: Store, space: Space) -> None:
     store.apply(decide.advance(store.refresh(), 3))
     snapshot = store.refresh()
     assert snapshot.session.level == 2
@@ -117,7 +123,7 @@ def test_levels_go_forward_from_a_trial_and_open_again(store, space):
     assert search.standings(snapshot)[1].state == "done"
     config = another(store, space)
     decision = store.apply(decide.accept(snapshot, space, config, None))
-    finish(store, decision.trial, error=0.01, ratio=0.1)
+    finish(store, trial_of(decision), error=0.01, ratio=0.1)
     store.apply(decide.reopen(store.refresh(), 1, decision.trial))
     snapshot = store.refresh()
     assert snapshot.session.level == 1
@@ -127,7 +133,7 @@ def test_levels_go_forward_from_a_trial_and_open_again(store, space):
     assert search.base_trial(store.refresh()).number == 3
 
 
-def test_the_present_level_goes_on_from_another_trial_and_back(store):
+def test_the_present_level_goes_on_from_another_trial_and_back(store: Store) -> None:
     store.apply(decide.advance(store.refresh(), 3))
     with pytest.raises(Already, match="level 2 is open already, from trial 3"):
         decide.reopen(store.refresh(), 2, 3)
@@ -138,7 +144,7 @@ def test_the_present_level_goes_on_from_another_trial_and_back(store):
     assert search.base_trial(store.refresh()).number == 3
 
 
-def test_levels_end_and_begin_somewhere(store):
+def test_levels_end_and_begin_somewhere(store: Store) -> None:
     for number in (1, 2, 3):
         store.apply(decide.advance(store.refresh(), number))
     with pytest.raises(StoreError, match="level 4 is the last one"):
@@ -149,7 +155,7 @@ def test_levels_end_and_begin_somewhere(store):
         decide.reopen(store.refresh(), 1, 77)
 
 
-def test_only_what_is_done_is_carried_forward(home, store, space):
+def test_only_what_is_done_is_carried_forward(home: Path, store: Store, space: Space) -> None:
     fresh = make_store(home, "fresh")
     with pytest.raises(StoreError, match="No trial is done"):
         decide.advance(fresh.refresh(), None)
@@ -157,10 +163,10 @@ def test_only_what_is_done_is_carried_forward(home, store, space):
         decide.advance(fresh.refresh(), 0)
 
 
-def test_stopping_depends_on_what_the_trial_does(store, space):
+def test_stopping_depends_on_what_the_trial_does(store: Store, space: Space) -> None:
     snapshot = store.refresh()
     decision = store.apply(decide.accept(snapshot, space, another(store, space), None))
-    number = decision.trial
+    number = trial_of(decision)
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     store.apply(decide.stop(store.refresh(), number, "pause"))
     assert store.refresh().trials[number].stop_request == "pause"
@@ -173,22 +179,22 @@ def test_stopping_depends_on_what_the_trial_does(store, space):
         store.apply(decide.stop(store.refresh(), 1, "now"))
 
 
-def test_what_was_interrupted_goes_first(store, space):
+def test_what_was_interrupted_goes_first(store: Store, space: Space) -> None:
     first = store.apply(decide.accept(store.refresh(), space, another(store, space, 1), None))
     second = store.apply(decide.accept(store.refresh(), space, another(store, space, 2), None))
     assert search.waiting(store.refresh())[0].number == first.trial
-    store.update_trial(second.trial, {"queued"}, state="interrupted")
+    store.update_trial(trial_of(second), {"queued"}, state="interrupted")
     assert search.waiting(store.refresh())[0].number == second.trial
 
 
-def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
+def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store: Store, space: Space) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=1, levels="all"))
     assert autopilot.step(store.refresh()).do == "think"
     ranked = made(flat=False)
     assert autopilot.step(store.refresh(), ranked).do == "propose"
     config = another(store, space)
     plan = decide.accept(store.refresh(), space, config, None, by="autopilot")
-    number = store.apply(plan).trial
+    number = trial_of(store.apply(plan))
     assert store.refresh().trials[number].source == "autopilot"
     assert autopilot.step(store.refresh(), ranked).do == "wait"
     finish(store, number)
@@ -196,7 +202,9 @@ def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
     assert step.do == "advance"
     assert step.reason == "the budget of 1 for this level is used up"
     store.apply(decide.advance(store.refresh(), number, by="autopilot", reason=step.reason))
-    assert store.refresh().session.autopilot.accepted == 0
+    pilot = store.refresh().session.autopilot
+    assert pilot is not None
+    assert pilot.accepted == 0
     assert store.refresh().decisions[-1].reason == step.reason
     assert autopilot.step(store.refresh(), ranked).do == "propose"
     store.apply(decide.takeover(store.refresh()))
@@ -204,7 +212,7 @@ def test_the_autopilot_goes_trial_by_trial_and_level_by_level(store, space):
         decide.takeover(store.refresh())
 
 
-def test_a_persons_decision_beats_the_autopilots(store, space):
+def test_a_persons_decision_beats_the_autopilots(store: Store, space: Space) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=2))
     seen = store.refresh()
     theirs = decide.accept(seen, space, another(store, space, 5), None, by="autopilot")
@@ -214,28 +222,33 @@ def test_a_persons_decision_beats_the_autopilots(store, space):
 
 
 @pytest.mark.parametrize("wc", [-1, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_refused(store, wc):
+def test_a_weight_that_is_none_is_refused(store: Store, wc: float) -> None:
     with pytest.raises(StoreError, match="w_c"):
         decide.set_wc(store.refresh(), wc)
 
 
-def test_the_front_holds_what_nothing_beats(store):
+def test_the_front_holds_what_nothing_beats(store: Store) -> None:
     snapshot = store.refresh()
     front = search.pareto(snapshot.trials)
-    assert front == sorted(front, key=lambda t: t.complexity)
+
+    def figures(trial: Trial) -> tuple[float, float]:
+        assert trial.error is not None
+        assert trial.complexity is not None
+        return trial.error, trial.complexity
+
+    assert front == sorted(front, key=lambda t: figures(t)[1])
     for trial in snapshot.trials:
+        error, complexity = figures(trial)
         beaten = any(
-            o.error <= trial.error and o.complexity <= trial.complexity and o != trial
+            figures(o)[0] <= error and figures(o)[1] <= complexity and o != trial
             for o in snapshot.trials
         )
         assert (trial in front) != beaten
 
 
-def test_failures_teach_only_where_the_network_is_to_blame(store, space):
-    from lcsearch.sessions.records import Failure
-
+def test_failures_teach_only_where_the_network_is_to_blame(store: Store, space: Space) -> None:
     config = another(store, space)
-    number = store.apply(decide.accept(store.refresh(), space, config, None)).trial
+    number = trial_of(store.apply(decide.accept(store.refresh(), space, config, None)))
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     failure = Failure(kind="diverged", message="the loss is not finite")
     store.update_trial(number, {"running"}, state="failed", failure=failure)
@@ -245,14 +258,19 @@ def test_failures_teach_only_where_the_network_is_to_blame(store, space):
     assert number not in [o.number for o in search.observations(snapshot)]
 
 
-def test_undo_reaches_past_a_trial_that_started_only_to_the_decision_that_is_named(store, space):
+def test_undo_reaches_past_a_trial_that_started_only_to_the_decision_that_is_named(
+    store: Store, space: Space
+) -> None:
     older = store.apply(decide.reject(store.refresh(), another(store, space, 1), None))
     queued = store.apply(decide.accept(store.refresh(), space, another(store, space, 2), None))
     assert search.passed_over(store.refresh()) is None
-    store.update_trial(queued.trial, {"queued"}, state="running", attempt=1)
+    store.update_trial(trial_of(queued), {"queued"}, state="running", attempt=1)
     seen = store.refresh()
-    assert search.undoable(seen).kind == "reject"
-    assert search.passed_over(seen).number == queued.trial
+    undoable, passed_over = search.undoable(seen), search.passed_over(seen)
+    assert undoable is not None
+    assert undoable.kind == "reject"
+    assert passed_over is not None
+    assert passed_over.number == queued.trial
     with pytest.raises(StoreError, match=f"trial {queued.trial} has .*--decision {older.number}"):
         decide.undo(seen)
     with pytest.raises(Late, match=f"Not undone: trial {queued.trial} has started"):
@@ -261,27 +279,35 @@ def test_undo_reaches_past_a_trial_that_started_only_to_the_decision_that_is_nam
     assert search.rejected(store.refresh()) == []
 
 
-def test_what_the_autopilot_queued_is_not_in_the_way_of_taking_the_wheel(store, space):
+def test_what_the_autopilot_queued_is_not_in_the_way_of_taking_the_wheel(
+    store: Store, space: Space
+) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=5))
     config = another(store, space)
-    number = store.apply(decide.accept(store.refresh(), space, config, None, by="autopilot")).trial
+    number = trial_of(
+        store.apply(decide.accept(store.refresh(), space, config, None, by="autopilot"))
+    )
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     store.apply(decide.undo(store.refresh()))
     assert store.refresh().session.autopilot is None
 
 
-def test_a_level_with_trials_is_not_undone_but_an_empty_one_is(store, space):
+def test_a_level_with_trials_is_not_undone_but_an_empty_one_is(store: Store, space: Space) -> None:
     store.apply(decide.advance(store.refresh(), 1))
-    number = store.apply(decide.accept(store.refresh(), space, another(store, space), None)).trial
+    number = trial_of(
+        store.apply(decide.accept(store.refresh(), space, another(store, space), None))
+    )
     finish(store, number)
     assert search.undoable(store.refresh()) is None
     store.apply(decide.advance(store.refresh(), 1))
-    assert search.undoable(store.refresh()).kind == "advance"
+    undoable = search.undoable(store.refresh())
+    assert undoable is not None
+    assert undoable.kind == "advance"
     store.apply(decide.undo(store.refresh()))
     assert store.refresh().session.level == 2
 
 
-def test_levels_once_reached_stay_reachable(store):
+def test_levels_once_reached_stay_reachable(store: Store) -> None:
     for number in (1, 2):
         store.apply(decide.advance(store.refresh(), number))
     store.apply(decide.reopen(store.refresh(), 1, 1))
@@ -295,13 +321,18 @@ def test_levels_once_reached_stay_reachable(store):
     assert store.refresh().session.level == 3
 
 
-def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_back(store, space):
+def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_back(
+    store: Store, space: Space
+) -> None:
+    assert space.proposable is not None
     found = search.ranking(store.refresh(), space, count=40)
     chosen = next(p for p in found.proposals if p.origin == "model")
     near = [c for c in space.neighbours(chosen.config, 1) if space.proposable(c)]
     store.apply(decide.reject(store.refresh(), chosen.config, chosen.prediction))
     after = search.ranking(store.refresh(), space, count=40)
     assert chosen.id not in {p.id for p in after.proposals}
+    assert isinstance(found.answers, Advisor)
+    assert isinstance(after.answers, Advisor)
     keys = set(after.answers.pool.keys)
     copies = {space.key(c) for c in near} & set(found.answers.pool.keys)
     assert copies - keys
@@ -311,7 +342,7 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan"), 1e12])
-def test_minutes_that_are_none_are_refused(store, minutes):
+def test_minutes_that_are_none_are_refused(store: Store, minutes: float) -> None:
     with pytest.raises(StoreError, match="minutes"):
         decide.autopilot(store.refresh(), minutes=minutes)
 
@@ -319,7 +350,7 @@ def test_minutes_that_are_none_are_refused(store, minutes):
 # -- strategies, domains, favourite regions, one level ----------------------------------------
 
 
-def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
+def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store: Store, space: Space) -> None:
     store.apply(decide.set_strategy(store.refresh(), "evolution", "let us see"))
     snapshot = store.refresh()
     decision = snapshot.decisions[-1]
@@ -332,10 +363,11 @@ def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
     assert (ranked.remaining, ranked.noise, ranked.flat) == (None, None, False)
     # nobody believes anything: the best is the best measured, and nothing stands beside it
     best = search.best_measured(snapshot)
+    assert best is not None
     assert search.recommended(snapshot, ranked) == search.Recommendation(best, None)
     # and what is proposed can be trained all the same
     config, prediction = ranked.proposals[0].config, ranked.proposals[0].prediction
-    number = store.apply(decide.accept(snapshot, space, config, prediction)).trial
+    number = trial_of(store.apply(decide.accept(snapshot, space, config, prediction)))
     store.apply(decide.undo(store.refresh()))
     assert store.refresh().trials[number].state == "cancelled"
     store.apply(decide.undo(store.refresh()))
@@ -344,7 +376,9 @@ def test_a_change_of_strategy_is_a_decision_and_can_be_undone(store, space):
         decide.set_strategy(store.refresh(), "luck")
 
 
-def test_looking_at_another_strategy_is_what_setting_it_would_give(store, space):
+def test_looking_at_another_strategy_is_what_setting_it_would_give(
+    store: Store, space: Space
+) -> None:
     seen = store.refresh()
     looked = search.ranking(search.look(seen, strategy="random"), space, count=5)
     assert store.refresh() is seen
@@ -353,7 +387,7 @@ def test_looking_at_another_strategy_is_what_setting_it_would_give(store, space)
     assert [p.id for p in looked.proposals] == [p.id for p in set_.proposals]
 
 
-def test_narrower_domains_are_looked_at_then_set_then_undone(home):
+def test_narrower_domains_are_looked_at_then_set_then_undone(home: Path) -> None:
     store = filled_store(home, 4, measure="macs", strategy="random", trials_per_level=2)
     seen = store.refresh()
     outside = [t for t in seen.trials if t.config["conv_layers"] > 3]
@@ -380,7 +414,7 @@ def test_narrower_domains_are_looked_at_then_set_then_undone(home):
         assert store.refresh().session.domains == domains
 
 
-def test_the_model_learns_from_observations_outside_the_domains(home):
+def test_the_model_learns_from_observations_outside_the_domains(home: Path) -> None:
     store = filled_store(home, 4, measure="macs", trials_per_level=2)
     seen = store.refresh()
     looked = search.look(seen, domains={"conv_layers": "2..3", "kernel": "5"})
@@ -402,7 +436,9 @@ def test_the_model_learns_from_observations_outside_the_domains(home):
         ({"kernel": ""}, "empty"),
     ],
 )
-def test_domains_that_cannot_be_searched_are_refused(store, domains, message):
+def test_domains_that_cannot_be_searched_are_refused(
+    store: Store, domains: dict[str, str], message: str
+) -> None:
     for refuse in (
         lambda: decide.set_domains(store.refresh(), domains),
         lambda: search.look(store.refresh(), domains=domains),
@@ -411,14 +447,14 @@ def test_domains_that_cannot_be_searched_are_refused(store, domains, message):
             refuse()
 
 
-def test_two_who_set_domains_at_once_do_not_lose_each_others(store):
+def test_two_who_set_domains_at_once_do_not_lose_each_others(store: Store) -> None:
     seen = store.refresh()
     store.apply(decide.set_domains(seen, {"conv_layers": "2..4"}))
     with pytest.raises(Late, match="domains of the session has changed"):
         store.apply(decide.set_domains(seen, {"kernel": "3"}))
 
 
-def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store):
+def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store: Store) -> None:
     with pytest.raises(StoreError, match="nothing to clear"):
         decide.favour(store.refresh(), {})
     with pytest.raises(Misuse, match="not possible"):
@@ -433,16 +469,16 @@ def test_a_favourite_region_is_marked_replaced_cleared_and_undone(store):
         assert store.refresh().session.favourite == region
 
 
-def test_a_domain_that_the_favourite_region_does_not_fit_is_refused(store):
+def test_a_domain_that_the_favourite_region_does_not_fit_is_refused(store: Store) -> None:
     store.apply(decide.favour(store.refresh(), {"weight_decay": "0,1e-5..1e-4"}))
     with pytest.raises(Misuse, match="favourite region does not fit"):
         decide.set_domains(store.refresh(), {"weight_decay": "1e-5..1e-2"})
 
 
-def test_the_favourite_region_weighs_on_the_ranking_and_fades(home):
+def test_the_favourite_region_weighs_on_the_ranking_and_fades(home: Path) -> None:
     store = filled_store(home, 1, measure="macs", trials_per_level=2)
 
-    def inside():
+    def inside() -> int:
         snapshot = store.refresh()
         ranked = search.ranking(snapshot, session_space(snapshot.session), count=10)
         return sum(p.config["conv_layers"] == 5 for p in ranked.proposals)
@@ -457,14 +493,14 @@ def test_the_favourite_region_weighs_on_the_ranking_and_fades(home):
     assert search.favour_strength(snapshot) is None
 
 
-def test_what_the_level_does_not_search_is_told(store):
+def test_what_the_level_does_not_search_is_told(store: Store) -> None:
     session = store.refresh().session
     assert search.idle_parameters(session, ["kernel", "conv_layers"]) == ["kernel"]
     flat = session.model_copy(update={"flat": True})
     assert search.idle_parameters(flat, ["kernel", "conv_layers"]) == []
 
 
-def test_a_flat_session_searches_all_parameters_in_one_level(home):
+def test_a_flat_session_searches_all_parameters_in_one_level(home: Path) -> None:
     store = make_store(home, "whole", flat=True, strategy="random")
     finish(store, 0)
     snapshot = store.refresh()
@@ -483,18 +519,17 @@ def test_a_flat_session_searches_all_parameters_in_one_level(home):
     store.apply(decide.autopilot(snapshot, trials=1, levels="all"))
     assert autopilot.step(store.refresh(), ranked).do == "propose"
     best = ranked.proposals[0]
-    number = store.apply(
-        decide.accept(store.refresh(), space, best.config, None, by="autopilot")
-    ).trial
+    plan = decide.accept(store.refresh(), space, best.config, None, by="autopilot")
+    number = trial_of(store.apply(plan))
     assert schedule.seconds_left(store.refresh()) == pytest.approx(3 * 0.5)
     finish(store, number)
     assert store.refresh().trials[number].level == 1
     assert autopilot.step(store.refresh()).do == "finish"
 
 
-def made(**fields):
+def made(**fields: Any) -> Ranking:
     """A ranking made of figures alone."""
-    values = {
+    values: dict[str, Any] = {
         "proposals": ("a candidate",), "candidates": 1, "seconds": 0.0, "incumbent": 0.1,
         "incumbent_number": 1, "level": 1, "wc": 0.1, "exhausted": False, "advice": "stay",
         "relevance": (), "remaining": 0.002, "noise": 0.003, "flat": True,
@@ -502,7 +537,7 @@ def made(**fields):
     return Ranking(**{**values, **fields})
 
 
-def test_until_flat_leaves_a_level_as_soon_as_the_ranking_says_so(store):
+def test_until_flat_leaves_a_level_as_soon_as_the_ranking_says_so(store: Store) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=9, levels="all", until_flat=True))
     assert autopilot.step(store.refresh(), made(flat=False)).do == "propose"
     step = autopilot.step(store.refresh(), made())
@@ -513,14 +548,14 @@ def test_until_flat_leaves_a_level_as_soon_as_the_ranking_says_so(store):
     assert autopilot.step(store.refresh(), made()).do == "finish"
 
 
-def test_without_until_flat_the_trials_decide(store):
+def test_without_until_flat_the_trials_decide(store: Store) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=9, levels="all"))
     assert autopilot.step(store.refresh(), made()).do == "propose"
     step = autopilot.step(store.refresh(), made(proposals=(), advice="nothing is left"))
     assert (step.do, step.reason) == ("advance", "nothing is left")
 
 
-def test_the_initial_design_is_never_flat(home):
+def test_the_initial_design_is_never_flat(home: Path) -> None:
     store = filled_store(home, 2, measure="macs")
     store.apply(decide.autopilot(store.refresh(), levels="all", until_flat=True))
     snapshot = store.refresh()
@@ -530,13 +565,13 @@ def test_the_initial_design_is_never_flat(home):
     assert autopilot.step(snapshot, ranked).do == "propose"
 
 
-def test_until_flat_is_refused_where_nothing_could_say_so(store):
+def test_until_flat_is_refused_where_nothing_could_say_so(store: Store) -> None:
     store.apply(decide.set_strategy(store.refresh(), "annealing"))
     with pytest.raises(Misuse, match="annealing has no model"):
         decide.autopilot(store.refresh(), until_flat=True)
 
 
-def test_the_autopilot_says_why_it_gives_the_wheel_back(store):
+def test_the_autopilot_says_why_it_gives_the_wheel_back(store: Store) -> None:
     store.apply(decide.autopilot(store.refresh(), trials=9))
     seen = store.refresh()
     store.apply(decide.hand_back(seen, "enough"))
@@ -547,9 +582,9 @@ def test_the_autopilot_says_why_it_gives_the_wheel_back(store):
         store.apply(decide.hand_back(seen, "too late"))
 
 
-def test_annealing_ranks_by_the_seed_of_the_session_alone(home):
+def test_annealing_ranks_by_the_seed_of_the_session_alone(home: Path) -> None:
     """The same after a restart, and what is accepted is another session's own."""
-    ranked = []
+    ranked: list[tuple[str, ...]] = []
     for seed in (0, 0, 1, 2):
         store = filled_store(home, 12, name=f"n{len(ranked)}", seed=seed)
         store.apply(decide.set_strategy(store.refresh(), "annealing"))

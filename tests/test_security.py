@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,11 @@ def faults(text: str, where: str = "") -> list[str]:
         "os.system('ls')",
     ],
 )
-def test_what_runs_its_input_would_be_found(text):
+def test_what_runs_its_input_would_be_found(text: str) -> None:
     assert faults(text)
 
 
-def test_nothing_runs_its_input():
+def test_nothing_runs_its_input() -> None:
     assert len(SOURCES) > 60
     assert [f for path in SOURCES for f in faults(path.read_text(), path.name)] == []
 
@@ -96,14 +97,16 @@ def test_nothing_runs_its_input():
 class Malicious:
     """Unpickled, it makes a file."""
 
-    def __init__(self, file):
+    def __init__(self, file: Path) -> None:
         self.file = str(file)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, (self.file,)
 
 
-def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypatch):
+def test_a_malicious_checkpoint_is_refused_and_not_run(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "60")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trap = tmp_path / "trap"
@@ -117,10 +120,13 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
         (checkpoints / name).write_bytes(pickle.dumps(Malicious(trap)))
     client.start_engine()
     wait_for(lambda: state(client, 0) == "failed", what="the refusal")
-    assert client.refresh().trials[0].failure.kind == "checkpoint"
+    failure = client.refresh().trials[0].failure
+    assert failure is not None
+    assert failure.kind == "checkpoint"
     assert not trap.exists()
     # it goes on, and the files that were in the way are gone
     number = client.submit(small(client), None, kind="new").trial
+    assert number is not None
     wait_for(lambda: state(client, number) == "done", what="the next trial")
     assert not (checkpoints / "trial-7.pt").exists()
     client.stop_engine()
@@ -130,7 +136,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(home, tmp_path, monkeypat
     assert trap.exists()
 
 
-def lcsearch(*words, given=None):
+def lcsearch(*words: str, given: bytes | None = None) -> tuple[int, str]:
     """A command's exit code and words."""
     done = CliRunner().invoke(app, list(words), input=given)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -154,7 +160,7 @@ def lcsearch(*words, given=None):
         (b"null", "not a JSON object"),
     ],
 )
-def test_malicious_json_is_refused_in_words(home, given, words):
+def test_malicious_json_is_refused_in_words(home: Path, given: bytes, words: str) -> None:
     make_store(home).close()
     code, said = lcsearch("accept", "demo", "--config", "-", given=given)
     assert code == 2, said
@@ -165,7 +171,7 @@ def test_malicious_json_is_refused_in_words(home, given, words):
 @pytest.mark.parametrize(
     "name", ["../demo", "/etc", "demo/../demo", "a\x00b", "a\nb", "$(touch x)", "-rf", "x" * 300]
 )
-def test_names_lead_nowhere_else(home, name):
+def test_names_lead_nowhere_else(home: Path, name: str) -> None:
     make_store(home).close()
     for call in (places.folder, delete, trashed):
         with pytest.raises(Misuse, match="not usable"):
@@ -175,7 +181,7 @@ def test_names_lead_nowhere_else(home, name):
     assert names(home) == ["demo"]
 
 
-def test_a_link_for_a_session_leads_to_no_other_file(home, tmp_path):
+def test_a_link_for_a_session_leads_to_no_other_file(home: Path, tmp_path: Path) -> None:
     make_store(home).close()
     (tmp_path / "other").write_text("not a session")
     folder = home / "sessions" / "link"
@@ -186,7 +192,7 @@ def test_a_link_for_a_session_leads_to_no_other_file(home, tmp_path):
     assert (tmp_path / "other").read_text() == "not a session"
 
 
-def test_a_reason_has_a_limit(home):
+def test_a_reason_has_a_limit(home: Path) -> None:
     from lcsearch.engine.search import decide
 
     store = make_store(home)
@@ -196,7 +202,7 @@ def test_a_reason_has_a_limit(home):
     assert store.refresh().decisions == ()
 
 
-def test_text_in_a_session_file_is_checked_as_it_is_read(home):
+def test_text_in_a_session_file_is_checked_as_it_is_read(home: Path) -> None:
     import sqlite3
 
     store = make_store(home)

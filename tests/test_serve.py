@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -32,7 +34,7 @@ from .sessions_for_tests import filled_store
 
 
 @pytest.fixture
-async def served():
+async def served() -> AsyncIterator[ConsoleServer]:
     """A server whose console is a program that says one word of the protocol, and waits."""
     program = (
         "import sys,time;o=sys.stdout.buffer;o.write(b'__GANGLION__\\n');"
@@ -67,14 +69,14 @@ WEBSOCKET = {
     ["/", "/the-secre/", "/the-secret2/", "/static/js/textual.js", "/x/static/js/textual.js", "/ws",
      "/x/ws", "//the-secret/", "/download/../the-secret2/"],
 )  # fmt: skip
-async def test_without_the_token_nothing_answers(served, path):
+async def test_without_the_token_nothing_answers(served: ConsoleServer, path: str) -> None:
     assert await status(served, path) in (403, 404)
     own = f"http://{served.at}"
     assert await status(served, path, Origin=own, **WEBSOCKET) in (403, 404)
 
 
 @pytest.mark.parametrize("path", ["/the-secret/", "/the-secret/static/js/textual.js"])
-async def test_with_the_token_page_and_script_come(served, path):
+async def test_with_the_token_page_and_script_come(served: ConsoleServer, path: str) -> None:
     assert await status(served, path) == 200
     assert await status(served, path, Origin=f"http://{served.at}") == 200
 
@@ -91,21 +93,24 @@ async def test_with_the_token_page_and_script_come(served, path):
         {"Origin": "http://127.0.0.1:1"},
     ],
 )
-async def test_another_host_or_origin_is_refused(served, path, headers):
+async def test_another_host_or_origin_is_refused(
+    served: ConsoleServer, path: str, headers: dict[str, str]
+) -> None:
     assert await status(served, path, **headers) == 403
 
 
-async def test_a_websocket_wants_token_origin_and_host(served):
+async def test_a_websocket_wants_token_origin_and_host(served: ConsoleServer) -> None:
     address = f"ws://{served.at}/the-secret/ws"
     own = f"http://{served.at}"
     async with aiohttp.ClientSession() as client:
         async with client.ws_connect(address, origin=own) as tab:
             assert (await tab.receive(60)).data == b"hello from the console"
-        for kind in (
+        kinds: tuple[dict[str, Any], ...] = (
             {"origin": "http://evil.example"},
             {"origin": None},
             {"origin": own, "headers": {"Host": "evil.example"}},
-        ):
+        )
+        for kind in kinds:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await client.ws_connect(address, **kind)
             assert refused.value.status == 403
@@ -113,7 +118,9 @@ async def test_a_websocket_wants_token_origin_and_host(served):
             await client.ws_connect(f"ws://{served.at}/other/ws", origin=own)
 
 
-async def test_several_tabs_each_have_a_console_and_a_dead_one_is_closed(served):
+async def test_several_tabs_each_have_a_console_and_a_dead_one_is_closed(
+    served: ConsoleServer,
+) -> None:
     own = f"http://{served.at}"
     async with aiohttp.ClientSession() as client:
         tabs = [
@@ -131,7 +138,7 @@ async def test_several_tabs_each_have_a_console_and_a_dead_one_is_closed(served)
         await tabs[2].close()
 
 
-async def test_the_page_asks_nobody_else(served):
+async def test_the_page_asks_nobody_else(served: ConsoleServer) -> None:
     async with (
         aiohttp.ClientSession() as client,
         client.get(f"http://{served.at}/the-secret/") as answer,
@@ -144,20 +151,20 @@ async def test_the_page_asks_nobody_else(served):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "lcsearch"])
-def test_only_loopback_is_listened_on(host):
+def test_only_loopback_is_listened_on(host: str) -> None:
     done = CliRunner().invoke(app, ["serve", "--host", host])
     assert done.exit_code == 2
     assert "Use 127.0.0.1" in done.stderr
 
 
-def test_a_taken_port_is_said_so():
+def test_a_taken_port_is_said_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(NotServed, match=rf"--port {port}: .*--port 0"):
             bind("127.0.0.1", port)
 
 
-def test_without_the_extra_the_remedy_is_told(monkeypatch):
+def test_without_the_extra_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lcsearch.tui.serve", None)
     done = CliRunner().invoke(app, ["serve"])
     assert done.exit_code == 1
@@ -182,7 +189,7 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-async def test_q_closes_the_tab_and_a_killed_server_leaves_no_console_behind(home):
+async def test_q_closes_the_tab_and_a_killed_server_leaves_no_console_behind(home: Path) -> None:
     filled_store(home, 1).close()
     process, address = start(home)
     try:
@@ -232,7 +239,7 @@ class Browser:
         self.asked: list[str] = []
         self.screen = ""
 
-    async def call(self, method: str, **parameters: object) -> dict:
+    async def call(self, method: str, **parameters: object) -> dict[str, Any]:
         self.count += 1
         number = self.count
         await self.tab.send_json({"id": number, "method": method, "params": parameters})
@@ -240,10 +247,11 @@ class Browser:
             message = await self.receive(PATIENCE)
             if message.get("id") == number:
                 assert "error" not in message, message
-                return message["result"]
+                result: dict[str, Any] = message["result"]
+                return result
 
-    async def receive(self, patience: float) -> dict:
-        message = json.loads((await self.tab.receive(patience)).data)
+    async def receive(self, patience: float) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads((await self.tab.receive(patience)).data)
         match message.get("method"):
             case "Network.requestWillBeSent":
                 self.asked.append(message["params"]["request"]["url"])
@@ -271,7 +279,7 @@ class Browser:
             )
 
 
-async def test_open_accept_and_see_it_train_in_chromium(home, tmp_path):
+async def test_open_accept_and_see_it_train_in_chromium(home: Path, tmp_path: Path) -> None:
     chromium = need("chromium")
     folder = create(
         home,

@@ -1,30 +1,34 @@
 """The engine as a real process: it trains, survives, and lets nothing be lost."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lcsearch.engine import search
-from lcsearch.engine.client import process as processes
 from lcsearch.engine.client.home import create
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.protocol import Failed
 from lcsearch.engine.service import Service
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.places import delete
-from lcsearch.sessions.records import DataSource, Failure, Setup
+from lcsearch.sessions.records import Config, DataSource, Failure, Setup, TrialState
 
 from .conftest import PATIENCE, passed_on, standing_still, wait_for
-from .sessions_for_tests import make_store
+from .sessions_for_tests import make_store, trial_of
 
 
 @pytest.fixture
-def client(home, monkeypatch):
+def client(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionClient]:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "600")
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=300), epochs=2, measure="macs")
@@ -32,39 +36,48 @@ def client(home, monkeypatch):
     client = SessionClient(folder)
     yield client
     if (folder / "session.db").exists() and (engine := client.refresh().engine).alive:
+        assert engine.pid is not None
         os.kill(engine.pid, signal.SIGTERM)
         wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
     client.close()
 
 
-def state(client, number):
+def state(client: SessionClient, number: int) -> TrialState:
     return client.refresh().trials[number].state
 
 
-def small(client, **change):
+def pid_of(client: SessionClient) -> int:
+    """The process of the session's engine."""
+    pid = client.refresh().engine.pid
+    assert pid is not None
+    return pid
+
+
+def small(client: SessionClient, **change: Any) -> Config:
     """A network that trains in a moment."""
     base = client.refresh().trials[0].config
     given = {"conv_layers": 2, "channels": [8, 8], "downsample": ["pool", "none"], **change}
     return client.space.completed(given, base)
 
 
-def test_the_engine_trains_the_reference_and_what_is_queued(client):
+def test_the_engine_trains_the_reference_and_what_is_queued(client: SessionClient) -> None:
     client.start_engine()
     wait_for(lambda: state(client, 0) == "done", what="the reference network")
     reference = client.refresh().trials[0]
     assert reference.complexity == 1.0
     assert reference.error == pytest.approx(1 - max(e.val_accuracy for e in reference.epochs))
     assert [e.epoch for e in reference.epochs] == [1, 2]
+    assert reference.machine is not None
     assert reference.machine.device == "cpu"
     ranking = client.rank(client.refresh(), count=3)
-    decision = client.accept(ranking.proposals[0])
-    wait_for(lambda: state(client, decision.trial) == "done", what="the accepted trial")
-    trial = client.refresh().trials[decision.trial]
+    number = trial_of(client.accept(ranking.proposals[0]))
+    wait_for(lambda: state(client, number) == "done", what="the accepted trial")
+    trial = client.refresh().trials[number]
     assert trial.prediction == ranking.proposals[0].prediction
     assert not list((client.folder / "checkpoints").iterdir())
 
 
-def test_two_engines_never_serve_one_session(client):
+def test_two_engines_never_serve_one_session(client: SessionClient) -> None:
     client.start_engine()
     pid = client.refresh().engine.pid
     second = subprocess.run(
@@ -79,12 +92,12 @@ def test_two_engines_never_serve_one_session(client):
     assert client.refresh().engine.pid == pid
 
 
-def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(client):
+def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(client: SessionClient) -> None:
     slow = small(client, batch_size=4)
     client.start_engine()
-    number = client.submit(slow, None, kind="new").trial
+    number = trial_of(client.submit(slow, None, kind="new"))
     wait_for(lambda: len(client.refresh().trials[number].epochs) >= 1, what="an epoch")
-    os.kill(client.refresh().engine.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     wait_for(lambda: not client.refresh().engine.alive, what="notice of the engine's death")
     before = client.refresh().trials[number].epochs
     client.start_engine()
@@ -95,14 +108,14 @@ def test_a_killed_engine_is_noticed_and_the_next_one_goes_on(client):
     assert trial.attempt == (2 if len(before) < 2 else trial.attempt)
 
 
-def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(client):
+def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(client: SessionClient) -> None:
     import psutil
 
     client.start_engine()
     wait_for(lambda: state(client, 0) == "done")
     engine = psutil.Process(client.refresh().engine.pid)
     with standing_still(client):
-        number = client.submit(small(client), None, kind="new").trial
+        number = trial_of(client.submit(small(client), None, kind="new"))
         wait_for(lambda: state(client, number) == "running")
         for trainer in engine.children():
             trainer.kill()
@@ -112,13 +125,13 @@ def test_a_killed_trainer_ends_neither_the_trial_nor_the_engine(client):
     assert client.refresh().engine.pid == engine.pid
 
 
-def test_stop_pause_and_resume_reach_the_trainer(client):
+def test_stop_pause_and_resume_reach_the_trainer(client: SessionClient) -> None:
     client.start_engine()
     wait_for(lambda: state(client, 0) == "done")
     # its first epoch lasts longer than word of the stop takes to the trainer
     deep = {"conv_layers": 16, "channels": [16] * 16, "downsample": ["none"] * 16}
     with standing_still(client):
-        number = client.submit(small(client, **deep, batch_size=1), None, kind="new").trial
+        number = trial_of(client.submit(small(client, **deep, batch_size=1), None, kind="new"))
         wait_for(lambda: state(client, number) == "running")
         with passed_on(client, number):
             client.stop(number, "pause")
@@ -128,36 +141,39 @@ def test_stop_pause_and_resume_reach_the_trainer(client):
     wait_for(lambda: state(client, number) == "done", what="the trial's end")
     assert client.refresh().trials[number].epochs[1].resumed
     with standing_still(client):
-        other = client.submit(small(client, **deep, batch_size=2), None, kind="new").trial
+        other = trial_of(client.submit(small(client, **deep, batch_size=2), None, kind="new"))
         wait_for(lambda: state(client, other) == "running")
         with passed_on(client, other):
             client.stop(other, "now")
     wait_for(lambda: state(client, other) == "stopped", what="the stop")
 
 
-def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(client):
+def test_a_trial_that_diverges_fails_with_the_reason_and_the_next_one_runs(
+    client: SessionClient,
+) -> None:
     client.start_engine()
     deep = {"conv_layers": 16, "channels": [32] * 16, "downsample": ["none"] * 16}
     wild = small(client, **deep, batch_norm=[False] * 16, learning_rate=10.0, batch_size=16)
-    number = client.submit(wild, None, kind="new").trial
-    after = client.submit(small(client), None, kind="new").trial
+    number = trial_of(client.submit(wild, None, kind="new"))
+    after = trial_of(client.submit(small(client), None, kind="new"))
     wait_for(lambda: state(client, after) == "done", what="the trial after it")
     # two trainers: the one after it may have ended first
     wait_for(lambda: state(client, number) not in ("queued", "running"), what="the failure")
     trial = client.refresh().trials[number]
     assert trial.state == "failed"
+    assert trial.failure is not None
     assert trial.failure.kind == "diverged"
     assert "learning_rate" in trial.failure.message
     assert search.failures(client.refresh()) == [wild]
 
 
-def test_data_that_changed_are_refused(home, tmp_path):
+def test_data_that_changed_are_refused(home: Path, tmp_path: Path) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
     path = tmp_path / "data.npz"
 
-    def write(seed):
+    def write(seed: int) -> None:
         images = np.random.default_rng(seed).integers(0, 255, (60, 1, 6, 6), dtype=np.uint8)
         labels = np.arange(60) % 3
         np.savez(path, xtr=images, ytr=labels, xte=images[:9], yte=labels[:9])
@@ -173,13 +189,17 @@ def test_data_that_changed_are_refused(home, tmp_path):
     assert client.refresh().trials[0].error is None
 
 
-def test_an_engine_that_cannot_start_shows_its_log(client, monkeypatch):
-    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
+def test_an_engine_that_cannot_start_shows_its_log(
+    client: SessionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match="the engine cannot start"):
         client.start_engine()
 
 
-def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
+def test_the_engine_leaves_when_idle_and_comes_back_for_work(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LCSEARCH_IDLE_SECONDS", "0.2")
     folder = create(
         home, Setup("demo", DataSource(spec="digits", train_size=200), epochs=1, measure="macs")
@@ -189,13 +209,13 @@ def test_the_engine_leaves_when_idle_and_comes_back_for_work(home, monkeypatch):
     wait_for(lambda: state(client, 0) == "done")
     wait_for(lambda: not client.refresh().engine.alive, what="the engine's leaving")
     assert client.refresh().engine.state == "leaving"
-    number = client.submit(small(client), None, kind="new").trial
+    number = trial_of(client.submit(small(client), None, kind="new"))
     wait_for(lambda: state(client, number) == "done", what="a trial after the engine had left")
 
 
-def test_an_engine_whose_session_is_deleted_goes(client, home):
+def test_an_engine_whose_session_is_deleted_goes(client: SessionClient, home: Path) -> None:
     client.start_engine()
-    pid = client.refresh().engine.pid
+    pid = pid_of(client)
     delete(home, "demo")
     with pytest.raises(StoreError, match="was deleted"):
         client.refresh()
@@ -207,7 +227,7 @@ def test_an_engine_whose_session_is_deleted_goes(client, home):
     )
 
 
-def lcsearch(*words, code=0, given=None):
+def lcsearch(*words: str, code: int = 0, given: str | None = None) -> tuple[str, str]:
     """Run a command in a process of its own: its stdout."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "lcsearch.tui.cli", *words],
@@ -222,7 +242,7 @@ def lcsearch(*words, code=0, given=None):
     return done.stdout, done.stderr
 
 
-def test_the_commands_do_a_whole_search(home):
+def test_the_commands_do_a_whole_search(home: Path) -> None:
     lcsearch("new", "s", "--epochs", "1", "--train-size", "200", "--measure", "params")
     err = lcsearch("run", "s", "--trials", "1", "--levels", "all")[1]
     assert "trial   0 trains" in err
@@ -260,12 +280,12 @@ def test_the_commands_do_a_whole_search(home):
     lcsearch("show", "s")
 
 
-def test_a_session_that_exists_is_not_made_again(home):
+def test_a_session_that_exists_is_not_made_again(home: Path) -> None:
     lcsearch("new", "s", "--train-size", "200")
     assert "exists already" in lcsearch("new", "s", code=2)[1]
 
 
-def test_a_corrupt_session_is_listed_as_one(home):
+def test_a_corrupt_session_is_listed_as_one(home: Path) -> None:
     folder = home / "sessions" / "broken"
     folder.mkdir(parents=True)
     (folder / "session.db").write_bytes(b"nonsense" * 500)
@@ -274,7 +294,7 @@ def test_a_corrupt_session_is_listed_as_one(home):
     assert "damaged" in lcsearch("doctor", code=1)[0]
 
 
-def test_own_networks_are_checked(home):
+def test_own_networks_are_checked(home: Path) -> None:
     lcsearch("new", "s", "--train-size", "200")
     bad = json.dumps({"channels": [8, 12, 8, 8], "groups": [1, 8, 1, 1]})
     err = lcsearch("accept", "s", "--config", "-", given=bad, code=2)[1]
@@ -283,7 +303,7 @@ def test_own_networks_are_checked(home):
     assert "colour" in lcsearch("accept", "s", "--config", "-", given='{"colour": 1}', code=2)[1]
 
 
-def test_settings_are_shown_and_changed(home):
+def test_settings_are_shown_and_changed(home: Path) -> None:
     assert lcsearch("config", "path")[0].strip() == str(home / "settings.json")
     lcsearch("config", "set", "theme", "textual-light")
     assert json.loads(lcsearch("config", "show")[0])["theme"] == "textual-light"
@@ -291,13 +311,13 @@ def test_settings_are_shown_and_changed(home):
     assert "no setting" in lcsearch("config", "set", "colour", "red", code=2)[1]
 
 
-def test_doctor_finds_this_machine_sound(home):
+def test_doctor_finds_this_machine_sound(home: Path) -> None:
     out, _ = lcsearch("doctor")
     assert "torch" in out
     assert "FAIL" not in out
 
 
-def test_a_checkpoint_whose_folder_was_away_fails_no_trial_unless_it_stays_away(home):
+def test_a_checkpoint_whose_folder_was_away_fails_no_trial_unless_it_stays_away(home: Path) -> None:
     store = make_store(home)
     number = 0
     service = Service(store, 1.0)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lcsearch.tui.dialogs.failure import FailureDialog
 
+from .consoles import console, press, table_of, text_of, toasts, until
 from .fakes import FakeClient, FakeHome, empty_snapshot, make_snapshot
-from .test_console import console, press, table_of, text_of, toasts, until
 
 
-async def write(pilot, path) -> None:
+async def write(pilot: Pilot[int], path: Path) -> None:
     """Give the dialog that is open a path, and let what follows happen."""
     pilot.app.screen.query_one("#path", Input).value = str(path)
     await press(pilot, "enter")
@@ -30,7 +32,9 @@ async def write(pilot, path) -> None:
         ("6", "convergence", "best_f"),
     ],
 )
-async def test_the_chart_of_every_screen_is_exported(tmp_path, screen, name, column):
+async def test_the_chart_of_every_screen_is_exported(
+    tmp_path: Path, screen: str, name: str, column: str
+) -> None:
     async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, screen)
         # the newest trials have no epochs yet
@@ -50,7 +54,7 @@ async def test_the_chart_of_every_screen_is_exported(tmp_path, screen, name, col
         await until(pilot, lambda: "out.svg" in toasts(pilot))
 
 
-async def test_a_chart_is_not_written_as_something_unknown(tmp_path):
+async def test_a_chart_is_not_written_as_something_unknown(tmp_path: Path) -> None:
     async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "4", "O")
         await write(pilot, tmp_path / "out.doc")
@@ -58,14 +62,14 @@ async def test_a_chart_is_not_written_as_something_unknown(tmp_path):
         assert not (tmp_path / "out.doc").exists()
 
 
-async def test_where_nothing_is_drawn_there_is_nothing_to_export():
+async def test_where_nothing_is_drawn_there_is_nothing_to_export() -> None:
     async with console(FakeClient(empty_snapshot())) as pilot:
         await press(pilot, "O")
         assert not pilot.app.screen.is_modal
         assert "no chart here" in toasts(pilot)
 
 
-async def test_the_session_is_exported_as_a_page_too(tmp_path):
+async def test_the_session_is_exported_as_a_page_too(tmp_path: Path) -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
         await press(pilot, "o")
@@ -77,7 +81,7 @@ async def test_the_session_is_exported_as_a_page_too(tmp_path):
         await until(pilot, lambda: client.made("export") == [(tmp_path / "out.json",)])
 
 
-async def test_a_session_is_imported(tmp_path):
+async def test_a_session_is_imported(tmp_path: Path) -> None:
     file = tmp_path / "friend.json"
     file.write_text(json.dumps({}))
     sessions = FakeHome({"mine": FakeClient(make_snapshot())})
@@ -91,7 +95,7 @@ async def test_a_session_is_imported(tmp_path):
         assert "theirs is imported" in toasts(pilot)
 
 
-async def test_a_file_that_is_refused_says_why(tmp_path):
+async def test_a_file_that_is_refused_says_why(tmp_path: Path) -> None:
     file = tmp_path / "friend.json"
     file.write_text("{}")
     async with console(sessions=FakeHome(refuse="friend.json: contradicts itself.")) as pilot:

@@ -44,7 +44,7 @@ print("left")
 
 
 @pytest.mark.parametrize("executor", ["local", "ray"])
-def test_an_executor_waits_no_longer_where_a_handler_outlasts_the_wait(executor):
+def test_an_executor_waits_no_longer_where_a_handler_outlasts_the_wait(executor: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WAITS, executor],
         capture_output=True, text=True, timeout=5 * PATIENCE, check=False, cwd=ROOT,
@@ -52,7 +52,7 @@ def test_an_executor_waits_no_longer_where_a_handler_outlasts_the_wait(executor)
     assert done.stdout == "left\n", done.stderr
 
 
-def held_and_signalled(process, number):
+def held_and_signalled(process: psutil.Process, number: int) -> None:
     """Hold a process still for longer than it waits for anything, and signal it meanwhile."""
     process.suspend()
     wait_for(lambda: process.status() == psutil.STATUS_STOPPED, what="its standing still")
@@ -65,7 +65,13 @@ def held_and_signalled(process, number):
     process.resume()
 
 
-def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
+def wait_until_gone(trainer: psutil.Process) -> None:
+    wait_for(lambda: not trainer.is_running(), what="the trainer's end")
+
+
+def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SOAK_EPOCH_MS", "1")
     with soak().Home() as sessions:
         monkeypatch.setenv("LCSEARCH_HOME", str(sessions.home))
@@ -73,7 +79,7 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
         (client.folder / "hold-2").touch()
         ledger = client.folder / "ledger"
 
-        def at_work(attempt):
+        def at_work(attempt: int) -> tuple[psutil.Process, psutil.Process]:
             """An engine and its trainer, which has said all that it says before its hold."""
             client.start_engine()
             engine = psutil.Process(client.refresh().engine.pid)
@@ -86,7 +92,7 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
             engine, trainer = at_work(attempt)
             held_and_signalled(engine, signal.SIGTERM)
             wait_for(lambda: not client.refresh().engine.alive, what="the engine's end")
-            wait_for(lambda trainer=trainer: not trainer.is_running(), what="the trainer's end")
+            wait_until_gone(trainer)
         _, trainer = at_work(6)
         held_and_signalled(trainer, signal.SIGTERM)
         wait_for(lambda: not soak().alive(trainer.pid), what="the trainer's end")
@@ -100,6 +106,7 @@ def test_engine_and_trainer_and_run_leave_whatever_they_waited_for(monkeypatch):
             wait_for(lambda: client.refresh().session.autopilot is not None, what="the autopilot")
             held_and_signalled(psutil.Process(run.pid), signal.SIGINT)
             assert run.wait(5 * PATIENCE) == 1
+            assert run.stderr is not None
             assert "autopilot off" in run.stderr.read()
         finally:
             run.kill()
@@ -113,8 +120,9 @@ def waits_with_a_timeout(source: str) -> list[int]:
     tree = ast.parse(source)
     made = set()
     for node in ast.walk(tree):
-        given = isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
-        if given and "SimpleQueue" in ast.unparse(node.value):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        if "SimpleQueue" in ast.unparse(node.value):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             made |= {ast.unparse(target).rpartition(".")[2] for target in targets}
     return [
@@ -128,7 +136,7 @@ def waits_with_a_timeout(source: str) -> list[int]:
     ]
 
 
-def test_no_simple_queue_is_waited_for_with_a_timeout():
+def test_no_simple_queue_is_waited_for_with_a_timeout() -> None:
     seen = [
         f"{path.relative_to(ROOT)}:{line}"
         for folder in ("tui", "engine", "sessions", "benchmarks")
@@ -138,7 +146,7 @@ def test_no_simple_queue_is_waited_for_with_a_timeout():
     assert seen == []
 
 
-def test_one_that_is_would_be_seen():
+def test_one_that_is_would_be_seen() -> None:
     made = "self._news: queue.SimpleQueue[int] = queue.SimpleQueue()\n"
     assert waits_with_a_timeout(f"{made}self._news.get(timeout=1)") == [2]
     assert waits_with_a_timeout(f"{made}self._news.get(True, 1)") == [2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,16 +12,17 @@ from typer.testing import CliRunner
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
+from lcsearch.sessions.records import Decision
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 
+from .consoles import console, press, toasts, until
 from .fakes import FakeClient, make_snapshot
 from .sessions_for_tests import filled_store, make_store
-from .test_console import console, press, toasts, until
 
 
 @pytest.fixture
-def store(home, monkeypatch):
+def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """On level 2 from trial 1; trial 2 withdrawn, 3 paused, 4 asked to stop, 5 queued."""
     monkeypatch.setattr(
         SessionClient, "start_engine", lambda self: pytest.fail("something was done")
@@ -40,7 +43,7 @@ def store(home, monkeypatch):
     store.close()
 
 
-def run(words):
+def run(words: str) -> tuple[int, str]:
     done = CliRunner().invoke(app, words.split())
     assert "Traceback" not in done.stderr
     return done.exit_code, done.stderr
@@ -61,7 +64,9 @@ def run(words):
         ("delete demo --undo", "session demo is there already, and none in the trash."),
     ],
 )
-def test_what_is_so_already_ends_with_0_and_decides_nothing(store, words, message):
+def test_what_is_so_already_ends_with_0_and_decides_nothing(
+    store: Store, words: str, message: str
+) -> None:
     before = store.refresh()
     code, said = run(words)
     assert (code, "lcsearch: " in said) == (0, False), said
@@ -76,7 +81,9 @@ def test_what_is_so_already_ends_with_0_and_decides_nothing(store, words, messag
         ("favour demo --clear", "No region is favoured: there is nothing to clear."),
     ],
 )
-def test_where_there_is_nothing_to_take_back_every_command_ends_alike(home, words, message):
+def test_where_there_is_nothing_to_take_back_every_command_ends_alike(
+    home: Path, words: str, message: str
+) -> None:
     before = make_store(home).refresh()
     code, said = run(words)
     assert code == 1
@@ -84,13 +91,13 @@ def test_where_there_is_nothing_to_take_back_every_command_ends_alike(home, word
     assert Store(home / "sessions" / "demo").refresh().decisions == before.decisions
 
 
-def test_an_engine_that_is_stopped_already_is_no_error(store):
+def test_an_engine_that_is_stopped_already_is_no_error(store: Store) -> None:
     for words in ("engine stop demo", "engine stop demo", "engine stop demo --force"):
         code, said = run(words)
         assert (code, "no engine was at work" in said) == (0, True)
 
 
-def test_what_is_so_already_keeps_nothing_else_from_being_set(store):
+def test_what_is_so_already_keeps_nothing_else_from_being_set(store: Store) -> None:
     code, said = run("set demo --wc 0.1 --strategy random")
     assert (code, said.splitlines()) == (0, ["random proposes.", "w_c is 0.1 already."])
 
@@ -107,17 +114,19 @@ def test_what_is_so_already_keeps_nothing_else_from_being_set(store):
         ),
     ],
 )
-def test_where_there_is_nothing_to_do_it_to_the_command_has_failed(home, words, message):
+def test_where_there_is_nothing_to_do_it_to_the_command_has_failed(
+    home: Path, words: str, message: str
+) -> None:
     make_store(home).close()
     code, said = run(words)
     assert (code, said.count("lcsearch: ")) == (1, 1)
     assert message in said
 
 
-async def test_the_console_says_it_in_a_toast():
+async def test_the_console_says_it_in_a_toast() -> None:
     class Off(FakeClient):
-        def set_wc(self, wc):
-            return decide.set_wc(self.snapshot, self.snapshot.session.wc)
+        def set_wc(self, wc: float, reason: str = "") -> Decision:
+            return decide.set_wc(self.snapshot, self.snapshot.session.wc).decision
 
     async with console(Off(make_snapshot())) as pilot:
         await press(pilot, "w")
@@ -128,7 +137,9 @@ async def test_the_console_says_it_in_a_toast():
 # -- what waits, and what goes on with it -------------------------------------------------------
 
 
-def test_whatever_says_that_something_waits_names_the_commands_that_go_on(home, tmp_path):
+def test_whatever_says_that_something_waits_names_the_commands_that_go_on(
+    home: Path, tmp_path: Path
+) -> None:
     make_store(home).close()
     export = tmp_path / "demo.json"
     assert run(f"export demo -o {export}")[0] == 0
@@ -150,7 +161,7 @@ def test_whatever_says_that_something_waits_names_the_commands_that_go_on(home, 
     assert [one["alive"] for one in listed] == [False, False]
 
 
-def test_where_nothing_waits_nothing_is_to_be_gone_on_with(home):
+def test_where_nothing_waits_nothing_is_to_be_gone_on_with(home: Path) -> None:
     filled_store(home, 1).close()
     said = CliRunner().invoke(app, ["engine", "status", "demo"]).stdout
     assert said == "no engine is at work. It starts when a trial is queued.\n"

@@ -20,19 +20,19 @@ CASES = (
 )
 
 
-def test_every_case_has_its_short_form():
+def test_every_case_has_its_short_form() -> None:
     assert set(CASES) == set(soak().CASES)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_is_lost_and_nothing_is_done_twice(case):
+def test_nothing_is_lost_and_nothing_is_done_twice(case: str) -> None:
     line = soak().CASES[case](True)
     if "skipped" in line:
         pytest.skip(line["skipped"])
     assert (line.get("lost"), line.get("twice"), line["ok"]) == (0, 0, True), line
 
 
-def test_a_loss_and_a_second_time_would_be_seen():
+def test_a_loss_and_a_second_time_would_be_seen() -> None:
     """The witness itself: it knows what is missing, what is another, and what came twice."""
     module = soak()
     with module.Home() as sessions:

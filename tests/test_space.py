@@ -1,6 +1,9 @@
 """The laws of the search space: what is sampled is valid, encoded and decoded alike."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ FASHION = SPACES[1, 28, 28]
 
 @settings(max_examples=200)
 @given(st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(0, 4))
-def test_what_is_sampled_is_valid_and_survives_validation(shape, seed, level):
+def test_what_is_sampled_is_valid_and_survives_validation(
+    shape: tuple[int, int, int], seed: int, level: int
+) -> None:
     space = SPACES[shape]
     rng = np.random.default_rng(seed)
     base = space.sample(rng)
@@ -32,7 +37,7 @@ def test_what_is_sampled_is_valid_and_survives_validation(shape, seed, level):
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_a_level_moves_only_its_own_parameters(seed, level):
+def test_a_level_moves_only_its_own_parameters(seed: int, level: int) -> None:
     rng = np.random.default_rng(seed)
     base = FASHION.sample(rng)
     config = FASHION.sample(rng, level, base)
@@ -43,7 +48,7 @@ def test_a_level_moves_only_its_own_parameters(seed, level):
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4))
-def test_neighbours_are_valid_guided_and_others(seed, level):
+def test_neighbours_are_valid_guided_and_others(seed: int, level: int) -> None:
     rng = np.random.default_rng(seed)
     config = FASHION.sample(rng)
     found = FASHION.neighbours(config, level)
@@ -56,7 +61,7 @@ def test_neighbours_are_valid_guided_and_others(seed, level):
         assert FASHION.guided(neighbour, level)
 
 
-def test_neighbours_take_a_layer_away_and_double_one_in_every_list():
+def test_neighbours_take_a_layer_away_and_double_one_in_every_list() -> None:
     config = {
         **FASHION.defaults(),
         "conv_layers": 3,
@@ -76,7 +81,7 @@ def test_neighbours_take_a_layer_away_and_double_one_in_every_list():
 
 @settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1))
-def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed):
+def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = FASHION.sample(rng), FASHION.sample(rng)
     first, second = FASHION.encode(one), FASHION.encode(other)
@@ -86,11 +91,11 @@ def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed):
         entry = one[column.parameter]
         absent = column.index is not None and column.index >= len(entry)
         switched_off = column.parameter == "weight_decay" and entry == 0
-        assert np.isnan(value) == (absent or switched_off), column.name
+        assert np.isnan(value) == (absent or switched_off), column
         assert column.conditional or not np.isnan(value)
 
 
-def test_narrowing_a_domain_moves_no_point_of_the_encoding():
+def test_narrowing_a_domain_moves_no_point_of_the_encoding() -> None:
     config = FASHION.sample(np.random.default_rng(3))
     narrow = FASHION.narrowed({"conv_layers": "2..3", "channels": "16..32", "kernel": "3,5"})
     np.testing.assert_array_equal(FASHION.encode(config), narrow.encode(config))
@@ -113,13 +118,15 @@ def test_narrowing_a_domain_moves_no_point_of_the_encoding():
         ((3,), 3, 0),
     ],
 )
-def test_numbers_have_a_place_between_and_beyond_ordered_choices(choices, value, place):
+def test_numbers_have_a_place_between_and_beyond_ordered_choices(
+    choices: tuple[int, ...], value: int, place: float
+) -> None:
     assert Categorical(choices, ordered=True).unit(value) == pytest.approx(place)
     # without an order there are only whole indices
     assert Categorical(choices).unit(value) in range(len(choices))
 
 
-def test_sobol_points_decode_to_the_whole_level():
+def test_sobol_points_decode_to_the_whole_level() -> None:
     base = FASHION.defaults()
     points = qmc.Sobol(FASHION.dimensions(1, base), seed=0).random(256)
     drawn = [FASHION.decode(p, 1, base) for p in points]
@@ -131,7 +138,7 @@ def test_sobol_points_decode_to_the_whole_level():
             assert before <= after <= min(2 * before, 512)
 
 
-def test_lists_are_trimmed_and_padded_to_their_length():
+def test_lists_are_trimmed_and_padded_to_their_length() -> None:
     config = {**FASHION.defaults(), "conv_layers": 2, "kernel": [5, 7, 1]}
     fitted = FASHION.resized(config)
     assert fitted["kernel"] == [5, 7]
@@ -141,7 +148,9 @@ def test_lists_are_trimmed_and_padded_to_their_length():
 
 
 @pytest.mark.parametrize("value", [[1, 2], "x", float("nan"), 1e9, -3, None, True, {}, 2.5])
-def test_a_length_that_is_not_possible_is_refused_before_anything_is_fitted_to_it(value):
+def test_a_length_that_is_not_possible_is_refused_before_anything_is_fitted_to_it(
+    value: object,
+) -> None:
     given = {"conv_layers": value, "classifier_layers": value}
     with pytest.raises(InvalidConfig) as raised:
         FASHION.completed(given, FASHION.defaults())
@@ -149,7 +158,7 @@ def test_a_length_that_is_not_possible_is_refused_before_anything_is_fitted_to_i
     assert len(raised.value.problems) == 2
 
 
-def test_what_was_given_is_completed_and_what_is_odd_kept_for_its_problem():
+def test_what_was_given_is_completed_and_what_is_odd_kept_for_its_problem() -> None:
     base = FASHION.defaults()
     whole = FASHION.completed({"conv_layers": 2.0, "kernel": [5, 5]}, base)
     assert FASHION.validate(whole)["channels"] == base["channels"][:2]
@@ -177,13 +186,13 @@ def test_what_was_given_is_completed_and_what_is_odd_kept_for_its_problem():
         ({"channels": "wide"}, "must be a list"),
     ],
 )
-def test_every_problem_is_named_with_its_value(change, words):
+def test_every_problem_is_named_with_its_value(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidConfig) as raised:
         FASHION.validate({**FASHION.defaults(), **change})
     assert words in str(raised.value)
 
 
-def test_no_problem_counts_layers_from_0():
+def test_no_problem_counts_layers_from_0() -> None:
     for name in (p.name for p in FASHION.parameters if p.length is not None):
         config = FASHION.defaults() | {"classifier_layers": 3, "hidden_units": [64, 64]}
         config |= {"density": [1.0] * 3}
@@ -193,13 +202,13 @@ def test_no_problem_counts_layers_from_0():
         assert [sentence.partition(" = ")[0] for sentence in told] == labels
 
 
-def test_missing_parameters_are_named():
+def test_missing_parameters_are_named() -> None:
     config = FASHION.defaults()
     del config["lr_decay"]
     assert "lr_decay is missing" in FASHION.problems(config)[0]
 
 
-def test_a_map_of_one_pixel_cannot_be_downsampled():
+def test_a_map_of_one_pixel_cannot_be_downsampled() -> None:
     space = SPACES[1, 8, 8]
     config = {**space.defaults(), "downsample": ["pool"] * 4}
     assert space.problems(config) == [
@@ -208,7 +217,7 @@ def test_a_map_of_one_pixel_cannot_be_downsampled():
     ]
 
 
-def test_a_person_may_leave_the_guides_and_the_domains():
+def test_a_person_may_leave_the_guides_and_the_domains() -> None:
     config = {
         **FASHION.defaults(),
         "channels": [100, 50, 10, 3],
@@ -237,17 +246,17 @@ def test_a_person_may_leave_the_guides_and_the_domains():
         ("nonsense", "1..2", "no parameter"),
     ],
 )
-def test_a_bad_domain_is_refused_with_its_value(name, text, words):
+def test_a_bad_domain_is_refused_with_its_value(name: str, text: str, words: str) -> None:
     with pytest.raises(InvalidDomain, match=words):
         FASHION.narrowed({name: text})
 
 
 @pytest.mark.parametrize("parameter", FASHION.parameters, ids=lambda p: p.name)
-def test_a_domain_reads_back_what_it_writes(parameter):
+def test_a_domain_reads_back_what_it_writes(parameter: Parameter) -> None:
     assert parse_domain(parameter, parameter.domain.text()) == parameter.domain
 
 
-def test_domains_can_be_widened_and_fixed():
+def test_domains_can_be_widened_and_fixed() -> None:
     space = FASHION.narrowed({"conv_layers": "2..12", "batch_size": "64", "weight_decay": "0"})
     config = space.sample(np.random.default_rng(0))
     assert config["batch_size"] == 64
@@ -259,7 +268,7 @@ def test_domains_can_be_widened_and_fixed():
     "domain",
     [Integer(8, 512, log=True, step=8), Integer(2, 8), Integer(5, 5), Integer(32, 512, log=True)],
 )
-def test_integers_reach_every_end_and_stay_inside(domain):
+def test_integers_reach_every_end_and_stay_inside(domain: Integer) -> None:
     drawn = [domain.at(u) for u in np.linspace(0, 1, 5000, endpoint=False)]
     assert min(drawn) == domain.low
     assert max(drawn) == domain.high
@@ -269,7 +278,7 @@ def test_integers_reach_every_end_and_stay_inside(domain):
 
 
 @pytest.mark.parametrize("domain", [Real(1e-4, 0.1, log=True), Real(1e-6, 0.1, True, zero=True)])
-def test_reals_stay_inside_and_keep_four_digits(domain):
+def test_reals_stay_inside_and_keep_four_digits(domain: Real) -> None:
     for unit in np.linspace(0, 1, 300, endpoint=False):
         value = domain.at(unit)
         assert domain.contains(value)
@@ -277,7 +286,7 @@ def test_reals_stay_inside_and_keep_four_digits(domain):
         assert all(domain.contains(n) for n in domain.near(value))
 
 
-def test_a_space_need_not_be_networks():
+def test_a_space_need_not_be_networks() -> None:
     space = Space(
         levels=("one",),
         parameters=(

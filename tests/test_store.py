@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -24,14 +26,14 @@ from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
 from lcsearch.tui.ports import Sessions
 
-from .sessions_for_tests import filled_store, finish, make_session, make_store
+from .sessions_for_tests import filled_store, finish, make_session, make_store, trial_of
 
 
-def epoch(number):
+def epoch(number: int) -> Epoch:
     return Epoch(epoch=number, train_loss=1.0, val_accuracy=0.5, seconds=0.1)
 
 
-def test_what_was_written_is_read_back_by_another(home):
+def test_what_was_written_is_read_back_by_another(home: Path) -> None:
     store = filled_store(home, 3)
     other = Store(store.folder)
     assert other.refresh() == store.refresh()
@@ -39,7 +41,7 @@ def test_what_was_written_is_read_back_by_another(home):
     assert len(other.refresh().trials[2].epochs) == 3
 
 
-def test_a_reader_gets_the_same_object_until_something_changes(home):
+def test_a_reader_gets_the_same_object_until_something_changes(home: Path) -> None:
     store = make_store(home)
     other = Store(store.folder)
     before = other.refresh()
@@ -54,7 +56,7 @@ def test_a_reader_gets_the_same_object_until_something_changes(home):
     assert [e.epoch for e in other.refresh().trials[0].epochs] == [1, 2]
 
 
-def test_a_late_change_is_refused_in_words_and_writes_nothing(home):
+def test_a_late_change_is_refused_in_words_and_writes_nothing(home: Path) -> None:
     store = filled_store(home, 1)
     before = store.refresh()
     plan = Plan(
@@ -67,31 +69,31 @@ def test_a_late_change_is_refused_in_words_and_writes_nothing(home):
     assert store.refresh() is before
 
 
-def test_epochs_of_an_earlier_attempt_are_dropped(home):
+def test_epochs_of_an_earlier_attempt_are_dropped(home: Path) -> None:
     store = make_store(home)
     store.update_trial(0, {"queued"}, state="running", attempt=2)
     assert not store.add_epoch(0, 1, epoch(1))
     assert store.refresh().trials[0].epochs == ()
 
 
-def test_the_same_network_cannot_be_queued_twice(home):
+def test_the_same_network_cannot_be_queued_twice(home: Path) -> None:
     store = filled_store(home, 1)
     snapshot = store.refresh()
     space = session_space(snapshot.session)
     with pytest.raises(Late, match="trial 1 is this very network"):
         store.apply(decide.accept(snapshot, space, snapshot.trials[1].config, None))
     again = store.apply(decide.repeat(snapshot, space, 1))
-    trial = store.refresh().trials[again.trial]
+    trial = store.refresh().trials[trial_of(again)]
     assert trial.key == snapshot.trials[1].key
     assert trial.seed != snapshot.trials[1].seed
 
 
-def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home):
+def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home: Path) -> None:
     store = filled_store(home, 1)
     folder, each = store.folder, 25
-    failures = []
+    failures: list[StoreError] = []
 
-    def many(who):
+    def many(who: int) -> None:
         mine = Store(folder)
         try:
             for number in range(each):
@@ -112,18 +114,18 @@ def test_many_who_decide_at_once_lose_nothing_and_do_nothing_twice(home):
     assert numbers == list(range(1, 4 * each + 2))
 
 
-def test_who_comes_first_wins(home):
+def test_who_comes_first_wins(home: Path) -> None:
     store = filled_store(home, 1)
     space = session_space(store.refresh().session)
     snapshot = store.refresh()
     decision = store.apply(decide.repeat(snapshot, space, 1))
     seen = store.refresh()
-    store.apply(decide.stop(seen, decision.trial, "now"))
+    store.apply(decide.stop(seen, trial_of(decision), "now"))
     with pytest.raises(Late, match="has been withdrawn already"):
         store.apply(decide.undo(seen))
 
 
-def test_an_engine_that_starts_puts_back_what_ran(home):
+def test_an_engine_that_starts_puts_back_what_ran(home: Path) -> None:
     store = make_store(home)
     store.update_trial(0, {"queued"}, state="running", attempt=1)
     store.serve(1234)
@@ -133,7 +135,7 @@ def test_an_engine_that_starts_puts_back_what_ran(home):
     assert not snapshot.engine.alive
 
 
-def test_an_engine_leaves_only_when_nothing_waits(home):
+def test_an_engine_leaves_only_when_nothing_waits(home: Path) -> None:
     store = make_store(home)
     store.serve(1)
     assert not store.leave(only_if_idle=True)
@@ -142,7 +144,7 @@ def test_an_engine_leaves_only_when_nothing_waits(home):
     assert store.refresh().engine.state == "leaving"
 
 
-def test_the_lock_alone_says_whether_an_engine_lives(home):
+def test_the_lock_alone_says_whether_an_engine_lives(home: Path) -> None:
     store = make_store(home)
     assert not store.engine_alive()
     lock = store.engine_lock()
@@ -151,7 +153,7 @@ def test_the_lock_alone_says_whether_an_engine_lives(home):
     assert not store.engine_alive()
 
 
-def test_sessions_and_logs_are_readable_by_their_owner_only(home):
+def test_sessions_and_logs_are_readable_by_their_owner_only(home: Path) -> None:
     store = filled_store(home, 1)
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
     for path in store.folder.iterdir():
@@ -159,12 +161,12 @@ def test_sessions_and_logs_are_readable_by_their_owner_only(home):
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "a..b", "", ".hidden", "x" * 65, "a b", "../x"])
-def test_a_name_that_leads_elsewhere_is_refused(home, name):
+def test_a_name_that_leads_elsewhere_is_refused(home: Path, name: str) -> None:
     with pytest.raises(StoreError, match="not usable"):
         places.folder(home, name)
 
 
-def test_unknown_existing_and_deleted_sessions(home):
+def test_unknown_existing_and_deleted_sessions(home: Path) -> None:
     with pytest.raises(StoreError, match="not found"):
         places.folder(home, "nothing")
     store = make_store(home)
@@ -192,7 +194,7 @@ def test_unknown_existing_and_deleted_sessions(home):
         lambda f: sqlite3.connect(f).executescript("PRAGMA application_id = 1"),
     ],
 )
-def test_a_damaged_file_is_said_to_be_one(home, spoil):
+def test_a_damaged_file_is_said_to_be_one(home: Path, spoil: Callable[[Path], object]) -> None:
     store = make_store(home)
     store.close()
     for extra in ("-wal", "-shm"):
@@ -202,7 +204,7 @@ def test_a_damaged_file_is_said_to_be_one(home, spoil):
         Store(store.folder)
 
 
-def test_a_file_of_a_newer_version_is_refused(home):
+def test_a_file_of_a_newer_version_is_refused(home: Path) -> None:
     store = make_store(home)
     store.close()
     sqlite3.connect(store.folder / "session.db").execute("PRAGMA user_version = 99")
@@ -210,11 +212,11 @@ def test_a_file_of_a_newer_version_is_refused(home):
         Store(store.folder)
 
 
-def test_a_read_only_folder_opens_to_read(home, monkeypatch):
+def test_a_read_only_folder_opens_to_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled_store(home, 1)
     store.close()
     # root may write everywhere, whatever the mode says: the answer is what counts
-    monkeypatch.setattr(store_file.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     reader = Store(store.folder)
     assert len(reader.refresh().trials) == 2
     with pytest.raises(StoreError, match="read-only"):
@@ -250,7 +252,7 @@ print(json.dumps(found))
     os.geteuid() != 0 or shutil.which("unshare") is None,
     reason="only root can mount a file system that is read-only",
 )
-def test_a_session_on_a_medium_that_is_read_only_opens_whatever_was_left_there(home):
+def test_a_session_on_a_medium_that_is_read_only_opens_whatever_was_left_there(home: Path) -> None:
     store = make_store(home, "closed")
     store.apply(decide.set_wc(store.refresh(), 0.7))
     store.close()
@@ -277,7 +279,7 @@ def test_a_session_on_a_medium_that_is_read_only_opens_whatever_was_left_there(h
         assert said[1:] == [said[1]] * 2
 
 
-def test_what_somebody_asked_of_a_running_trial_outlives_its_engine(home):
+def test_what_somebody_asked_of_a_running_trial_outlives_its_engine(home: Path) -> None:
     for request, state in [("now", "stopped"), ("epoch", "stopped"), ("pause", "paused")]:
         store = make_store(home, f"asked-{request}")
         store.update_trial(0, {"queued"}, state="running", attempt=1, stop_request=request)
@@ -286,14 +288,14 @@ def test_what_somebody_asked_of_a_running_trial_outlives_its_engine(home):
         assert store.refresh().trials[0].stop_request is None
 
 
-def test_many_who_look_take_each_other_for_no_engine(home):
+def test_many_who_look_take_each_other_for_no_engine(home: Path) -> None:
     store = make_store(home)
     store.engine_lock().acquire()
     store.engine_lock().release(force=True)
     (store.folder / "engine.lock").touch()
-    wrong = []
+    wrong: list[bool] = []
 
-    def look():
+    def look() -> None:
         mine = Store(store.folder)
         wrong.extend(True for _ in range(500) if mine.engine_alive())
 
@@ -305,7 +307,7 @@ def test_many_who_look_take_each_other_for_no_engine(home):
     assert wrong == []
 
 
-def test_a_session_is_made_whole_or_not_at_all(home, monkeypatch):
+def test_a_session_is_made_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(home)
     first, session = store.refresh().trials[0], make_session("other")
     monkeypatch.setattr(
@@ -319,7 +321,7 @@ def test_a_session_is_made_whole_or_not_at_all(home, monkeypatch):
     assert names(home) == ["demo", "other"]
 
 
-def test_two_repeats_at_once_have_a_seed_each(home):
+def test_two_repeats_at_once_have_a_seed_each(home: Path) -> None:
     store = filled_store(home, 1)
     seen = store.refresh()
     space = session_space(seen.session)
@@ -329,17 +331,19 @@ def test_two_repeats_at_once_have_a_seed_each(home):
     assert len(set(seeds)) == 3
 
 
-def test_the_autopilot_is_switched_off_only_if_nobody_set_it_anew(home):
+def test_the_autopilot_is_switched_off_only_if_nobody_set_it_anew(home: Path) -> None:
     store = filled_store(home, 1)
     store.apply(decide.autopilot(store.refresh(), trials=1))
     old = store.refresh().session.autopilot
     store.apply(decide.autopilot(store.refresh(), trials=5))
     with pytest.raises(Late):
         store.set_session({"autopilot": old}, autopilot=None)
-    assert store.refresh().session.autopilot.trials == 5
+    pilot = store.refresh().session.autopilot
+    assert pilot is not None
+    assert pilot.trials == 5
 
 
-def test_an_undo_planned_before_another_decision_is_refused(home):
+def test_an_undo_planned_before_another_decision_is_refused(home: Path) -> None:
     store = filled_store(home, 1)
     store.apply(decide.set_wc(store.refresh(), 0.5))
     stale = decide.undo(store.refresh())
@@ -349,7 +353,7 @@ def test_an_undo_planned_before_another_decision_is_refused(home):
     assert store.refresh().session.wc == 0.9
 
 
-def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(home):
+def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(home: Path) -> None:
     make_store(home).close()
     sessions = Sessions(home)
     token = sessions.delete("demo")
@@ -364,7 +368,7 @@ def test_the_console_and_the_commands_say_what_waits_in_a_session_that_is_back(h
         sessions.restore(token)
 
 
-def test_a_session_that_was_deleted_is_told_from_one_that_cannot_be_read(home):
+def test_a_session_that_was_deleted_is_told_from_one_that_cannot_be_read(home: Path) -> None:
     make_store(home).close()
     client = Sessions(home).open("demo")
     delete(home, "demo")

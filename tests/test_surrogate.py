@@ -1,8 +1,11 @@
 """The surrogate: finite on anything, right where a closed form or a simulation knows the answer."""
 
+from __future__ import annotations
+
 import gc
 import math
 import weakref
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from threadpoolctl import threadpool_limits
 
+from lcsearch.engine.model.belief import Array
 from lcsearch.engine.model.process import Posterior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
@@ -18,11 +22,13 @@ from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import Parameter, Space
 
 SPACE = cnn.space((1, 28, 28), 10)
+assert SPACE.reference is not None
+REFERENCE = SPACE.reference
 LINE = Space(("one",), (Parameter("x", 1, Real(0.0, 1.0), 0.5),))
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     with threadpool_limits(1):
         yield
 
@@ -30,10 +36,10 @@ def _one_thread():
 def seen(count: int, seed: int = 0, images: int = 2000, level: int = 1) -> list[Observation]:
     """Networks whose error falls with the downsampling and whose cost follows the MACs."""
     rng = np.random.default_rng(seed)
-    cost = SPACE.known(SPACE.reference)["macs"]
+    cost = SPACE.known(REFERENCE)["macs"]
     found = []
     for number in range(count):
-        config = SPACE.sample(rng, level, SPACE.reference)
+        config = SPACE.sample(rng, level, REFERENCE)
         halved = sum(entry != "none" for entry in config["downsample"])
         share = min(0.1 + 0.03 * abs(halved - 3), 0.9)
         error = rng.binomial(images, share) / images if images else share
@@ -46,7 +52,7 @@ def seen(count: int, seed: int = 0, images: int = 2000, level: int = 1) -> list[
     return found
 
 
-def on_line(x, y, images=0) -> list[Observation]:
+def on_line(x: Iterable[float], y: Iterable[float], images: int = 0) -> list[Observation]:
     return [
         Observation(i, 1, {"x": float(a)}, float(b), images, 1.0)
         for i, (a, b) in enumerate(zip(x, y, strict=True))
@@ -54,7 +60,7 @@ def on_line(x, y, images=0) -> list[Observation]:
 
 
 @pytest.mark.parametrize("output", ["error", "complexity"])
-def test_the_fit_follows_the_gradient_of_its_objective(output):
+def test_the_fit_follows_the_gradient_of_its_objective(output: str) -> None:
     surrogate = Surrogate(SPACE, seen(25), 17)
     process = getattr(surrogate, output)
     initial = process._regressor.kernel.theta
@@ -64,15 +70,15 @@ def test_the_fit_follows_the_gradient_of_its_objective(output):
         np.testing.assert_allclose(posterior(start)[1], numeric, rtol=2e-4, atol=2e-4)
 
 
-def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior():
+def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior() -> None:
     process = Surrogate(SPACE, seen(25), 17).error
     posterior = Posterior(process, process._regressor.kernel.theta, np.arange(25))
     one, other = posterior.starts()[:2]
     regressor: GaussianProcessRegressor = process._regressor
 
-    def likelihood(free):
+    def likelihood(free: Array) -> float:
         away = (free - posterior._centres) / posterior._spreads
-        return posterior(free)[0] - 0.5 * away @ away
+        return float(posterior(free)[0] - 0.5 * away @ away)
 
     difference = -(
         regressor.log_marginal_likelihood(posterior.whole(one))
@@ -81,7 +87,7 @@ def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior():
     assert likelihood(one) - likelihood(other) == pytest.approx(difference, rel=1e-6)
 
 
-def test_a_smooth_function_is_learnt_to_its_noise():
+def test_a_smooth_function_is_learnt_to_its_noise() -> None:
     x = np.linspace(0, 1, 15)
     surrogate = Surrogate(LINE, on_line(x, np.sin(6 * x) - 2), 1)
     between = surrogate.points([{"x": 0.11}, {"x": 0.53}, {"x": 0.87}])
@@ -91,14 +97,14 @@ def test_a_smooth_function_is_learnt_to_its_noise():
     assert (belief.error.std < 0.05).all()
 
 
-def test_belief_is_honest_away_from_the_data():
+def test_belief_is_honest_away_from_the_data() -> None:
     x = np.linspace(0, 0.4, 9)
     surrogate = Surrogate(LINE, on_line(x, np.sin(15 * x) - 2), 1)
     std = surrogate.belief(surrogate.points([{"x": 0.22}, {"x": 0.9}])).error.std
     assert std[1] > 3 * std[0]
 
 
-def test_repeats_average_the_noise_out_instead_of_breaking_the_fit():
+def test_repeats_average_the_noise_out_instead_of_breaking_the_fit() -> None:
     rng = np.random.default_rng(0)
     x = np.repeat([0.2, 0.5, 0.8], 8)
     y = np.repeat([1.0, -1.0, 0.5], 8) + rng.normal(0, 0.2, 24)
@@ -108,7 +114,7 @@ def test_repeats_average_the_noise_out_instead_of_breaking_the_fit():
     assert 0.12 < belief.error.predictive_std[0] < 0.35
 
 
-def test_the_noise_is_at_least_binomial():
+def test_the_noise_is_at_least_binomial() -> None:
     observations = on_line(np.linspace(0, 1, 12), np.full(12, 0.1), images=400)
     surrogate = Surrogate(LINE, observations, 1)
     belief = surrogate.belief(surrogate.points([{"x": 0.5}]))
@@ -117,7 +123,7 @@ def test_the_noise_is_at_least_binomial():
     assert noise > 0.95 * binomial
 
 
-def test_no_mistakes_at_all_is_not_minus_infinity():
+def test_no_mistakes_at_all_is_not_minus_infinity() -> None:
     observations = on_line([0.1, 0.5, 0.9], [0.0, 0.5, 1.0], images=100)
     surrogate = Surrogate(LINE, observations, 1)
     belief = surrogate.belief(surrogate.observed)
@@ -126,7 +132,7 @@ def test_no_mistakes_at_all_is_not_minus_infinity():
     assert belief.error.mean[0] < 0.1
 
 
-def test_the_cost_is_predicted_well_after_a_handful_of_trials():
+def test_the_cost_is_predicted_well_after_a_handful_of_trials() -> None:
     observations = seen(6)
     surrogate = Surrogate(SPACE, observations, 17)
     later = seen(60, seed=9)
@@ -135,8 +141,8 @@ def test_the_cost_is_predicted_well_after_a_handful_of_trials():
     assert np.median(np.abs(wrong)) < 0.1
 
 
-def test_an_exact_complexity_has_no_uncertainty():
-    macs = SPACE.known(SPACE.reference)["macs"]
+def test_an_exact_complexity_has_no_uncertainty() -> None:
+    macs = SPACE.known(REFERENCE)["macs"]
     surrogate = Surrogate(SPACE, seen(10), 17, exact=lambda c: SPACE.known(c)["macs"] / macs)
     configs = [o.config for o in seen(5, seed=4)]
     belief = surrogate.belief(surrogate.points(configs))
@@ -147,7 +153,7 @@ def test_an_exact_complexity_has_no_uncertainty():
     )
 
 
-def test_the_belief_about_f_moves_with_the_weight_and_needs_no_fit():
+def test_the_belief_about_f_moves_with_the_weight_and_needs_no_fit() -> None:
     surrogate = Surrogate(SPACE, seen(15), 17)
     belief = surrogate.belief(surrogate.observed)
     mean, std, predictive = belief.objective(0.5)
@@ -157,7 +163,7 @@ def test_the_belief_about_f_moves_with_the_weight_and_needs_no_fit():
     np.testing.assert_array_equal(belief.objective(0.0)[0], belief.error.mean)
 
 
-def test_a_pending_network_moves_no_mean_and_takes_the_uncertainty_there():
+def test_a_pending_network_moves_no_mean_and_takes_the_uncertainty_there() -> None:
     surrogate = Surrogate(SPACE, seen(15), 17)
     pending = surrogate.points([o.config for o in seen(2, seed=8)])
     before, after = surrogate.belief(pending), surrogate.believing(pending).belief(pending)
@@ -168,15 +174,19 @@ def test_a_pending_network_moves_no_mean_and_takes_the_uncertainty_there():
     assert (after.complexity.transformed_std < before.complexity.transformed_std).all()
 
 
-def test_a_surrogate_that_nobody_needs_is_gone_at_once():
+def test_a_surrogate_that_nobody_needs_is_gone_at_once() -> None:
     """Its factors weigh n² numbers: they must not wait for the collector of rings."""
     gc.collect()
     gc.disable()
     try:
         surrogate = Surrogate(SPACE, seen(15), 17)
         believing = surrogate.believing(surrogate.observed)
-        parts = [weakref.ref(s.error) for s in (surrogate, believing)]
-        parts += [weakref.ref(s.complexity) for s in (surrogate, believing)]
+        parts = [
+            weakref.ref(process)
+            for s in (surrogate, believing)
+            for process in (s.error, s.complexity)
+            if process is not None
+        ]
         assert all(part() is not None for part in parts)
         del surrogate, believing
         assert [part() for part in parts] == [None] * 4
@@ -199,9 +209,9 @@ def test_a_surrogate_that_nobody_needs_is_gone_at_once():
 )
 @pytest.mark.parametrize("images", [0, 500])
 @pytest.mark.parametrize("costs", [1.0, 0.0, -1.0, 1e-300, 1e200])
-def test_odd_data_give_finite_belief(errors, images, costs):
+def test_odd_data_give_finite_belief(errors: list[float], images: int, costs: float) -> None:
     if images:
-        errors = np.clip(errors, 0, 1)
+        errors = np.clip(errors, 0, 1).tolist()
     observations = [
         Observation(i, 1, {"x": i / len(errors)}, float(e), images, costs * (1 + i))
         for i, e in enumerate(errors)
@@ -217,7 +227,7 @@ def test_odd_data_give_finite_belief(errors, images, costs):
     assert np.isfinite(gain.explore).all()
 
 
-def test_relabelled_categories_give_the_same_belief():
+def test_relabelled_categories_give_the_same_belief() -> None:
     means = []
     for order in ("abc", "cab"):
         space = Space(
@@ -239,14 +249,14 @@ def test_relabelled_categories_give_the_same_belief():
     np.testing.assert_allclose(means[0], means[1], rtol=1e-6)
 
 
-def test_hyperparameters_come_from_a_subset_of_many_observations():
+def test_hyperparameters_come_from_a_subset_of_many_observations() -> None:
     x = np.linspace(0, 1, 700)
     surrogate = Surrogate(LINE, on_line(x, np.sin(6 * x)), 1)
     belief = surrogate.belief(surrogate.points([{"x": 0.3333}]))
     assert belief.error.mean[0] == pytest.approx(math.sin(2.0), abs=0.01)
 
 
-def test_the_transform_follows_the_data():
+def test_the_transform_follows_the_data() -> None:
     x = np.linspace(0, 1, 20)
     smooth = Surrogate(LINE, on_line(x, np.sin(6 * x) - 2), 1)
     assert smooth.transform == "identity"

@@ -1,10 +1,16 @@
 """The real console in a real terminal, training for real: what a person does on the first day."""
 
+from __future__ import annotations
+
 import json
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import jsonschema
 import psutil
@@ -15,20 +21,31 @@ from lcsearch.engine.client.home import create
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks.cnn import LEVELS
 from lcsearch.sessions import exchange
-from lcsearch.sessions.records import DataSource, Execution, Setup
+from lcsearch.sessions.records import DataSource, Decision, Execution, Setup
 from lcsearch.tui.format import weight
 
 from .conftest import PATIENCE, passed_on, standing_still, wait_for
-from .sessions_for_tests import filled_store
+from .sessions_for_tests import filled_store, trial_of
 from .terminal import Terminal
 
 
-@pytest.fixture
-def console(home, tmp_path):
-    """Opens consoles on the test's home; closes them, and ends their engines."""
-    opened = []
+class Start(Protocol):
+    """Opens a console with these words after its command."""
 
-    def start(*words, width=120, height=40):
+    def __call__(self, *words: str, width: int = 120, height: int = 40) -> Terminal: ...
+
+
+def has_left(client: SessionClient) -> bool:
+    """Whether no engine is at work on the session."""
+    return not client.refresh().engine.alive
+
+
+@pytest.fixture
+def console(home: Path, tmp_path: Path) -> Iterator[Start]:
+    """Opens consoles on the test's home; closes them, and ends their engines."""
+    opened: list[Terminal] = []
+
+    def start(*words: str, width: int = 120, height: int = 40) -> Terminal:
         command = shlex.join([sys.executable, "-P", "-m", "lcsearch.tui.cli", "tui", *words])
         environment = (
             f"LCSEARCH_HOME={shlex.quote(str(home))} LCSEARCH_IDLE_SECONDS=600 "
@@ -47,13 +64,11 @@ def console(home, tmp_path):
         engine = client.refresh().engine
         if engine.alive and engine.pid:
             os.kill(engine.pid, signal.SIGTERM)
-            wait_for(
-                lambda client=client: not client.refresh().engine.alive, what="the engine's end"
-            )
+            wait_for(partial(has_left, client), what="the engine's end")
         client.close()
 
 
-def set_up(terminal):
+def set_up(terminal: Terminal) -> None:
     """From the empty list of sessions to the workbench of a tiny search on digits."""
     terminal.wait("No session yet")
     terminal.keys("n")
@@ -74,7 +89,7 @@ def set_up(terminal):
     terminal.wait("Candidates")
 
 
-def carry_on(terminal, level):
+def carry_on(terminal: Terminal, level: int) -> None:
     """Go on to the next level with the trial that the dialog offers first."""
     terminal.keys("]")
     terminal.wait("Carry it forward")
@@ -84,12 +99,12 @@ def carry_on(terminal, level):
     terminal.wait_gone("ranking ")
 
 
-def test_a_whole_search_by_hand(console, home, tmp_path):
+def test_a_whole_search_by_hand(console: Start, home: Path, tmp_path: Path) -> None:
     terminal = console()
     set_up(terminal)
     client = SessionClient(home / "sessions" / "digits")
 
-    def done(count):
+    def done(count: int) -> None:
         wait_for(
             lambda: sum(t.state == "done" for t in client.refresh().trials) >= count,
             what=f"trial {count - 1}",
@@ -175,7 +190,7 @@ def test_a_whole_search_by_hand(console, home, tmp_path):
     assert data["best"]["trial"] in range(5)
 
 
-def test_every_decision_by_its_key(console, home):
+def test_every_decision_by_its_key(console: Start, home: Path) -> None:
     """The whole table of decisions: each key leads to one that is kept, u takes some back."""
     folder = create(
         home,
@@ -190,7 +205,7 @@ def test_every_decision_by_its_key(console, home):
     client = SessionClient(folder)
     terminal = console("keys")
 
-    def decided(kind, number):
+    def decided(kind: str, number: int) -> Decision:
         wait_for(
             lambda: len(client.refresh().decisions) >= number, what=f"decision {number}, {kind}"
         )
@@ -198,7 +213,7 @@ def test_every_decision_by_its_key(console, home):
         assert decision.kind == kind
         return decision
 
-    def ended(number):
+    def ended(number: int) -> None:
         wait_for(lambda: client.refresh().trials[number].state == "done", what=f"trial {number}")
         terminal.wait("f* of this level 0.", "f* of this level 1.")
         terminal.wait_gone("ranking ")
@@ -217,7 +232,7 @@ def test_every_decision_by_its_key(console, home):
 
     terminal.wait_gone("ranking ")
     terminal.keys("a")
-    ended(decided("accept", 3).trial)
+    ended(trial_of(decided("accept", 3)))
     terminal.keys("n")
     form = terminal.wait("New network, from trial")
     start = int(form.partition("New network, from trial ")[2].split()[0])
@@ -227,13 +242,13 @@ def test_every_decision_by_its_key(console, home):
     terminal.keys("Down" if layers >= 3 else "Up")
     terminal.settle(before_it)
     terminal.keys("Enter")
-    ended(decided("new", 4).trial)
+    ended(trial_of(decided("new", 4)))
     terminal.keys("r")
     terminal.wait("Repeat a trial")
     terminal.keys("Enter")
     repeated = decided("repeat", 5)
-    ended(repeated.trial)
-    assert client.refresh().trials[repeated.trial].repeat_of == repeated.detail["repeats"]
+    ended(trial_of(repeated))
+    assert client.refresh().trials[trial_of(repeated)].repeat_of == repeated.detail["repeats"]
     terminal.keys("x")
     terminal.wait("near copies")
     terminal.type("not this one")
@@ -246,12 +261,12 @@ def test_every_decision_by_its_key(console, home):
         terminal.wait_gone("decided already")
         terminal.keys("e")
     terminal.keys("Enter")
-    ended(decided("edit", 7).trial)
+    ended(trial_of(decided("edit", 7)))
 
     another = {"batch_size": 1, "channels": [8, 8], "conv_layers": 2}
     base = client.refresh().trials[0].config
     with standing_still(client):
-        number = client.submit(client.space.completed(another, base), None, kind="new").trial
+        number = trial_of(client.submit(client.space.completed(another, base), None, kind="new"))
         wait_for(lambda: client.refresh().trials[number].state == "running", what="the held trial")
         terminal.wait("1 training")
         terminal.wait_gone("ranking ")
@@ -260,7 +275,7 @@ def test_every_decision_by_its_key(console, home):
         terminal.wait("1 queued")
         terminal.keys("u")
         decided("undo", 10)
-        assert client.refresh().trials[queued.trial].state == "cancelled"
+        assert client.refresh().trials[trial_of(queued)].state == "cancelled"
         terminal.keys("s")
         terminal.wait("After this epoch")
         with passed_on(client, number):
@@ -303,7 +318,7 @@ def test_every_decision_by_its_key(console, home):
     client.close()
 
 
-def test_training_goes_on_while_the_console_is_closed(console, home):
+def test_training_goes_on_while_the_console_is_closed(console: Start, home: Path) -> None:
     terminal = console()
     set_up(terminal)
     client = SessionClient(home / "sessions" / "digits")
@@ -326,7 +341,7 @@ def test_training_goes_on_while_the_console_is_closed(console, home):
     again.wait("last: trial 1")
 
 
-def consoles_of(home):
+def consoles_of(home: Path) -> list[psutil.Process]:
     """The console processes at work on this home."""
     return [
         p
@@ -336,7 +351,7 @@ def consoles_of(home):
     ]
 
 
-def test_a_console_whose_terminal_is_gone_ends(console, home):
+def test_a_console_whose_terminal_is_gone_ends(console: Start, home: Path) -> None:
     filled_store(home, 3).close()
     terminal = console("demo")
     terminal.wait("Candidates")
@@ -346,7 +361,9 @@ def test_a_console_whose_terminal_is_gone_ends(console, home):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_the_terminal_as_it_was(console, home, number):
+def test_a_signal_leaves_the_terminal_as_it_was(
+    console: Start, home: Path, number: signal.Signals
+) -> None:
     filled_store(home, 3).close()
     terminal = console("demo")
     terminal.wait("Candidates")
@@ -367,7 +384,7 @@ sys.exit(app.run(Path(sys.argv[1]), "demo"))
 """
 
 
-def test_an_exception_leaves_the_terminal_as_it_was(home, tmp_path):
+def test_an_exception_leaves_the_terminal_as_it_was(home: Path, tmp_path: Path) -> None:
     filled_store(home, 3).close()
     program = tmp_path / "crash.py"
     program.write_text(CRASHING)
@@ -384,7 +401,9 @@ def test_an_exception_leaves_the_terminal_as_it_was(home, tmp_path):
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])
-def test_a_small_terminal_reaches_every_action(console, home, width, height):
+def test_a_small_terminal_reaches_every_action(
+    console: Start, home: Path, width: int, height: int
+) -> None:
     filled_store(home, 5).close()
     terminal = console("demo", width=width, height=height)
     terminal.wait("▸  1")

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
-from textual.app import App
+from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Region
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lcsearch.tui.widgets.text import Text
+
+Held = tuple[Pilot[None], Text, list[bool]]
+"""What a console is driven by, its text, and whether that asked for a layout, each time."""
 
 
 class Holder(App[None]):
     """A text over another widget."""
 
-    def compose(self):
+    def compose(self) -> ComposeResult:
         with Vertical():
             yield Text("one", id="text")
             yield Static("below", id="below")
 
 
 @pytest.fixture
-async def held():
+async def held(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
     app = Holder()
     async with app.run_test(size=(20, 10)) as pilot:
         await pilot.pause()
         text = app.query_one("#text", Text)
-        asked = []
+        asked: list[bool] = []
         refresh = text.refresh
 
-        def counted(*regions, layout=False, **given):
+        def counted(*regions: Region, layout: bool = False, **given: bool) -> Text:
             asked.append(layout)
             return refresh(*regions, layout=layout, **given)
 
-        text.refresh = counted
+        monkeypatch.setattr(text, "refresh", counted)
         yield pilot, text, asked
 
 
-async def test_the_same_words_are_not_painted_again(held):
+async def test_the_same_words_are_not_painted_again(held: Held) -> None:
     _, text, asked = held
     text.update("one")
     assert asked == []
@@ -46,7 +53,7 @@ async def test_the_same_words_are_not_painted_again(held):
     assert asked == [False]  # a text is not a content, but two contents are the same
 
 
-async def test_other_words_of_the_same_height_are_painted_where_they_stand(held):
+async def test_other_words_of_the_same_height_are_painted_where_they_stand(held: Held) -> None:
     pilot, text, asked = held
     text.update("two")
     assert asked == [False]
@@ -54,7 +61,7 @@ async def test_other_words_of_the_same_height_are_painted_where_they_stand(held)
     assert str(text.render()) == "two"
 
 
-async def test_other_colours_are_other_words(held):
+async def test_other_colours_are_other_words(held: Held) -> None:
     _, text, asked = held
     text.update(Content("one"))
     asked.clear()
@@ -65,7 +72,7 @@ async def test_other_colours_are_other_words(held):
 @pytest.mark.parametrize(
     "words", ["one\ntwo\nthree", "some words that take a second line, a third"]
 )
-async def test_more_lines_push_down_what_is_below(held, words):
+async def test_more_lines_push_down_what_is_below(held: Held, words: str) -> None:
     pilot, text, asked = held
     text.update(words)
     assert True in asked
@@ -88,7 +95,9 @@ async def test_more_lines_push_down_what_is_below(held, words):
         ({"height": 3}, "one\ntwo\nthree\nfour"),
     ],
 )
-async def test_a_height_that_cannot_change_asks_for_no_layout(held, style, words):
+async def test_a_height_that_cannot_change_asks_for_no_layout(
+    held: Held, style: dict[str, int | tuple[int, int]], words: str
+) -> None:
     pilot, text, asked = held
     for name, value in style.items():
         setattr(text.styles, name, value)

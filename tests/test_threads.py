@@ -1,24 +1,30 @@
 """Threads are given up while others want the processors, and the seconds that count are not."""
 
+from __future__ import annotations
+
 import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from lcsearch.engine.tasks import cnn
-from lcsearch.engine.training import loop, threads
+from lcsearch.engine.training import loop
 from lcsearch.engine.training.checkpoint import restore
 from lcsearch.engine.training.data import read
-from lcsearch.engine.training.images import place
-from lcsearch.engine.training.run import Task, begin
+from lcsearch.engine.training.images import Draw, Placed, place
+from lcsearch.engine.training.run import Run, Task, begin
 from lcsearch.engine.training.threads import LOOK_SECONDS, STEADY_SECONDS, Threads
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Epoch
 
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
-def four():
+def four() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield
@@ -28,16 +34,14 @@ def four():
 class Machine:
     """Four processors, as /proc/stat tells of them, and a fifth that is another's."""
 
-    def __init__(self, root, monkeypatch):
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.file, self.moment, self.idle, self.own = root / "stat", 100.0, 0.0, 0.0
-        monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
-        monkeypatch.setattr(threads.time, "monotonic", lambda: self.moment)
-        monkeypatch.setattr(
-            threads.os, "times", lambda: os.times_result((self.own, 0.0, 0.0, 0.0, 0.0))
-        )
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+        monkeypatch.setattr(time, "monotonic", lambda: self.moment)
+        monkeypatch.setattr(os, "times", lambda: os.times_result((self.own, 0.0, 0.0, 0.0, 0.0)))
         self.goes(0.0, 0.0, 0.0)
 
-    def goes(self, seconds, own, others):
+    def goes(self, seconds: float, own: float, others: float) -> None:
         """So many processors are this process's for some seconds, and so many others'."""
         self.moment += seconds
         self.own += seconds * own
@@ -54,7 +58,9 @@ class Machine:
     ("own", "others", "wanted"),
     [(0, 0, 4), (4, 0, 4), (3.8, 0.2, 4), (1, 1, 3), (2, 2, 2), (1, 3, 1), (0.5, 3.5, 1)],
 )
-def test_as_many_threads_as_are_free(tmp_path, monkeypatch, own, others, wanted):
+def test_as_many_threads_as_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: float, others: float, wanted: int
+) -> None:
     machine = Machine(tmp_path, monkeypatch)
     found = Threads(tmp_path)
     machine.goes(0.4 * LOOK_SECONDS, own, others)
@@ -73,7 +79,9 @@ def test_as_many_threads_as_are_free(tmp_path, monkeypatch, own, others, wanted)
 
 
 @pytest.mark.usefixtures("four")
-def test_what_others_hold_for_a_moment_changes_nothing(tmp_path, monkeypatch):
+def test_what_others_hold_for_a_moment_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine(tmp_path, monkeypatch)
     found = Threads(tmp_path)
     for _ in range(5):
@@ -91,18 +99,18 @@ def test_what_others_hold_for_a_moment_changes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("four")
-def test_a_training_goes_on_with_what_it_began_with_or_less(tmp_path):
+def test_a_training_goes_on_with_what_it_began_with_or_less(tmp_path: Path) -> None:
     found = Threads(tmp_path)
     found.wanted = 3
-    assert found.keep_or_lower(None) == 3
+    assert found.settle(None) == 3
     found.wanted = 4
-    assert found.keep_or_lower(3) == 3
+    assert found.settle(3) == 3
     found.wanted = 1
-    assert found.keep_or_lower(3) == 1
+    assert found.settle(3) == 1
 
 
 @pytest.mark.usefixtures("four")
-def test_where_nothing_is_counted_no_thread_is_given_up(tmp_path):
+def test_where_nothing_is_counted_no_thread_is_given_up(tmp_path: Path) -> None:
     found = Threads(tmp_path)
     found.look()
     assert not found.short
@@ -113,25 +121,24 @@ def test_where_nothing_is_counted_no_thread_is_given_up(tmp_path):
 class Short(Threads):
     """Half of the threads are free, at every look."""
 
-    def look(self):
+    def look(self) -> None:
         self.wanted = self.most // 2
 
 
-class Reference:
+class Reference(loop.Reference):
     """Takes a second a step, and notes the threads that it is timed with."""
 
-    steps_per_epoch = 1
+    def __init__(self) -> None:
+        self.steps_per_epoch = 1
+        self.seen: list[int] = []
 
-    def __init__(self):
-        self.seen = []
-
-    def timed_steps(self, budget, hurried=False):
+    def timed_steps(self, budget: float, hurried: bool = False) -> list[float]:
         self.seen.append(torch.get_num_threads())
         return [1.0]
 
 
 @pytest.fixture(scope="module")
-def placed():
+def placed() -> Placed:
     return place(read(DataSource(spec="digits")), torch.device("cpu"))
 
 
@@ -142,15 +149,18 @@ CONFIG = {
 }  # fmt: skip
 
 
-def seen_by(placed, folder, monkeypatch, spare, timed):
+def seen_by(
+    placed: Placed, folder: Path, monkeypatch: pytest.MonkeyPatch, spare: Threads, timed: bool
+) -> tuple[list[int], list[int], list[Epoch]]:
     """Threads of each step of two epochs and of each look at the reference; the epochs."""
     config = {**CONFIG, "batch_size": 16}
     task = Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
-    steps, whole, reference = [], loop.step, Reference()
+    steps: list[int] = []
+    whole, reference = loop.step, Reference()
 
-    def step(*given):
+    def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
         steps.append(torch.get_num_threads())
-        return whole(*given)
+        return whole(run, drawn, start, end)
 
     monkeypatch.setattr(loop, "step", step)
     run = begin(task, placed, torch.float32)
@@ -162,8 +172,8 @@ def seen_by(placed, folder, monkeypatch, spare, timed):
 
 @pytest.mark.usefixtures("four")
 def test_where_seconds_count_they_are_taken_with_all_threads_in_turns(
-    placed, tmp_path, monkeypatch
-):
+    placed: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps, timed, epochs = seen_by(placed, tmp_path, monkeypatch, Short(), timed=True)
     assert set(steps) == {2, 4}
     assert set(timed) == {4}
@@ -173,7 +183,9 @@ def test_where_seconds_count_they_are_taken_with_all_threads_in_turns(
 
 
 @pytest.mark.usefixtures("four")
-def test_where_seconds_do_not_count_only_free_threads_are_taken(placed, tmp_path, monkeypatch):
+def test_where_seconds_do_not_count_only_free_threads_are_taken(
+    placed: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps, timed, epochs = seen_by(placed, tmp_path, monkeypatch, Short(), timed=False)
     assert set(steps) == set(timed) == {2}
     assert len(epochs) == 2
@@ -181,7 +193,9 @@ def test_where_seconds_do_not_count_only_free_threads_are_taken(placed, tmp_path
 
 @pytest.mark.usefixtures("four")
 @pytest.mark.parametrize("timed", [True, False])
-def test_where_all_are_free_all_are_taken(placed, tmp_path, monkeypatch, timed):
+def test_where_all_are_free_all_are_taken(
+    placed: Placed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timed: bool
+) -> None:
     spare = Threads(tmp_path)
     steps, beside, _ = seen_by(placed, tmp_path, monkeypatch, spare, timed)
     assert set(steps) == set(beside) == {4}
@@ -192,13 +206,15 @@ class Scarcer(Threads):
 
     looks = 0
 
-    def look(self):
+    def look(self) -> None:
         self.looks += 1
         self.wanted = self.most // 2 if self.looks == 2 else self.most
 
 
 @pytest.mark.usefixtures("four")
-def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(placed, tmp_path):
+def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(
+    placed: Placed, tmp_path: Path
+) -> None:
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
     path, short = tmp_path / "checkpoint.pt", Short()
     run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
@@ -215,11 +231,13 @@ def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(placed, t
 
 
 @pytest.mark.usefixtures("four")
-def test_what_was_given_up_is_not_taken_back(placed, tmp_path):
+def test_what_was_given_up_is_not_taken_back(placed: Placed, tmp_path: Path) -> None:
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
     run = begin(Task(network, CONFIG, 1, 4), placed, torch.float32)
-    spare, seen = Scarcer(), []
+    spare = Scarcer()
+    seen: list[int] = []
     for _ in loop.train(run, Reference(), tmp_path / "c.pt", lambda: False, spare, timed=False):
+        assert run.threads is not None
         seen.append(run.threads)
     assert seen[-1] == 2
     assert spare.wanted == 4
@@ -228,16 +246,18 @@ def test_what_was_given_up_is_not_taken_back(placed, tmp_path):
 
 @pytest.mark.usefixtures("four")
 @pytest.mark.parametrize("timed", [True, False])
-def test_whoever_leaves_a_training_early_finds_all_threads(placed, tmp_path, timed):
+def test_whoever_leaves_a_training_early_finds_all_threads(
+    placed: Placed, tmp_path: Path, timed: bool
+) -> None:
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
 
-    def begun():
+    def begun() -> Iterator[Epoch]:
         run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
         return loop.train(run, Reference(), tmp_path / "c.pt", stopped, Short(), timed)
 
     batches = 0
 
-    def stopped():
+    def stopped() -> bool:
         nonlocal batches
         batches += 1
         return batches > 10

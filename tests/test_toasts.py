@@ -10,8 +10,8 @@ from lcsearch.tui.app import Console
 from lcsearch.tui.widgets.frame import Edge
 from lcsearch.tui.widgets.keys import KeyBar
 
+from .consoles import settled, until
 from .fakes import NOW, FakeClient, FakeHome, make_snapshot
-from .test_console import settled, until
 
 SHORT = "Copied."
 LONG = (
@@ -27,7 +27,7 @@ HERE = {
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["narrow", "wide"])
 @pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
-async def test_a_toast_covers_nothing(size, text):
+async def test_a_toast_covers_nothing(size: tuple[int, int], text: str) -> None:
     sessions = FakeHome({"fashion": FakeClient(make_snapshot(failed=1))})
     app = Console(sessions.home, "fashion", sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size, notifications=True) as pilot:

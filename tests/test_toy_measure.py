@@ -23,9 +23,9 @@ from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.table import Table
 
 from .conftest import lcsearch
+from .consoles import console, press, text_of
 from .fakes import FakeClient, FakeHome, make_snapshot
 from .sessions_for_tests import filled_store
-from .test_console import console, press, text_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -24,7 +24,7 @@ from lcsearch.tui.widgets.table import Table
 
 from . import toy
 from .conftest import lcsearch
-from .test_console import press, text_of, until
+from .consoles import press, text_of, until
 
 SUMMARY = DataSummary(
     channels=1, height=8, width=8, classes=10, train=80, val=20, test=20, fingerprint="f" * 64
@@ -48,14 +48,16 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     task._kept_space.cache_clear()
 
 
-def setup(measure: str, **fields: object) -> Setup:
+def setup(measure: str) -> Setup:
     """A session of the toy task on the toy executor."""
     asked = Setup("toy", DataSource(spec="digits"), measure=measure, epochs=2, trials_per_level=4)
-    return replace(asked, task="toy", execution=Execution(executor="toy"), **fields)
+    return replace(asked, task="toy", execution=Execution(executor="toy"))
 
 
 @pytest.mark.parametrize("measure", ["effort", "heat"])
-def test_a_whole_search_by_the_commands(home, tmp_path, toys, measure):
+def test_a_whole_search_by_the_commands(
+    home: Path, tmp_path: Path, toys: None, measure: str
+) -> None:
     asked = ["--task", "toy", "--executor", "toy", "--measure", measure, "--set", "x=0..0.9"]
     lcsearch("new", "toy", *asked, "--epochs", "2", "--trials", "4")
     told, _ = lcsearch("show", "toy")
@@ -93,7 +95,7 @@ def test_a_whole_search_by_the_commands(home, tmp_path, toys, measure):
 
 
 @pytest.mark.parametrize("measure", ["effort", "heat"])
-async def test_every_screen_of_the_console_shows_it(home, toys, measure):
+async def test_every_screen_of_the_console_shows_it(home: Path, toys: None, measure: str) -> None:
     create(home, setup(measure))
     lcsearch("run", "toy", "--trials", "4", "--levels", "all")
     app = Console(home, "toy")
@@ -118,7 +120,7 @@ async def test_every_screen_of_the_console_shows_it(home, toys, measure):
         assert "steps" in text_of(pilot, "#figures")
 
 
-def test_what_there_is_not_is_refused_in_words(home, toys):
+def test_what_there_is_not_is_refused_in_words(home: Path, toys: None) -> None:
     with pytest.raises(SetupError, match=r"measure watts: unknown. Use effort, heat\."):
         create(home, setup("watts"))
     with pytest.raises(SetupError, match=r"task chess: unknown. Use cnn, toy\."):
@@ -134,7 +136,9 @@ def test_what_there_is_not_is_refused_in_words(home, toys):
     assert "toy" in listed
 
 
-def test_a_session_of_it_is_told_from_others_in_an_export(home, toys, tmp_path):
+def test_a_session_of_it_is_told_from_others_in_an_export(
+    home: Path, toys: None, tmp_path: Path
+) -> None:
     create(home, setup("effort"))
     file = tmp_path / "toy.json"
     lcsearch("export", "toy", "-o", str(file))

@@ -7,25 +7,45 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import psutil
 import pytest
 from filelock import FileLock
 
-from lcsearch.engine.protocol import Load, Stop, Train, replies
+from lcsearch.engine.protocol import (
+    Ended,
+    EpochDone,
+    Failed,
+    Finished,
+    Load,
+    Ready,
+    Refused,
+    Reply,
+    Started,
+    Stop,
+    Train,
+    replies,
+)
 from lcsearch.engine.tasks import cnn
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Epoch, Record
 
 from .conftest import PATIENCE
 
 COMMAND = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer", "--threads", "1"]
 REFERENCE = cnn.reference((1, 8, 8), 10)
+Kind = TypeVar("Kind", bound=Record)
 
 
 class Process:
     """A trainer and what it says, read by a thread so that no test can hang."""
 
-    def __init__(self, folder, *options):
+    ready: Ready
+    """What it said when it had read its data, in the fixture that keeps one warm."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.log = (folder / "trainer.log").open("wb")
         self.child = subprocess.Popen(
@@ -35,32 +55,36 @@ class Process:
             stderr=self.log,
             text=True,
         )
-        self.lines = queue.Queue()
+        self.lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def _read(self):
+    def _read(self) -> None:
+        assert self.child.stdout is not None
         for line in self.child.stdout:
             self.lines.put(line)
         self.lines.put("")
 
-    def send(self, command):
+    def send(self, command: Load | Train | Stop) -> None:
+        assert self.child.stdin is not None
         self.child.stdin.write(command.model_dump_json() + "\n")
         self.child.stdin.flush()
 
-    def reply(self):
+    def reply(self) -> Reply:
         line = self.lines.get(timeout=PATIENCE)
         assert line, "the trainer has ended"
         reply = replies.validate_json(line)
         # signs of life come by the clock: a busy machine gives more of them
         return self.reply() if reply.kind == "working" else reply
 
-    def replies_until(self, *kinds):
+    def replies_until(self, *kinds: str) -> list[Reply]:
         said = [self.reply()]
         while said[-1].kind not in kinds:
             said.append(self.reply())
         return said
 
-    def train(self, name="t", trial=1, attempt=1, epochs=3, **change):
+    def train(
+        self, name: str = "t", trial: int = 1, attempt: int = 1, epochs: int = 3, **change: Any
+    ) -> None:
         self.send(
             Train(
                 trial=trial,
@@ -75,10 +99,11 @@ class Process:
             )
         )
 
-    def until_end(self):
+    def until_end(self) -> list[Reply]:
         return self.replies_until("finished", "failed", "ended")
 
-    def close(self):
+    def close(self) -> int:
+        assert self.child.stdin is not None
         self.child.stdin.close()
         code = self.child.wait(PATIENCE)
         self.log.close()
@@ -86,95 +111,103 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def trainer(tmp_path_factory):
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One warm trainer on the digits, for every test that leaves it alive."""
     process = Process(tmp_path_factory.mktemp("warm"), "--dtype", "float32")
     process.send(Load(data=DataSource(spec="digits")))
-    ready = process.reply()
-    assert ready.kind == "ready", ready
-    process.ready = ready
+    process.ready = of(Ready, process.reply())
     yield process
     assert process.close() == 0
 
 
-def curve(said):
-    epochs = [r.epoch for r in said if r.kind == "epoch"]
-    return [(e.epoch, e.train_loss, e.val_accuracy) for e in epochs]
+def of(kind: type[Kind], reply: Reply) -> Kind:
+    """A reply that is of this kind."""
+    assert isinstance(reply, kind), reply
+    return reply
 
 
-def test_it_says_what_it_has_read_and_where_it_trains(trainer):
+def epochs_of(said: Sequence[Reply]) -> list[Epoch]:
+    return [r.epoch for r in said if r.kind == "epoch"]
+
+
+def curve(said: Sequence[Reply]) -> list[tuple[int, float, float]]:
+    return [(e.epoch, e.train_loss, e.val_accuracy) for e in epochs_of(said)]
+
+
+def test_it_says_what_it_has_read_and_where_it_trains(trainer: Process) -> None:
     summary, machine = trainer.ready.summary, trainer.ready.machine
     assert (*summary.shape, summary.classes) == (1, 8, 8, 10)
+    assert machine is not None
     assert (machine.device, machine.threads, machine.dtype) == ("cpu", 1, "float32")
     assert machine.processor
 
 
-def test_a_trial_from_start_to_end(trainer):
+def test_a_trial_from_start_to_end(trainer: Process) -> None:
     trainer.train("whole", epochs=3)
-    started, *epochs, finished = trainer.until_end()
-    assert started.kind == "started"
-    assert started.epochs == ()
-    assert [r.epoch.epoch for r in epochs] == [1, 2, 3]
-    assert finished.error == pytest.approx(1 - max(r.epoch.val_accuracy for r in epochs))
-    warm = [r.epoch.seconds for r in epochs[1:]]
+    started, *between, end = trainer.until_end()
+    assert of(Started, started).epochs == ()
+    epochs = [of(EpochDone, reply).epoch for reply in between]
+    assert [e.epoch for e in epochs] == [1, 2, 3]
+    finished = of(Finished, end)
+    assert finished.error == pytest.approx(1 - max(e.val_accuracy for e in epochs))
+    warm = [e.seconds for e in epochs[1:]]
     assert min(warm) <= finished.costs["seconds"] <= max(warm)
     assert finished.reference_costs["seconds"] > 0
     assert (finished.trial, finished.attempt) == (1, 1)
 
 
-def test_a_finished_checkpoint_is_finished_at_once(trainer):
+def test_a_finished_checkpoint_is_finished_at_once(trainer: Process) -> None:
     trainer.train("again", epochs=2)
     first = trainer.until_end()
     trainer.train("again", epochs=2, attempt=2)
-    started, finished = trainer.until_end()
-    assert started.epochs == tuple(r.epoch for r in first if r.kind == "epoch")
-    assert finished.kind == "finished"
+    started, end = trainer.until_end()
+    assert of(Started, started).epochs == tuple(epochs_of(first))
+    finished, before = of(Finished, end), of(Finished, first[-1])
     assert finished.attempt == 2
-    assert finished.error == first[-1].error
-    assert finished.costs["seconds"] == first[-1].costs["seconds"]
+    assert finished.error == before.error
+    assert finished.costs["seconds"] == before.costs["seconds"]
 
 
-def test_stop_now_ends_within_the_epoch(trainer):
+def test_stop_now_ends_within_the_epoch(trainer: Process) -> None:
     trainer.train("now", trial=7, epochs=100000, channels=[64, 64, 64, 64])
     assert trainer.reply().kind == "started"
     trainer.send(Stop(trial=7, attempt=1, mode="now"))
     said = trainer.until_end()
-    assert said[-1].kind == "ended"
-    assert not said[-1].paused
+    assert not of(Ended, said[-1]).paused
     assert len(said) <= 2
 
 
-def test_stop_after_this_epoch(trainer):
+def test_stop_after_this_epoch(trainer: Process) -> None:
     trainer.train("after", trial=8, epochs=100000)
     trainer.replies_until("epoch")
     trainer.send(Stop(trial=8, attempt=1, mode="epoch"))
     said = trainer.until_end()
-    assert (said[-1].kind, said[-1].paused) == ("ended", False)
+    assert not of(Ended, said[-1]).paused
 
 
-def test_pause_and_resume_give_what_no_pause_gives(trainer):
+def test_pause_and_resume_give_what_no_pause_gives(trainer: Process) -> None:
     trainer.train("unbroken", trial=9, epochs=12)
     whole = trainer.until_end()
     trainer.train("paused", trial=9, epochs=12)
     said = trainer.replies_until("epoch")
     trainer.send(Stop(trial=9, attempt=1, mode="pause"))
     said += trainer.until_end()
-    assert (said[-1].kind, said[-1].paused) == ("ended", True)
+    assert of(Ended, said[-1]).paused
     trainer.train("paused", trial=9, attempt=2, epochs=12)
     more = trainer.until_end()
     assert more[-1].kind == "finished"
-    assert list(more[0].epochs) == [r.epoch for r in said if r.kind == "epoch"]
-    assert more[1].epoch.resumed
+    assert list(of(Started, more[0]).epochs) == epochs_of(said)
+    assert of(EpochDone, more[1]).epoch.resumed
     assert curve(said) + curve(more) == curve(whole)
 
 
-def test_a_stop_for_another_attempt_is_not_heard(trainer):
+def test_a_stop_for_another_attempt_is_not_heard(trainer: Process) -> None:
     trainer.send(Stop(trial=10, attempt=1, mode="now"))
     trainer.train("stale", trial=10, attempt=2, epochs=1)
     assert trainer.until_end()[-1].kind == "finished"
 
 
-def test_a_stop_that_arrives_before_its_trial_is_heard(trainer):
+def test_a_stop_that_arrives_before_its_trial_is_heard(trainer: Process) -> None:
     trainer.send(Stop(trial=11, attempt=1, mode="now"))
     trainer.train("early", trial=11, epochs=5)
     assert [r.kind for r in trainer.until_end()] == ["started", "ended"]
@@ -188,25 +221,27 @@ def test_a_stop_that_arrives_before_its_trial_is_heard(trainer):
         ({"channels": None}, "exception", "TypeError"),
     ],
 )
-def test_a_trial_that_fails_leaves_the_trainer_alive(trainer, change, kind, said):
+def test_a_trial_that_fails_leaves_the_trainer_alive(
+    trainer: Process, change: dict[str, Any], kind: str, said: str
+) -> None:
     trainer.train(f"fails-{kind}-{said}", trial=12, **change)
-    failed = trainer.until_end()[-1]
-    assert (failed.kind, failed.trial, failed.failure.kind) == ("failed", 12, kind)
+    failed = of(Failed, trainer.until_end()[-1])
+    assert (failed.trial, failed.failure.kind) == (12, kind)
     assert said in failed.failure.message
     trainer.train(f"after-{kind}-{said}", trial=13, epochs=1)
     assert trainer.until_end()[-1].kind == "finished"
 
 
-def test_a_damaged_checkpoint_fails_its_trial(trainer):
+def test_a_damaged_checkpoint_fails_its_trial(trainer: Process) -> None:
     path = trainer.folder / "damaged.pt"
     path.write_bytes(b"PK\x03\x04 no checkpoint")
     trainer.train("damaged", trial=14)
-    failed = trainer.until_end()[-1]
+    failed = of(Failed, trainer.until_end()[-1])
     assert failed.failure.kind == "checkpoint"
     assert str(path) in failed.failure.message
 
 
-def test_another_attempt_waits_for_the_lock(trainer):
+def test_another_attempt_waits_for_the_lock(trainer: Process) -> None:
     lock = FileLock(trainer.folder / "held.lock")
     lock.acquire()
     trainer.train("held", trial=15, attempt=2, epochs=1)
@@ -217,13 +252,13 @@ def test_another_attempt_waits_for_the_lock(trainer):
 
 
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="needs Linux resource limits")
-def test_a_trial_that_runs_out_of_memory_leaves_the_trainer_alive(trainer):
+def test_a_trial_that_runs_out_of_memory_leaves_the_trainer_alive(trainer: Process) -> None:
     process = psutil.Process(trainer.child.pid)
     limits = process.rlimit(psutil.RLIMIT_AS)
     process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + 300 * 2**20, limits[1]))
     try:
         trainer.train("huge", trial=16, channels=[4096] * 4, kernel=[7] * 4)
-        failed = trainer.until_end()[-1]
+        failed = of(Failed, trainer.until_end()[-1])
     finally:
         process.rlimit(psutil.RLIMIT_AS, limits)
     assert failed.failure.kind == "memory"
@@ -232,19 +267,17 @@ def test_a_trial_that_runs_out_of_memory_leaves_the_trainer_alive(trainer):
     assert trainer.until_end()[-1].kind == "finished"
 
 
-def test_data_that_cannot_be_used_are_refused_and_others_taken_after(trainer):
+def test_data_that_cannot_be_used_are_refused_and_others_taken_after(trainer: Process) -> None:
     trainer.send(Load(data=DataSource(spec="nothing")))
-    refused = trainer.reply()
-    assert refused.kind == "refused"
-    assert "'nothing'" in refused.message
+    assert "'nothing'" in of(Refused, trainer.reply()).message
     trainer.send(Load(data=DataSource(spec="digits"), fingerprint="0" * 64))
-    assert "have changed" in trainer.reply().message
+    assert "have changed" in of(Refused, trainer.reply()).message
     known = trainer.ready.summary.fingerprint
     trainer.send(Load(data=DataSource(spec="digits"), fingerprint=known))
-    assert trainer.reply().summary.fingerprint == known
+    assert of(Ready, trainer.reply()).summary.fingerprint == known
 
 
-def test_it_ends_with_its_input_in_the_middle_of_an_epoch(tmp_path):
+def test_it_ends_with_its_input_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     process = Process(tmp_path)
     process.send(Load(data=DataSource(spec="digits")))
     process.train("long", epochs=100000, channels=[256] * 4, kernel=[7] * 4)
@@ -254,9 +287,10 @@ def test_it_ends_with_its_input_in_the_middle_of_an_epoch(tmp_path):
     assert {replies.validate_json(line).kind for line in rest} <= {"working"}
 
 
-def test_killed_it_goes_on_from_its_checkpoint(tmp_path):
+def test_killed_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """Killed somewhere in its second epoch, and held to the losses of an unbroken run."""
-    said, attempt = [], 0
+    said: list[Reply] = []
+    attempt = 0
     while not said or said[-1].kind != "finished":
         attempt += 1
         process = Process(tmp_path, "--dtype", "float32")
@@ -278,7 +312,7 @@ def test_killed_it_goes_on_from_its_checkpoint(tmp_path):
     assert whole == curve(unbroken)
 
 
-def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
+def test_what_libraries_print_does_not_reach_the_protocol(tmp_path: Path) -> None:
     """Both what Python prints and what C code writes to descriptor 1 go to the log."""
     code = (
         "import os, sys, runpy\n"
@@ -301,7 +335,7 @@ def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
 
 
 @pytest.mark.parametrize(("spec", "kind"), [("idx:nowhere", "refused"), ("digits", "ready")])
-def test_a_probe_answers_without_torch(tmp_path, spec, kind):
+def test_a_probe_answers_without_torch(tmp_path: Path, spec: str, kind: str) -> None:
     load = Load(data=DataSource(spec=spec)).model_dump_json()
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *COMMAND[1:], "--probe"],
@@ -316,25 +350,27 @@ def test_a_probe_answers_without_torch(tmp_path, spec, kind):
     assert " torch\n" not in done.stderr
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_device_that_is_not_there_is_refused() -> None:
     load = Load(data=DataSource(spec="digits")).model_dump_json()
     with subprocess.Popen(
         [*COMMAND, "--device", "cuda:9"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as trainer:
+        assert trainer.stdin is not None
+        assert trainer.stdout is not None
         trainer.stdin.write(load + "\n")
         trainer.stdin.flush()
         answer = replies.validate_json(trainer.stdout.readline())
         trainer.stdin.close()
-    assert "device cuda:9" in answer.message
+    assert "device cuda:9" in of(Refused, answer).message
 
 
 def test_it_gives_signs_of_life_between_two_epochs_and_says_when_a_disk_is_full(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lcsearch.engine.training import trainer as module
 
     monkeypatch.setattr(module, "WORKING_SECONDS", 0.0)
-    said = []
+    said: list[Reply] = []
     trainer = module.Trainer(said.append, "cpu", 1, "float32", False)
     trainer.load(Load(data=DataSource(spec="digits", train_size=200)))
     order = Train(
@@ -355,19 +391,20 @@ def test_it_gives_signs_of_life_between_two_epochs_and_says_when_a_disk_is_full(
     assert len(working) >= 2  # one a batch, at least
     assert {(reply.trial, reply.attempt) for reply in working} == {(1, 2)}
 
-    def full(*_):
+    def full(*_: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     trainer.train(order.model_copy(update={"checkpoint": str(tmp_path / "u.pt")}))
-    assert (said[-1].kind, said[-1].no_room) == ("failed", True)
+    assert of(Failed, said[-1]).no_room
     # its part is not in the way of others
     assert list(tmp_path.glob("u.pt*")) == []
     monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
     trainer.train(order.model_copy(update={"checkpoint": str(tmp_path / "u.pt")}))
-    assert (said[-1].kind, said[-1].no_room) == ("failed", False)
+    assert not of(Failed, said[-1]).no_room
     monkeypatch.undo()
     # a session in the trash has taken its folder along: that is no fault of the trial's either
     away = tmp_path / "away" / "v.pt"
     trainer.train(order.model_copy(update={"checkpoint": str(away)}))
-    assert (said[-1].kind, said[-1].no_room, said[-1].no_folder) == ("failed", False, True)
+    failed = of(Failed, said[-1])
+    assert (failed.no_room, failed.no_folder) == (False, True)

@@ -1,32 +1,40 @@
 """One piece of memory for all weights: the same numbers as a tensor for each, as autocast's."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.cnn.layout import Network
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read
-from lcsearch.engine.training.images import Draw, place
+from lcsearch.engine.training.images import Draw, Placed, place
 from lcsearch.engine.training.run import Task, begin, full_precision
 from lcsearch.engine.training.weights import Weights
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import Config, DataSource
 
 SHAPE, CLASSES = (1, 8, 8), 10
 
 
 @pytest.fixture(scope="module")
-def placed():
+def placed() -> Placed:
     return place(read(DataSource(spec="digits")), torch.device("cpu"))
 
 
-def network(**change):
+def network(**change: Any) -> tuple[Network, Config]:
     config = cnn.reference(SHAPE, CLASSES) | {"weight_decay": 1e-3, "batch_size": 64} | change
     return cnn.network(config, SHAPE, CLASSES), config
 
 
-def separate(laid, config, placed, dtype, steps):
+def separate(
+    laid: Network, config: Config, placed: Placed, dtype: torch.dtype, steps: int
+) -> tuple[list[float], nn.Sequential]:
     """The losses of plain PyTorch: a parameter each, autocast, torch's own Adam over all."""
     model = build(laid, 5)
     adam = torch.optim.Adam(
@@ -41,7 +49,7 @@ def separate(laid, config, placed, dtype, steps):
             logits = model(images)
         loss = functional.cross_entropy(logits.float(), placed.train_labels[index])
         adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         adam.step()
         losses.append(loss.item())
     return losses, model
@@ -56,7 +64,9 @@ def separate(laid, config, placed, dtype, steps):
         {"classifier_layers": 2, "hidden_units": [32], "density": [0.25, 1.0]},
     ],
 )
-def test_the_losses_are_those_of_a_parameter_each(placed, dtype, change):
+def test_the_losses_are_those_of_a_parameter_each(
+    placed: Placed, dtype: torch.dtype, change: dict[str, Any]
+) -> None:
     laid, config = network(**change)
     expected, model = separate(laid, config, placed, dtype, 8)
     run = begin(Task(laid, config, 5, 1), placed, dtype)
@@ -74,7 +84,7 @@ def test_the_losses_are_those_of_a_parameter_each(placed, dtype, change):
         torch.testing.assert_close(state[name], value, rtol=1e-2, atol=2e-3)
 
 
-def test_layers_compute_in_the_low_type_and_batch_norm_in_float32():
+def test_layers_compute_in_the_low_type_and_batch_norm_in_float32() -> None:
     laid, _ = network()
     model = build(laid, 0)
     exact = {name: value.clone() for name, value in model.state_dict().items()}
@@ -92,7 +102,7 @@ def test_layers_compute_in_the_low_type_and_batch_norm_in_float32():
         assert parameter.data_ptr() % 64 == 0
 
 
-def test_a_state_of_another_network_is_refused_and_changes_no_weight():
+def test_a_state_of_another_network_is_refused_and_changes_no_weight() -> None:
     laid, _ = network()
     weights = Weights(build(laid, 0), torch.bfloat16)
     before = weights.master.clone()
@@ -102,7 +112,7 @@ def test_a_state_of_another_network_is_refused_and_changes_no_weight():
     assert torch.equal(weights.master, before)
 
 
-def test_memory_formats_are_kept():
+def test_memory_formats_are_kept() -> None:
     laid, _ = network()
     model = build(laid, 0)
     before = {name: p.stride() for name, p in model.named_parameters()}
@@ -110,7 +120,7 @@ def test_memory_formats_are_kept():
     assert {name: p.stride() for name, p in model.named_parameters()} == before
 
 
-def test_a_network_in_full_precision_is_the_run_s(placed):
+def test_a_network_in_full_precision_is_the_run_s(placed: Placed) -> None:
     laid, config = network()
     run = begin(Task(laid, config, 5, 1), placed, torch.bfloat16)
     run.model.train()

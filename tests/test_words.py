@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from lcsearch.sessions.records import (
     Autopilot,
     DataSource,
     Decision,
+    DecisionKind,
     Epoch,
     Execution,
     Record,
@@ -28,7 +30,7 @@ from lcsearch.tui.format import folded, improvement, place, turn
 from .sessions_for_tests import make_session
 
 
-def told(make) -> str:
+def told(make: Callable[[], object]) -> str:
     with pytest.raises(ValidationError) as caught:
         make()
     return in_words(caught.value)
@@ -49,11 +51,11 @@ def told(make) -> str:
         ({"name": 3}, "name = 3: not usable. Use a text."),
     ],
 )
-def test_what_a_session_refuses(fields, words):
+def test_what_a_session_refuses(fields: dict[str, Any], words: str) -> None:
     assert told(lambda: make_session(**fields)).startswith(words)
 
 
-def test_places_inside_lists_are_named():
+def test_places_inside_lists_are_named() -> None:
     epochs = [Epoch(epoch=1, train_loss=1, val_accuracy=0.5, seconds=1).model_dump()]
     del epochs[0]["seconds"]
     said = told(lambda: Trial.model_validate({"epochs": epochs}))
@@ -62,14 +64,14 @@ def test_places_inside_lists_are_named():
     assert said.startswith("devices[1] = tpu: not usable. ")
 
 
-def test_nothing_of_pydantics_own_words_is_said():
+def test_nothing_of_pydantics_own_words_is_said() -> None:
     class Other(Record):
         place: Path
         colour: Literal["red"] | None = None
 
         @field_validator("colour")
         @classmethod
-        def never(cls, value):
+        def never(cls, value: object) -> NoReturn:
             raise ValueError("Red is not in fashion.")
 
     said = told(lambda: Other(place=3))
@@ -80,7 +82,7 @@ def test_nothing_of_pydantics_own_words_is_said():
     assert said == "until = yesterday: not usable. Use a time such as 2026-03-14T15:09:26Z."
 
 
-def test_a_set_up_has_the_defaults_of_a_session():
+def test_a_set_up_has_the_defaults_of_a_session() -> None:
     setup = Setup(name="a", data=DataSource(spec="digits"))
     session = make_session("a")
     for name in ("wc", "measure", "seed", "features", "macs_cap", "strategy", "execution"):
@@ -98,7 +100,7 @@ def test_a_set_up_has_the_defaults_of_a_session():
         (None, "–"),
     ],
 )
-def test_an_improvement_fits_its_column(value, text):
+def test_an_improvement_fits_its_column(value: float | None, text: str) -> None:
     assert improvement(value) == text
     assert len(text) <= 6
 
@@ -112,7 +114,7 @@ def test_an_improvement_fits_its_column(value, text):
         (Place(22, 2410, True), "22nd of 2,410"),
     ],
 )
-def test_a_place_says_whether_the_network_is_one_of_them(where, told):
+def test_a_place_says_whether_the_network_is_one_of_them(where: Place, told: str) -> None:
     assert place(where) == told
 
 
@@ -130,7 +132,9 @@ def test_a_place_says_whether_the_network_is_one_of_them(where, told):
         ("reopen", "person", None),
     ],
 )
-def test_what_the_autopilot_does_about_a_level_is_told(kind, by, told):
+def test_what_the_autopilot_does_about_a_level_is_told(
+    kind: DecisionKind, by: Literal["person", "autopilot"], told: str | None
+) -> None:
     decision = Decision(number=1, at=now(), kind=kind, by=by, level=4, trial=7, reason="why")
     assert turn(decision) == told
 
@@ -141,7 +145,7 @@ LINE = (
 )
 
 
-def test_a_line_is_folded_where_its_columns_are_apart():
+def test_a_line_is_folded_where_its_columns_are_apart() -> None:
     assert folded(LINE, 120) == LINE
     assert folded(LINE, 100).splitlines() == [LINE[:-19], "    42,170 parameters"]
     for width in (60, 80):
@@ -152,7 +156,7 @@ def test_a_line_is_folded_where_its_columns_are_apart():
 
 
 @given(st.lists(st.text("ab ,.0123456789±·", max_size=40), max_size=4), st.integers(20, 120))
-def test_folding_breaks_no_word_and_loses_nothing(lines, width):
+def test_folding_breaks_no_word_and_loses_nothing(lines: list[str], width: int) -> None:
     text = "\n".join(lines)
     found = folded(text, width)
     assert found.split() == text.split()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +20,7 @@ NO_TRIAL = "trial 99: there is no such trial. This session has trials 0 to 4."
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory):
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with two sessions: `demo`, four trials of which are done, and `new`, untouched."""
     home = tmp_path_factory.mktemp("home")
     filled_store(home, 4, name="demo").close()
@@ -29,7 +32,7 @@ def walked(tmp_path_factory):
 
 
 @pytest.fixture
-def run(walked, monkeypatch):
+def run(walked: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[int, str]]:
     """Runs a command, in which HOME stands for the home and nothing else is shared."""
     monkeypatch.setenv("LCSEARCH_HOME", str(walked))
     monkeypatch.setattr(devices, "processors", lambda: 2)
@@ -150,7 +153,9 @@ def run(walked, monkeypatch):
         ("config set layout nope", WRONG, "layout = 'nope': not possible"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_said_in_one_message(run, words, code, message):
+def test_wrong_use_is_said_in_one_message(
+    run: Callable[[str], tuple[int, str]], words: str, code: int, message: str
+) -> None:
     found, said = run(words)
     assert (found, said.count("lcsearch: ")) == (code, 1), said
     assert message in said
@@ -173,7 +178,9 @@ def test_wrong_use_is_said_in_one_message(run, words, code, message):
         ("wrong", "No such command 'wrong'"),
     ],
 )
-def test_an_option_that_cannot_be_read_is_refused_in_our_own_words(run, words, message):
+def test_an_option_that_cannot_be_read_is_refused_in_our_own_words(
+    run: Callable[[str], tuple[int, str]], words: str, message: str
+) -> None:
     code, said = run(words)
     assert code == WRONG
     assert message in said
@@ -181,7 +188,7 @@ def test_an_option_that_cannot_be_read_is_refused_in_our_own_words(run, words, m
     assert "Input should" not in said
 
 
-def test_nothing_was_made_by_it(walked):
+def test_nothing_was_made_by_it(walked: Path) -> None:
     made = {path.name for path in walked.iterdir()}
     assert made <= {"sessions", "notes.txt", "full", "settings.json"}
     assert {path.name for path in (walked / "sessions").iterdir()} == {"demo", "new"}

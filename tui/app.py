@@ -86,14 +86,15 @@ def _best(session: OpenSession) -> Screen[Any]:
     return BestScreen(session)
 
 
-SCREENS: dict[str, Callable[[OpenSession], Screen[Any]]] = {
-    "workbench": _workbench,
-    "history": _history,
-    "tradeoff": _tradeoff,
-    "trust": _trust,
-    "best": _best,
-}
-"""Of the open session; each is imported when it is first shown."""
+SCREENS: tuple[tuple[str, str, Callable[[OpenSession], Screen[Any]]], ...] = (
+    ("workbench", "Workbench", _workbench),
+    ("history", "History", _history),
+    ("tradeoff", "Trade-off", _tradeoff),
+    ("trust", "Trust", _trust),
+    ("best", "Best", _best),
+)
+"""Of the open session: mode, title, what makes it.  Their keys are 2 and on, in this order; each
+is imported when it is first shown."""
 
 
 class Console(App[int]):
@@ -108,9 +109,9 @@ class Console(App[int]):
             "1",
             "show_screen('sessions')",
             "Screens",
-            key_display="1-6",
+            key_display=f"1-{len(SCREENS) + 1}",
             id="screen.sessions",
-            tooltip="Go to Sessions; 2 to 6 are the screens of a session",
+            tooltip=f"Go to Sessions; 2 to {len(SCREENS) + 1} are the screens of a session",
         ),
         *(
             Binding(
@@ -121,13 +122,7 @@ class Console(App[int]):
                 id=f"screen.{mode}",
                 tooltip=f"Go to {title}",
             )
-            for number, mode, title in (
-                (2, "workbench", "Workbench"),
-                (3, "history", "History"),
-                (4, "tradeoff", "Trade-off"),
-                (5, "trust", "Trust"),
-                (6, "best", "Best"),
-            )
+            for number, (mode, title, _) in enumerate(SCREENS, start=2)
         ),
         Binding(
             "question_mark,f1",
@@ -184,7 +179,7 @@ class Console(App[int]):
         )
         self.session.opening = name
         self.add_mode("sessions", partial(_sessions, self.session, self.trash))
-        for mode, make in SCREENS.items():
+        for mode, _, make in SCREENS:
             self.add_mode(mode, partial(make, self.session))
         self.start_name = name
         self.settings_file = settings_file or preferences.path()

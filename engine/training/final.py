@@ -132,6 +132,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         for at, (start, end) in enumerate(bounds, start=1):
             if cancelled():
                 return
+            threads.look()
             run.threads = threads.settle(run.threads)
             total += loop.step(run, drawn, start, end) * (end - start)
             ended = at == len(bounds)

@@ -63,13 +63,12 @@ class Threads:
             torch.set_num_threads(count)
 
     def settle(self, kept: int | None) -> int:
-        """Look, and go on with as many as a training has whose seconds do not count; how many.
+        """Go on with as many as a training has whose seconds do not count; how many.
 
         kept: how many it had until now; None: it begins.  What a network learns differs a little
         with their number.  So it is chosen at the start, and changes only where more cannot be had
         any more; what is given up is not taken back.
         """
-        self.look()
         count = self.wanted if kept is None else min(kept, self.wanted)
         self.take(count)
         return count

@@ -1,0 +1,233 @@
+"""The form that sets a session up."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+
+import pytest
+from textual.widgets import Input, TextArea
+
+from lcsearch.engine.executors import devices
+from lcsearch.sessions.records import Execution
+from lcsearch.tui.dialogs.failure import FailureDialog
+from lcsearch.tui.screens.setup import SetupScreen
+from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets.fields import Cycle
+
+from .consoles import (
+    NARROW,
+    SMALL,
+    WIDE,
+    assert_nothing_offered_is_typed,
+    console,
+    press,
+    settled,
+    text_of,
+    until,
+)
+from .fakes import FakeClient, FakeHome, make_snapshot
+
+
+async def test_first_run_is_three_keys_to_a_running_search() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        assert "No session yet" in text_of(pilot, "#no-sessions")
+        await press(pilot, "n")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WorkbenchScreen))
+    (setup,) = sessions.created
+    assert setup.name == "digits"
+    assert setup.data.spec == "digits"
+    assert setup.domains == {}
+    assert ("start_engine",) in sessions.clients["digits"].calls
+
+
+async def test_wrong_fields_are_told_beside_them_and_nothing_is_created() -> None:
+    sessions = FakeHome({"fashion": FakeClient(make_snapshot())})
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        screen = pilot.app.screen
+        for name, value, told in (
+            ("name", "fashion", "already"),
+            ("name", "a/b", "letters"),
+            ("data", "nothing", "KIND:PATH"),
+            ("wc", "-1", "0 or more"),
+            ("epochs", "0", "1 to 100,000"),
+            ("domain-conv_layers", "6..2", "reversed"),
+            ("domain-kernel", "2", "not possible"),
+        ):
+            screen.query_one(f"#field-{name}", Input).value = value
+            await pilot.pause()
+            assert told in str(screen.query_one(f"#note-{name}").render()), (name, value)
+        await press(pilot, "enter")
+        assert pilot.app.screen is screen
+        assert sessions.created == []
+
+
+async def test_narrowed_domains_and_the_measure_reach_the_session() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        screen = pilot.app.screen
+        screen.query_one("#field-domain-conv_layers", Input).value = "2..4"
+        screen.query_one("#field-train_size", Input).value = "1000"
+        screen.query_one("#measure").focus()
+        await press(pilot, "space", "space")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(sessions.created))
+    assert sessions.created[0].domains == {"conv_layers": "2..4"}
+    assert sessions.created[0].measure == "macs"
+    assert sessions.created[0].data.train_size == 1000
+
+
+async def test_refused_data_are_told_in_a_dialog_and_the_form_stays() -> None:
+    sessions = FakeHome(refuse="idx:/x: no such folder. Give a folder with IDX files.")
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        pilot.app.screen.query_one("#field-data", Input).value = "idx:/x"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
+        assert "idx:/x" in pilot.app.screen.query_one(TextArea).text
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, SetupScreen)
+        assert pilot.app.screen.query_one("#field-data", Input).value == "idx:/x"
+
+
+async def test_a_copied_set_up_fills_the_form() -> None:
+    client = FakeClient(make_snapshot(wc=0.7, domains={"conv_layers": "3..5"}))
+    sessions = FakeHome({"fashion": client})
+    async with console(sessions=sessions) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        values = {i.id: i.value for i in pilot.app.screen.query(Input)}
+        assert values["field-name"] == "fashion-2"
+        assert values["field-wc"] == "0.7"
+        assert values["field-data"] == "idx:/data/fashion"
+        assert values["field-domain-conv_layers"] == "3..5"
+
+
+async def test_a_copied_set_up_keeps_what_the_form_does_not_show() -> None:
+    execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
+    client = FakeClient(make_snapshot(execution=execution, features=2, macs_cap=3.0))
+    sessions = FakeHome({"fashion": client})
+    async with console(sessions=sessions) as pilot:
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(sessions.created))
+    (setup,) = sessions.created
+    assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
+
+
+async def test_the_set_up_says_how_many_trials_train_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+    monkeypatch.setattr(devices, "processors_only", lambda: True)
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        field = pilot.app.screen.query_one("#field-parallel", Input)
+        assert field.value == "2"
+        field.value = "3"
+        await pilot.press("enter")
+        assert "more than this machine's 2 processors" in text_of(pilot, "#note-parallel")
+        assert not sessions.created
+        field.value = "1"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(sessions.created))
+    assert sessions.created[0].execution.parallel == 1
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
+async def test_up_and_down_go_through_the_fields_of_the_set_up_where_they_do_not_fit(
+    size: tuple[int, int],
+) -> None:
+    async with console(sessions=FakeHome({}), size=size) as pilot:
+        await press(pilot, "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        fields = [pilot.app.focused]
+        for _ in range(8):
+            await press(pilot, "down")
+            fields.append(pilot.app.focused)
+        assert len({id(field) for field in fields}) == 9
+        for field in fields[-2::-1]:
+            await press(pilot, "up")
+            assert pilot.app.focused is field
+
+
+async def test_every_field_of_the_set_up_is_explained_whole_below_it() -> None:
+    async with console(sessions=FakeHome(), size=NARROW) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        for name, words in [
+            ("field-data", "fashion-mnist:DIR"),
+            ("field-wc", "more look for low complexity"),
+            ("measure", "timed beside it"),
+            ("stop-behind", "median"),
+        ]:
+            pilot.app.screen.query_one(f"#{name}").focus()
+            await pilot.pause()
+            assert words in text_of(pilot, "#note-line")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("epochs", "100001", "1 to 100,000"),
+        ("trials", "0", "1 to 100,000"),
+        ("seed", "9999999999", "0 to 2,147,483,647"),
+        ("epochs", "9" * 5000, "1 to 100,000"),
+    ],
+)
+async def test_a_number_that_no_session_takes_is_told_at_its_field(
+    name: str, value: str, words: str
+) -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        pilot.app.screen.query_one(f"#field-{name}", Input).value = value
+        await settled(pilot)
+        assert words in str(pilot.app.screen.query_one(f"#note-{name}").render())
+        await press(pilot, "enter")
+        assert not sessions.created
+
+
+async def test_no_key_is_offered_in_the_set_up_that_would_be_typed() -> None:
+    async with console(sessions=FakeHome()) as pilot:
+        await press(pilot, "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        await assert_nothing_offered_is_typed(pilot)
+        field = pilot.app.screen.query_one("#field-name", Input)
+        field.focus()
+        before = field.value
+        await press(pilot, "f1")
+        assert "Keys here" in text_of(pilot, "#help-keys")
+        assert "f1" in text_of(pilot, "#help-keys")
+        await press(pilot, "escape")
+        assert field.value == before
+
+
+async def test_the_set_up_takes_a_strategy_and_one_level() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        trials = pilot.app.screen.query_one("#field-trials", Input)
+        pilot.app.screen.query_one("#flat", Cycle).value = True
+        await settled(pilot)
+        assert trials.value == "48"
+        pilot.app.screen.query_one("#flat", Cycle).value = False
+        await settled(pilot)
+        assert trials.value == "12"
+        trials.value = "20"
+        pilot.app.screen.query_one("#flat", Cycle).value = True
+        pilot.app.screen.query_one("#strategy", Cycle).value = "annealing"
+        await settled(pilot)
+        await press(pilot, "enter")
+        (setup,) = sessions.created
+        assert (setup.flat, setup.strategy, setup.trials_per_level) == (True, "annealing", 20)
