@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -306,7 +306,7 @@ def test_what_is_printed_of_an_epoch_is_its_own(capsys: pytest.CaptureFixture[st
     ]
     training = FakeFinal(said)
     training.ended.set()
-    progress.follow_final(cast(FinalTraining, training))
+    progress.follow_final(training)
     told = capsys.readouterr().err
     assert "epoch 1/2 · loss 0.5000, about 1 min left" in told
     assert "epoch 2/2 · loss 0.2500" in told

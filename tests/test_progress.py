@@ -1,11 +1,9 @@
 """Following a search from the command line: what its lines say."""
 
 from dataclasses import replace
-from typing import cast
 
 import pytest
 
-from lcsearch.engine.client.session import SessionClient
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import Failure
 from lcsearch.sessions.snapshot import EngineStatus, Snapshot
@@ -27,7 +25,7 @@ class Ending(FakeClient):
 
 
 def follow(client: FakeClient) -> int:
-    return progress.follow(cast(SessionClient, client))
+    return progress.follow(client)
 
 
 def test_a_failure_is_told_in_one_line_with_its_brackets(

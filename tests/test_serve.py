@@ -30,8 +30,6 @@ from lcsearch.tui.serve import ConsoleServer, NotServed, bind
 from .conftest import PATIENCE, need
 from .sessions_for_tests import filled_store
 
-"""Seconds until something is given up that takes one or two on an idle machine."""
-
 
 @pytest.fixture
 async def served() -> AsyncIterator[ConsoleServer]:

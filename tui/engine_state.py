@@ -9,10 +9,10 @@ from . import format as words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..engine.client.session import SessionClient
+    from .ports import Client
 
 
-def engine_state(client: SessionClient) -> dict[str, Any]:
+def engine_state(client: Client) -> dict[str, Any]:
     """Whether the engine lives, what it does and what waits for it: figures, and sentences.
 
     state: its standing; see EngineStatus.

@@ -217,7 +217,7 @@ class DevicesExecutor:
     A trial goes to the first that is free.
     """
 
-    def __init__(self, trainers: Sequence[LocalExecutor]) -> None:
+    def __init__(self, trainers: Sequence[Executor]) -> None:
         self._trainers = tuple(trainers)
 
     @property

@@ -17,11 +17,10 @@ from .. import format as words
 from ..networks import network_line
 
 if TYPE_CHECKING:
-    from ...engine.client.session import SessionClient
-    from ...engine.executors.final import FinalTraining
     from ...engine.protocol import FinalDone
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
+    from ..ports import Client, FinalLike
 
 
 LOOK_SECONDS = 0.2
@@ -32,7 +31,7 @@ DEAD_LOOKS = 15
 """Looks in a row without an engine after which it counts as gone: one may be starting."""
 
 
-def follow(client: SessionClient) -> int:
+def follow(client: Client) -> int:
     """Show progress on stderr until the autopilot is done; the exit code of the command.
 
     Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
@@ -89,7 +88,7 @@ def follow(client: SessionClient) -> int:
     return 0
 
 
-def follow_final(training: FinalTraining) -> FinalDone | None:
+def follow_final(training: FinalLike) -> FinalDone | None:
     """Show how far a final training is, on stderr; None where Ctrl-C or SIGTERM ended it.
 
     Raises FinalError.
@@ -166,7 +165,7 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
     )
 
 
-def tail(client: SessionClient, lines: int, more: bool) -> None:
+def tail(client: Client, lines: int, more: bool) -> None:
     """Print the last lines of the engine's log, and with `more` what is added to it."""
     text = client.log_tail(lines)
     if text:

@@ -25,10 +25,10 @@ from ..plot import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Profile, Proposal
-    from ...engine.client.session import SessionClient
     from ...engine.tasks.space import Space
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
+    from ..ports import Client
 
 CURVES = 4
 """Trials overlaid where nobody has marked any: the best ones."""
@@ -233,9 +233,7 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
     )
 
 
-def of(
-    client: SessionClient, what: str, numbers: Sequence[int] = (), along: str | None = None
-) -> Figure:
+def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None = None) -> Figure:
     """The figure of this name.
 
     Raises Misuse for a trial or a parameter that is not there, or that the figure has no use for.
@@ -261,7 +259,7 @@ def of(
     return _belief_of(client, snapshot, along)
 
 
-def _belief_of(client: SessionClient, snapshot: Snapshot, along: str | None) -> Figure:
+def _belief_of(client: Client, snapshot: Snapshot, along: str | None) -> Figure:
     """Along this parameter, or the one that matters most; at the best candidate of the level."""
     from .charts import axes_of, most_relevant
 
