@@ -219,7 +219,7 @@ class Trainer:
         self.at = 0
 
     def _begin(self, config: Config, seed: int) -> Any:
-        task = self.loop.Task(cnn.network(config, SHAPE, CLASSES), config, seed, EPOCHS)
+        task = self.loop.Training(cnn.network(config, SHAPE, CLASSES), config, seed, EPOCHS)
         return self.loop.begin(task, self.data, self.dtype)
 
     def _reference_steps(self) -> list[float]:

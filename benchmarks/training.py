@@ -109,7 +109,7 @@ def real(way: str, case: str, fixed: bool) -> None:
     from lcsearch.engine.training import run as runs
     from lcsearch.engine.training.data import read
     from lcsearch.engine.training.images import place
-    from lcsearch.engine.training.run import Task
+    from lcsearch.engine.training.run import Training
     from lcsearch.engine.training.trainer import keep_memory
     from lcsearch.sessions.records import DataSource
 
@@ -128,7 +128,7 @@ def real(way: str, case: str, fixed: bool) -> None:
         dtype = loop.choose_dtype(laid, placed.device)
         reference = loop.Reference(laid, base, placed, dtype)
         tried = cnn.network(settings, shape, classes, features)
-        run = runs.begin(Task(tried, settings, 0, 10**9), placed, dtype)
+        run = runs.begin(Training(tried, settings, 0, 10**9), placed, dtype)
         spare, path = threads.Threads(), Path(folder) / "checkpoint.pt"
         began = time.perf_counter()
         for _ in loop.train(run, reference, path, lambda: False, spare, way == "seconds"):
@@ -173,7 +173,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
     from lcsearch.engine.training.build import build
     from lcsearch.engine.training.data import read
     from lcsearch.engine.training.images import place
-    from lcsearch.engine.training.run import Task, full_precision
+    from lcsearch.engine.training.run import Training, full_precision
     from lcsearch.engine.training.trainer import keep_memory
     from lcsearch.sessions.records import DataSource
 
@@ -196,7 +196,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
 
     def begin(seed: int, dtype: torch.dtype) -> tuple[Any, Any]:
         if kind == "ours":
-            run = runs.begin(Task(laid, settings, seed, 1), placed, dtype)
+            run = runs.begin(Training(laid, settings, seed, 1), placed, dtype)
             return run.model, run
         model = build(laid, seed).to(memory_format=torch.contiguous_format)
         return model, torch.optim.Adam(model.parameters(), lr=settings["learning_rate"])
@@ -221,7 +221,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
 
     def operators() -> dict[str, Any]:
         """Seconds of each layer forward and backward by itself, summed, and of a whole step."""
-        run = runs.begin(Task(laid, settings, 0, 1), placed, chosen)
+        run = runs.begin(Training(laid, settings, 0, 1), placed, chosen)
         run.model.train()
         drawn = loop.draw(run, 1)
         start, end = bounds[0]
@@ -476,7 +476,7 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
     from lcsearch.engine.training import run as runs
     from lcsearch.engine.training.data import read
     from lcsearch.engine.training.images import place
-    from lcsearch.engine.training.run import Task
+    from lcsearch.engine.training.run import Training
     from lcsearch.sessions.records import DataSource
 
     _, threads = usual()
@@ -495,7 +495,7 @@ def steadiness(case: str, options: argparse.Namespace) -> dict[str, Any]:
         found = []
         for seed in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
-                task = Task(tried, settings, seed, 3 if options.quick else 4)
+                task = Training(tried, settings, seed, 3 if options.quick else 4)
                 run = runs.begin(task, placed, dtype)
                 path = Path(folder) / "checkpoint.pt"
                 for _ in loop.train(run, reference, path, lambda: False):

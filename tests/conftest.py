@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.tui.cli import app
 
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read when Textual is first imported
 PATIENCE = 300.0
 """Seconds after which what was waited for counts as left undone.  No test is about how long
 something takes: what takes a second on an idle machine is given this on any."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-
 import gc
 import json
 from pathlib import Path

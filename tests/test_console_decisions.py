@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-
 import json
 import threading
 from dataclasses import replace

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

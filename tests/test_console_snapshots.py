@@ -4,10 +4,6 @@ states that a screen can be in: empty, loading, full, failing.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-
 import re
 import threading
 import time

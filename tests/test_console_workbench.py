@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -22,11 +22,14 @@ from lcsearch.engine.training.checkpoint import CheckpointError, restore
 from lcsearch.engine.training.data import Data, read
 from lcsearch.engine.training.images import Draw, Placed, memory_budget, place, vary
 from lcsearch.engine.training.loop import Diverged, batch_bounds, train
-from lcsearch.engine.training.run import Run, Task, begin
+from lcsearch.engine.training.run import Run, Training, begin
 from lcsearch.sessions.choices import Augment
 from lcsearch.sessions.records import Config, DataSource, Epoch
 
+from .test_neutral import later as later
+
 CPU = torch.device("cpu")
+
 FP32, BF16 = torch.float32, torch.bfloat16
 
 
@@ -68,9 +71,9 @@ def small(**change: Any) -> Config:
     } | change
 
 
-def task(epochs: int = 3, seed: int = 1, **change: Any) -> Task:
+def task(epochs: int = 3, seed: int = 1, **change: Any) -> Training:
     config = small(**change)
-    return Task(cnn.network(config, (1, 8, 8), 10), config, seed, epochs)
+    return Training(cnn.network(config, (1, 8, 8), 10), config, seed, epochs)
 
 
 class Steady(loop.Reference):
@@ -84,7 +87,7 @@ class Steady(loop.Reference):
 
 
 def trained(
-    job: Task,
+    job: Training,
     placed: Placed,
     path: Path,
     dtype: torch.dtype = FP32,
@@ -153,9 +156,9 @@ def test_continuing_from_a_checkpoint_is_never_having_stopped(
     job = task(epochs=4)
     whole = trained(job, placed, tmp_path / "whole.pt", dtype)
     path = tmp_path / "parts.pt"
-    parts = trained(Task(job.network, job.config, job.seed, 1), placed, path, dtype)
+    parts = trained(Training(job.network, job.config, job.seed, 1), placed, path, dtype)
     for epochs in (3, 4):
-        run = restore(Task(job.network, job.config, job.seed, epochs), placed, path)
+        run = restore(Training(job.network, job.config, job.seed, epochs), placed, path)
         assert run.dtype == dtype
         assert curve(run.epochs) == curve(parts)
         more = trained(run.task, placed, path, run=run)
@@ -245,6 +248,17 @@ def test_foreign_checkpoints_are_refused(placed: Placed, tmp_path: Path) -> None
     torch.save(kept | {"model": {}}, path)
     with pytest.raises(CheckpointError, match="does not fit"):
         restore(task(), placed, path)
+
+
+def test_a_checkpoint_of_before_there_was_a_parameter_goes_on(
+    placed: Placed, tmp_path: Path, later: None
+) -> None:
+    path = tmp_path / "c.pt"
+    trained(task(epochs=1), placed, path)
+    now = task(epochs=2, shortcut=[False, False], dropout=0.0)
+    assert [e.epoch for e in restore(now, placed, path).epochs] == [1]
+    with pytest.raises(CheckpointError, match="its config is"):
+        restore(task(epochs=2, shortcut=[False, False], dropout=0.2), placed, path)
 
 
 def test_a_checkpoint_is_not_unpickled_code(placed: Placed, tmp_path: Path) -> None:
@@ -338,7 +352,7 @@ def test_the_reference_costs_as_much_as_itself(placed: Placed, tmp_path: Path) -
     network = cnn.network(config, (1, 8, 8), 10)
     reference = loop.Reference(network, config, placed, FP32)
     before = {name: value.clone() for name, value in reference.run.model.named_parameters()}
-    run = begin(Task(network, config, 0, 8), placed, FP32)
+    run = begin(Training(network, config, 0, 8), placed, FP32)
     seconds, beside = medians(list(train(run, reference, tmp_path / "c.pt", lambda: False)))
     assert 0.5 < seconds / beside < 2
     after = dict(reference.run.model.named_parameters())
@@ -360,7 +374,7 @@ def test_the_reference_costs_as_much_as_itself_in_one_or_two_batches(
     config = cnn.reference((1, 8, 8), 10) | {"batch_size": batch_size}
     network = cnn.network(config, (1, 8, 8), 10)
     reference = loop.Reference(network, config, hundred, FP32)
-    run = begin(Task(network, config, 0, 15), hundred, FP32)
+    run = begin(Training(network, config, 0, 15), hundred, FP32)
     seconds, beside = medians(list(train(run, reference, tmp_path / "c.pt", lambda: False)))
     assert 0.5 < seconds / beside < 2
 
@@ -387,7 +401,7 @@ def test_warming_up_changes_nothing(
     monkeypatch.setattr(loop, "warm_up", counted)
     whole = trained(job, hundred, tmp_path / "whole.pt")
     assert warmed == [0, 1, 2]
-    parts = trained(Task(job.network, job.config, job.seed, 1), hundred, tmp_path / "parts.pt")
+    parts = trained(Training(job.network, job.config, job.seed, 1), hundred, tmp_path / "parts.pt")
     run = restore(job, hundred, tmp_path / "parts.pt")
     assert curve(parts + trained(job, hundred, tmp_path / "parts.pt", run=run)) == curve(whole)
     monkeypatch.setattr(loop, "warm_up", lambda run, *images: None)

@@ -16,7 +16,7 @@ from lcsearch.engine.training import loop
 from lcsearch.engine.training.checkpoint import restore
 from lcsearch.engine.training.data import read
 from lcsearch.engine.training.images import Draw, Placed, place
-from lcsearch.engine.training.run import Run, Task, begin
+from lcsearch.engine.training.run import Run, Training, begin
 from lcsearch.engine.training.threads import LOOK_SECONDS, STEADY_SECONDS, Threads
 from lcsearch.sessions.records import DataSource, Epoch
 
@@ -154,7 +154,7 @@ def seen_by(
 ) -> tuple[list[int], list[int], list[Epoch]]:
     """Threads of each step of two epochs and of each look at the reference; the epochs."""
     config = {**CONFIG, "batch_size": 16}
-    task = Task(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
+    task = Training(cnn.network(config, (1, 8, 8), 10, 2), config, 1, 2)
     steps: list[int] = []
     whole, reference = loop.step, Reference()
 
@@ -217,11 +217,11 @@ def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(
 ) -> None:
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
     path, short = tmp_path / "checkpoint.pt", Short()
-    run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
+    run = begin(Training(network, CONFIG, 1, 2), placed, torch.float32)
     for _ in loop.train(run, Reference(), path, lambda: False, short, timed=False):
         break  # paused after its first epoch
     assert torch.get_num_threads() == 4
-    task = Task(network, CONFIG, 1, 3)
+    task = Training(network, CONFIG, 1, 3)
     again = restore(task, placed, path)
     assert again.threads == 2
     free = Threads(tmp_path)
@@ -233,7 +233,7 @@ def test_how_many_there_are_is_kept_in_the_checkpoint_and_gone_on_with(
 @pytest.mark.usefixtures("four")
 def test_what_was_given_up_is_not_taken_back(placed: Placed, tmp_path: Path) -> None:
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
-    run = begin(Task(network, CONFIG, 1, 4), placed, torch.float32)
+    run = begin(Training(network, CONFIG, 1, 4), placed, torch.float32)
     spare = Scarcer()
     seen: list[int] = []
     for _ in loop.train(run, Reference(), tmp_path / "c.pt", lambda: False, spare, timed=False):
@@ -252,7 +252,7 @@ def test_whoever_leaves_a_training_early_finds_all_threads(
     network = cnn.network(CONFIG, (1, 8, 8), 10, 2)
 
     def begun() -> Iterator[Epoch]:
-        run = begin(Task(network, CONFIG, 1, 2), placed, torch.float32)
+        run = begin(Training(network, CONFIG, 1, 2), placed, torch.float32)
         return loop.train(run, Reference(), tmp_path / "c.pt", stopped, Short(), timed)
 
     batches = 0

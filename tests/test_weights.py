@@ -15,7 +15,7 @@ from lcsearch.engine.training import loop
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read
 from lcsearch.engine.training.images import Draw, Placed, place
-from lcsearch.engine.training.run import Task, begin, full_precision
+from lcsearch.engine.training.run import Training, begin, full_precision
 from lcsearch.engine.training.weights import Weights
 from lcsearch.sessions.records import Config, DataSource
 
@@ -69,7 +69,7 @@ def test_the_losses_are_those_of_a_parameter_each(
 ) -> None:
     laid, config = network(**change)
     expected, model = separate(laid, config, placed, dtype, 8)
-    run = begin(Task(laid, config, 5, 1), placed, dtype)
+    run = begin(Training(laid, config, 5, 1), placed, dtype)
     run.model.train()
     drawn = Draw(torch.arange(8 * 64))
     losses = [loop.step(run, drawn, 64 * at, 64 * at + 64).item() for at in range(8)]
@@ -122,7 +122,7 @@ def test_memory_formats_are_kept() -> None:
 
 def test_a_network_in_full_precision_is_the_run_s(placed: Placed) -> None:
     laid, config = network()
-    run = begin(Task(laid, config, 5, 1), placed, torch.bfloat16)
+    run = begin(Training(laid, config, 5, 1), placed, torch.bfloat16)
     run.model.train()
     loop.step(run, Draw(torch.arange(64)), 0, 64)
     copy = full_precision(run)

@@ -269,7 +269,11 @@ class Space:
         return result
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
-        """One sentence for everything that keeps this configuration from being built."""
+        """One sentence for everything that keeps this configuration from being built.
+
+        What it does not have stands at its neutral value, where there is one.
+        """
+        config = self.read(dict(config))
         found = [
             f"{name} is no parameter of this space. Parameters: {', '.join(self._by_name)}."
             for name in config
@@ -283,7 +287,7 @@ class Space:
                 found += complaint
                 if complaint:
                     wrong.add(parameter.name)
-        return found or self.broken(dict(config))
+        return found or self.broken(config)
 
     def broken(self, config: Config) -> list[str]:
         """One sentence for every rule that is broken, every parameter being in its limits."""
@@ -292,8 +296,6 @@ class Space:
     def _complaint(self, parameter: Parameter, config: Mapping[str, Any]) -> list[str]:
         name = parameter.name
         if name not in config:
-            if parameter.neutral is not None:
-                return []
             return [f"{name} is missing. Give it a value: {parameter.bounds.text()}."]
         value = config[name]
         if parameter.asleep and not parameter.is_neutral(value):

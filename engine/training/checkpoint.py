@@ -11,11 +11,12 @@ import torch
 
 from ...sessions.files import replace
 from ...sessions.records import Epoch
+from ..tasks.task import blank_space
 from .run import DTYPES, begin
 
 if TYPE_CHECKING:
     from .images import Placed
-    from .run import Run, Task
+    from .run import Run, Training
 
 
 CHECKPOINT_VERSION = 3
@@ -62,7 +63,7 @@ def save(run: Run, path: Path) -> None:
         ) from error
 
 
-def restore(task: Task, data: Placed, path: Path) -> Run:
+def restore(task: Training, data: Placed, path: Path) -> Run:
     """The run as its checkpoint left it; trained on, it gives what it would have given.
 
     Raises CheckpointError where the file is damaged or belongs to another trial.
@@ -81,6 +82,9 @@ def restore(task: Task, data: Placed, path: Path) -> Run:
         raise CheckpointError(
             f"the checkpoint {path} is of version {version}, not {CHECKPOINT_VERSION}. {remedy}"
         )
+    config = kept.get("config")
+    if isinstance(config, dict):  # one of before may lack a parameter that there is now
+        kept["config"] = blank_space().read(config)
     for name, mine in (
         ("data", data.fingerprint),
         ("config", task.config),

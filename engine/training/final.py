@@ -104,7 +104,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
 
     from . import loop
     from .images import place, testing
-    from .run import Task, begin, full_precision
+    from .run import Training, begin, full_precision
     from .threads import Threads
 
     threads = Threads()  # what is free is seen while the images are read
@@ -118,7 +118,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
     chosen = torch.device(chosen_device(device))
     dtype = loop.choose_dtype(network, chosen)
-    task = Task(network, order.config, order.seed, order.epochs, order.augment)
+    task = Training(network, order.config, order.seed, order.epochs, order.augment)
     try:
         placed = place(data, chosen)
     except ValueError as error:

@@ -18,7 +18,7 @@ from ...sessions.records import Config, Epoch
 from ..tasks.cnn.layout import Network
 from .checkpoint import save
 from .images import Draw, shift_of, vary
-from .run import Task, begin
+from .run import Training, begin
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Reference:
 
     def __init__(self, network: Network, config: Config, data: Placed, dtype: torch.dtype) -> None:
         # a learning rate of nothing costs the same and keeps the network as it is
-        self.run = begin(Task(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
+        self.run = begin(Training(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
         self.run.model.train()
         count = len(data.train_labels)
         self.batch: int = min(config["batch_size"], count)

@@ -26,7 +26,7 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class Task:
+class Training:
     """What to train, and for how long."""
 
     network: Network
@@ -40,7 +40,7 @@ class Task:
 class Run:
     """A network in training, and all that a checkpoint keeps of it."""
 
-    task: Task
+    task: Training
     data: Placed
     dtype: torch.dtype
     model: nn.Sequential
@@ -56,7 +56,7 @@ class Run:
     """Those that it is trained with, where its seconds do not count; None: not begun yet."""
 
 
-def begin(task: Task, data: Placed, dtype: torch.dtype) -> Run:
+def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
     """A new network with its optimiser: Adam, the L2 term in the gradient."""
     model = build(task.network, task.seed).to(data.device)
     weights = Weights(model, dtype)

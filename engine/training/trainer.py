@@ -263,7 +263,7 @@ class Trainer:
     def _train(self, command: Train) -> None:
         from .checkpoint import restore
         from .loop import train
-        from .run import Task, begin
+        from .run import Training, begin
 
         if self._summary is None or self._placed is None or self._dtype is None:
             raise RuntimeError("no data have been loaded")
@@ -272,7 +272,7 @@ class Trainer:
         who = command.trial, command.attempt
         summary = self._summary
         network = cnn.network(command.config, summary.shape, summary.classes, command.features)
-        task = Task(network, command.config, command.seed, command.epochs, command.augment)
+        task = Training(network, command.config, command.seed, command.epochs, command.augment)
         checkpoint = Path(command.checkpoint)
         if checkpoint.exists():
             run = restore(task, self._placed, checkpoint)
