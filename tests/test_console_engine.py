@@ -107,9 +107,9 @@ async def test_what_it_left_running_is_interrupted_wherever_one_looks() -> None:
 
 @pytest.mark.parametrize(("state", "recommended"), [("serving", False), ("failed", True)])
 def test_the_log_is_recommended_where_it_says_more(state: State, recommended: bool) -> None:
-    client: Any = FakeClient(make_snapshot(running=1, queued=0))
+    client: FakeClient = FakeClient(make_snapshot(running=1, queued=0))
     client.change(engine=EngineStatus(False, state, 4711, "KeyError('x')" * recommended))
-    told = engine_state(client)
+    told = engine_state(client.refresh(), client.folder)
     assert ("says more" in told["words"]) == recommended
     assert told["running"] == []
     assert told["interrupted"] == 1

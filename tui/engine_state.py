@@ -9,15 +9,15 @@ from . import format as words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .ports import Client
+    from ..sessions.snapshot import Snapshot
 
 
-def engine_state(client: Client) -> dict[str, Any]:
+def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
     """Whether the engine lives, what it does and what waits for it: figures, and sentences.
 
-    state: its standing; see EngineStatus.
+    folder: the session's.  state: its standing; see EngineStatus.
     """
-    snapshot = client.refresh()
+
     engine, session = snapshot.engine, snapshot.session
     running = [
         {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}
@@ -28,7 +28,7 @@ def engine_state(client: Client) -> dict[str, Any]:
         state: sum(t.state == state for t in snapshot.standing)
         for state in ("queued", "interrupted", "paused")
     }
-    name = client.folder.name
+    name = folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
     waits = [
         f"{count} {word}"
@@ -66,7 +66,7 @@ def engine_state(client: Client) -> dict[str, Any]:
         "parallel": at_once,
         **counts,
         "autopilot": session.autopilot is not None,
-        "log": str(client.folder / "engine.log"),
+        "log": str(folder / "engine.log"),
         "waits": waiting,
         "words": " ".join(one for one in (*sentences, waiting) if one),
     }
@@ -78,6 +78,6 @@ def waits_in(folder: Path) -> str:
 
     client = SessionClient(folder, migrate=False)
     try:
-        return str(engine_state(client)["waits"])
+        return str(engine_state(client.refresh(), folder)["waits"])
     finally:
         client.close()

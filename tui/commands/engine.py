@@ -50,7 +50,7 @@ def engine_status(name: Name, json_: AsJson = False) -> None:
     with opened(name, migrate=False) as client:
         from ..engine_state import engine_state
 
-        state = engine_state(client)
+        state = engine_state(client.refresh(), client.folder)
         if json_:
             print_json(state)
             return
@@ -95,4 +95,5 @@ def engine_stop(
         stopped = client.stop_engine(force=force)
         end = "was killed" if stopped.killed else "has left"
         done = f"engine {stopped.pid} {end}" if stopped.pid else "no engine was at work"
-        say(f"session {name}: {done}. {engine_state(client)['waits']}".rstrip())
+        waits = engine_state(client.refresh(), client.folder)["waits"]
+        say(f"session {name}: {done}. {waits}".rstrip())

@@ -222,7 +222,7 @@ def show(
         snapshot = client.refresh()
         for line in _session_lines(snapshot, client.recommended(snapshot)):
             tell(line)
-        tell(engine_state(client)["words"])
+        tell(engine_state(client.refresh(), client.folder)["words"])
 
 
 def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
