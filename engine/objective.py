@@ -56,14 +56,19 @@ SECONDS = "seconds"
 """The measure that is time: what a search still takes is reckoned by it, whatever f_c is of."""
 
 
-def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
-    """Seconds an epoch of the trial and of the reference beside it, each a median.
+def warm(epochs: Sequence[Epoch]) -> Sequence[Epoch]:
+    """The epochs whose seconds count.
 
     The first epoch, and the first after a resume, is cold: left out where there is another.
     """
-    warm = [epoch for epoch in epochs if epoch.epoch > 1 and not epoch.resumed] or epochs
-    beside = [e.reference_seconds for e in warm if e.reference_seconds is not None]
-    return statistics.median(e.seconds for e in warm), statistics.median(beside)
+    return [epoch for epoch in epochs if epoch.epoch > 1 and not epoch.resumed] or epochs
+
+
+def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
+    """Seconds an epoch of the trial and of the reference beside it, each a median of the warm."""
+    counted = warm(epochs)
+    beside = [e.reference_seconds for e in counted if e.reference_seconds is not None]
+    return statistics.median(e.seconds for e in counted), statistics.median(beside)
 
 
 def best_error(epochs: Sequence[Epoch]) -> float:

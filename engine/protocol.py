@@ -104,16 +104,16 @@ class Working(Record):
 class Finished(Record):
     """Trained to the end.
 
-    error: 1 - best validation accuracy.  costs, reference_costs: what was measured meanwhile, of
-    the trial and of the reference beside it, by the names of the measures.
+    error: 1 - best validation accuracy.  costs, reference_costs: what was measured beside what the
+    epochs tell, of the trial and of the reference in the same moments, by measures.
     """
 
     kind: Literal["finished"] = "finished"
     trial: int
     attempt: int
     error: float
-    costs: dict[str, float]
-    reference_costs: dict[str, float]
+    costs: dict[str, float] = Field(default_factory=dict)
+    reference_costs: dict[str, float] = Field(default_factory=dict)
     machine: Machine
 
 

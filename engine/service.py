@@ -30,7 +30,7 @@ from .executors.base import Event, Executor, Gone, Notice
 from .executors.registry import executor_named
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 from .search import autopilot, decide
-from .tasks.task import exact_complexity, measure_of, open_store, session_space
+from .tasks.task import costs_of_epochs, exact_complexity, measure_of, open_store, session_space
 
 if TYPE_CHECKING:
     from .advisor.ranking import Proposal, Ranking
@@ -274,7 +274,7 @@ class Service:
                 checkpoint=str(checkpoints / f"trial-{trial.number}.pt"),
                 lock=str(checkpoints / f"trial-{trial.number}.lock"),
                 augment=session.augment,
-                timed=not measure_of(session).exact,
+                timed=measure_of(session).from_epochs is not None,
             )
         )
         log.info("trial %d, attempt %d begins", trial.number, attempt)
@@ -411,17 +411,23 @@ class Service:
     def _finish(self, event: Finished) -> None:
         snapshot = self.store.refresh()
         session, trial = snapshot.session, snapshot.trials[event.trial]
-        measure = measure_of(session)
-        complexity = exact_complexity(session_space(session), trial.config, measure)
+        measure, space = measure_of(session), session_space(session)
+        costs, beside = costs_of_epochs(space.measures, trial.epochs)
+        costs, beside = {**costs, **event.costs}, {**beside, **event.reference_costs}
+        complexity = exact_complexity(space, trial.config, measure)
+        if complexity is None and beside.get(measure.name, 0.0) > 0 and measure.name in costs:
+            complexity = costs[measure.name] / beside[measure.name]
         if complexity is None:
-            complexity = event.costs[measure.name] / event.reference_costs[measure.name]
+            words = f"trial {event.trial}: {measure.title} could not be measured. Repeat it."
+            self._end(event.trial, state="failed", failure=Failure(kind="exception", message=words))
+            return
         self._end(
             event.trial,
             state="done",
             error=event.error,
             complexity=complexity,
-            costs={**trial.costs, **event.costs},
-            reference_costs=event.reference_costs,
+            costs={**trial.costs, **costs},
+            reference_costs=beside,
             machine=_compared(event.machine, search.timed_with(snapshot)),
             stop_request=None,
         )

@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Literal, Never, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -65,9 +65,32 @@ class ExportedTrial(Costed, Trial):
         return {**values, "reference_costs": _gathered(values, OLD_COSTS["reference_costs"])}
 
 
+def completed(given: CostedRecord, config: Config, trial: Trial) -> CostedRecord:
+    """A document's record of a trial with what it lacked.
+
+    Costs that were not there get their old names, too, where these say nothing of them.
+    """
+    new = {name: cost for name, cost in trial.costs.items() if name not in given.costs}
+    told = {
+        name: value
+        for name, value in named(new).items()
+        if name != "costs" and getattr(given, name) is None
+    }
+    update = {**told, "config": config, "costs": {**given.costs, **new}}
+    if isinstance(given, ExportedTrial):
+        beside = trial.reference_costs
+        update["reference_costs"] = {**beside, **given.reference_costs}
+    return given.model_copy(update=update)
+
+
 def plain(trial: Trial) -> dict[str, Any]:
     """A trial as JSON has it in a document, without f."""
     return exported_trial(trial, None).model_dump(mode="json", exclude={"f"})
+
+
+def compact(trial: Trial) -> str:
+    """The same in one line."""
+    return json.dumps(plain(trial), ensure_ascii=False, separators=(",", ":"))
 
 
 def _gathered(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -90,7 +113,9 @@ def exported_names(measure: str) -> tuple[str, str]:
 
 def as_exported(name: str, value: float | None) -> float | None:
     """The value under that name: a whole number is written as one."""
-    return int(value) if value is not None and name in ("params", "macs") else value
+    field = Costed.model_fields.get(name)
+    whole = field is not None and field.annotation == int | None
+    return int(value) if whole and value is not None else value
 
 
 def exported_trial(trial: Trial, f: float | None) -> ExportedTrial:
@@ -113,6 +138,9 @@ class SpaceDocument(Record):
     domains: dict[str, str]
     features: int
     macs_cap: float
+
+
+CostedRecord = TypeVar("CostedRecord", bound=Costed)
 
 
 class ReferenceDocument(Costed):

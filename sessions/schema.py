@@ -15,13 +15,16 @@ from .records import Epoch, Trial
 
 SCHEMA_VERSION = 4
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
-must refuse.  The migration adds columns by itself; tests/fixtures has a file of each version."""
+must refuse.  The migration adds columns by itself, filled with their defaults; what else there is
+to do is in `Store._migrate`.  tests/fixtures has a file of each version."""
 OLD_COSTS = {
     "costs": {"params": "params", "macs": "macs", "seconds": "seconds_per_epoch"},
     "reference_costs": {"seconds": "reference_seconds"},
 }
 """What stood alone until version 3: field -> measure -> its column then.  An export keeps them."""
 _OLD_COLUMNS = tuple(old for names in OLD_COSTS.values() for old in names.values())
+OLDEST_SQLITE = (3, 35, 5)
+"""The first that drops a column without fault."""
 APPLICATION_ID = 0x6C635345
 SCHEMA = """
 CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
@@ -74,7 +77,9 @@ def present_columns(db: sqlite3.Connection, table: str, names: tuple[str, ...]) 
 
 
 def readable_columns(db: sqlite3.Connection, table: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The same, and those of an older version that `costs_gathered` reads."""
+    """Those of these columns that the table has, and those of an older version that
+    `costs_gathered` reads.
+    """
     return present_columns(db, table, (*names, *_OLD_COLUMNS))
 
 

@@ -34,6 +34,7 @@ from .schema import (
     COLUMNS,
     EPOCH_COLUMNS,
     JSON_COLUMNS,
+    OLDEST_SQLITE,
     SCHEMA,
     SCHEMA_VERSION,
     TRIAL_COLUMNS,
@@ -66,17 +67,15 @@ _EPOCHS = TypeAdapter(list[Epoch])
 
 @dataclass(frozen=True)
 class Reader:
-    """What completes a record that was kept before there was all that there is now.
-
-    config: a configuration, whose parameters may be fewer.  costs: what a configuration costs by
-    arithmetic, given what of it was kept.
+    """What completes records that were kept before there was all that there is now: a
+    configuration, which may have fewer parameters, and a trial, its costs as well.
     """
 
     config: Callable[[Config], Config]
-    costs: Callable[[Config, dict[str, float]], dict[str, float]]
+    trial: Callable[[Trial], Trial]
 
 
-AS_IT_IS = Reader(lambda config: config, lambda config, costs: costs)
+AS_IT_IS = Reader(lambda config: config, lambda trial: trial)
 """Completes nothing."""
 
 
@@ -116,9 +115,7 @@ class Store:
                 self.read_only = self.read_only or outdated(self._db)
             elif outdated(self._db):
                 self._migrate(file)
-            self._selected = {
-                table: readable_columns(self._db, table, names) for table, _, names in COLUMNS
-            }
+            self._selected = self._columns()
             # walked through again and again, thousands of new records would take twice as long
             collecting = gc.isenabled()
             gc.disable()
@@ -242,6 +239,12 @@ class Store:
                 version = self._db.execute("PRAGMA user_version").fetchone()[0]
                 if not outdated(self._db):
                     return
+                if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+                    raise StoreError(
+                        f"session {name!r}: cannot be brought up to date with SQLite "
+                        f"{sqlite3.sqlite_version}; needed is {'.'.join(map(str, OLDEST_SQLITE))} "
+                        "or newer, as Python comes with it. The session is as it was."
+                    )
                 back_up(self._db, file.with_name(f"session.v{version}.db"))
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -279,7 +282,7 @@ class Store:
         with self._guard:
             self._must_be_open()
             try:
-                self._snapshot = self._read(self._snapshot)
+                self._snapshot = self._read_again(self._snapshot)
             except sqlite3.OperationalError as error:
                 raise _refused(self.folder, error) from error
             except (sqlite3.DatabaseError, ValidationError) as error:
@@ -295,6 +298,20 @@ class Store:
                 if engine != self._snapshot.engine:
                     self._snapshot = replace(self._snapshot, engine=engine)
             return self._snapshot
+
+    def _read_again(self, before: Snapshot) -> Snapshot:
+        """`_read`, where somebody else may have brought the file up to date since."""
+        try:
+            return self._read(before)
+        except sqlite3.OperationalError:
+            columns = self._columns()
+            if columns == self._selected:
+                raise
+            self._selected = columns
+            return self._read(before)
+
+    def _columns(self) -> dict[str, tuple[str, ...]]:
+        return {table: readable_columns(self._db, table, names) for table, _, names in COLUMNS}
 
     def _read(self, before: Snapshot | None) -> Snapshot:
         db = self._db
@@ -750,9 +767,7 @@ def _trial(
     for name in JSON_COLUMNS:
         if isinstance(values.get(name), str):
             values[name] = json.loads(values[name])
-    values["config"] = read.config(values["config"])
-    values["costs"] = read.costs(values["config"], values["costs"])
-    return Trial.model_validate({**values, "epochs": epochs})
+    return read.trial(Trial.model_validate({**values, "epochs": epochs}))
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -379,6 +379,9 @@ def applied(snapshot: Snapshot, plan: Plan) -> tuple[Snapshot, Decision]:
         trial = trials[update.number]
         if trial.state not in update.states:
             raise Late(f"trial {trial.number} is {trial.state}.")
+        asks = update.fields.get("stop_request") is not None
+        if asks and trial.stop_request != update.stop_request:
+            raise Late(f"trial {trial.number} was asked for something else meanwhile.")
         trials[update.number] = trial.model_copy(update=dict(update.fields))
     if plan.last is not None and plan.last != len(snapshot.decisions):
         raise Late("something else was decided meanwhile.")

@@ -193,7 +193,7 @@ def test_how_many_at_once_where_nobody_says(
 ) -> None:
     monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
     monkeypatch.setattr(devices, "processors", lambda: cores)
-    assert checked(Execution(**fields)).parallel == number
+    assert checked(Execution(**fields), "cnn").parallel == number
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_more_at_once_than_can_be_is_refused(
     monkeypatch.setattr(devices, "processors_only", lambda: not gpu)
     monkeypatch.setattr(devices, "processors", lambda: 2)
     with pytest.raises(Misuse, match=words):
-        checked(Execution(**fields))
+        checked(Execution(**fields), "cnn")
 
 
 def timed(store: Store, number: int, threads: int) -> None:

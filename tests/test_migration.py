@@ -15,16 +15,19 @@ import filelock
 import pytest
 
 from lcsearch.engine import search
+from lcsearch.engine.client.imports import bring_back
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.search import decide
-from lcsearch.engine.tasks.task import session_space
+from lcsearch.engine.tasks.task import open_store, session_space
 from lcsearch.sessions import store as store_file
 from lcsearch.sessions.errors import NoRoom, StoreError
 from lcsearch.sessions.schema import OLD_COSTS, SCHEMA_VERSION
 from lcsearch.sessions.store import Store
 
-from .sessions_for_tests import filled_store, make_store, trial_of
+from .sessions_for_tests import filled_store, finish, make_store, trial_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "session-v1.db"
+FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURE = FIXTURES / "session-v1.db"
 
 
 COSTS = {
@@ -111,6 +114,91 @@ def test_work_goes_on_in_a_session_that_was_brought_up_to_date(old: Path) -> Non
     assert store.refresh().trials[number].repeat_of == 9
     store.update_trial(number, {"queued"}, state="running", attempt=1)
     assert Store(old).refresh().trials == store.refresh().trials
+
+
+@pytest.mark.parametrize("number", range(1, SCHEMA_VERSION))
+def test_a_session_of_every_version_ranks_goes_on_and_comes_back(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
+    folder = home / "sessions" / "old"
+    folder.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(FIXTURES / f"session-v{number}.db", folder / "session.db")
+    client = SessionClient(folder)
+    rows = {row["number"]: row for row in raw(FIXTURES / f"session-v{number}.db", TRIALS)}
+    for trial in client.refresh().trials:
+        row = rows[trial.number]
+        assert (trial.costs["params"], trial.costs["macs"]) == (row["params"], row["macs"])
+        assert trial.costs.get("seconds") == row["seconds_per_epoch"]
+        assert trial.reference_costs.get("seconds") == row["reference_seconds"]
+    ranking = client.rank(client.refresh())
+    decision = client.accept(ranking.proposals[0])
+    finish(client._store, trial_of(decision), 0.2, 1.0)
+    client.export(tmp_path / "old.json")
+    again = SessionClient(bring_back(home, tmp_path / "old.json", "again"))
+    assert [t.costs for t in again.refresh().trials] == [t.costs for t in client.refresh().trials]
+    for opened in (client, again):
+        opened.close()
+
+
+TRIALS = "SELECT number, params, macs, seconds_per_epoch, reference_seconds FROM trials"
+
+
+@pytest.mark.parametrize("file", sorted(FIXTURES.glob("export-v*.json")), ids=lambda f: f.stem)
+def test_an_export_of_before_comes_in(home: Path, file: Path) -> None:
+    given = json.loads(file.read_text())
+    client = SessionClient(bring_back(home, file))
+    trials = client.refresh().trials
+    for kept, trial in zip(given["trials"], trials, strict=True):
+        told = kept["params"], kept["macs"], kept["seconds_per_epoch"]
+        assert told == tuple(trial.costs.get(name) for name in ("params", "macs", "seconds"))
+        assert trial.complexity == kept["complexity"]
+    assert client.rank(client.refresh()).proposals
+    client.close()
+
+
+def test_a_session_that_is_brought_up_to_date_elsewhere_is_read_on(old: Path) -> None:
+    """Whoever looks does not bring it up to date, and finds its columns gone in the next moment."""
+    looking = Store(old, migrate=False)
+    before = looking.refresh().trials
+    writing = Store(old)
+    writing.set_session({}, stop_behind=True)
+    after = looking.refresh()
+    assert after.session.stop_behind
+    assert after.trials == before
+    for store in (looking, writing):
+        store.close()
+
+
+def test_an_old_sqlite_says_what_it_cannot(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 0))
+    with pytest.raises(StoreError, match=r"needed is 3\.35\.5"):
+        Store(old)
+    assert version(old / "session.db") == 1
+
+
+@pytest.mark.parametrize("costs", ["[]", '{"params": null}', "no json"])
+def test_damaged_costs_are_told_as_such(home: Path, costs: str) -> None:
+    store = filled_store(home, 1)
+    store.close()
+    db = sqlite3.connect(store.folder / "session.db")
+    db.execute("UPDATE trials SET costs = ? WHERE number = 1", (costs,))
+    db.commit()
+    db.close()
+    with pytest.raises(StoreError, match="is damaged"):
+        open_store(store.folder)
+
+
+def test_what_a_newer_program_searches_is_said_to_be_newer(home: Path) -> None:
+    store = filled_store(home, 1)
+    store.close()
+    for name, value in (("measure", "watts"), ("task", "chess")):
+        db = sqlite3.connect(store.folder / "session.db")
+        db.execute(f"UPDATE session SET body = json_set(body, '$.{name}', '{value}')")
+        db.commit()
+        db.close()
+        with pytest.raises(StoreError, match=f"'demo': written by a newer lcsearch.*{value}"):
+            open_store(store.folder)
 
 
 def test_the_old_file_stays_beside_it_readable_by_its_owner_only(old: Path) -> None:

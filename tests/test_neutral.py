@@ -128,8 +128,11 @@ def test_it_goes_on_is_exported_and_comes_back(
         opened.close()
 
 
-def test_an_export_of_before_comes_in_and_goes_out_the_same(home: Path, later: None) -> None:
-    file = FIXTURES / "export-v2.json"
+@pytest.mark.parametrize("number", [2, 3])
+def test_an_export_of_before_comes_in_and_goes_out_the_same(
+    home: Path, later: None, number: int
+) -> None:
+    file = FIXTURES / f"export-v{number}.json"
     client = SessionClient(bring_back(home, file))
     given = json.loads(file.read_text())
     for trial, kept in zip(client.document().trials, given["trials"], strict=True):
@@ -156,6 +159,28 @@ def test_it_joins_where_its_domain_is_opened(old: Path, later: None) -> None:
     client.refresh()
     assert "dropout" not in {p.name for p in client.space.awake}
     client.close()
+
+
+def test_it_stays_where_a_network_has_it(
+    old: Path, home: Path, later: None, tmp_path: Path
+) -> None:
+    client = SessionClient(old)
+    client.set_domains({"dropout": "0..0.5"})
+    snapshot = client.refresh()
+    config = {**snapshot.trials[0].config, "dropout": 0.3}
+    number = trial_of(client.submit(config, None, kind="new"))
+    finish(client._store, number, 0.2, 1.0)
+    client.set_domains({"dropout": "default"})
+    snapshot = client.refresh()
+    assert "dropout" in {p.name for p in client.space.awake}
+    assert client.space.problems(snapshot.trials[number].config) == []
+    rows = client.space.encode_all([snapshot.trials[n].config for n in (0, number)])
+    assert not np.array_equal(rows[0], rows[1], equal_nan=True)
+    client.export(tmp_path / "old.json")
+    again = SessionClient(bring_back(home, tmp_path / "old.json", "again"))
+    assert again.refresh().trials[number].config["dropout"] == 0.3
+    for opened in (client, again):
+        opened.close()
 
 
 def look_at(snapshot: Snapshot, level: int) -> Snapshot:

@@ -338,7 +338,7 @@ def test_resources_are_read() -> None:
 )
 def test_what_no_trial_could_run_with_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(Misuse, match=words):
-        checked(Execution(**fields))
+        checked(Execution(**fields), "cnn")
 
 
 def test_without_ray_the_remedy_is_said(home: Path) -> None:
@@ -360,7 +360,7 @@ def test_where_trials_run_is_set_and_shown(home: Path) -> None:
         pytest.skip("ray is not installed")
     folder = create(home, Setup("s", DataSource(spec="digits", train_size=200), epochs=1))
     client = SessionClient(folder)
-    assert client.refresh().session.execution == checked(Execution())
+    assert client.refresh().session.execution == checked(Execution(), "cnn")
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "set", "s"]
     words = ["--executor", "ray", "--per-trial", "gpus=1", "--parallel", "4"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
@@ -369,7 +369,7 @@ def test_where_trials_run_is_set_and_shown(home: Path) -> None:
     execution = client.refresh().session.execution
     assert (execution.executor, execution.parallel, execution.per_trial) == ("ray", 4, {"gpus": 1})
     assert json.loads(client.refresh().session.model_dump_json())["execution"]["parallel"] == 4
-    assert client.set_execution(executor="local").parallel == checked(Execution()).parallel
+    assert client.set_execution(executor="local").parallel == checked(Execution(), "cnn").parallel
     client.close()
 
 

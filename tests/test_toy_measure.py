@@ -6,17 +6,22 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input
 
+from lcsearch.engine import service
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.engine.executors import local
+from lcsearch.engine.protocol import Finished
 from lcsearch.engine.tasks import task
 from lcsearch.engine.tasks.cnn.layout import Network
 from lcsearch.engine.tasks.measure import Measure
+from lcsearch.sessions.records import Epoch
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.sharing import draw, figures
 from lcsearch.tui.widgets.fields import Cycle
@@ -25,7 +30,8 @@ from lcsearch.tui.widgets.table import Table
 from .conftest import lcsearch
 from .consoles import console, press, text_of
 from .fakes import FakeClient, FakeHome, make_snapshot
-from .sessions_for_tests import filled_store
+from .sessions_for_tests import MACHINE, filled_store, make_store
+from .test_devices import Fake
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -49,11 +55,28 @@ NEURONS = Measure(
 )
 
 
+def losses(epochs: Sequence[Epoch]) -> tuple[float, float]:
+    """The last loss, and a made-up one of the reference."""
+    return epochs[-1].train_loss, 0.5
+
+
+LOSS = Measure(
+    name="loss",
+    title="loss at the end",
+    unit="nats",
+    heading="loss",
+    number="seconds",
+    axis="nats",
+    from_epochs=losses,
+)
+"""Not known by arithmetic, and told by the epochs that every trial keeps."""
+
+
 @pytest.fixture(autouse=True)
 def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutional networks have one measure more."""
+    """Convolutional networks have two measures more, an exact one and one of the epochs."""
     cnn = task.TASKS["cnn"]
-    more = replace(cnn, measures=(*cnn.measures, NEURONS))
+    more = replace(cnn, measures=(*cnn.measures, NEURONS, LOSS))
     monkeypatch.setattr(task, "TASKS", {**task.TASKS, "cnn": more})
 
 
@@ -93,11 +116,11 @@ async def test_a_new_session_can_have_it_for_its_complexity() -> None:
         assert isinstance(pilot.app.screen, SetupScreen)
         choices = pilot.app.screen.query_one("#measure", Cycle)
         names = []
-        for _ in range(4):
+        for _ in range(5):
             names.append(choices.value)
             choices.focus()
             await press(pilot, "space")
-        assert set(names) == {"seconds", "params", "macs", "neurons"}
+        assert set(names) == {"seconds", "params", "macs", "neurons", "loss"}
 
 
 def test_every_export_has_it(home: Path, tmp_path: Path) -> None:
@@ -120,7 +143,7 @@ def test_every_export_has_it(home: Path, tmp_path: Path) -> None:
     page = (tmp_path / "demo.html").read_text()
     assert "neur</th>" in page
     assert f"{trials[0]:,.0f} neurons" in page
-    assert "seconds|params|macs|neurons" in lcsearch("new", "--help")[0].replace("\n", "")
+    assert "seconds|params|macs|neurons|loss" in lcsearch("new", "--help")[0].replace("\n", "")
 
 
 def test_what_was_made_before_has_it_too(home: Path) -> None:
@@ -134,8 +157,52 @@ def test_what_was_made_before_has_it_too(home: Path) -> None:
             laid = client.space.laid_out(trial.config)
             assert trial.costs["neurons"] == neurons(laid)
             assert trial.costs["params"] == laid.params
+            if trial.state == "done":
+                assert trial.costs["loss"] == trial.epochs[-1].train_loss
+                assert trial.reference_costs["loss"] == 0.5
         assert client.rank(client.refresh()).proposals
         client.close()
+
+
+@pytest.mark.parametrize("measure", ["loss", "seconds"])
+def test_the_engine_takes_it_from_the_epochs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    store = make_store(home, measure=measure)
+    monkeypatch.setattr(local, "LocalExecutor", Fake)
+    engine = service.Service(store, 60.0)
+    store.update_trial(0, {"queued"}, state="running", attempt=1)
+    for number in (1, 2, 3):
+        epoch = Epoch(
+            epoch=number, train_loss=1 / number, val_accuracy=0.9, seconds=1.0,
+            reference_seconds=2.0,
+        )  # fmt: skip
+        store.add_epoch(0, 1, epoch)
+    engine._hear(Finished(trial=0, attempt=1, error=0.1, machine=MACHINE))
+    trial = store.refresh().trials[0]
+    assert trial.state == "done"
+    assert trial.costs["loss"] == pytest.approx(1 / 3)
+    assert trial.reference_costs == {"seconds": 2.0, "loss": 0.5}
+    assert trial.complexity == pytest.approx(2 / 3 if measure == "loss" else 0.5)
+    assert "0.333 loss" in lcsearch("show", "demo")[0]
+    engine._executor.close()
+
+
+def test_a_cost_that_nobody_could_measure_fails_its_trial(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(home)
+    monkeypatch.setattr(local, "LocalExecutor", Fake)
+    engine = service.Service(store, 60.0)
+    store.update_trial(0, {"queued"}, state="running", attempt=1)
+    for number in (1, 2, 3):  # the reference was timed in none
+        record = Epoch(epoch=number, train_loss=1.0, val_accuracy=0.9, seconds=1.0)
+        store.add_epoch(0, 1, record)
+    engine._hear(Finished(trial=0, attempt=1, error=0.1, machine=MACHINE))
+    trial = store.refresh().trials[0]
+    assert trial.state == "failed"
+    assert trial.failure is not None
+    assert trial.failure.message == "trial 0: seconds per epoch could not be measured. Repeat it."
 
 
 def test_the_model_does_not_see_it_unless_it_says_so(home: Path) -> None:

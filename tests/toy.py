@@ -154,6 +154,7 @@ KIND = Kind(
     check=_check,
     at_once=lambda execution: 1,
     describe=lambda execution: "nowhere",
+    trains=frozenset({TOY.name}),
 )
 
 

@@ -8,7 +8,7 @@ So f_c itself is drawn, and seconds that are believed are f_c times one number o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def number(measure: Measure, value: float | None) -> str:
 
 def short(measure: Measure, value: float | None) -> str:
     """The same where a column has six characters: `41.3 k`."""
-    return words.big(value) if measure.exact else number(measure, value)
+    return number(measure, value) if measure.number == "seconds" else words.big(value)
 
 
 def sizes(measures: Sequence[Measure], costs: Mapping[str, float], between: str = " · ") -> str:
@@ -50,39 +50,45 @@ def told(trial: Trial, session: Session) -> str:
 
     The reference network is timed in the same moments, and a busy machine is slow for both.
     """
-    chosen = measure_of(session)
+    counted = measure_of(session)
     parts = []
     for measure in task_of(session).measures:
         if measure.exact:
             continue
         text = with_unit(measure, trial.costs.get(measure.name))
         beside = trial.reference_costs.get(measure.name)
-        if measure == chosen and beside is not None:
+        if measure == counted and beside is not None:
             text += f", the reference beside it {number(measure, beside)} {measure.unit}"
         parts.append(text)
     text = ", ".join(parts)
     if trial.complexity is None:
         return text
-    if not chosen.exact:
+    if not counted.exact:
         return f"{text}: f_c {trial.complexity:.3f}"
-    return f"{text}{', ' * bool(text)}f_c {trial.complexity:.3f} ({chosen.title})"
+    return f"{text}{', ' * bool(text)}f_c {trial.complexity:.3f} ({counted.title})"
 
 
-def line(trial: Trial, session: Session) -> Iterator[str]:
-    """What the line of a trial that is done has of its costs, in the commands: parts of it."""
-    task, chosen = task_of(session), measure_of(session)
-    exact = [measure for measure in task.measures if measure.exact]
-    for measure in task.measures:
-        if not measure.exact:
-            yield f"{trial.costs[measure.name]:.3g} {measure.heading}"
-    if chosen in exact[1:]:
-        yield f"{number(chosen, trial.costs[chosen.name])} {chosen.unit}"
+def measured(trial: Trial, session: Session) -> str:
+    """What was measured of a trial that is done, as the line of a command has it: `0.05 s/ep`."""
+    told = ((m, trial.costs.get(m.name)) for m in task_of(session).measures if not m.exact)
+    return "  ".join(f"{cost:.3g} {m.heading}" for m, cost in told if cost is not None)
+
+
+def chosen(trial: Trial, session: Session) -> str:
+    """What the session counts, where that is neither measured nor what `size` says."""
+    measure = measure_of(session)
+    if not measure.exact or measure == _exact(session)[0]:
+        return ""
+    return f"  {number(measure, trial.costs[measure.name])} {measure.unit}"
 
 
 def size(trial: Trial, session: Session) -> str:
     """The first thing that arithmetic knows of a network: `41,322 parameters`."""
-    exact = [measure for measure in task_of(session).measures if measure.exact]
-    return sizes(exact[:1], trial.costs)
+    return sizes(_exact(session)[:1], trial.costs)
+
+
+def _exact(session: Session) -> list[Measure]:
+    return [measure for measure in task_of(session).measures if measure.exact]
 
 
 def disturbed(trial: Trial, session: Session) -> str:

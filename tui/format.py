@@ -23,13 +23,8 @@ DASH = "–"
 LEVEL_MARKS = "0①②③④⑤⑥⑦⑧⑨"
 FLAT_MARK = "◉"
 """Of the one level that searches all parameters."""
-LEVEL_TITLES = {
-    "structure": "Structure",
-    "parameters": "Parameters",
-    "classifier": "Classifier",
-    "training": "Training",
-    "all": "All parameters",
-}
+LEVEL_TITLES = {"all": "All parameters"}
+"""Of levels whose name alone says too little."""
 STATE_MARKS = {
     "queued": "◌",
     "running": "▶",

@@ -89,7 +89,7 @@ def create(home: Path, setup: Setup) -> Path:
         measure_named(setup.measure, task_named(setup.task))
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
-        execution = checked(setup.execution)
+        execution = checked(setup.execution, setup.task)
         data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
         answer = probe(data)
         if isinstance(answer, Refused):

@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,12 +25,22 @@ from ..objective import best_error
 from ..search.decide import trial_seed
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import InvalidConfig, Space
-from ..tasks.task import exact_complexity, level_names, measure_of, reader, session_space
+from ..tasks.task import (
+    costs_of_epochs,
+    exact_complexity,
+    level_names,
+    measure_of,
+    reader,
+    session_space,
+)
+
+Told = TypeVar("Told", exchange.ReferenceDocument, exchange.BestDocument)
 
 LARGEST_SIDE = 65_536
 LARGEST_COUNT = 10**9
 """Of images, classes and the like: far above what can be trained, far below what overflows."""
 NEAR = 1e-9
+DAMAGED = "The file was changed or damaged; export the session again."
 
 
 def document(
@@ -89,6 +99,8 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
     session = Session.model_validate(
         {name: getattr(whole.session, name) for name in Session.model_fields}
     )
+    for words in _about_images(session):
+        raise Misuse(f"{file}: {words} {DAMAGED}")
     # a space that cannot be is found out among the contradictions
     with contextlib.suppress(InvalidDomain, Misuse):
         whole = _read(whole, reader(session))
@@ -104,40 +116,42 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         engine=EngineStatus(),
     )
     for words in _contradictions(whole, snapshot):
-        raise Misuse(f"{file}: {words} The file was changed or damaged; export the session again.")
+        raise Misuse(f"{file}: {words} {DAMAGED}")
     return snapshot
 
 
 def _read(whole: exchange.Document, read: Reader) -> exchange.Document:
     """The document with every record read as one that was kept."""
 
-    def filled(record: Any) -> Any:
-        if record is None or record.config is None:
-            return record
-        config = read.config(record.config)
-        if isinstance(record, Decision):
-            return record.model_copy(update={"config": config})
-        costs = read.costs(config, record.costs)
-        told = exchange.named({n: cost for n, cost in costs.items() if n not in record.costs})
-        return record.model_copy(update={**told, "config": config, "costs": costs})
+    trials = []
+    for given in whole.trials:
+        kept = read.trial(given)
+        trials.append(exchange.completed(given, kept.config, kept))
+    decisions = [
+        decision
+        if decision.config is None
+        else decision.model_copy(update={"config": read.config(decision.config)})
+        for decision in whole.decisions
+    ]
+
+    def filled(given: Told) -> Told:
+        """What is told of one of the trials, which may be none of them."""
+        if not 0 <= given.trial < len(trials):
+            return given
+        return exchange.completed(given, read.config(given.config), trials[given.trial])
 
     return whole.model_copy(
         update={
             "reference": filled(whole.reference),
-            "trials": [filled(trial) for trial in whole.trials],
-            "decisions": [filled(decision) for decision in whole.decisions],
-            "best": filled(whole.best),
-            "best_measured": filled(whole.best_measured),
+            "trials": trials,
+            "decisions": decisions,
+            "best": None if whole.best is None else filled(whole.best),
+            "best_measured": None if whole.best_measured is None else filled(whole.best_measured),
         }
     )
 
 
-# -- contradictions -------------------------------------------------------------------------------
-
-
-def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[str]:
-    """Everything in the document that cannot be so: one sentence each, the basic things first."""
-    session, trials = snapshot.session, snapshot.trials
+def _about_images(session: Session) -> Iterator[str]:
     summary = session.summary
     sides = {"height": summary.height, "width": summary.width, "channels": summary.channels}
     for name, value in sides.items():
@@ -147,6 +161,17 @@ def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[st
     for name, value in counts.items():
         if not 1 <= value <= LARGEST_COUNT:
             yield f"session.summary.{name} = {value}: nothing can be learnt from that."
+
+
+# -- contradictions -------------------------------------------------------------------------------
+
+
+def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[str]:
+    """Everything in the document that cannot be so: one sentence each, the basic things first.
+
+    That its images can be was seen before: the space is worked out of them.
+    """
+    session, trials = snapshot.session, snapshot.trials
     try:
         space = session_space(session)
         measure_of(session)
@@ -226,44 +251,54 @@ def _about_epochs(trial: Trial, session: Session, space: Space) -> Iterator[str]
 
 def _about_costs(trial: Trial, session: Session, space: Space) -> Iterator[str]:
     """What was measured is there where a trial is done, and follows from its epochs."""
-    measured = {m.name: m for m in space.measures if not m.exact}
-    told = {f"costs.{name}": cost for name, cost in trial.costs.items() if name in measured}
-    told |= {f"reference_costs.{name}": cost for name, cost in trial.reference_costs.items()}
+    measured = [measure.name for measure in space.measures if not measure.exact]
+    names = {measure.name for measure in space.measures}
+    given: dict[str, float | None] = {"error": trial.error, "complexity": trial.complexity}
+    for of, costs, known in (
+        ("costs", trial.costs, names),
+        ("reference_costs", trial.reference_costs, set(measured)),
+    ):
+        for name, cost in costs.items():
+            if name not in known:
+                yield f"{of}.{name} = {cost}: this search measures nothing of that name."
+                return
+            if cost < 0:
+                yield f"{of}.{name} = {cost}: nothing costs less than nothing."
+                return
+        given |= {f"{of}.{name}": costs[name] for name in measured if name in costs}
     if trial.state != "done":
-        for name, value in {"error": trial.error, "complexity": trial.complexity, **told}.items():
+        for name, value in given.items():
             if value is not None:
                 yield f"{name} = {value}: only a trial that is done has one."
         return
-    for name in (*trial.costs, *trial.reference_costs):
-        if name not in {measure.name for measure in space.measures}:
-            yield f"costs.{name}: this search measures nothing of that name."
-            return
     if len(trial.epochs) != session.epochs:
         yield (
             f"{len(trial.epochs)} epochs: a trial that is done has as many as the session, "
             f"{session.epochs}."
         )
         return
-    needed = [f"{of}.{name}" for name in measured for of in ("costs", "reference_costs")]
-    if trial.error is None or trial.complexity is None or any(n not in told for n in needed):
-        yield f"a trial that is done has {', '.join(('error', 'complexity', *needed))}."
+    chosen = session.measure
+    needed = ["error", "complexity"]
+    if chosen in measured:
+        needed += [f"costs.{chosen}", f"reference_costs.{chosen}"]
+    if any(given.get(name) is None for name in needed):
+        yield f"a trial that is done has {', '.join(needed)}."
         return
     wanted = {"error": best_error(trial.epochs)}
-    for name, measure in measured.items():
-        if measure.from_epochs is not None:
-            cost, beside = measure.from_epochs(trial.epochs)
-            wanted |= {f"costs.{name}": cost, f"reference_costs.{name}": beside}
-        if told[f"reference_costs.{name}"] <= 0:
-            yield f"reference_costs.{name}: the reference network costs more than nothing."
-            return
+    costs, beside = costs_of_epochs(space.measures, trial.epochs)
+    wanted |= {f"costs.{name}": cost for name, cost in costs.items()}
+    wanted |= {f"reference_costs.{name}": cost for name, cost in beside.items()}
+    if chosen in measured and trial.reference_costs[chosen] <= 0:
+        yield f"reference_costs.{chosen}: the reference network costs more than nothing."
+        return
     complexity = exact_complexity(space, trial.config, measure_of(session))
     if complexity is None:
-        complexity = trial.costs[session.measure] / trial.reference_costs[session.measure]
+        complexity = trial.costs[chosen] / trial.reference_costs[chosen]
     wanted["complexity"] = complexity
-    given = {"error": trial.error, "complexity": trial.complexity, **told}
     for name, value in wanted.items():
-        if not math.isclose(given[name], value, rel_tol=NEAR, abs_tol=NEAR):
-            yield f"{name} = {given[name]}: the epochs say {value:.9g}."
+        told = given.get(name)
+        if told is None or not math.isclose(told, value, rel_tol=NEAR, abs_tol=NEAR):
+            yield f"{name} = {told}: the epochs say {value:.9g}."
 
 
 def _about_decisions(snapshot: Snapshot, space: Space) -> Iterator[str]:

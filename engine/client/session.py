@@ -180,7 +180,7 @@ class SessionClient:
         kept = before.model_dump()
         if any(name in fields and fields[name] != kept[name] for name in ("executor", "devices")):
             del kept["parallel"]  # how many at once is another's number
-        execution = checked(before.model_validate({**kept, **fields}))
+        execution = checked(before.model_validate({**kept, **fields}), snapshot.session.task)
         timed_with = search.timed_with(snapshot)
         if "parallel" in fields and timed_with is not None:
             executor_named(execution.executor).check_timed(execution, timed_with)

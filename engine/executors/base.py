@@ -99,7 +99,7 @@ class Kind:
     is usual; raises Misuse.  check_timed: raises Misuse for more at once than can be timed with so
     many threads each.  describe: where trials run, in words that follow "trials run".  elastic:
     slots come and go by themselves, so that another number of trials at once needs no other
-    executor.
+    executor.  trains: the tasks whose candidates it can train, by name.
     """
 
     name: str
@@ -111,6 +111,7 @@ class Kind:
     check_timed: Callable[[Execution, int], None] = lambda execution, timed_with: None
     own: frozenset[str] = frozenset()
     elastic: bool = False
+    trains: frozenset[str] = frozenset({"cnn"})
 
 
 class Watchdog:

@@ -17,6 +17,7 @@ from ...sessions.errors import Misuse, StoreError
 from ...sessions.snapshot import Snapshot
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
 from .base import WAITING, death
+from .local import KIND as LOCAL
 
 FINAL = "lcsearch.engine.training.final"
 EPOCHS = 30
@@ -43,6 +44,8 @@ def order(
             f"{len(snapshot.trials) - 1}."
         )
     session, trial = snapshot.session, snapshot.trials[number]
+    if session.task not in LOCAL.trains:
+        raise WrongOrder(f"task {session.task}: is not trained to the end on this machine.")
     return FinalOrder(
         session=session.name,
         trial=number,

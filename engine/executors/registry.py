@@ -32,13 +32,19 @@ def check_fields(executor: str, given: Iterable[str]) -> None:
             )
 
 
-def checked(execution: Execution) -> Execution:
+def checked(execution: Execution, task: str) -> Execution:
     """The same, if trials can run that way, with as many at once as is usual if nobody says.
 
-    Raises Misuse, StoreError where something is missing.  May ask torch, which takes seconds, for
-    the devices that are named.
+    task: what is searched.  Raises Misuse, StoreError where something is missing.  May ask torch,
+    which takes seconds, for the devices that are named.
     """
     kind = executor_named(execution.executor)
+    if task not in kind.trains:
+        able = [other.name for other in EXECUTORS.values() if task in other.trains]
+        raise Misuse(
+            f"--executor {kind.name}: does not train what the task {task} searches. Use "
+            f"{', '.join(able) or 'another task'}."
+        )
     kind.check(execution)
     return execution.model_copy(update={"parallel": kind.at_once(execution)})
 

@@ -72,6 +72,17 @@ def _wheel(by: By) -> dict[str, Any]:
     return {"autopilot": None} if by == "person" else {}
 
 
+def _joined(session: Session, space: Space, config: Config) -> dict[str, Any]:
+    """What a network changes of its session: a younger parameter that it has belongs to it.
+
+    It would else be asleep again once its domain is closed, and the network be taken for another.
+    """
+    younger = (p for p in space.parameters if p.neutral is not None)
+    new = [p.name for p in younger if not p.is_neutral(config[p.name])]
+    joined = tuple(name for name in new if name not in session.parameters)
+    return {"parameters": (*session.parameters, *joined)} if joined else {}
+
+
 def _against(snapshot: Snapshot, key: str, advised: Advised | None) -> dict[str, Any]:
     """What a decision keeps of the advisor's first candidate: nothing where it was followed.
 
@@ -156,6 +167,7 @@ def accept(
         expect["autopilot"] = pilot
     source: Source = "autopilot" if by == "autopilot" else "advisor"
     trial = _draft(snapshot, space, config, source, prediction)
+    session |= _joined(snapshot.session, space, config)
     return Plan(
         decision=_decision(
             snapshot,
@@ -199,7 +211,7 @@ def submit(
             detail=_against(snapshot, trial.key, advised),
         ),
         trial=trial,
-        session=_wheel("person"),
+        session={**_wheel("person"), **_joined(snapshot.session, space, config)},
         expect={"level": snapshot.session.level},
         unique=trial.key,
     )

@@ -73,7 +73,7 @@ def pace(snapshot: Snapshot) -> Pace:
         and t.epochs
         and not any(epoch.resumed for epoch in t.epochs)
     ]
-    timed = snapshot.session.measure == SECONDS
+    timed = snapshot.session.measure == SECONDS  # f_c tells a time only where it is of one
     return Pace(
         epoch=statistics.median(seen) if seen else None,
         extra=max(statistics.median(beside), 0.0) if beside else 0.0,

@@ -106,7 +106,7 @@ def timed_with(snapshot: Snapshot) -> int | None:
 
     The same small network has another complexity with other threads: later trials keep them.
     """
-    if measure_of(snapshot.session).exact:
+    if measure_of(snapshot.session).from_epochs is None:
         return None
     machines = (trial.machine for trial in snapshot.trials if trial.observed)
     return next((m.threads for m in machines if m is not None and m.device == "cpu"), None)

@@ -38,6 +38,10 @@ class Measure:
     from_epochs: Callable[[Sequence[Epoch]], tuple[float, float]] | None = None
     informs: bool = False
 
+    def __post_init__(self) -> None:
+        if self.informs and self.of is None:
+            raise ValueError(f"measure {self.name}: a model sees only what arithmetic knows")
+
     @property
     def exact(self) -> bool:
         """Whether arithmetic knows it, before anything is trained."""

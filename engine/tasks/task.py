@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ...sessions.errors import Misuse
+from ...sessions.errors import Misuse, StoreError
 from ...sessions.records import Config, Epoch, Session, Trial
 from ...sessions.store import Reader, Store
+from ..objective import warm
 from . import cnn
 from .face import FLAT, Problem, Task
 from .measure import Measure
@@ -91,14 +92,23 @@ def _space(task: Task, problem: Problem, domains: Mapping[str, str]) -> Space:
 def open_store(folder: Path, *, migrate: bool = True) -> Store:
     """A session's file, whose configurations are read as its space reads them.
 
-    migrate: see `Store`.  Raises StoreError.
+    migrate: see `Store`.  Raises StoreError, also where the session is of a newer program.
     """
 
-    return Store(folder, migrate=migrate, read=reader)
+    def read(session: Session) -> Reader:
+        try:
+            return reader(session)
+        except Misuse as error:
+            raise StoreError(
+                f"session {session.name!r}: written by a newer lcsearch (here: {error}) Upgrade "
+                "lcsearch."
+            ) from error
+
+    return Store(folder, migrate=migrate, read=read)
 
 
 def reader(session: Session) -> Reader:
-    """What completes a session's records: neutral values, and costs that are known by arithmetic.
+    """What completes a session's records: neutral values, costs by arithmetic and from epochs.
 
     Raises Misuse where its task or its measure is none of this program's.
     """
@@ -106,12 +116,39 @@ def reader(session: Session) -> Reader:
     space = session_space(session)
     exact = {measure.name for measure in space.measures if measure.exact}
 
-    def costs(config: Config, kept: dict[str, float]) -> dict[str, float]:
-        if kept.keys() >= exact or space.problems(config):
+    def trial(kept: Trial) -> Trial:
+        config = space.read(kept.config)
+        costs, beside = kept.costs, kept.reference_costs
+        if not costs.keys() >= exact and not space.problems(config):
+            costs = {**space.known(config), **costs}
+        if kept.state == "done":
+            told, told_beside = costs_of_epochs(space.measures, kept.epochs)
+            costs, beside = {**told, **costs}, {**told_beside, **beside}
+        if config is kept.config and costs == kept.costs and beside == kept.reference_costs:
             return kept
-        return {**space.known(config), **kept}
+        update = {"config": config, "costs": costs, "reference_costs": beside}
+        return kept.model_copy(update=update)
 
-    return Reader(space.read, costs)
+    return Reader(space.read, trial)
+
+
+def costs_of_epochs(
+    measures: Sequence[Measure], epochs: Sequence[Epoch]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What the epochs of a training tell of its costs, and of the reference's beside it.
+
+    Nothing where the reference was not timed in any that counts.
+    """
+    costs: dict[str, float] = {}
+    beside: dict[str, float] = {}
+    for measure in measures:
+        if measure.from_epochs is not None and _timed(epochs):
+            costs[measure.name], beside[measure.name] = measure.from_epochs(epochs)
+    return costs, beside
+
+
+def _timed(epochs: Sequence[Epoch]) -> bool:
+    return any(e.reference_seconds is not None for e in warm(epochs))
 
 
 def exact_complexity(space: Space, config: Config, measure: Measure) -> float | None:
@@ -131,7 +168,7 @@ def complexity_so_far(
     """
     if measure.exact:
         return trial.costs[measure.name] / reference.costs[measure.name]
-    if measure.from_epochs is None or any(e.reference_seconds is None for e in epochs):
+    if any(epoch.reference_seconds is None for epoch in epochs):
         return None
-    cost, beside = measure.from_epochs(epochs)
-    return cost / beside
+    costs, beside = costs_of_epochs((measure,), epochs)
+    return costs[measure.name] / beside[measure.name] if costs else None

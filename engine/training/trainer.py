@@ -27,7 +27,7 @@ from ...sessions.choices import DTYPES
 from ...sessions.files import NO_ROOM
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
-from ..objective import SECONDS, best_error, medians
+from ..objective import best_error
 from ..protocol import (
     Ended,
     EpochDone,
@@ -299,14 +299,11 @@ class Trainer:
         if len(run.epochs) < command.epochs:
             self._reply(Ended(trial=who[0], attempt=who[1], paused=stops[who] == "pause"))
             return
-        seconds, beside = medians(run.epochs)
         self._reply(
             Finished(
                 trial=who[0],
                 attempt=who[1],
                 error=best_error(run.epochs),
-                costs={SECONDS: seconds},
-                reference_costs={SECONDS: beside},
                 machine=self._machine(run.dtype).model_copy(
                     update={"conditions": watch.conditions(run.epochs)}
                 ),

@@ -16,8 +16,8 @@ from ...engine.executors.devices import devices_here
 from ...sessions import store
 from ...sessions.errors import StoreError
 from ...sessions.places import home, names, network_file_system
+from ...sessions.schema import OLDEST_SQLITE
 
-OLDEST_SQLITE = (3, 35, 0)
 """Where the write-ahead log has no known fault."""
 ENOUGH_BYTES = 1_000_000_000
 

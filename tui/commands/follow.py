@@ -161,7 +161,7 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
         return f"{head}  {trial.failure.message if trial.failure else trial.state}"
     return (
         f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
-        f"{'  '.join(cost.line(trial, session))}  {cost.size(trial, session)}"
+        f"{cost.measured(trial, session)}  {cost.size(trial, session)}"
     )
 
 

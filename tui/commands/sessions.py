@@ -45,7 +45,9 @@ def new(
         ),
     ] = "digits",
     wc: Annotated[float, typer.Option(help="Weight of the complexity, w_c.")] = 0.1,
-    measure: Annotated[str, typer.Option(help="What complexity is.")] = "seconds",
+    measure: Annotated[
+        str | None, typer.Option(help="What complexity is.", show_default="seconds")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
     train_size: Annotated[
         int | None, typer.Option(min=2, help="Take only this many training images.")
@@ -105,6 +107,7 @@ def new(
     with in_words():
         from ...engine.client.home import create
         from ...engine.executors.registry import check_fields
+        from ...engine.tasks.task import task_named
         from ...sessions import store
         from ...sessions.places import home
         from ...sessions.records import DataSource, Execution, Setup, is_weight
@@ -138,7 +141,7 @@ def new(
                 download=download,
             ),
             wc=wc,
-            measure=measure,
+            measure=measure or task_named(task).measures[0].name,
             epochs=epochs,
             seed=seed,
             features=1 if features == "gap" else int(features),
@@ -264,7 +267,7 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
         value = search.objective(trial, session.wc)
         figures = (
             f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
-            f"{'  '.join(cost.line(trial, session))}"
+            f"{cost.measured(trial, session)}{cost.chosen(trial, session)}"
             if value is not None
             else f"{trial.state}, falling behind"
             if trial.state == "running" and trial.number in behind

@@ -376,7 +376,7 @@ class EditDialog(Dialog[Edited]):
             "f        μ ± σ",
             "EI",
             "accuracy",
-            "f_c" if measure.exact else f"{measure.unit} / {measure.per}",
+            "f_c" if measure.exact else " / ".join(w for w in (measure.unit, measure.per) if w),
             *(m.unit for m in exact),
         ]
         before = figures(self.before, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +16,7 @@ from textual.widgets import Input
 from ...engine.objective import predicted
 from ...engine.search.standing import objective, shown_level
 from ...engine.tasks.task import level_names, task_of
-from ...sessions.exchange import plain
+from ...sessions.exchange import compact
 from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..cost import Cost, cost_of, disturbed, sizes
@@ -404,7 +403,7 @@ class HistoryScreen(TwoSides):
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
-        return None if trial is None else json.dumps(plain(trial))
+        return None if trial is None else compact(trial)
 
 
 def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Label, Static
 
+from ...engine.client.home import planned
 from ...engine.executors.registry import at_once
 from ...engine.tasks.domains import InvalidDomain
 from ...engine.tasks.space import Space
@@ -60,8 +61,10 @@ NOTES = {
     "stop-behind": "a trial whose f so far is worse than the others' median is stopped, not marked",
 }
 """What there is to say of a field: below the form while it has the focus."""
-TRIALS = {False: "12", True: "48"}
-"""Trials proposed for a level, of four levels and of the one that searches all at once."""
+TRIALS = {flat: str(planned(DEFAULT, flat)) for flat in (False, True)}
+"""Trials proposed for a level, of several and of the one that searches all at once."""
+USUAL: dict[str, Any] = {field.name: field.default for field in fields(Setup)}
+"""What is proposed where there is no session to begin like."""
 
 
 @dataclass(frozen=True)
@@ -221,21 +224,21 @@ class SetupScreen(Screen[None]):
             Field(
                 "wc",
                 "w_c",
-                words.number(like.wc if like else 0.1),
+                words.number(like.wc if like else USUAL["wc"]),
                 "0 accuracy … 1 low complexity",
                 _real(0, LARGEST_WC, "must be a number, 0 or more"),
             ),
             Field(
                 "epochs",
                 "epochs",
-                str(like.epochs if like else 10),
+                str(like.epochs if like else USUAL["epochs"]),
                 "of every trial",
                 _whole(1, LARGEST_BUDGET),
             ),
             Field(
                 "trials",
                 "trials",
-                str(like.trials_per_level if like else 12),
+                str(like.trials_per_level) if like else TRIALS[False],
                 "a level",
                 _whole(1, LARGEST_BUDGET),
             ),
@@ -249,16 +252,16 @@ class SetupScreen(Screen[None]):
             Field(
                 "seed",
                 "seed",
-                str(like.seed if like else 0),
+                str(like.seed if like else USUAL["seed"]),
                 "decides every draw",
                 _whole(0, LARGEST_SEED),
             ),
         )
         self.measure = like.measure if like is not None else self.sought.measures[0].name
-        self.strategy: Strategy = like.strategy if like is not None else "gp"
-        self.flat = like.flat if like is not None else False
-        self.augment: Augment = like.augment if like is not None else "none"
-        self.stop_behind = like.stop_behind if like is not None else False
+        self.strategy: Strategy = like.strategy if like is not None else USUAL["strategy"]
+        self.flat = like.flat if like is not None else USUAL["flat"]
+        self.augment: Augment = like.augment if like is not None else USUAL["augment"]
+        self.stop_behind = like.stop_behind if like is not None else USUAL["stop_behind"]
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
@@ -426,8 +429,8 @@ class SetupScreen(Screen[None]):
             measure=self.query_one("#measure", Cycle).value,
             epochs=values["epochs"],
             seed=seed,
-            features=self.like.features if self.like else 4,
-            macs_cap=self.like.macs_cap if self.like else 8.0,
+            features=self.like.features if self.like else USUAL["features"],
+            macs_cap=self.like.macs_cap if self.like else USUAL["macs_cap"],
             domains=domains,
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,7 +12,7 @@ from textual.content import Content
 
 from ...engine.search.standing import best_measured, objective
 from ...engine.tasks.task import task_of
-from ...sessions.exchange import plain
+from ...sessions.exchange import compact
 from .. import format as words
 from ..cost import cost_of, sizes, told
 from ..networks import network_line
@@ -247,4 +246,4 @@ class TradeoffScreen(SessionScreen):
     def yank_text(self) -> str | None:
         """The trial as JSON."""
         trial = self.chosen_trial()
-        return None if trial is None else json.dumps(plain(trial))
+        return None if trial is None else compact(trial)

@@ -103,9 +103,8 @@ def _key_figures(
     value = objective(chosen, session.wc)
     by = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
     exact = [measure for measure in task_of(session).measures if measure.exact]
-    size = [
-        (number(m, chosen.costs[m.name]), m.unit, sizes(exact[1:], chosen.costs)) for m in exact[:1]
-    ]
+    others = [f"{sizes((m,), chosen.costs)}" + f" an {m.per}" * bool(m.per) for m in exact[1:]]
+    size = [(number(m, chosen.costs[m.name]), m.unit, " · ".join(others)) for m in exact[:1]]
     return (
         (f"{words.percent(1 - chosen.error)} %", "validation accuracy", f"trial {chosen.number}"),
         (f"{chosen.complexity:.3f}", "of the reference's cost", measure_of(session).noun),
@@ -293,7 +292,7 @@ def _trials(snapshot: Snapshot) -> Table:
         )  # fmt: skip
     headings = (
         "#", "level", "network", "from", "state", "predicted f", "EI", "f", "acc %", "f_c",
-        *(f"{m.unit}/{m.per}" if m.per else m.heading for m in measures),
+        *(m.heading if m.exact else f"{m.unit}/{m.per}" if m.per else m.unit for m in measures),
     )  # fmt: skip
     figures_of = frozenset({0, 1, *range(5, len(headings))})
     return Table(headings, tuple(rows), figures_of, frozenset(dim))

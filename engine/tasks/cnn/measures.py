@@ -32,6 +32,7 @@ MEASURES = (
         name="macs",
         title="multiply-accumulates",
         unit="MACs",
+        per="image",
         heading="MACs",
         number="big",
         axis="million MACs",

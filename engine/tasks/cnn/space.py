@@ -77,19 +77,6 @@ def reference(shape: tuple[int, int, int], classes: int) -> Config:
     }
 
 
-_STRUCTURE = (
-    "conv_layers",
-    "channels",
-    "downsample",
-    "kernel",
-    "batch_norm",
-    "groups",
-    "hidden_units",
-    "density",
-)
-"""What shapes, parameters and MACs depend on."""
-
-
 def space(
     shape: tuple[int, int, int],
     classes: int,
@@ -109,11 +96,11 @@ def space(
 
     @lru_cache(maxsize=4096)
     def laid(*structure: Any) -> Network:
-        return network(dict(zip(_STRUCTURE, structure, strict=True)), shape, classes, features)
+        return network(dict(zip(names, structure, strict=True)), shape, classes, features)
 
     def layout(config: Config) -> Network:
         # a ranking asks three times for each of thousands of networks, many of them alike
-        values = (config[name] for name in _STRUCTURE)
+        values = (config[name] for name in names)
         return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def canonical(config: Config) -> object:
@@ -184,6 +171,8 @@ def space(
         trained("lr_decay", 4, Real(0.9, 1.0), limits=Real(1e-3, 1)),
         trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
     )
+    # what shapes, parameters and MACs can depend on
+    names = tuple(p.name for p in parameters if p.name not in TRAINING)
     whole = Space(
         levels=LEVELS,
         parameters=parameters,
