@@ -17,6 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.app import App
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from lcsearch.engine.executors import devices
 from lcsearch.tui.app import Console
@@ -79,6 +80,8 @@ def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 def svg_of(app: App[int]) -> str:
     """The screen as SVG, without the random names in it."""
+    for field in app.screen.query(Input):
+        field.cursor_blink = False  # a cursor that blinks is there or not
     drawn = app.export_screenshot(simplify=True)
     return re.sub(r"terminal-\d+-", "terminal-", drawn)
 
