@@ -115,14 +115,16 @@ def reader(session: Session) -> Reader:
     measure_of(session)
     space = session_space(session)
     exact = {measure.name for measure in space.measures if measure.exact}
+    by_epochs = [measure for measure in space.measures if measure.from_epochs is not None]
 
     def trial(kept: Trial) -> Trial:
         config = space.read(kept.config)
         costs, beside = kept.costs, kept.reference_costs
         if not costs.keys() >= exact and not space.problems(config):
             costs = {**space.known(config), **costs}
-        if kept.state == "done":
-            told, told_beside = costs_of_epochs(space.measures, kept.epochs)
+        missing = [m for m in by_epochs if m.name not in costs]
+        if kept.state == "done" and missing:
+            told, told_beside = costs_of_epochs(missing, kept.epochs)
             costs, beside = {**told, **costs}, {**told_beside, **beside}
         if config is kept.config and costs == kept.costs and beside == kept.reference_costs:
             return kept
