@@ -2,8 +2,8 @@
 # make quick: the linters and the pure tests.
 PYTHON ?= python3
 BIN := .venv/bin
-# test processes side by side; each has engines and trainers of its own
-JOBS ?= 2
+# test processes side by side; each waits for engines and trainers of its own
+JOBS ?= 3
 # newest first; the version is checked, so that an old python3 says so instead of failing later
 CHECK := import sys; sys.exit(0 if sys.version_info >= (3, 11) else "lcsearch needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ". Try make PYTHON=python3.12.")
 

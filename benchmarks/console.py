@@ -170,19 +170,14 @@ def chart(updates: int = 200) -> Iterator[dict[str, Any]]:
 
 
 def _fakes() -> Any:
-    import importlib.util
+    """tests/fakes.py, which stands among others."""
+    import importlib
 
-    path = Path(__file__).parent.parent / "tests" / "fakes.py"
-    spec = importlib.util.spec_from_file_location("fakes", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fakes"] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    return importlib.import_module("tests.fakes")
 
 
-def _desk(fakes: Any, trials: int) -> Any:
+def _client(fakes: Any, trials: int) -> Any:
     """A session of so many trials under a real ranking of 2,048 candidates."""
     from lcsearch.engine import search
 
@@ -202,7 +197,7 @@ async def _console(
     from lcsearch.tui.app import Console
 
     fakes = _fakes()
-    client = _desk(fakes, trials)
+    client = _client(fakes, trials)
     with tempfile.TemporaryDirectory() as home:
         app = Console(
             Path(home), "fashion", sessions=fakes.FakeHome({"fashion": client}),

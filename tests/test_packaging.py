@@ -116,3 +116,14 @@ def test_no_pickle_is_read_or_written() -> None:
             assert not [word for word in words if word in text], name
             assert text.count("torch.load(") == text.count("weights_only=True"), name
             assert "allow_pickle=True" not in text, name
+
+
+def test_the_first_frame_waits_for_no_engine() -> None:
+    code = (
+        "import sys, lcsearch.tui.app\n"
+        "print(any(name.startswith('lcsearch.engine') for name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

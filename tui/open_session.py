@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 from textual.app import App
 from textual.dom import DOMNode
 
-from ..engine.search.standing import ranking_key
 from .format import sentence, turn
 from .ports import Client, FinalLike, Home
 
@@ -273,6 +272,8 @@ class OpenSession:
         self._want_ranking()
 
     def _want_ranking(self) -> None:
+        from ..engine.search import ranking_key  # the first frame does not wait for it
+
         snapshot, client = self.snapshot, self.client
         if snapshot is None or client is None:
             return
