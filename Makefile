@@ -17,7 +17,7 @@ test: .venv/dev lint
 
 # the inner loop: what needs no engine and no training
 quick: lint
-	$(BIN)/python -m pytest -q -m pure
+	$(BIN)/python -m pytest -q -n $(JOBS) -m pure
 
 lint: .venv/dev
 	$(BIN)/ruff check .
