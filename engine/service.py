@@ -30,7 +30,7 @@ from .executors.base import Event, Executor, Gone, Notice
 from .executors.registry import executor_named
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
 from .search import autopilot, decide
-from .tasks.task import costs_of_epochs, exact_complexity, measure_of, open_store, session_space
+from .tasks.task import complexity_of, costs_of_epochs, measure_of, open_store, session_space
 
 if TYPE_CHECKING:
     from .advisor.ranking import Proposal, Ranking
@@ -414,9 +414,7 @@ class Service:
         measure, space = measure_of(session), session_space(session)
         costs, beside = costs_of_epochs(space.measures, trial.epochs)
         costs, beside = {**costs, **event.costs}, {**beside, **event.reference_costs}
-        complexity = exact_complexity(space, trial.config, measure)
-        if complexity is None and beside.get(measure.name, 0.0) > 0 and measure.name in costs:
-            complexity = costs[measure.name] / beside[measure.name]
+        complexity = complexity_of(space, trial.config, measure, costs, beside)
         if complexity is None:
             words = f"trial {event.trial}: {measure.title} could not be measured. Repeat it."
             self._end(event.trial, state="failed", failure=Failure(kind="exception", message=words))

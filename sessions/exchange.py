@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from .errors import Misuse
 from .files import put
 from .records import Config, Decision, Machine, Record, Session, Trial, in_words, now
-from .schema import OLD_COSTS
+from .schema import OLD_COSTS, old_costs
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
@@ -48,7 +48,10 @@ class Costed(Record):
     def _gather(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "costs" in values:
             return values
-        return {**values, "costs": _gathered(values, OLD_COSTS["costs"])}
+        return {**values, "costs": old_costs(values, "costs")}
+
+
+CostedRecord = TypeVar("CostedRecord", bound=Costed)
 
 
 class ExportedTrial(Costed, Trial):
@@ -62,7 +65,7 @@ class ExportedTrial(Costed, Trial):
     def _gather_beside(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "reference_costs" in values:
             return values
-        return {**values, "reference_costs": _gathered(values, OLD_COSTS["reference_costs"])}
+        return {**values, "reference_costs": old_costs(values, "reference_costs")}
 
 
 def completed(given: CostedRecord, config: Config, trial: Trial) -> CostedRecord:
@@ -71,11 +74,7 @@ def completed(given: CostedRecord, config: Config, trial: Trial) -> CostedRecord
     Costs that were not there get their old names, too, where these say nothing of them.
     """
     new = {name: cost for name, cost in trial.costs.items() if name not in given.costs}
-    told = {
-        name: value
-        for name, value in named(new).items()
-        if name != "costs" and getattr(given, name) is None
-    }
+    told = {name: v for name, v in _old_names(new).items() if getattr(given, name) is None}
     update = {**told, "config": config, "costs": {**given.costs, **new}}
     if isinstance(given, ExportedTrial):
         beside = trial.reference_costs
@@ -93,16 +92,15 @@ def compact(trial: Trial) -> str:
     return json.dumps(plain(trial), ensure_ascii=False, separators=(",", ":"))
 
 
-def _gathered(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The costs that stand under their old names, by their measures."""
-    return {name: values[old] for name, old in names.items() if values.get(old) is not None}
-
-
 def named(costs: Mapping[str, float]) -> dict[str, Any]:
-    """The costs, and those of them that had names of their own under these, whole numbers whole."""
+    """The costs, and those of them that had names of their own under these as well."""
+    return {"costs": dict(costs), **_old_names(costs)}
+
+
+def _old_names(costs: Mapping[str, float]) -> dict[str, float | None]:
+    """The costs that had names of their own, whole numbers whole."""
     old = OLD_COSTS["costs"]
-    alone = {old[name]: as_exported(old[name], costs[name]) for name in costs if name in old}
-    return {"costs": dict(costs), **alone}
+    return {old[name]: as_exported(old[name], costs[name]) for name in costs if name in old}
 
 
 def exported_names(measure: str) -> tuple[str, str]:
@@ -138,9 +136,6 @@ class SpaceDocument(Record):
     domains: dict[str, str]
     features: int
     macs_cap: float
-
-
-CostedRecord = TypeVar("CostedRecord", bound=Costed)
 
 
 class ReferenceDocument(Costed):

@@ -14,6 +14,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk is full; a quota is used up; a file may not grow that far."""
 
 
+def part_of(path: Path) -> Path:
+    """What a file of our own folders is written as first: whoever clears up after it finds it."""
+    return path.with_name(f"{path.name}.part")
+
+
 def replace(path: Path, data: bytes | memoryview, part: Path | None = None) -> None:
     """Write a file so that it holds the old content or the new, on the disk, never a part.
 

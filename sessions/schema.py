@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from .files import part_of
 from .records import Epoch, Trial
 
 SCHEMA_VERSION = 4
@@ -24,7 +26,7 @@ OLD_COSTS = {
 """What stood alone until version 3: field -> measure -> its column then.  An export keeps them."""
 _OLD_COLUMNS = tuple(old for names in OLD_COSTS.values() for old in names.values())
 OLDEST_SQLITE = (3, 35, 5)
-"""The first that drops a column without fault."""
+"""The first that drops a column without fault; its write-ahead log has none that is known."""
 APPLICATION_ID = 0x6C635345
 SCHEMA = """
 CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), change INTEGER NOT NULL);
@@ -122,20 +124,20 @@ def costs_gathered(values: dict[str, Any]) -> dict[str, Any]:
     if not values.keys() & set(_OLD_COLUMNS):
         return values
     kept = {name: value for name, value in values.items() if name not in _OLD_COLUMNS}
-    for column, names in OLD_COSTS.items():
-        kept[column] = {
-            name: float(value)
-            for name, old in names.items()
-            if (value := values.get(old)) is not None
-        }
-    return kept
+    return kept | {column: old_costs(values, column) for column in OLD_COSTS}
+
+
+def old_costs(values: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """What stands under old names, by the measures: `costs`, or `reference_costs`."""
+    names = OLD_COSTS[field].items()
+    return {name: values[old] for name, old in names if values.get(old) is not None}
 
 
 def back_up(db: sqlite3.Connection, file: Path) -> None:
     """A whole copy of the database, on the disk before this returns; an earlier one is kept."""
     if file.exists():
         return
-    part = file.with_name(f"{file.name}.part")
+    part = part_of(file)
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

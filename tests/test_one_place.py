@@ -304,3 +304,10 @@ def test_layers_are_tabulated_in_one_place() -> None:
     )
     allowed = re.compile(r"engine/(tasks|training)/|tui/networks/cnn\.py")
     assert [file for file in tables if not allowed.match(file)] == []
+
+
+def test_what_is_half_written_is_found_with_what_it_belongs_to() -> None:
+    """An engine takes away `trial-N.*` once a trial has ended."""
+    assert files.part_of(Path("checkpoints/trial-1.pt")).match("trial-1.*")
+    writers = ("engine/training/checkpoint.py", "engine/executors/ray.py", "sessions/schema.py")
+    assert all(_uses(file, "part_of") for file in writers)

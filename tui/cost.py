@@ -77,18 +77,14 @@ def measured(trial: Trial, session: Session) -> str:
 def chosen(trial: Trial, session: Session) -> str:
     """What the session counts, where that is neither measured nor what `size` says."""
     measure = measure_of(session)
-    if not measure.exact or measure == _exact(session)[0]:
+    if not measure.exact or measure == task_of(session).exact[0]:
         return ""
     return f"  {number(measure, trial.costs[measure.name])} {measure.unit}"
 
 
 def size(trial: Trial, session: Session) -> str:
     """The first thing that arithmetic knows of a network: `41,322 parameters`."""
-    return sizes(_exact(session)[:1], trial.costs)
-
-
-def _exact(session: Session) -> list[Measure]:
-    return [measure for measure in task_of(session).measures if measure.exact]
+    return sizes(task_of(session).exact[:1], trial.costs)
 
 
 def disturbed(trial: Trial, session: Session) -> str:

@@ -17,7 +17,6 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
 
     folder: the session's.  state: its standing; see EngineStatus.
     """
-
     engine, session = snapshot.engine, snapshot.session
     running = [
         {"trial": t.number, "attempt": t.attempt, "epoch": len(t.epochs), "epochs": session.epochs}

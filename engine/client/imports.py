@@ -26,8 +26,8 @@ from ..search.decide import trial_seed
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import InvalidConfig, Space
 from ..tasks.task import (
+    complexity_of,
     costs_of_epochs,
-    exact_complexity,
     level_names,
     measure_of,
     reader,
@@ -122,7 +122,6 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
 
 def _read(whole: exchange.Document, read: Reader) -> exchange.Document:
     """The document with every record read as one that was kept."""
-
     trials = []
     for given in whole.trials:
         kept = read.trial(given)
@@ -288,12 +287,12 @@ def _about_costs(trial: Trial, session: Session, space: Space) -> Iterator[str]:
     costs, beside = costs_of_epochs(space.measures, trial.epochs)
     wanted |= {f"costs.{name}": cost for name, cost in costs.items()}
     wanted |= {f"reference_costs.{name}": cost for name, cost in beside.items()}
-    if chosen in measured and trial.reference_costs[chosen] <= 0:
+    complexity = complexity_of(
+        space, trial.config, measure_of(session), trial.costs, trial.reference_costs
+    )
+    if complexity is None:
         yield f"reference_costs.{chosen}: the reference network costs more than nothing."
         return
-    complexity = exact_complexity(space, trial.config, measure_of(session))
-    if complexity is None:
-        complexity = trial.costs[chosen] / trial.reference_costs[chosen]
     wanted["complexity"] = complexity
     for name, value in wanted.items():
         told = given.get(name)

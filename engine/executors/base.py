@@ -108,10 +108,10 @@ class Kind:
     check: Callable[[Execution], None]
     at_once: Callable[[Execution], int]
     describe: Callable[[Execution], str]
+    trains: frozenset[str]
     check_timed: Callable[[Execution, int], None] = lambda execution, timed_with: None
     own: frozenset[str] = frozenset()
     elastic: bool = False
-    trains: frozenset[str] = frozenset({"cnn"})
 
 
 class Watchdog:

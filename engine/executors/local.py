@@ -271,5 +271,6 @@ KIND = Kind(
     check=devices.check_devices,
     at_once=devices.at_once,
     describe=_describe,
+    trains=frozenset({"cnn"}),
     check_timed=devices.check_timed,
 )

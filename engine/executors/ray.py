@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ... import __version__
 from ...sessions.errors import Misuse, StoreError
-from ...sessions.files import NO_ROOM, replace
+from ...sessions.files import NO_ROOM, part_of, replace
 from ...sessions.records import Execution, Failure, Session
 from ..protocol import (
     Ended,
@@ -392,7 +392,7 @@ class ClusterExecutor:
             return []
         if checkpoint is not None:
             try:
-                replace(slot.checkpoint, checkpoint)
+                replace(slot.checkpoint, checkpoint, part_of(slot.checkpoint))
             except OSError as error:
                 return self._unkept(slot, error)
         if isinstance(reply, Finished | Ended | Failed):
@@ -580,6 +580,7 @@ KIND = Kind(
     check=_check,
     at_once=lambda execution: execution.parallel,
     describe=_describe,
+    trains=frozenset({"cnn"}),
     own=frozenset({"address", "per_trial", "data_on_nodes"}),
     elastic=True,
 )

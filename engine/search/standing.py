@@ -5,7 +5,6 @@ Pure: a `Snapshot`, or a part of one, goes in and figures come out; `decide` has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -313,8 +312,8 @@ def ranking_key(snapshot: Snapshot) -> tuple[object, ...]:
     session = snapshot.session
     trials = tuple("pending" if trial.pending else trial.state for trial in snapshot.trials)
     verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
-    settings = session.model_dump(exclude=set(NOT_RANKED_BY))
-    return json.dumps(settings, sort_keys=True, default=str), trials, verdicts
+    names = (name for name in Session.model_fields if name not in NOT_RANKED_BY)
+    return tuple(getattr(session, name) for name in names), trials, verdicts
 
 
 def ranking(

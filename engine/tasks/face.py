@@ -50,3 +50,8 @@ class Task:
     levels: tuple[str, ...]
     measures: tuple[Measure, ...]
     space: Callable[[Problem, Mapping[str, str]], Space]
+
+    @property
+    def exact(self) -> tuple[Measure, ...]:
+        """The measures that arithmetic knows."""
+        return tuple(measure for measure in self.measures if measure.exact)

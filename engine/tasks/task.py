@@ -161,6 +161,25 @@ def exact_complexity(space: Space, config: Config, measure: Measure) -> float | 
     return space.known(config)[measure.name] / space.known(space.reference)[measure.name]
 
 
+def complexity_of(
+    space: Space,
+    config: Config,
+    measure: Measure,
+    costs: Mapping[str, float],
+    beside: Mapping[str, float],
+) -> float | None:
+    """f_c: by arithmetic, or what was measured over what the reference cost in the same moments.
+
+    None where either was not measured, or the reference costs nothing.
+    """
+    exact = exact_complexity(space, config, measure)
+    if exact is not None:
+        return exact
+    if measure.name not in costs or beside.get(measure.name, 0.0) <= 0:
+        return None
+    return costs[measure.name] / beside[measure.name]
+
+
 def complexity_so_far(
     trial: Trial, reference: Trial, measure: Measure, epochs: Sequence[Epoch]
 ) -> float | None:
@@ -170,7 +189,7 @@ def complexity_so_far(
     """
     if measure.exact:
         return trial.costs[measure.name] / reference.costs[measure.name]
-    if any(epoch.reference_seconds is None for epoch in epochs):
+    if measure.from_epochs is None or any(e.reference_seconds is None for e in epochs):
         return None
-    costs, beside = costs_of_epochs((measure,), epochs)
-    return costs[measure.name] / beside[measure.name] if costs else None
+    cost, beside = measure.from_epochs(epochs)
+    return cost / beside

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...sessions.files import replace
+from ...sessions.files import part_of, replace
 from ...sessions.records import Epoch
 from ..tasks.task import blank_space
 from .run import DTYPES, begin
@@ -50,7 +50,7 @@ def save(run: Run, path: Path) -> None:
         content,
     )
     try:
-        replace(path, content.getbuffer(), path.with_name(f"{path.name}.part"))
+        replace(path, content.getbuffer(), part_of(path))
     except FileNotFoundError as error:
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: the folder {path.parent} is gone. If the "

@@ -18,7 +18,6 @@ from ...sessions.errors import StoreError
 from ...sessions.places import home, names, network_file_system
 from ...sessions.schema import OLDEST_SQLITE
 
-"""Where the write-ahead log has no known fault."""
 ENOUGH_BYTES = 1_000_000_000
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeE
 from ...engine import search
 from ...engine.search import schedule
 from ...sessions.errors import Late, StoreError
+from .. import cost
 from .. import format as words
 from ..networks import network_line
 
@@ -153,8 +154,6 @@ def _state(snapshot: Snapshot) -> dict[str, Any]:
 
 def _line(snapshot: Snapshot, trial: Trial) -> str:
     head = f"trial {trial.number:>3}  L{trial.level}  {network_line(trial.config)}"
-    from .. import cost
-
     session = snapshot.session
     value = search.objective(trial, session.wc)
     if value is None or trial.error is None:

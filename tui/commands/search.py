@@ -180,7 +180,7 @@ def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, s
     """The session, or what it would be with another strategy or other domains."""
     from ...engine.search.domains import look
 
-    return look(client.refresh(), strategy=None if strategy is None else strategy, domains=domains)
+    return look(client.refresh(), strategy=strategy, domains=domains)
 
 
 def _proposal(p: Proposal, rank: int) -> dict[str, Any]:

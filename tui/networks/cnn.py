@@ -128,7 +128,8 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
             )
         )
     height, width = laid_out.pooled
-    found.append(Layer(what="average, flatten", out=f"{height}x{width}"))
+    size = f"{height}x{width}"
+    found.append(Layer(what="average, flatten", out=size, alone=f"average to {size}, flatten"))
     for number_of, dense in enumerate(laid_out.dense, start=1):
         density = dense.in_degree / dense.inputs
         sparse = f"density {density:.2g}"

@@ -20,7 +20,7 @@ def line(config: Config, level: int | None = None, width: int | None = None) -> 
 
 
 def whole(config: Config) -> list[str]:
-    """The same."""
+    """Its line says it all."""
     return [line(config)]
 
 
@@ -31,7 +31,8 @@ def depth(config: Config) -> str:
 
 def layers(config: Config, laid_out: Any) -> list[Layer]:
     """A row for every parameter."""
-    return [Layer(what=name, joined=_value(value)) for name, value in config.items()]
+    told = ((name, _value(value)) for name, value in config.items())
+    return [Layer(what=name, joined=value, alone=f"{name}  {value}") for name, value in told]
 
 
 def training(config: Config) -> list[tuple[str, ...]]:

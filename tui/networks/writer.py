@@ -15,7 +15,7 @@ class Layer:
 
     what: which layer; kernel, joined: its size, and what it joins (`16 → 32`).  out: the map that
     it gives.  how: what else there is to it, a short and a long form each.  params, macs: None
-    where it has none to speak of.
+    where it has none to speak of; alone: what is said of it then, where there are no columns.
     """
 
     what: str
@@ -25,6 +25,7 @@ class Layer:
     how: Sequence[tuple[str, str]] = ()
     params: float | None = None
     macs: float | None = None
+    alone: str = ""
 
 
 class Writer(Protocol):

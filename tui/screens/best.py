@@ -151,7 +151,7 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     lines = [
         Content(" · ".join(head)),
         Content(told(trial, session)),
-        Content(sizes(space.measures, space.known(trial.config))),
+        Content(sizes(space.measures, trial.costs)),
         Content(""),
     ]
     rows = layers(space, trial.config)
@@ -160,8 +160,7 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
         lines.append(Content.styled(headings, "$foreground 60%"))
     for row in rows:
         if row.params is None or row.macs is None:
-            text = f"{row.what.replace(',', f' to {row.out},') if row.out else row.what}"
-            lines.append(Content.styled(f"{text}  {row.joined}".rstrip(), "$foreground 60%"))
+            lines.append(Content.styled(row.alone, "$foreground 60%"))
             continue
         how = " ".join(brief for brief, _ in row.how)
         lines.append(

@@ -199,7 +199,9 @@ class SetupScreen(Screen[None]):
         self.taken = taken
         self.like = like
         # the domains do not depend on the images, only what fits them does
-        self.sought = task_named(like.task if like is not None else DEFAULT)
+        self.start = USUAL if like is None else dict(like)
+        start = self.start
+        self.sought = task_named(start["task"])
         self.space: Space = blank_space(self.sought.name)
         data = like.data if like is not None else DataSource(spec="digits")
         stem = like.name if like is not None else "digits"
@@ -224,14 +226,14 @@ class SetupScreen(Screen[None]):
             Field(
                 "wc",
                 "w_c",
-                words.number(like.wc if like else USUAL["wc"]),
+                words.number(start["wc"]),
                 "0 accuracy … 1 low complexity",
                 _real(0, LARGEST_WC, "must be a number, 0 or more"),
             ),
             Field(
                 "epochs",
                 "epochs",
-                str(like.epochs if like else USUAL["epochs"]),
+                str(start["epochs"]),
                 "of every trial",
                 _whole(1, LARGEST_BUDGET),
             ),
@@ -252,16 +254,16 @@ class SetupScreen(Screen[None]):
             Field(
                 "seed",
                 "seed",
-                str(like.seed if like else USUAL["seed"]),
+                str(start["seed"]),
                 "decides every draw",
                 _whole(0, LARGEST_SEED),
             ),
         )
-        self.measure = like.measure if like is not None else self.sought.measures[0].name
-        self.strategy: Strategy = like.strategy if like is not None else USUAL["strategy"]
-        self.flat = like.flat if like is not None else USUAL["flat"]
-        self.augment: Augment = like.augment if like is not None else USUAL["augment"]
-        self.stop_behind = like.stop_behind if like is not None else USUAL["stop_behind"]
+        self.measure = start["measure"]
+        self.strategy: Strategy = start["strategy"]
+        self.flat = start["flat"]
+        self.augment: Augment = start["augment"]
+        self.stop_behind = start["stop_behind"]
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
@@ -429,8 +431,8 @@ class SetupScreen(Screen[None]):
             measure=self.query_one("#measure", Cycle).value,
             epochs=values["epochs"],
             seed=seed,
-            features=self.like.features if self.like else USUAL["features"],
-            macs_cap=self.like.macs_cap if self.like else USUAL["macs_cap"],
+            features=self.start["features"],
+            macs_cap=self.start["macs_cap"],
             domains=domains,
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,

@@ -102,7 +102,7 @@ def _key_figures(
     session = snapshot.session
     value = objective(chosen, session.wc)
     by = "measured" if belief is None else f"the model: {belief[0]:.4f} ± {belief[1]:.4f}"
-    exact = [measure for measure in task_of(session).measures if measure.exact]
+    exact = task_of(session).exact
     others = [f"{sizes((m,), chosen.costs)}" + f" an {m.per}" * bool(m.per) for m in exact[1:]]
     size = [(number(m, chosen.costs[m.name]), m.unit, " · ".join(others)) for m in exact[:1]]
     return (
