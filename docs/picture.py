@@ -118,7 +118,10 @@ def main() -> int:
     """Write it, or hold the one that there is against the code."""
     picture = drawn(rooms())
     if "--check" in sys.argv[1:]:
-        return int(PICTURE.read_text(encoding="utf-8") != picture)
+        if PICTURE.read_text(encoding="utf-8") == picture:
+            return 0
+        print(f"{PICTURE}: the rooms have changed. Run python docs/picture.py.", file=sys.stderr)
+        return 1
     PICTURE.write_text(picture, encoding="utf-8")
     return 0
 
