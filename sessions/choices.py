@@ -14,8 +14,13 @@ Augment = Literal["none", "flip", "crop", "crop+flip"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """What numbers networks are trained in; auto is what the device does fast."""
 
+Fit = Literal["crop", "pad", "stretch"]
+"""How an image of another shape becomes one of the session's: the shorter side is scaled and the
+centre taken; the longer side is scaled and the rest filled; or both sides are scaled."""
+
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+FITS: tuple[Fit, ...] = get_args(Fit)
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,2})?"
 """A device of this machine, as a regular expression."""

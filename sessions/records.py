@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from .choices import DEVICE, Augment, Dtype, Strategy
+from .choices import DEVICE, Augment, Dtype, Fit, Strategy
 
 Scalar = bool | int | float | str
 Config = dict[str, Any]
@@ -123,11 +123,30 @@ def in_words(error: ValidationError) -> str:
     return f"{where or 'the record'}{given}: not usable. {remedy}"
 
 
-class DataSource(Record):
-    """Which images to search on, and how they are split.
+READER = 2
+"""How images are read today.  A session keeps the version that it was made with, and reads by it
+for ever: what it trained on must not change under it.
 
-    spec: `digits`, or `KIND:PATH` (see engine/training/data.py).  val_fraction: share of the
-    training images held out for validation.  train_size: images taken before that split.
+1: grey or colour as stored, all of one size, splits and labels as the program wanted them.
+2: images as people have them (engine/training/data); identical images never straddle the splits
+that are drawn.
+"""
+WHITE = "#ffffff"
+LARGEST_SIDE = 1024
+"""Pixels a side of the images of a search."""
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+
+
+class DataSource(Record):
+    """Which images to search on, how they are read, and how they are split.
+
+    spec: `digits`, or `KIND:PATH` (see engine/training/data).  val_fraction: share of the
+    training images held out for validation, where they bring no validation images.  train_size:
+    images taken before that split.  reader: see `READER`.  image_size: height and width that
+    images are brought to; None: as they are, or as the reader finds best.  background: what is
+    seen through a transparent image, and fills where `fit` pads.  skip_broken: go on without
+    files that cannot be read.  drop_leaks: leave out training images that are validation or test
+    images too.  columns: of a table, `image`, `label` or `split` -> its name there.
     """
 
     spec: str
@@ -135,12 +154,37 @@ class DataSource(Record):
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     download: bool = False
+    reader: Annotated[int, Field(ge=1, le=READER)] = 1
+    """What does not say was made before there was another."""
+    image_size: tuple[Side, Side] | None = None
+    fit: Fit = "crop"
+    background: Annotated[str, Field(pattern="^#[0-9a-f]{6}$")] = WHITE
+    skip_broken: bool = False
+    drop_leaks: bool = False
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class Preparation(Record):
+    """What is done to an image file before the network sees it.
+
+    bits: of a grey value where files have more than 8; what is above 8 is scaled to 0 to 255.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: Fit
+    background: str
+    bits: int = 8
 
 
 class DataSummary(Record):
     """What was found there: shape, classes, counts after the split, and a fingerprint.
 
-    fingerprint: SHA-256 over images, labels and split, hexadecimal.
+    fingerprint: SHA-256 over images, labels and split, hexadecimal.  names: of the classes, in
+    the order of their numbers; nothing where an earlier reader did not keep them.  counts: images
+    of each class, by split (train, val, test).  notes: what was done to the images, in sentences.
+    broken: files left out because they cannot be read.  prepared: how image files were read.
     """
 
     channels: int
@@ -151,6 +195,11 @@ class DataSummary(Record):
     val: int
     test: int
     fingerprint: str
+    names: tuple[str, ...] = ()
+    counts: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    broken: int = 0
+    prepared: Preparation | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

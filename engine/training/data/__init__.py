@@ -1,0 +1,18 @@
+"""The images of a search: one reader a file, what they give (`face`), how it is split."""
+
+from .face import DataError, Images, Labels, Progress, Split
+from .read import PART, Data, read, read_final
+from .registry import KNOWN
+
+__all__ = [
+    "KNOWN",
+    "PART",
+    "Data",
+    "DataError",
+    "Images",
+    "Labels",
+    "Progress",
+    "Split",
+    "read",
+    "read_final",
+]
