@@ -45,11 +45,11 @@ class Split:
 class Known:
     """What a cache knows of images without looking at them again.
 
-    digests: 16 bytes of each image's pixels, shape (n,), dtype V16.  sums: of its pixels and of
-    their squares, by channel, shape (n, channels, 2), int64.
+    digests: of each image's pixels, shape (n,).  sums: of its pixels and of their squares, by
+    channel, shape (n, channels, 2).
     """
 
-    digests: NDArray[np.void]
+    digests: NDArray[np.uint64]
     sums: NDArray[np.int64]
 
 
@@ -57,18 +57,18 @@ class Known:
 class Source:
     """What a data set holds, whatever it is kept in.
 
-    pool: the images that may be trained on, those of its validation split among them.
-    val: numbers of these, where it brings a validation split; None where one is to be drawn.
-    test: its test set; None where one is to be drawn from the pool.  names: of the classes by
-    their numbers 0, 1, ...  notes: what was done and what was found, a sentence each.
-    broken: files left out because they cannot be read.  prepared: how image files were read.
-    known: of the pool's images, then the test set's.
+    pool: its images; those of its validation split are among them, and those of its test set
+    where `test` are numbers.  val: numbers of the validation images; None where they are to be
+    drawn.  test: the test set, apart or by numbers of the pool; None where it is to be drawn.
+    names: of the classes by their numbers 0, 1, ...  notes: what was done and what was found, a
+    sentence each.  broken: files left out because they cannot be read.  prepared: how image files
+    were read.  known: of the pool's images.
     """
 
     pool: Split
     names: tuple[str, ...]
     val: Numbers | None = None
-    test: Split | None = None
+    test: Split | Numbers | None = None
     notes: tuple[str, ...] = ()
     broken: int = 0
     prepared: Preparation | None = None
@@ -111,7 +111,8 @@ class Listing:
     """Image files that wait to be read, wherever they are: a folder, an archive, a table.
 
     where: the spec, for messages.  contents: of the pictures of these rising numbers, in order;
-    called in this process only.  names: of the classes, in order, where the data set says so; else
+    called in this process only.  heads: the same, but perhaps only the beginning of each, where
+    that is cheaper.  names: of the classes, in order, where the data set says so; else
     its labels' sorted.  notes: what was left out on the way.
     """
 
@@ -120,3 +121,4 @@ class Listing:
     contents: Callable[[Sequence[int]], Iterator[Content]]
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    heads: Callable[[Sequence[int]], Iterator[Content]] | None = None

@@ -35,15 +35,21 @@ KNOWN = tuple(f"{kind}:{of.form}" if of.form else kind for kind, of in KINDS.ite
 """How each is written."""
 
 
-def opened(source: DataSource, progress: Progress | None = None) -> Source:
-    """Read what the spec names.  Raises DataError."""
+def place_of(source: DataSource) -> tuple[str, Path]:
+    """The kind of data set that the spec names, and where it is.  Raises DataError."""
     kind, _, place = source.spec.partition(":")
     if kind not in KINDS or bool(place) > bool(KINDS[kind].form):
         raise DataError(f"unknown data set {source.spec!r}. Known are: {', '.join(KNOWN)}.")
     form = KINDS[kind].form
     if form and not place:
         raise DataError(f"{source.spec}: says no place. Write {kind}:{form}.")
-    found = KINDS[kind].read(Path(place).expanduser(), source)
+    return kind, Path(place).expanduser()
+
+
+def opened(source: DataSource, progress: Progress | None = None) -> Source:
+    """Read what the spec names, every image of one size.  Raises DataError."""
+    kind, path = place_of(source)
+    found = KINDS[kind].read(path, source)
     if isinstance(found, Listing):
         return assembled(found, source, progress)
     return arrays.fitted(found, source)

@@ -1,0 +1,82 @@
+"""Image files in folders, a folder a class; an archive of such is read in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ....sessions.records import DataSource
+from . import archive
+from .face import Content, DataError, Listing
+from .tree import File, listed
+
+HEAD_BYTES = 1 << 16
+"""Enough of most files to tell their size by."""
+LARGEST_FILE = 1 << 28
+"""Bytes of an image file: none that a search is for has more."""
+
+
+def read(path: Path, source: DataSource) -> Listing:
+    """The images of a folder, or of a .zip or .tar file.  Raises DataError."""
+    if path.is_file():
+        return archive.read(path, source)
+    if not path.is_dir():
+        raise DataError(
+            f"{source.spec}: there is no such folder. Name one with a folder a class, or a .zip or "
+            ".tar.gz file of one."
+        )
+    files: list[File] = []
+    folders: list[tuple[str, ...]] = []
+    _walk(path, (), {os.path.realpath(path)}, files, folders)
+
+    def contents(wanted: Sequence[File], most: int = LARGEST_FILE) -> Iterator[Content]:
+        for file in wanted:
+            try:
+                with path.joinpath(*file.parts).open("rb") as opened:
+                    yield opened.read(most)
+            except OSError as error:
+                yield error
+
+    return listed(
+        source.spec, files, folders, contents, lambda wanted: contents(wanted, HEAD_BYTES)
+    )
+
+
+def _walk(
+    root: Path,
+    parts: tuple[str, ...],
+    above: set[str],
+    files: list[File],
+    folders: list[tuple[str, ...]],
+) -> None:
+    """All files below, by name.  above: where the folders on the way really are."""
+    place = root.joinpath(*parts)
+    try:
+        with os.scandir(place) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"{place}: cannot be looked into ({error.strerror}). Make it readable, or move it away."
+        ) from error
+    for entry in entries:
+        here = (*parts, entry.name)
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            base = os.path.realpath(root)
+            if os.path.commonpath([real, base]) != base:
+                raise DataError(
+                    f"{entry.path}: is a symbolic link out of the folder, to {real}. Copy the "
+                    "files there, or name the folder that they are in."
+                )
+            if not os.path.exists(real):
+                files.append(File(here, 0, 0))  # read and told with the broken ones
+                continue
+            if real in above:
+                continue  # a link to a folder above it: everything there is met anyway
+        if entry.is_dir():
+            folders.append(here)
+            _walk(root, here, above | {os.path.realpath(entry.path)}, files, folders)
+        elif entry.is_file():
+            status = entry.stat()
+            files.append(File(here, status.st_size, status.st_mtime_ns))

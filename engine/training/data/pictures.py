@@ -1,0 +1,193 @@
+"""One image file: what it is, and how it becomes pixels.
+
+A delivered network prepares an image by the same function as the search did.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....sessions.records import Preparation
+from .fit import placed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "PPM", "GIF", "JPEG2000")
+"""Read by Pillow itself: none that starts another program."""
+MOST_PIXELS = 100_000_000
+DEEP_BITS = (8, 10, 12, 14, 16)
+"""What cameras and scanners give; a file of 16 bits a pixel often has fewer."""
+_ORIENTATION = 0x0112
+_TURNED = range(5, 9)
+"""Orientations of EXIF that swap the sides."""
+_GREY = ("1", "L", "LA", "La")
+
+
+class Broken(ValueError):
+    """A file that is no image, or a damaged one; the message is a few words."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an image is.  height, width: as it is seen.  bits: of its values, up to its largest."""
+
+    height: int
+    width: int
+    grey: bool
+    transparent: bool
+    animated: bool
+    turned: bool
+    bits: int = 8
+
+
+def look(content: bytes) -> Look:
+    """What this file holds, by its header; only one of more than 8 bits is read.  Raises Broken."""
+    image = _opened(content)
+    orientation = _orientation(image)
+    height, width = image.height, image.width
+    if orientation in _TURNED:
+        height, width = width, height
+    bits = 8
+    if image.mode.startswith("I"):
+        _load(image)
+        _, brightest = image.getextrema()
+        assert isinstance(brightest, int | float)
+        if brightest >= 1 << DEEP_BITS[-1]:
+            raise Broken(f"has values up to {brightest:g}, more than 16 bits")
+        bits = next(bits for bits in DEEP_BITS if brightest < 1 << bits)
+    return Look(
+        height,
+        width,
+        _is_grey(image),
+        image.has_transparency_data,
+        getattr(image, "n_frames", 1) > 1 and image.format != "MPO",
+        orientation != 1,
+        bits,
+    )
+
+
+def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
+    """The pixels of a file, shape (channels, height, width).  Raises Broken."""
+    from PIL import Image
+
+    image = _opened(content)
+    orientation = _orientation(image)
+    size = image.height, image.width
+    if orientation in _TURNED:
+        size = size[1], size[0]
+    target = how.height, how.width
+    place = placed(size, target, how.fit)
+    scaled = place.scaled
+    if image.format in ("JPEG", "MPO"):
+        # decoded at an eighth, a quarter or a half of its size where that is still enough
+        least = scaled[::-1] if orientation not in _TURNED else scaled
+        image.draft(image.mode, least)
+    _load(image)
+    image = _turned(_in_eight_bits(image, how), orientation)
+    if (image.height, image.width) != scaled:
+        image = image.resize(scaled[::-1], Image.Resampling.BICUBIC)
+    if scaled != target and how.fit == "pad":
+        ground = Image.new(image.mode, target[::-1], how.background)
+        ground.paste(image, (-place.left, -place.top))
+        image = ground
+    elif scaled != target:
+        box = place.left, place.top, place.left + target[1], place.top + target[0]
+        image = image.crop(box)
+    pixels = np.asarray(image)
+    return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
+
+
+def _opened(content: bytes) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large ones, and of oddities in files that it reads all the same
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise Broken("is empty" if not content else "is no image") from error
+    except Image.DecompressionBombError as error:
+        raise Broken("is too large to be read, more than 100 million pixels") from error
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError) as error:
+        raise Broken(_words(error)) from error
+    if image.width * image.height > MOST_PIXELS:
+        raise Broken(f"is {image.width}x{image.height}, more than 100 million pixels")
+    return image
+
+
+def _load(image: Image) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        raise Broken(_words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    return f"cannot be read: {str(error).strip() or type(error).__name__}"
+
+
+def _orientation(image: Image) -> int:
+    """How EXIF says that the camera was held; 1: upright."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (ValueError, TypeError, SyntaxError, OSError, KeyError):
+        return 1  # an EXIF block that is damaged says nothing; the image may be whole
+
+
+def _is_grey(image: Image) -> bool:
+    if image.mode == "P":
+        palette = np.asarray(image.getpalette() or [0, 0, 1]).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in _GREY or image.mode.startswith("I")
+
+
+def _in_eight_bits(image: Image, how: Preparation) -> Image:
+    """Grey (L) or colour (RGB), as many channels as wanted, nothing transparent any more."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise Broken("holds floating-point values. Save it with 8 or 16 bits")
+    mode = "L" if how.channels == 1 else "RGB"
+    if image.mode.startswith("I"):
+        most = (1 << how.bits) - 1
+        values = np.clip(np.asarray(image).astype(np.int64), 0, most)
+        clear = image.info.get("transparency")
+        grey = Image.fromarray(((values * 255 + most // 2) // most).astype(np.uint8))
+        if isinstance(clear, int):
+            seen = Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+            ground = Image.new("RGB", image.size, how.background)
+            ground.paste(grey.convert("RGB"), mask=seen)
+            return ground.convert(mode)
+        return grey.convert(mode)
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, how.background)
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB").convert(mode)
+    if image.mode == "P":
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _turned(image: Image, orientation: int) -> Image:
+    """As the camera saw it."""
+    from PIL.Image import Transpose
+
+    ways = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(ways[orientation]) if orientation in ways else image

@@ -1,0 +1,167 @@
+"""Image files by their folders: which folder is a split, which a class, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .face import Content, DataError, Listing, Picture
+from .names import ENDINGS, is_dropping, split_named
+
+
+@dataclass(frozen=True)
+class File:
+    """A file below a root.  parts: the folders on the way to it, and its name."""
+
+    parts: tuple[str, ...]
+    size: int
+    stamp: int
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.parts)
+
+    @property
+    def ending(self) -> str:
+        _, dot, ending = self.parts[-1].rpartition(".")
+        return ending.lower() if dot else ""
+
+
+Reader = Callable[[Sequence[File]], Iterator[Content]]
+"""Gives the contents of files, in order."""
+
+
+def listed(
+    where: str,
+    files: Sequence[File],
+    folders: Sequence[tuple[str, ...]],
+    contents: Reader,
+    heads: Reader | None = None,
+    notes: Sequence[str] = (),
+) -> Listing:
+    """What the folders say of the images: a folder a class, perhaps below a folder a split.
+
+    files: in the order in which they are read best.  folders: every one there is, so that the
+    empty ones can be told.  Raises DataError.
+    """
+    told = list(notes)
+    # a folder that is left out is counted once, not by its files
+    dropped = {
+        f.parts[: next(i for i, part in enumerate(f.parts) if is_dropping(part)) + 1]
+        for f in files
+        if any(map(is_dropping, f.parts))
+    }
+    clean = [f for f in files if not any(map(is_dropping, f.parts))]
+    images = [f for f in clean if f.ending in ENDINGS]
+    if dropped:
+        told.append(f"Left out: {_some(sorted({parts[-1] for parts in dropped}), len(dropped))}.")
+    others = Counter(f.ending for f in clean if f.ending not in ENDINGS)
+    if others:
+        kinds = ", ".join(f".{ending}" if ending else "no ending" for ending in sorted(others))
+        told.append(f"Left out: {sum(others.values()):,} files that are no images ({kinds}).")
+    if not images:
+        raise DataError(
+            f"{where}: holds no images"
+            + (f", only files with other endings ({', '.join(sorted(others))})" if others else "")
+            + f". Needed is a folder a class, with images in it ({', '.join(sorted(ENDINGS)[:6])}, "
+            "...)."
+        )
+    top = _common(images)
+    if top:
+        told.append(f"The images stand below {'/'.join(top)}/.")
+    kept, loose, has_splits = _classes(where, images, len(top))
+    if loose:
+        told.append(f"Left out: {len(loose):,} images in no class folder, such as {loose[0].name}.")
+    used = {f.parts[:depth] for f in kept for depth in range(1, len(f.parts))}
+    empty = [
+        folder
+        for folder in folders
+        if len(folder) == len(top) + (2 if has_splits else 1)
+        and folder[: len(top)] == top
+        and folder not in used
+        and not any(map(is_dropping, folder))
+    ]
+    if empty:
+        told.append(f"Left out: {_some(sorted({f[-1] for f in empty}), len(empty))}, empty.")
+    at = len(top) + (1 if has_splits else 0)
+    pictures = [
+        Picture(
+            f.name,
+            f.parts[at],
+            split_named(f.parts[len(top)]) if has_splits else None,
+            f.size,
+            f.stamp,
+        )
+        for f in kept
+    ]
+
+    def reading(reader: Reader) -> Callable[[Sequence[int]], Iterator[Content]]:
+        return lambda numbers: reader([kept[number] for number in numbers])
+
+    return Listing(
+        where,
+        pictures,
+        reading(contents),
+        notes=tuple(told),
+        heads=None if heads is None else reading(heads),
+    )
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    """A few of the names, and how many there are in all."""
+    shown = ", ".join(names[:5])
+    return f"{shown} ({count:,} in all)" if count > len(names[:5]) else shown
+
+
+def _common(images: Sequence[File]) -> tuple[str, ...]:
+    """The folders that all images stand below and that are no class: one folder in another, alone.
+
+    The last two folders may be a split and a class, and the last one a class.
+    """
+    shared = images[0].parts[:-1]
+    for f in images:
+        while f.parts[: len(shared)] != shared:
+            shared = shared[:-1]
+    return shared
+
+
+def _classes(
+    where: str, images: Sequence[File], depth: int
+) -> tuple[list[File], list[File], bool]:
+    """The images that stand in a class folder, the others, and whether splits come before."""
+    below = [f for f in images if len(f.parts) > depth + 1]
+    names = sorted({f.parts[depth] for f in below})
+    splits = {name: split_named(name) for name in names}
+    loose = [f for f in images if len(f.parts) == depth + 1]
+    inside = [f for f in below if len(f.parts) > depth + 2]
+    named = {splits[f.parts[depth]] for f in inside} - {None}
+    # other folders beside train/ and test/ are no classes where those two hold class folders
+    has_splits = bool(names) and (all(splits.values()) or ("train" in named and len(named) > 1))
+    if not has_splits:
+        if len(names) < 2:
+            raise DataError(
+                f"{where}: has images of one class only"
+                + (f" ({names[0]})" if names else "")
+                + ". Needed is a folder a class, of two classes or more."
+            )
+        return below, loose, False
+    roles: dict[str, str] = {}
+    for name, role in splits.items():
+        if role is None:
+            continue
+        if role in roles:
+            raise DataError(
+                f"{where}: the folders {roles[role]} and {name} both say that they are the {role} "
+                "split. Put them together, or rename one."
+            )
+        roles[role] = name
+    kept = [f for f in inside if splits[f.parts[depth]]]
+    beside = [f for f in below if len(f.parts) == depth + 2 or not splits[f.parts[depth]]]
+    if "train" not in roles or not any(f.parts[depth] == roles["train"] for f in inside):
+        missing = roles.get("train", "train")
+        raise DataError(
+            f"{where}: {', '.join(names)} are the names of splits, and {missing}/ has no class "
+            f"folders with images. Put them there: {missing}/CLASS/IMAGE."
+        )
+    return kept, [*loose, *beside], True
