@@ -271,11 +271,14 @@ def text(whole: Document) -> str:
 
 _OF_CLASSES = re.compile(r'"(?:confusion|recalls)": \[[\d\s.,null\[\]e+-]*\]')
 """A key of this name: within a text its quotes would have strokes before them."""
+_UNSEEN = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What JSON need not escape and a terminal would take for a command."""
 
 
-def in_lines(plain: Mapping[str, Any]) -> str:
+def in_lines(plain: object) -> str:
     """JSON, a value a line, but what there is of every class in one: a matrix has 10,000 counts."""
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _UNSEEN.sub(lambda it: f"\\u{ord(it[0]):04x}", text)
     return _OF_CLASSES.sub(lambda it: re.sub(r"(?<=[\[,])\s+|\s+(?=\])", "", it[0]), text) + "\n"
 
 

@@ -20,7 +20,7 @@ matrices = st.integers(2, 6).flatmap(
 )
 
 
-def told(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def told(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions that have this confusion."""
     pairs = [(i, j) for i, row in enumerate(rows) for j, n in enumerate(row) for _ in range(n)]
     labels, predicted = np.array(pairs, dtype=np.int64).T

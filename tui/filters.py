@@ -50,7 +50,8 @@ WORDS: Mapping[str, tuple[tuple[str, ...], Callable[[Trial], str]]] = {
     "by": (DECIDERS, lambda trial: decider(trial)),
 }
 """What is one of a few words: which there are, and that of a trial."""
-ALIASES = {"mu": "μ", "accuracy": "acc"}
+ALIASES = {"mu": "μ", **dict.fromkeys(("accuracy", "balanced", "bal", "macro-f1", "f1"), "acc")}
+"""Whatever the session's metric is, 1 - f_p in per cent is one figure."""
 PERCENT = "acc"
 """Given in per cent as it is: 85, or 85%."""
 BITS = {"yes": True, "true": True, "no": False, "false": False}

@@ -14,6 +14,7 @@ from textual.content import Content
 from ...engine.search.standing import Recommendation, objective
 from ...engine.tasks.task import level_names
 from .. import format as words
+from ..classes import labels, mistakes, table
 from ..cost import sizes, told
 from ..networks import layers, training
 from ..widgets.frame import Edge
@@ -23,10 +24,13 @@ from .base import TwoSides
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...engine.tasks.space import Space
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
     from ..open_session import Finishing
     from ..plot import Figure
+
+CONFUSED = 5
+"""Pairs of classes that are told in words."""
 
 
 class BestScreen(TwoSides):
@@ -78,7 +82,9 @@ class BestScreen(TwoSides):
             self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {best.number}"
-        shown.update(_layers(best, snapshot, self.space))
+        lines = [_layers(best, snapshot, self.space)]
+        lines += _classes(best.trial, snapshot.session, shown.content_size.width)
+        shown.update(Content("\n").join(lines))
         self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Text).update(
             Content.assemble(
@@ -94,6 +100,10 @@ class BestScreen(TwoSides):
                 "  start from it with a network of your own",
             )
         )
+
+    def on_resize(self) -> None:
+        """The matrix is written as wide as there is room for it."""
+        self.call_after_refresh(self._show)
 
     def action_finish(self) -> None:
         """Train the best network to the end; again: cancel that."""
@@ -130,8 +140,7 @@ def _finishing(now: Finishing | None, session: str) -> str:
     if now is None or (now.session != session and not now.at_work):
         return "train it to the end, and write it"
     if now.done is not None:
-        share = words.percent(now.done.result.test_accuracy, 2)
-        return f"train it to the end (trial {now.trial}: {share} % on the test set)"
+        return f"train it to the end (trial {now.trial}: {words.tested(now.done.result)})"
     if not now.at_work:
         return "train it to the end, and write it"
     if now.progress is None:
@@ -147,7 +156,7 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     if best.belief is not None:
         head.append(f"{words.belief(*best.belief)} by the model")
     if trial.error is not None:
-        head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
+        head.append(f"{words.percent(1 - trial.error, 2)} % {words.metric(session).title}")
     lines = [
         Content(" · ".join(head)),
         Content(told(trial, session)),
@@ -173,6 +182,23 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     if recipe:
         lines += [Content(""), Content("\n".join(" · ".join(line) for line in recipe))]
     return Content("\n").join(lines)
+
+
+def _classes(trial: Trial, session: Session, width: int) -> list[Content]:
+    """Which classes it confuses, the recall of each, and the matrix; nothing where not known."""
+    if not trial.recalls or not width:
+        return []
+    names = labels(session.summary)
+    told = [mistake.told(names) for mistake in mistakes(trial, session)[:CONFUSED]]
+    heading, *rows = table(trial, session, width)
+    return [
+        Content(""),
+        Content.styled("Classes, on the validation images", "bold"),
+        *(Content(line) for line in told),
+        Content(""),
+        Content.styled(heading, "$foreground 60%"),
+        *(Content(row) for row in rows),
+    ]
 
 
 def _gains(snapshot: Snapshot, names: tuple[str, ...]) -> Content:
