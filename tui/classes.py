@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
+
 from ..sessions.records import matrix
 from . import format as words
 
@@ -94,7 +96,7 @@ def table(trial: Trial, session: Session, width: int) -> Iterator[str]:
     names, rows = labels(session.summary), matrix(trial.confusion)
     number = len(str(len(names) - 1))
     cell = max([number, *(len(str(count)) for row in rows for count in row)]) + 1
-    longest = min(max(map(len, names), default=0), LONGEST) if session.summary.names else 0
+    longest = min(max(map(cell_len, names), default=0), LONGEST) if session.summary.names else 0
     # the number, a name of some letters, the recall
     fixed = number + len(" 100 ") + 1
     room = min(width - fixed - cell * len(names) - 1, longest)
@@ -105,13 +107,20 @@ def table(trial: Trial, session: Session, width: int) -> Iterator[str]:
     yield heading + "".join(f"{at:>{cell}}" for at in range(len(names))) * whole
     shown = ascending(trial)
     for at, recall in shown if whole else shown[:WORST]:
-        name = names[at] if len(names[at]) <= room else f"{names[at][: max(room - 1, 0)]}…"
-        line = f"{at:>{number}} {name if room else '':<{room}}{words.percent(recall):>6}"
+        line = f"{at:>{number}} {_fitted(names[at], room)}{words.percent(recall):>6}"
         if whole:
             yield line + "".join(f"{count or '·':>{cell}}" for count in rows[at])
             continue
-        taken = sorted(((n, k) for k, n in enumerate(rows[at]) if n and k != at), reverse=True)
-        told = ", ".join(f"{names[k]} {n}" for n, k in taken[:NAMED]) if rows else ""
-        yield f"{line}  {told}"[:width].rstrip()
+        row = rows[at] if rows else ()
+        taken = sorted(((n, k) for k, n in enumerate(row) if n and k != at), reverse=True)
+        told = ", ".join(f"{names[k]} {n}" for n, k in taken[:NAMED])
+        yield _fitted(f"{line}  {told}", width).rstrip()
     if not whole and len(shown) > WORST:
-        yield f"and {len(shown) - WORST} more classes, told better"
+        yield f"and {len(shown) - WORST} more classes"
+
+
+def _fitted(text: str, width: int) -> str:
+    """Of so many cells: filled up, or cut short with a mark."""
+    if cell_len(text) <= width or width < 1:
+        return set_cell_size(text, width)
+    return f"{set_cell_size(text, width - 1)}…"

@@ -33,6 +33,28 @@ CONFUSED = 5
 """Pairs of classes that are told in words."""
 
 
+class Classes(Text):
+    """Which classes a network confuses, the recall of each, and the matrix as wide as it fits."""
+
+    _of: tuple[Trial, Session] | None = None
+
+    def show(self, trial: Trial, session: Session) -> None:
+        """Of this trial; nothing is shown where that is not known."""
+        self.display = bool(trial.recalls)
+        self._of = trial, session
+        self._write()
+
+    def on_resize(self) -> None:
+        """Another width has room for another table."""
+        self.call_after_refresh(self._write)  # a layout asked for within a layout is lost
+
+    def _write(self) -> None:
+        width = self.content_size.width
+        if self._of is not None and self.display:
+            # what has no height is not laid out, and never told how wide it is
+            self.update(_classes(*self._of, width) if width else Content(" "))
+
+
 class BestScreen(TwoSides):
     """The network at the left; gains and next steps at the right."""
 
@@ -53,6 +75,7 @@ class BestScreen(TwoSides):
         yield Edge("top", "Best network", id="best-title")
         with VerticalScroll(classes="panel grows"):
             yield Text(id="layers", classes="words")
+            yield Classes(id="classes", classes="words")
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
@@ -73,18 +96,18 @@ class BestScreen(TwoSides):
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Layers, gains, next steps."""
         best = self.recommended
-        shown = self.query_one("#layers", Text)
+        shown, classes = self.query_one("#layers", Text), self.query_one(Classes)
         title = self.query_one("#best-title", Edge)
         if best is None:
             title.title_text = "Best network"
             shown.update("No network has been measured yet.  2 shows what trains.")
+            classes.display = False
             self.query_one("#gains", Text).update("")
             self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {best.number}"
-        lines = [_layers(best, snapshot, self.space)]
-        lines += _classes(best.trial, snapshot.session, shown.content_size.width)
-        shown.update(Content("\n").join(lines))
+        shown.update(_layers(best, snapshot, self.space))
+        classes.show(best.trial, snapshot.session)
         self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Text).update(
             Content.assemble(
@@ -100,10 +123,6 @@ class BestScreen(TwoSides):
                 "  start from it with a network of your own",
             )
         )
-
-    def on_resize(self) -> None:
-        """The matrix is written as wide as there is room for it."""
-        self.call_after_refresh(self._show)
 
     def action_finish(self) -> None:
         """Train the best network to the end; again: cancel that."""
@@ -184,14 +203,12 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     return Content("\n").join(lines)
 
 
-def _classes(trial: Trial, session: Session, width: int) -> list[Content]:
-    """Which classes it confuses, the recall of each, and the matrix; nothing where not known."""
-    if not trial.recalls or not width:
-        return []
+def _classes(trial: Trial, session: Session, width: int) -> Content:
+    """What is taken for what most often, then the table of all classes in so many columns."""
     names = labels(session.summary)
     told = [mistake.told(names) for mistake in mistakes(trial, session)[:CONFUSED]]
     heading, *rows = table(trial, session, width)
-    return [
+    lines = [
         Content(""),
         Content.styled("Classes, on the validation images", "bold"),
         *(Content(line) for line in told),
@@ -199,6 +216,7 @@ def _classes(trial: Trial, session: Session, width: int) -> list[Content]:
         Content.styled(heading, "$foreground 60%"),
         *(Content(row) for row in rows),
     ]
+    return Content("\n").join(lines)
 
 
 def _gains(snapshot: Snapshot, names: tuple[str, ...]) -> Content:
