@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ HOSTILE = (
 """Ten names as files may have them."""
 
 
-def of(rows: list[list[int]], **fields: object) -> tuple[Trial, Session]:
+def of(rows: list[list[int]], **fields: Any) -> tuple[Trial, Session]:
     """A trial that took its classes so, and its session."""
     snapshot = make_snapshot(**fields)
     told = Confusion.of_matrix(rows)
@@ -199,3 +200,4 @@ def test_a_search_by_another_metric(home: Path, tmp_path: Path, metric: Metric) 
     assert result["test_metric"] == of_test.score(result["metric"])
     assert result["recalls"] == list(of_test.recalls())
     assert (result["classes"], result["class_weights"]) == (["0", "1", "2"], "balanced")
+    lcsearch("engine", "stop", "rare")

@@ -645,3 +645,14 @@ def test_a_checkpoint_of_before_goes_on_and_knows_the_confusion_of_what_is_bette
     run = restore(task(2), placed, path)
     trained(task(2), placed, path, run=run)
     assert run.confusion is None
+
+
+def test_the_reference_beside_a_trial_weighs_as_it_does(placed: Placed) -> None:
+    """Its steps cost what they cost with weights, so that f_c compares what is alike."""
+    job = task()
+    plain = loop.Reference(job.network, job.config, placed, FP32)
+    weighed_one = loop.Reference(job.network, job.config, placed, FP32, "balanced")
+    assert plain.run.class_weights is None
+    assert weighed_one.run.class_weights is not None
+    expected = balanced_weights(placed.train_labels, 10)
+    assert torch.equal(weighed_one.run.class_weights, expected)

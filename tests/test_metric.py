@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,9 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from lcsearch.engine.metric import Confusion, suiting
 from lcsearch.sessions.choices import METRICS, Metric
 from lcsearch.sessions.records import LARGEST_MATRIX, matrix
+from lcsearch.sessions.store import Store
+
+from .conftest import lcsearch
 
 OTHERS: tuple[Metric, ...] = ("balanced", "macro-f1")
 matrices = st.integers(2, 6).flatmap(
@@ -122,3 +127,20 @@ def test_other_metrics_come_with_class_weights() -> None:
 def test_what_is_no_packed_matrix_is_refused(kept: bytes) -> None:
     with pytest.raises(ValueError, match="square matrix"):
         matrix(kept)
+
+
+def test_new_fixes_the_metric_and_the_weights_that_suit_it(home: Path) -> None:
+    def made(name: str, *words: str) -> tuple[str, str]:
+        lcsearch("new", name, "--train-size", "200", *words)
+        store = Store(home / "sessions" / name)
+        session = store.refresh().session
+        store.close()
+        return session.metric, session.class_weights
+
+    assert made("a") == ("accuracy", "none")
+    assert made("b", "--metric", "balanced") == ("balanced", "balanced")
+    assert made("c", "--metric", "macro-f1", "--class-weights", "none") == ("macro-f1", "none")
+    assert made("d", "--class-weights", "balanced") == ("accuracy", "balanced")
+    lcsearch("new", "e", "--metric", "f1", code=2)
+    for option in ("--metric", "--class-weights"):
+        lcsearch("set", "b", option, "accuracy", code=2)
