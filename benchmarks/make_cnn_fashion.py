@@ -265,7 +265,8 @@ class Trainer:
                 one = statistics.median(beside) * TRAINING / self.base["batch_size"]
                 costs.append(spent / one)
             try:
-                accuracies.append(self.loop.validate(run.model, self.data, self.dtype))
+                told = self.loop.validate(run.model, self.data, self.dtype)
+                accuracies.append(told.accuracy)
             except self.loop.Diverged:
                 diverged = True  # trained on all the same, for its time
         return {

@@ -290,7 +290,7 @@ def worker(kind: str, case: str, size: int | None) -> None:
                 epoch(fresh, trained)
             # the same judge for both: float32
             judged = full_precision(trained) if kind == "ours" else fresh
-            answer = {"accuracy": loop.validate(judged, placed, torch.float32)}
+            answer = {"accuracy": loop.validate(judged, placed, torch.float32).accuracy}
         print(json.dumps(answer), flush=True)
 
 

@@ -19,7 +19,7 @@ Number = TypeVar("Number", float, NDArray[np.float64])
 def objective(error: Number, complexity: Number, complexity_weight: float) -> Number:
     """f = f_p + w_c f_c.
 
-    error: f_p, 1 - best validation accuracy.  complexity: f_c, over the reference network's.
+    error: f_p, 1 - the metric at its best epoch.  complexity: f_c, over the reference network's.
     Numbers, or arrays of one shape; returns the same.
     """
     return error + complexity_weight * complexity
@@ -72,21 +72,26 @@ def medians(epochs: Sequence[Epoch]) -> tuple[float, float]:
 
 
 def best_error(epochs: Sequence[Epoch]) -> float:
-    """f_p: 1 - the best validation accuracy of all epochs."""
-    return 1 - max(epoch.val_accuracy for epoch in epochs)
+    """f_p: 1 - the session's metric on the validation images, the best of all epochs."""
+    return 1 - best_epoch(epochs).score
+
+
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """The one that f_p is of: the first of the best."""
+    return max(epochs, key=lambda epoch: epoch.score)
 
 
 @dataclass(frozen=True)
 class Observation:
     """A finished training.
 
-    error: f_p.  images: validation images behind it, 0 where it is exact or that is unknown.
-    complexity: f_c.
+    error: f_p.  images: so many would tell an accuracy as surely; for an accuracy, those that
+    validate; 0 where it is exact or that is unknown.  complexity: f_c.
     """
 
     number: int
     level: int
     config: Config
     error: float
-    images: int
+    images: float
     complexity: float

@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import Augment
+from ..sessions.choices import Augment, ClassWeights, Metric
 from ..sessions.records import (
     Config,
+    Confusion,
     DataSource,
     DataSummary,
     Epoch,
     Failure,
     Machine,
+    Recalls,
     Record,
     StopMode,
 )
@@ -31,6 +33,8 @@ class Train(Record):
     """Train a network.  checkpoint, lock: paths of files that belong to this trial alone.
 
     timed: whether its seconds count; else it may give up threads where others want the processors.
+    metric: what each epoch's `val_metric` is, where it is not the accuracy.  class_weights: of the
+    loss.
     """
 
     kind: Literal["train"] = "train"
@@ -45,6 +49,8 @@ class Train(Record):
     lock: str
     augment: Augment = "none"
     timed: bool = True
+    metric: Metric = "accuracy"
+    class_weights: ClassWeights = "none"
 
 
 class Stop(Record):
@@ -104,8 +110,9 @@ class Working(Record):
 class Finished(Record):
     """Trained to the end.
 
-    error: 1 - best validation accuracy.  costs, reference_costs: what was measured beside what the
-    epochs tell, of the trial and of the reference in the same moments, by measures.
+    error: 1 - the session's metric at the best epoch.  costs, reference_costs: what was measured
+    beside what the epochs tell, of the trial and of the reference in the same moments, by measures.
+    recalls, confusion, effective_images: as a `Trial` keeps them.
     """
 
     kind: Literal["finished"] = "finished"
@@ -114,6 +121,9 @@ class Finished(Record):
     error: float
     costs: dict[str, float] = Field(default_factory=dict)
     reference_costs: dict[str, float] = Field(default_factory=dict)
+    recalls: Recalls = ()
+    confusion: Confusion = b""
+    effective_images: float | None = None
     machine: Machine
 
 
@@ -167,6 +177,8 @@ class FinalOrder(Record):
     augment: Augment
     folder: str
     onnx: bool = False
+    metric: Metric = "accuracy"
+    class_weights: ClassWeights = "none"
 
 
 class FinalProgress(Record):
@@ -186,8 +198,9 @@ class FinalProgress(Record):
 class FinalResult(Record):
     """What `result.json` holds: the network, what it is worth, and how that was found.
 
-    test_accuracy: of the written weights, in float32.  seconds: of training.  data_fingerprint:
-    as the session's.
+    test_accuracy: of the written weights, in float32; test_metric: the session's metric likewise.
+    classes: their names, in the order of the network's outputs.  recalls, confusion: of the test
+    images, rows the true classes.  seconds: of training.  data_fingerprint: as the session's.
     """
 
     session: str
@@ -202,6 +215,12 @@ class FinalResult(Record):
     train_images: int
     test_images: int
     test_accuracy: float
+    metric: Metric
+    test_metric: float
+    class_weights: ClassWeights
+    classes: tuple[str, ...]
+    recalls: Recalls
+    confusion: Confusion
     train_loss: float
     params: int
     macs: int

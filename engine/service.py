@@ -275,6 +275,8 @@ class Service:
                 lock=str(checkpoints / f"trial-{trial.number}.lock"),
                 augment=session.augment,
                 timed=measure_of(session).from_epochs is not None,
+                metric=session.metric,
+                class_weights=session.class_weights,
             )
         )
         log.info("trial %d, attempt %d begins", trial.number, attempt)
@@ -426,6 +428,9 @@ class Service:
             complexity=complexity,
             costs={**trial.costs, **costs},
             reference_costs=beside,
+            recalls=event.recalls,
+            confusion=event.confusion,
+            effective_images=event.effective_images,
             machine=_compared(event.machine, search.timed_with(snapshot)),
             stop_request=None,
         )

@@ -14,6 +14,13 @@ Augment = Literal["none", "flip", "crop", "crop+flip"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """What numbers networks are trained in; auto is what the device does fast."""
 
+Metric = Literal["accuracy", "balanced", "macro-f1"]
+"""What f_p is 1 minus of: the share of images told right; the mean of the classes' recalls; or the
+mean of their F1 scores."""
+ClassWeights = Literal["none", "balanced"]
+"""Whether images of rare classes count more in the loss: a class of n_c of n images, of C classes,
+by n / (C n_c)."""
+
 Fit = Literal["crop", "pad", "stretch"]
 """How an image of another shape becomes one of the session's: the shorter side is scaled and the
 centre taken; the longer side is scaled and the rest filled; or both sides are scaled."""
@@ -21,6 +28,8 @@ centre taken; the longer side is scaled and the rest filled; or both sides are s
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+METRICS: tuple[Metric, ...] = get_args(Metric)
+CLASS_WEIGHTS: tuple[ClassWeights, ...] = get_args(ClassWeights)
 FITS: tuple[Fit, ...] = get_args(Fit)
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,2})?"
 """A device of this machine, as a regular expression."""

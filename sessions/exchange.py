@@ -20,8 +20,9 @@ from .schema import OLD_COSTS, old_costs
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[2] = 2
-"""2: costs by their measures.  Version 1 is read, too."""
+VERSION: Literal[3] = 3
+"""2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
+Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24
@@ -171,7 +172,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument
@@ -265,8 +266,20 @@ def _best(
 
 def text(whole: Document) -> str:
     """The document as JSON, indented; it holds no NaN and no infinity."""
-    plain = whole.model_dump(mode="json", by_alias=True)
-    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return in_lines(whole.model_dump(mode="json", by_alias=True))
+
+
+_OF_CLASSES = re.compile(r'"(?:confusion|recalls)": \[[\d\s.,null\[\]e+-]*\]')
+"""A key of this name: within a text its quotes would have strokes before them."""
+_UNSEEN = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What JSON need not escape and a terminal would take for a command."""
+
+
+def in_lines(plain: object) -> str:
+    """JSON, a value a line, but what there is of every class in one: a matrix has 10,000 counts."""
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _UNSEEN.sub(lambda it: f"\\u{ord(it[0]):04x}", text)
+    return _OF_CLASSES.sub(lambda it: re.sub(r"(?<=[\[,])\s+|\s+(?=\])", "", it[0]), text) + "\n"
 
 
 def write(path: Path, whole: Document) -> None:

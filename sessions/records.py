@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
-from .choices import DEVICE, Augment, Dtype, Fit, Strategy
+from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Strategy
 
 Scalar = bool | int | float | str
 Config = dict[str, Any]
@@ -202,6 +212,11 @@ class DataSummary(Record):
     prepared: Preparation | None = None
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each class, in order; its number where none was kept.  May hold anything."""
+        return self.names or tuple(str(number) for number in range(self.classes))
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width of one image."""
         return self.channels, self.height, self.width
@@ -267,11 +282,63 @@ class Failure(Record):
     message: str
 
 
+LARGEST_MATRIX = 100
+"""Classes up to which a trial keeps its confusion matrix; of more, only their recalls."""
+_NO_MATRIX = f"Use a square matrix of counts, of {LARGEST_MATRIX} classes at most."
+
+
+def _packed(rows: object) -> bytes:
+    """A matrix of counts as it is kept: a hundredth of the memory that lists of numbers take."""
+    if isinstance(rows, bytes):
+        matrix(rows)
+        return rows
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
+        raise ValueError(_NO_MATRIX)
+    flat = [count for row in rows for count in row]
+    if not flat and not rows:
+        return b""
+    if len(rows) > LARGEST_MATRIX or any(len(row) != len(rows) for row in rows):
+        raise ValueError(_NO_MATRIX)
+    if not all(type(count) is int and 0 <= count < 2**32 for count in flat):
+        raise ValueError(_NO_MATRIX)
+    return zlib.compress(struct.pack(f"<{len(flat)}I", *flat), 1)
+
+
+def matrix(packed: bytes) -> list[list[int]]:
+    """The rows of a `Confusion`; none where it is not known.  Raises ValueError for what is none.
+
+    rows[i][j]: images of class i that were taken for class j.
+    """
+    if not packed:
+        return []
+    opener = zlib.decompressobj()
+    try:
+        content = opener.decompress(packed, 4 * LARGEST_MATRIX**2)
+    except zlib.error as error:
+        raise ValueError(_NO_MATRIX) from error
+    side = round((len(content) / 4) ** 0.5)
+    if not opener.eof or side == 0 or 4 * side**2 != len(content):
+        raise ValueError(_NO_MATRIX)
+    flat = struct.unpack(f"<{side**2}I", content)
+    return [list(flat[at : at + side]) for at in range(0, side**2, side)]
+
+
+Confusion = Annotated[
+    bytes,
+    BeforeValidator(_packed),
+    PlainSerializer(matrix, return_type=list[list[int]], when_used="json"),
+]
+"""A confusion matrix, packed; rows of counts in JSON.  `matrix` unpacks it; empty: not known."""
+Recalls = tuple[Annotated[float, Field(ge=0, le=1)] | None, ...]
+"""Of each class the share of its images that was told right; None for a class without images."""
+
+
 class Epoch(Record):
     """One finished epoch.
 
     seconds: of training alone, validation and checkpoint not timed.  reference_seconds: an epoch
-    of the reference network, timed in the same window; None where it was not timed.
+    of the reference network, timed in the same window; None where it was not timed.  val_metric:
+    the session's metric on the validation images; None where that is the accuracy.
     """
 
     epoch: int
@@ -281,6 +348,12 @@ class Epoch(Record):
     reference_seconds: float | None = None
     resumed: bool = False
     """The first epoch after a resume: as cold as the first one."""
+    val_metric: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What is searched for, 1 the best: the session's metric on the validation images."""
+        return self.val_accuracy if self.val_metric is None else self.val_metric
 
 
 class Trial(Record):
@@ -307,6 +380,12 @@ class Trial(Record):
     measured once it was trained to its end."""
     reference_costs: dict[str, float] = Field(default_factory=dict)
     """Of the reference network, measured in the same moments."""
+    recalls: Recalls = ()
+    """Of each class at the best epoch, on the validation images; nothing where it is not known."""
+    confusion: Confusion = b""
+    """At the best epoch, rows the true classes; for up to `LARGEST_MATRIX` classes."""
+    effective_images: Annotated[float, Field(gt=0)] | None = None
+    """As many images tell an accuracy as surely as `error` is known; None: all that validate."""
     machine: Machine | None = None
     failure: Failure | None = None
     epochs: tuple[Epoch, ...] = ()
@@ -426,7 +505,7 @@ class Session(Record):
     as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
     strategy: what proposes; only gp has a belief.  flat: one level, all parameters at once.
     favourite: parameter -> domain as text, a region that a person believes in.
-    execution: where trials run.
+    execution: where trials run.  metric: f_p is 1 minus it.  class_weights: of the loss.
     """
 
     name: str
@@ -455,13 +534,16 @@ class Session(Record):
     flat: bool = False
     favourite: dict[str, str] = Field(default_factory=dict)
     execution: Execution = Field(default_factory=Execution)
+    metric: Metric = "accuracy"
+    class_weights: ClassWeights = "none"
 
 
 @dataclass(frozen=True)
 class Setup:
     """What a new session is asked for, as `Session` keeps it; `home.create` checks it.
 
-    trials_per_level: 12 if None, and 48 for the one level of a flat session.
+    trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
+    None, what suits the metric.
     """
 
     name: str
@@ -480,3 +562,5 @@ class Setup:
     stop_behind: bool = False
     execution: Execution = field(default_factory=Execution)
     task: str = "cnn"
+    metric: Metric = "accuracy"
+    class_weights: ClassWeights | None = None

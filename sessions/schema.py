@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from .files import part_of
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself, filled with their defaults; what else there is
 to do is in `Store._migrate`.  tests/fixtures has a file of each version."""
@@ -37,14 +37,16 @@ CREATE TABLE trials (
     state TEXT NOT NULL, source TEXT NOT NULL, repeat_of INTEGER, seed INTEGER NOT NULL,
     attempt INTEGER NOT NULL, stop_request TEXT, prediction TEXT, created TEXT NOT NULL,
     started TEXT, ended TEXT, error REAL, complexity REAL, costs TEXT NOT NULL,
-    reference_costs TEXT NOT NULL, machine TEXT, failure TEXT, change INTEGER NOT NULL);
+    reference_costs TEXT NOT NULL, recalls TEXT NOT NULL, confusion BLOB NOT NULL,
+    effective_images REAL, machine TEXT, failure TEXT, change INTEGER NOT NULL);
 CREATE INDEX trials_change ON trials (change);
 CREATE INDEX trials_state ON trials (state);
 CREATE INDEX trials_key ON trials (key);
 CREATE TABLE epochs (
     trial INTEGER NOT NULL REFERENCES trials, epoch INTEGER NOT NULL, train_loss REAL NOT NULL,
     val_accuracy REAL NOT NULL, seconds REAL NOT NULL, reference_seconds REAL,
-    resumed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
+    resumed INTEGER NOT NULL, val_metric REAL, change INTEGER NOT NULL,
+    PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
 CREATE INDEX epochs_change ON epochs (change);
 CREATE TABLE decisions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
 CREATE INDEX decisions_change ON decisions (change);

@@ -110,3 +110,16 @@ def test_the_engine_stops_it_where_the_session_wants_that(store: Store, wanted: 
     assert snapshot.trials[number].stop_request == ("epoch" if wanted else None)
     store.update_trial(number, {"running"}, state="stopped", ended=now())
     assert number not in [o.number for o in search.observations(store.refresh())]
+
+
+def test_it_is_judged_by_the_sessions_metric(home: Path) -> None:
+    """Of two alike in accuracy the one that tells fewer classes falls behind."""
+    store = filled_store(home, 4, epochs=9, wc=0.1, metric="balanced")
+    number = running(store, accuracy=0.99)
+    assert search.falling_behind(store.refresh()) == frozenset()
+    for at in range(1, 4):
+        told = epoch(at, 0.99, 1.0).model_copy(update={"val_metric": 0.2})
+        store.add_epoch(number, 1, told)
+    snapshot = store.refresh()
+    assert search.falling_behind(snapshot) == {number}
+    assert search.objective_so_far(snapshot, snapshot.trials[number], 3) == pytest.approx(0.8 + 0.1)

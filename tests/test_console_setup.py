@@ -78,6 +78,33 @@ async def test_narrowed_domains_and_the_measure_reach_the_session() -> None:
     assert sessions.created[0].data.train_size == 1000
 
 
+async def test_a_metric_brings_the_weights_that_suit_it() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        metric, weights = (
+            pilot.app.screen.query_one(name, Cycle) for name in ("#metric", "#class-weights")
+        )
+        metric.focus()
+        for key, expected in (
+            ("space", ("balanced", "balanced")),
+            ("space", ("macro-f1", "balanced")),
+            ("space", ("accuracy", "none")),
+            ("left", ("macro-f1", "balanced")),
+        ):
+            await press(pilot, key)
+            assert (metric.value, weights.value) == expected
+        weights.focus()
+        await press(pilot, "space")  # what a person chose stays
+        metric.focus()
+        await press(pilot, "left")
+        assert (metric.value, weights.value) == ("balanced", "none")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(sessions.created))
+    (setup,) = sessions.created
+    assert (setup.metric, setup.class_weights) == ("balanced", "none")
+
+
 async def test_refused_data_are_told_in_a_dialog_and_the_form_stays() -> None:
     sessions = FakeHome(refuse="idx:/x: no such folder. Give a folder with IDX files.")
     async with console(sessions=sessions) as pilot:
@@ -106,7 +133,11 @@ async def test_a_copied_set_up_fills_the_form() -> None:
 
 async def test_a_copied_set_up_keeps_what_the_form_does_not_show() -> None:
     execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
-    client = FakeClient(make_snapshot(execution=execution, features=2, macs_cap=3.0))
+    client = FakeClient(
+        make_snapshot(
+            execution=execution, features=2, macs_cap=3.0, metric="macro-f1", class_weights="none"
+        )
+    )
     sessions = FakeHome({"fashion": client})
     async with console(sessions=sessions) as pilot:
         await pilot.press("c")
@@ -115,6 +146,7 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show() -> None:
         await until(pilot, lambda: bool(sessions.created))
     (setup,) = sessions.created
     assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
+    assert (setup.metric, setup.class_weights) == ("macro-f1", "none")
 
 
 async def test_the_set_up_says_how_many_trials_train_at_once(
@@ -164,6 +196,8 @@ async def test_every_field_of_the_set_up_is_explained_whole_below_it() -> None:
             ("field-wc", "more look for low complexity"),
             ("measure", "timed beside it"),
             ("stop-behind", "median"),
+            ("metric", "count unequal classes alike"),
+            ("class-weights", "rare classes"),
         ]:
             pilot.app.screen.query_one(f"#{name}").focus()
             await pilot.pause()

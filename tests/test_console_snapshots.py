@@ -26,7 +26,7 @@ from lcsearch.tui.screens.workbench import WorkbenchScreen
 
 from .conftest import PATIENCE
 from .consoles import until
-from .fakes import NOW, FakeClient, FakeHome, empty_snapshot, make_snapshot
+from .fakes import NOW, FakeClient, FakeHome, confused, empty_snapshot, make_snapshot
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
@@ -190,6 +190,18 @@ async def test_other_sides(picture: SnapshotAssertion, size: tuple[int, int]) ->
     async with workbench(FakeClient(make_snapshot(failed=1)), size) as draw:
         for name, key in (("curves", "3"), ("scores", "5"), ("gains", "6")):
             assert await draw(key, "v") == picture(name=name)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_which_classes_are_confused(
+    picture: SnapshotAssertion, size: tuple[int, int]
+) -> None:
+    """With another metric than the accuracy, on every screen that says which."""
+    snapshot = confused(make_snapshot(metric="balanced", class_weights="balanced"))
+    async with workbench(FakeClient(snapshot), size) as draw:
+        for name, keys in (("best", ("6",)), ("history", ("3",)), ("tradeoff", ("4",))):
+            assert await draw(*keys) == picture(name=name)
+        assert await draw("6", "tab", "end") == picture(name="best-end")
 
 
 async def test_belief_along_a_number(picture: SnapshotAssertion) -> None:

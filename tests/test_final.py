@@ -126,10 +126,13 @@ def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path)
 def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     network, images, expected = rich
-    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX)
+    names = ['a "quoted"\n[b]name[/b]', *map(str, range(9))]
+    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX, names)
     session = onnxruntime.InferenceSession(
         tmp_path / portable.ONNX, providers=["CPUExecutionProvider"]
     )
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["classes"]) == names
     for count in (1, 7):
         (logits,) = session.run(["logits"], {"images": images[:count]})
         np.testing.assert_allclose(logits, expected[:count], atol=2e-5)
@@ -317,7 +320,8 @@ def result_of(what: FinalOrder) -> FinalResult:
     return FinalResult(
         **what.model_dump(include={"session", "trial", "config", "features", "seed", "epochs"}),
         augment="none", data=what.data, data_fingerprint="f", train_images=1, test_images=1,
-        test_accuracy=0.5, train_loss=1.0, params=1, macs=1, seconds=1.0,
+        test_accuracy=0.5, metric="accuracy", test_metric=0.5, class_weights="none",
+        classes=(), recalls=(), confusion=b"", train_loss=1.0, params=1, macs=1, seconds=1.0,
         machine=machine(torch.device("cpu"), torch.float32), lcsearch="0", files=(),
     )  # fmt: skip
 

@@ -15,15 +15,15 @@ import psutil
 import pytest
 import torch
 
-from lcsearch.engine.objective import medians
+from lcsearch.engine.objective import best_epoch, medians
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.checkpoint import CheckpointError, restore
 from lcsearch.engine.training.data import Data, read
 from lcsearch.engine.training.images import Draw, Placed, memory_budget, place, vary
 from lcsearch.engine.training.loop import Diverged, batch_bounds, train
-from lcsearch.engine.training.run import Run, Training, begin
-from lcsearch.sessions.choices import Augment
+from lcsearch.engine.training.run import Run, Training, balanced_weights, begin
+from lcsearch.sessions.choices import Augment, Metric
 from lcsearch.sessions.records import Config, DataSource, Epoch
 
 from .test_neutral import later as later
@@ -551,3 +551,108 @@ def test_the_data_type_depends_on_the_device_and_the_size_alone() -> None:
     assert loop.choose_dtype(small, CPU) == FP32
     assert loop.choose_dtype(middle, CPU) == (BF16 if native else FP32)
     assert loop.choose_dtype(large, CPU) == (BF16 if native else FP32)
+
+
+# -- what each class is taken for -----------------------------------------------------------------
+
+
+def weighed(job: Training, metric: Metric = "balanced") -> Training:
+    return replace(job, metric=metric, class_weights="balanced")
+
+
+def test_every_epoch_tells_the_metric_and_the_best_its_confusion(
+    placed: Placed, tmp_path: Path
+) -> None:
+    run = begin(weighed(task(4), "macro-f1"), placed, FP32)
+    seen = []
+    for epoch in train(run, Steady(), tmp_path / "c.pt", lambda: False):
+        told = loop.validate(run.model, placed, FP32)
+        assert epoch.val_accuracy == told.accuracy
+        assert epoch.val_metric == epoch.score == told.score("macro-f1") != told.accuracy
+        seen.append(told)
+    best = run.epochs.index(best_epoch(run.epochs))
+    assert run.confusion is not None
+    assert run.confusion.rows() == seen[best].rows()
+    plain = trained(task(1), placed, tmp_path / "p.pt")
+    assert (plain[0].val_metric, plain[0].score) == (None, plain[0].val_accuracy)
+
+
+def test_weights_count_every_class_alike(placed: Placed) -> None:
+    labels = torch.tensor([0] * 50 + [1] * 5 + [2] * 5)
+    weights = balanced_weights(labels, 4)  # the last has none
+    assert weights[:3].tolist() == pytest.approx([60 / 200, 60 / 20, 60 / 20])
+    assert weights.isfinite().all()
+    assert weights[labels].mean() == pytest.approx(3 / 4)
+
+
+def test_the_weighted_loss_is_the_mean_of_the_images_weighted_losses(placed: Placed) -> None:
+    """Not over the sum of the weights: a batch of one class is worth what that class is."""
+    run = begin(weighed(task()), placed, FP32)
+    assert run.class_weights is not None
+    run.class_weights = torch.linspace(0.1, 3, 10)
+    index = torch.arange(40)
+    labels = placed.train_labels[index]
+    run.model.eval()  # the same for every image alone
+    with torch.inference_mode():
+        logits = run.model(placed.train_batch(index))
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        expected = (losses * run.class_weights[labels]).mean().item()
+        assert loop._loss(run, Draw(index), 0, 40).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced"])
+def test_pauses_change_neither_weighted_training_nor_its_confusion(
+    placed: Placed, tmp_path: Path, metric: Metric
+) -> None:
+    job, path = weighed(task(4), metric), tmp_path / "c.pt"
+    whole = begin(job, placed, FP32)
+    trained(job, placed, tmp_path / "w.pt", run=whole)
+    trained(replace(job, epochs=1), placed, path)
+    for epochs in (2, 3, 4):
+        run = restore(replace(job, epochs=epochs), placed, path)
+        trained(job, placed, path, run=run)
+    again = restore(job, placed, path)  # killed after its last epoch, before it said so
+    assert curve(again.epochs) == curve(whole.epochs)
+    assert again.confusion is not None
+    assert whole.confusion is not None
+    assert again.confusion.rows() == whole.confusion.rows()
+    for other in (replace(job, metric="macro-f1"), replace(job, class_weights="none")):
+        with pytest.raises(CheckpointError, match=r"its (metric|class_weights) is"):
+            restore(other, placed, path)
+
+
+def test_a_checkpoint_of_before_goes_on_and_knows_the_confusion_of_what_is_better(
+    placed: Placed, tmp_path: Path
+) -> None:
+    path, whole = tmp_path / "c.pt", tmp_path / "w.pt"
+    expected = trained(task(4), placed, whole)
+    trained(task(1), placed, path)
+    kept = torch.load(path, weights_only=True)
+    for name in ("metric", "class_weights", "confusion"):
+        del kept[name]
+    for epoch in kept["epochs"]:
+        del epoch["val_metric"]
+    torch.save(kept, path)
+    run = restore(task(4), placed, path)
+    assert run.confusion is None
+    trained(task(4), placed, path, run=run)
+    assert curve(run.epochs) == curve(expected)
+    assert run.confusion is not None
+    assert run.confusion.accuracy == max(e.val_accuracy for e in run.epochs)
+    # where nothing better comes, it stays unknown
+    kept["epochs"][0]["val_accuracy"] = 1.0
+    torch.save(kept, path)
+    run = restore(task(2), placed, path)
+    trained(task(2), placed, path, run=run)
+    assert run.confusion is None
+
+
+def test_the_reference_beside_a_trial_weighs_as_it_does(placed: Placed) -> None:
+    """Its steps cost what they cost with weights, so that f_c compares what is alike."""
+    job = task()
+    plain = loop.Reference(job.network, job.config, placed, FP32)
+    weighed_one = loop.Reference(job.network, job.config, placed, FP32, "balanced")
+    assert plain.run.class_weights is None
+    assert weighed_one.run.class_weights is not None
+    expected = balanced_weights(placed.train_labels, 10)
+    assert torch.equal(weighed_one.run.class_weights, expected)

@@ -177,7 +177,9 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(
 
 
 @pytest.mark.parametrize(
-    "listed", [choices.STRATEGIES, choices.AUGMENTS, choices.DTYPES], ids=lambda words: words[0]
+    "listed",
+    [choices.STRATEGIES, choices.AUGMENTS, choices.DTYPES, choices.METRICS, choices.FITS],
+    ids=lambda words: words[0],
 )
 def test_the_words_of_a_setting_are_listed_once(listed: tuple[str, ...]) -> None:
     found = where(lambda node: len(constants(node) & set(listed)) >= len(listed) - 1)
@@ -196,6 +198,27 @@ def test_measures_and_executors_are_listed_in_their_registries() -> None:
     found = where(lambda node: constants(node) == names)
     assert found == []
     assert where(lambda node: constants(node) == {"local", "ray"}) == []
+
+
+def test_what_is_searched_for_is_chosen_from_an_epoch_once() -> None:
+    """f_p is 1 - the score of the best epoch: nothing else takes an accuracy for it."""
+
+    def best_of_epochs(node: ast.AST) -> bool:
+        """`max`, `min` or `sorted` over something of epochs."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            return False
+        told = {getattr(n, "attr", "") for n in ast.walk(node)}
+        return node.func.id in ("max", "min", "sorted") and bool(
+            told & {"score", "val_accuracy", "val_metric"}
+        )
+
+    assert where(best_of_epochs) == ["engine/objective.py"]
+    reads = where(lambda node: isinstance(node, ast.Attribute) and node.attr == "val_metric")
+    assert set(reads) <= {"sessions/records.py", "engine/client/imports.py"}
+    reads = where(lambda node: isinstance(node, ast.Attribute) and node.attr == "val_accuracy")
+    assert set(reads) <= {"sessions/records.py", "engine/client/imports.py"}
+    kept = where(lambda node: isinstance(node, ast.FunctionDef) and node.name == "effective_images")
+    assert kept == ["engine/metric.py"]
 
 
 def test_what_a_ranking_depends_on() -> None:
@@ -230,7 +253,7 @@ def _uses(file: str, name: str) -> bool:
 
 
 def test_a_set_up_proposes_what_a_session_has() -> None:
-    """Except for what a session is told by others: its trials a level, its domains."""
+    """Except for what follows from others: its trials a level, the weights of the loss."""
     proposed = {field.name: field for field in dataclasses.fields(Setup)}
     kept = Session.model_fields
     assert set(proposed) <= set(kept)
@@ -240,7 +263,7 @@ def test_a_set_up_proposes_what_a_session_has() -> None:
             if field.default_factory is not dataclasses.MISSING
             else field.default
         )
-        if default is dataclasses.MISSING or name == "trials_per_level":
+        if default is dataclasses.MISSING or name in ("trials_per_level", "class_weights"):
             continue
         assert default == kept[name].get_default(call_default_factory=True), name
 

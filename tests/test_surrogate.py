@@ -6,6 +6,7 @@ import gc
 import math
 import weakref
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,3 +267,18 @@ def test_the_transform_follows_the_data() -> None:
     assert belief.error.mean[0] == pytest.approx(math.exp(8 * 0.33) - 5, rel=0.1)
     counted = Surrogate(LINE, on_line(x, 0.1 + 0.01 * np.sin(6 * x), images=500), 1)
     assert (counted.transform, counted.origin) == ("log", 0.0)
+
+
+def test_noise_follows_the_effective_images_of_each_observation() -> None:
+    """Few images' worth of a metric are noisier; alike, they are what so many images were."""
+    whole = seen(20)
+    alike = Surrogate(SPACE, [replace(o, images=2000.0) for o in whole], 17)
+    assert (alike.error.noise == Surrogate(SPACE, whole, 17).error.noise).all()
+    assert alike.images == 2000
+    mixed = [replace(o, images=50.5 if o.number < 9 else 2000.0) for o in whole]
+    noise = Surrogate(SPACE, mixed, 17).error.noise
+    share = (mixed[0].error * 50.5 + 0.5) / 51.5
+    assert noise[0] == pytest.approx((1 - share) / (share * 50.5))
+    assert noise[:9].min() > 10 * noise[9:].max()
+    # a prediction is measured as most are
+    assert Surrogate(SPACE, mixed, 17).images == 2000

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from lcsearch.engine.metric import Confusion
 from lcsearch.engine.objective import medians
 from lcsearch.engine.protocol import (
     Ended,
@@ -31,7 +32,7 @@ from lcsearch.engine.protocol import (
     replies,
 )
 from lcsearch.engine.tasks import cnn
-from lcsearch.sessions.records import DataSource, Epoch, Record
+from lcsearch.sessions.records import DataSource, Epoch, Record, matrix
 
 from .conftest import PATIENCE
 
@@ -311,6 +312,12 @@ def test_killed_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert len(brought) >= 1
     whole = [(e.epoch, e.train_loss, e.val_accuracy) for e in brought] + curve(said)
     assert whole == curve(unbroken)
+    last, other = of(Finished, said[-1]), of(Finished, unbroken[-1])
+    assert (last.confusion, last.recalls) == (other.confusion, other.recalls)
+    told = Confusion.of_matrix(matrix(last.confusion))
+    assert last.error == 1 - told.accuracy
+    assert last.recalls == told.recalls()
+    assert last.effective_images is None
 
 
 def test_what_libraries_print_does_not_reach_the_protocol(tmp_path: Path) -> None:

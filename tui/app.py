@@ -19,6 +19,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from . import format as words
 from . import settings as preferences
 from .open_session import Lost, OpenSession
 from .ports import Client, Home, Sessions
@@ -365,7 +366,11 @@ class Console(App[int]):
         from .dialogs.help import HelpDialog
 
         if not isinstance(self.screen, HelpDialog):
-            self.push_screen(HelpDialog(self.screen, self.session.measures))
+            snapshot = self.session.snapshot
+            metric = (
+                words.METRICS["accuracy"] if snapshot is None else words.metric(snapshot.session)
+            )
+            self.push_screen(HelpDialog(self.screen, self.session.measures, metric))
 
     async def action_quit(self) -> None:
         """Leave; ask first if something trains."""

@@ -50,9 +50,16 @@ WORDS: Mapping[str, tuple[tuple[str, ...], Callable[[Trial], str]]] = {
     "by": (DECIDERS, lambda trial: decider(trial)),
 }
 """What is one of a few words: which there are, and that of a trial."""
-ALIASES = {"mu": "μ", "accuracy": "acc"}
 PERCENT = "acc"
-"""Given in per cent as it is: 85, or 85%."""
+"""Given in per cent as it is: 85, or 85%.  Whatever the session's metric is, it is 1 - f_p."""
+ALIASES = {
+    "mu": "μ",
+    **{
+        word.lower(): PERCENT
+        for metric, called in words.METRICS.items()
+        for word in (metric, called.heading)
+    },
+}
 BITS = {"yes": True, "true": True, "no": False, "false": False}
 
 _TERM = re.compile(r"([^\s<>=!\[\]]*)(?:\[([^\]\s]*)\])?(<=|>=|!=|<|>|=)(.*)")

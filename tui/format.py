@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Place
     from ..engine.objective import Predicted
+    from ..engine.protocol import FinalResult
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
+    from ..sessions.choices import Metric
     from ..sessions.records import Decision, Session
     from ..sessions.snapshot import EngineStatus
 
@@ -42,6 +45,61 @@ SOURCE_WORDS = {
     "manual": "you",
     "autopilot": "autopilot",
 }
+
+
+@dataclass(frozen=True)
+class MetricWords:
+    """What is searched for, as it is called.
+
+    title: `accuracy`; validated: on the validation images; short: 9 letters at most; heading: of a
+    column of 4; val: before its value in a line of figures.
+    """
+
+    title: str
+    validated: str
+    short: str
+    heading: str
+    val: str
+
+
+METRICS: Mapping[Metric, MetricWords] = {
+    "accuracy": MetricWords("accuracy", "validation accuracy", "accuracy", "acc", "val"),
+    "balanced": MetricWords(
+        "balanced accuracy", "validation balanced accuracy", "balanced", "bal", "balanced"
+    ),
+    "macro-f1": MetricWords("macro-F1", "validation macro-F1", "macro-F1", "F1", "macro-F1"),
+}
+
+
+def metric(session: Session) -> MetricWords:
+    """The words for what this session searches for."""
+    return METRICS[session.metric]
+
+
+def also(result: FinalResult) -> str:
+    """`, balanced accuracy 81.20%`: what was searched for, where that is not the accuracy."""
+    if result.metric == "accuracy":
+        return ""
+    return f", {METRICS[result.metric].title} {result.test_metric:.2%}"
+
+
+def tested(result: FinalResult) -> str:
+    """`87.20 % on the test set`, `81.20 % balanced accuracy on the test set`."""
+    told = "" if result.metric == "accuracy" else f" {METRICS[result.metric].title}"
+    return f"{percent(result.test_metric, 2)} %{told} on the test set"
+
+
+def judged(session: Session) -> str:
+    """`macro-F1, classes weighted in the loss`; nothing where it is the accuracy, unweighted."""
+    weighted = session.class_weights == "balanced"
+    if session.metric == "accuracy" and not weighted:
+        return ""
+    return metric(session).title + ", classes weighted in the loss" * weighted
+
+
+def printable(text: str) -> str:
+    """A text from a file of somebody else's, with nothing in it that steers a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _fitting(value: float, digits: int, width: int) -> str:

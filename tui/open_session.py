@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from textual.app import App
 from textual.dom import DOMNode
 
-from .format import sentence, turn
+from .format import also, sentence, turn
 from .ports import Client, FinalLike, Home
 
 if TYPE_CHECKING:
@@ -442,8 +442,9 @@ class OpenSession:
         if now.problem:
             self.fail(f"Trial {now.trial} was not trained to the end", now.problem)
         elif now.done is not None:
-            share = now.done.result.test_accuracy
-            text = f"Trial {now.trial}: {share:.2%} on the test set. {now.done.folder}"
+            result = now.done.result
+            text = f"Trial {now.trial}: {result.test_accuracy:.2%} on the test set{also(result)}. "
+            text += now.done.folder
             self._app.notify(text, markup=False)  # a folder's name may hold brackets
         elif now.cancelled:
             self._app.notify(f"Trial {now.trial}: cancelled, nothing was written.")

@@ -14,6 +14,7 @@ from ...sessions.store import Store
 from .. import search
 from ..executors.devices import probe
 from ..executors.registry import checked
+from ..metric import suiting
 from ..protocol import Refused
 from ..search import decide
 from ..tasks.domains import InvalidDomain
@@ -101,6 +102,7 @@ def create(home: Path, setup: Setup) -> Path:
             budget if setup.trials_per_level is None else setup.trials_per_level
         )
         asked |= {"data": data, "execution": execution}
+        asked["class_weights"] = setup.class_weights or suiting(setup.metric)
         names_now = tuple(parameter.name for parameter in checked_space.parameters)
         session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
         first = decide.reference_trial(session, session_space(session))

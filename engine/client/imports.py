@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from ...sessions import exchange
 from ...sessions.errors import Misuse
 from ...sessions.places import check_name
-from ...sessions.records import Decision, Session, Trial, in_words
+from ...sessions.records import LARGEST_MATRIX, Decision, Session, Trial, in_words, matrix
 from ...sessions.snapshot import EngineStatus, Snapshot
 from ...sessions.store import Reader, Store
 from .. import search
-from ..objective import best_error
+from ..metric import Confusion
+from ..objective import best_epoch, best_error
 from ..search.decide import trial_seed
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import InvalidConfig, Space
@@ -240,12 +241,73 @@ def _about_epochs(trial: Trial, session: Session, space: Space) -> Iterator[str]
             yield f"{at}.epoch = {epoch.epoch}: epochs are numbered from 1, no gap."
         if not 0 <= epoch.val_accuracy <= 1:
             yield f"{at}.val_accuracy = {epoch.val_accuracy}: a share lies between 0 and 1."
+        if (epoch.val_metric is None) != (session.metric == "accuracy"):
+            yield (
+                f"{at}.val_metric = {epoch.val_metric}: an epoch has one where the session's "
+                f"metric is not the accuracy, and only there; it is {session.metric}."
+            )
+        elif not 0 <= epoch.score <= 1:
+            yield f"{at}.val_metric = {epoch.val_metric}: lies between 0 and 1."
         beside = epoch.reference_seconds
         if epoch.seconds < 0 or (beside is not None and beside < 0):
             yield f"{at}.seconds = {epoch.seconds}: no epoch takes less than nothing."
     if len(trial.epochs) > session.epochs:
         yield f"{len(trial.epochs)} epochs: a trial of this session has at most {session.epochs}."
+    yield from _about_classes(trial, session)
     yield from _about_costs(trial, session, space)
+
+
+def _about_classes(trial: Trial, session: Session) -> Iterator[str]:
+    """What its images were taken for agrees with its best epoch, and all of it with each other."""
+    classes, rows = session.summary.classes, matrix(trial.confusion)
+    if trial.state != "done":
+        if trial.recalls or rows or trial.effective_images is not None:
+            yield "recalls, confusion, effective_images: only a trial that is done has them."
+        return
+    if not trial.recalls:
+        if rows or trial.effective_images is not None:
+            yield "recalls is empty: where a confusion is known, they are."
+        return
+    if len(trial.recalls) != classes:
+        yield f"{len(trial.recalls)} recalls: the session has {classes} classes."
+        return
+    if (trial.effective_images is None) != (session.metric == "accuracy"):
+        yield (
+            f"effective_images = {trial.effective_images}: a trial has them where the session's "
+            f"metric is not the accuracy, and only there; it is {session.metric}."
+        )
+        return
+    if bool(rows) != (classes <= LARGEST_MATRIX):
+        yield f"confusion: kept up to {LARGEST_MATRIX} classes, and these are {classes}."
+        return
+    if not rows or not trial.epochs:
+        return
+    if len(rows) != classes or sum(map(sum, rows)) != session.summary.val:
+        yield (
+            f"confusion: {sum(map(sum, rows))} images of {len(rows)} classes. The session "
+            f"validates with {session.summary.val} of {classes}."
+        )
+        return
+    told, best = Confusion.of_matrix(rows), best_epoch(trial.epochs)
+    pairs: list[tuple[str, float | None, float | None]] = [
+        ("val_accuracy of its best epoch", best.val_accuracy, told.accuracy),
+        ("f_p of its best epoch", 1 - best.score, 1 - told.score(session.metric)),
+        (
+            "effective_images",
+            trial.effective_images,
+            told.effective_images(session.metric),
+        ),
+    ]
+    pairs += [
+        (f"recalls[{at}]", given, wanted)
+        for at, (given, wanted) in enumerate(zip(trial.recalls, told.recalls(), strict=True))
+    ]
+    for name, given, wanted in pairs:
+        if given is None or wanted is None:
+            if given is not wanted:
+                yield f"{name} = {given}: the confusion says {wanted}."
+        elif not math.isclose(given, wanted, rel_tol=NEAR, abs_tol=NEAR):
+            yield f"{name} = {given}: the confusion says {wanted:.9g}."
 
 
 def _about_costs(trial: Trial, session: Session, space: Space) -> Iterator[str]:

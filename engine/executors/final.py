@@ -56,6 +56,8 @@ def order(
         seed=trial.seed,
         epochs=epochs,
         augment=session.augment,
+        metric=session.metric,
+        class_weights=session.class_weights,
         folder=str(usable(folder)),
         onnx=onnx,
     )

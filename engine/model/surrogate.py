@@ -51,7 +51,9 @@ class Surrogate:
         self.observed = self.points([o.config for o in observations])
         errors = np.array([o.error for o in observations], dtype=float)
         images = np.array([o.images for o in observations], dtype=float)
-        self.images = float(images.max())
+        # those that a prediction would be measured with: all alike, but for another metric
+        counted = images[images > 0]
+        self.images = float(np.median(counted)) if len(counted) else 0.0
         self.transform, self.origin = _error_transform(errors, images)
         y, noise = self._transformed_error(errors, images)
         known = self.transform == "log" and self.images > 0

@@ -92,7 +92,7 @@ def observations(snapshot: Snapshot) -> list[Observation]:
             level=trial.level,
             config=trial.config,
             error=trial.error,
-            images=images,
+            images=images if trial.effective_images is None else trial.effective_images,
             complexity=trial.complexity,
         )
         for trial in snapshot.trials

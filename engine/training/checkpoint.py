@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ...sessions.files import part_of, replace
 from ...sessions.records import Epoch
+from ..metric import Confusion
 from ..tasks.task import blank_space
 from .run import DTYPES, begin
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_VERSION = 3
+BEFORE = {"metric": "accuracy", "class_weights": "none"}
+"""What a checkpoint that does not say was trained by: there was nothing else."""
 
 
 class CheckpointError(RuntimeError):
@@ -39,6 +43,8 @@ def save(run: Run, path: Path) -> None:
             "config": run.task.config,
             "seed": run.task.seed,
             "augment": run.task.augment,
+            "metric": run.task.metric,
+            "class_weights": run.task.class_weights,
             "dtype": str(run.dtype).removeprefix("torch."),
             "epochs": [epoch.model_dump() for epoch in run.epochs],
             "model": run.weights.state_dict(),
@@ -46,6 +52,7 @@ def save(run: Run, path: Path) -> None:
             "scaler": run.scaler.state_dict(),
             "order": run.order.get_state(),
             "threads": run.threads,
+            "confusion": _as_tensor(run.confusion),
         },
         content,
     )
@@ -90,10 +97,13 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
         ("config", task.config),
         ("seed", task.seed),
         ("augment", task.augment),
+        ("metric", task.metric),
+        ("class_weights", task.class_weights),
     ):
-        if kept.get(name) != mine:
+        given = kept.get(name, BEFORE.get(name))
+        if given != mine:
             raise CheckpointError(
-                f"the checkpoint {path} is another trial's: its {name} is {kept.get(name)}, not "
+                f"the checkpoint {path} is another trial's: its {name} is {given}, not "
                 f"{mine}. {remedy}"
             )
     dtype = DTYPES.get(str(kept.get("dtype")))
@@ -109,9 +119,24 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
         run.scaler.load_state_dict(kept["scaler"])
         run.order.set_state(kept["order"])
         run.epochs = [Epoch.model_validate(epoch) for epoch in kept["epochs"]]
-        run.threads = kept.get("threads")  # a checkpoint of before has none
+        # a checkpoint of before has neither: the confusion is known from the next best epoch on
+        run.threads = kept.get("threads")
+        run.confusion = _of_tensor(kept.get("confusion"), data.classes)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the checkpoint {path} does not fit its network ({error}). {remedy}"
         ) from error
     return run
+
+
+def _as_tensor(confusion: Confusion | None) -> Tensor | None:
+    """Shape (3, pairs): true class, predicted class, count."""
+    if confusion is None:
+        return None
+    return torch.stack(
+        [torch.from_numpy(of) for of in (confusion.true, confusion.predicted, confusion.count)]
+    )
+
+
+def _of_tensor(kept: Tensor | None, classes: int) -> Confusion | None:
+    return None if kept is None else Confusion(classes, *kept.numpy())

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ... import __version__
+from ...sessions import exchange
 from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, FinalResult, trained_on
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
@@ -118,7 +119,15 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
     chosen = torch.device(chosen_device(device))
     dtype = loop.choose_dtype(network, chosen)
-    task = Training(network, order.config, order.seed, order.epochs, order.augment)
+    task = Training(
+        network,
+        order.config,
+        order.seed,
+        order.epochs,
+        order.augment,
+        order.metric,
+        order.class_weights,
+    )
     try:
         placed = place(data, chosen)
     except ValueError as error:
@@ -153,7 +162,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
             )
     seconds = time.monotonic() - began
     model = full_precision(run)
-    accuracy = loop.accuracy(model, *testing(data, test, chosen), torch.float32)
+    told = loop.confusion(model, *testing(data, test, chosen), summary.classes, torch.float32)
     threads.take()
     result = FinalResult(
         session=order.session,
@@ -167,7 +176,13 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         data_fingerprint=order.fingerprint,
         train_images=len(data.train_numbers),
         test_images=len(test),
-        test_accuracy=accuracy,
+        test_accuracy=told.accuracy,
+        metric=order.metric,
+        test_metric=told.score(order.metric),
+        class_weights=order.class_weights,
+        classes=summary.class_names,
+        recalls=told.recalls(),
+        confusion=told.rows(),
         train_loss=loss,
         params=network.params,
         macs=network.macs,
@@ -216,8 +231,9 @@ def write(
             portable.source(network, shape, title, pixels), encoding="utf-8"
         )
         if onnx:
-            portable.write_onnx(network, shape, part / portable.ONNX)
-        (part / "result.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            portable.write_onnx(network, shape, part / portable.ONNX, result.classes)
+        content = exchange.in_lines(result.model_dump(mode="json"))
+        (part / "result.json").write_text(content, encoding="utf-8")
         if cancelled():
             return None
         part.rename(folder)

@@ -33,6 +33,7 @@ class Placed:
     val_images: Tensor
     val_labels: Tensor
     fingerprint: str
+    classes: int
     stored: Stored | None = None
 
     @property
@@ -119,17 +120,17 @@ def place(data: Data, device: torch.device, share: float = 1.0) -> Placed:
         torch.from_numpy(data.pool.labels[numbers]).to(device)
         for numbers in (data.train_numbers, data.val_numbers)
     ]
-    fingerprint = data.summary.fingerprint
+    fingerprint, classes = data.summary.fingerprint, data.summary.classes
     if size > memory_budget(device, share):
         mean, std = (torch.from_numpy(of).to(device) for of in (data.mean, data.std))
         stored = Stored(data.pool.images, mean, std, device)
         train, val = (torch.from_numpy(of) for of in (data.train_numbers, data.val_numbers))
-        return Placed(train, labels[0], val, labels[1], fingerprint, stored)
+        return Placed(train, labels[0], val, labels[1], fingerprint, classes, stored)
     images = [
         normalised(data, data.pool.images, numbers, device)
         for numbers in (data.train_numbers, data.val_numbers)
     ]
-    return Placed(images[0], labels[0], images[1], labels[1], fingerprint)
+    return Placed(images[0], labels[0], images[1], labels[1], fingerprint, classes)
 
 
 def normalised(
@@ -148,7 +149,7 @@ def normalised(
 def testing(
     data: Data, test: Split, device: torch.device
 ) -> tuple[Callable[[int, int], Tensor], Tensor]:
-    """The test images by the data's mean and std, for `accuracy`, and their labels."""
+    """The test images by the data's mean and std, for `confusion`, and their labels."""
 
     def batch(start: int, end: int) -> Tensor:
         numbers = np.arange(start, min(end, len(test)))

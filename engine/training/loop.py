@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.adam import adam
 
+from ...sessions.choices import ClassWeights
 from ...sessions.records import Config, Epoch
+from ..metric import Confusion
+from ..objective import best_epoch
 from ..tasks.cnn.layout import Network
 from .checkpoint import save
 from .images import Draw, shift_of, vary
@@ -156,18 +159,21 @@ def _train(
                 images, began = 0, time.perf_counter()
         if timed:
             threads.take(threads.wanted)
-        accuracy = validate(run.model, data, run.dtype)
+        told = validate(run.model, data, run.dtype)
         threads.take()
         epoch = Epoch(
             epoch=number,
             train_loss=mean_loss,
-            val_accuracy=accuracy,
+            val_accuracy=told.accuracy,
+            val_metric=None if task.metric == "accuracy" else told.score(task.metric),
             seconds=statistics.median(paces) * count,
             reference_seconds=statistics.median(beside) * reference.steps_per_epoch,
             resumed=resumed,
         )
         resumed = False
         run.epochs.append(epoch)
+        if best_epoch(run.epochs) is epoch:
+            run.confusion = told
         save(run, checkpoint)
         yield epoch
 
@@ -204,14 +210,20 @@ def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
 
 
 def _loss(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
-    """The mean loss on these images of the epoch."""
+    """The mean loss on these images of the epoch, each times the weight of its class."""
     data, index = run.data, drawn.order[start:end]
     images = data.train_batch(index)
     if drawn.moves is not None or drawn.flips is not None:
         moves, flips = (None if of is None else of[start:end] for of in (drawn.moves, drawn.flips))
         images = vary(images, moves, flips)
-    logits = run.model(images.to(run.dtype))
-    return functional.cross_entropy(logits.float(), data.train_labels.index_select(0, index))
+    logits = run.model(images.to(run.dtype)).float()
+    labels = data.train_labels.index_select(0, index)
+    if run.class_weights is None:
+        return functional.cross_entropy(logits, labels)
+    # over the images, not over their weights: the weighted loss of the whole set is then what
+    # batches of any size estimate, and a batch of one class counts as that class does
+    losses = functional.cross_entropy(logits, labels, run.class_weights, reduction="sum")
+    return losses / len(labels)
 
 
 def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
@@ -259,35 +271,37 @@ def update(run: Run) -> None:
         )
 
 
-def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> float:
-    """The share of validation images that are told right.  Raises Diverged."""
-    return accuracy(model, data.val_batch, data.val_labels, dtype)
+def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> Confusion:
+    """What the validation images are taken for.  Raises Diverged."""
+    return confusion(model, data.val_batch, data.val_labels, data.classes, dtype)
 
 
 @torch.inference_mode()
-def accuracy(
+def confusion(
     model: nn.Module,
     batch: Callable[[int, int], Tensor],
     labels: Tensor,
+    classes: int,
     dtype: torch.dtype,
-) -> float:
-    """The share of images that are told right.  Raises Diverged.
+) -> Confusion:
+    """What images are taken for.  Raises Diverged.
 
-    batch: the images from one number to another, shape (n, channels, height, width).
+    batch: the images from one number to another, shape (n, channels, height, width).  labels:
+    shape (n,), below `classes`.
     """
     model.eval()
     device = labels.device
-    right = torch.zeros((), dtype=torch.int64, device=device)
+    predicted = torch.empty_like(labels)
     finite = torch.ones((), dtype=torch.bool, device=device)
     for start in range(0, len(labels), VALIDATION_BATCH):
         end = start + VALIDATION_BATCH
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             logits = model(batch(start, end))
-        right += (logits.argmax(1) == labels[start:end]).sum()
+        predicted[start:end] = logits.argmax(1)
         finite &= logits.isfinite().all()
     if not finite:
         raise Diverged("the network's outputs on images it was not trained on are not finite")
-    return int(right) / len(labels)
+    return Confusion.of(labels.cpu().numpy(), predicted.cpu().numpy(), classes)
 
 
 def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
@@ -304,9 +318,19 @@ def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
 class Reference:
     """The session's reference network, kept warm to be timed beside every trial."""
 
-    def __init__(self, network: Network, config: Config, data: Placed, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        network: Network,
+        config: Config,
+        data: Placed,
+        dtype: torch.dtype,
+        class_weights: ClassWeights = "none",
+    ) -> None:
+        """class_weights: as the trials beside it have them, so that its steps do the same work."""
         # a learning rate of nothing costs the same and keeps the network as it is
-        self.run = begin(Training(network, {**config, "learning_rate": 0.0}, 0, 1), data, dtype)
+        config = {**config, "learning_rate": 0.0}
+        task = Training(network, config, 0, 1, class_weights=class_weights)
+        self.run = begin(task, data, dtype)
         self.run.model.train()
         count = len(data.train_labels)
         self.batch: int = min(config["batch_size"], count)

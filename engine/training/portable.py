@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,8 +198,12 @@ def write_weights(network: Portable, path: Path) -> None:
     path.chmod(path.parent.stat().st_mode & 0o666)  # it is made for its owner alone
 
 
-def write_onnx(network: Portable, shape: tuple[int, int, int], path: Path) -> None:
+def write_onnx(
+    network: Portable, shape: tuple[int, int, int], path: Path, classes: Sequence[str]
+) -> None:
     """The network as ONNX: input `images`, any number of them; output `logits`.
+
+    classes: their names, kept as a JSON list under `classes` in the model's metadata.
 
     Raises ImportError where the extra lcsearch[onnx] is not installed, OSError.
     """
@@ -218,4 +223,5 @@ def write_onnx(network: Portable, shape: tuple[int, int, int], path: Path) -> No
             verbose=False,
         )
     assert program is not None
+    program.model.metadata_props["classes"] = json.dumps(list(classes), ensure_ascii=False)
     program.save(path)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ...sessions.choices import Augment
+from ...sessions.choices import Augment, ClassWeights, Metric
 from ...sessions.records import Config, Epoch
+from ..metric import Confusion
 from ..tasks.cnn.layout import Network
 from .build import build
 from .weights import Weights
@@ -34,6 +35,8 @@ class Training:
     seed: int
     epochs: int
     augment: Augment = "none"
+    metric: Metric = "accuracy"
+    class_weights: ClassWeights = "none"
 
 
 @dataclass
@@ -54,6 +57,10 @@ class Run:
     epochs: list[Epoch]
     threads: int | None = None
     """Those that it is trained with, where its seconds do not count; None: not begun yet."""
+    class_weights: Tensor | None = None
+    """Of the loss, shape (classes,); None: every image counts alike."""
+    confusion: Confusion | None = None
+    """Of the validation images at the best epoch; None: not known, or none yet."""
 
 
 def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
@@ -68,7 +75,19 @@ def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
     )
     scaler = torch.amp.GradScaler(data.device.type, enabled=dtype == torch.float16)
     order = torch.Generator().manual_seed(task.seed)
-    return Run(task, data, dtype, model, weights, optimiser, scaler, order, [])
+    run = Run(task, data, dtype, model, weights, optimiser, scaler, order, [])
+    if task.class_weights == "balanced":
+        run.class_weights = balanced_weights(data.train_labels, data.classes)
+    return run
+
+
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """n / (C n_c) of each class c, float32: every class counts alike, an image 1 on average.
+
+    labels: of the n images to train on, shape (n,).  Returns shape (classes,).
+    """
+    counts = torch.bincount(labels.cpu(), minlength=classes).clamp(min=1)
+    return (len(labels) / (classes * counts)).float().to(labels.device)
 
 
 def full_precision(run: Run) -> nn.Sequential:

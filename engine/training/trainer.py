@@ -19,14 +19,15 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from filelock import FileLock, Timeout
 
-from ...sessions.choices import DTYPES
+from ...sessions.choices import DTYPES, Metric
 from ...sessions.files import NO_ROOM
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
 from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
+from ..metric import Confusion
 from ..objective import best_error
 from ..protocol import (
     Ended,
@@ -272,7 +273,15 @@ class Trainer:
         who = command.trial, command.attempt
         summary = self._summary
         network = cnn.network(command.config, summary.shape, summary.classes, command.features)
-        task = Training(network, command.config, command.seed, command.epochs, command.augment)
+        task = Training(
+            network,
+            command.config,
+            command.seed,
+            command.epochs,
+            command.augment,
+            command.metric,
+            command.class_weights,
+        )
         checkpoint = Path(command.checkpoint)
         if checkpoint.exists():
             run = restore(task, self._placed, checkpoint)
@@ -304,6 +313,7 @@ class Trainer:
                 trial=who[0],
                 attempt=who[1],
                 error=best_error(run.epochs),
+                **_told(run.confusion, command.metric),
                 machine=self._machine(run.dtype).model_copy(
                     update={"conditions": watch.conditions(run.epochs)}
                 ),
@@ -315,13 +325,15 @@ class Trainer:
 
         assert self._summary is not None
         assert self._placed is not None
-        wanted = command.reference, command.features, dtype
+        wanted = command.reference, command.features, dtype, command.class_weights
         if self._reference is None or self._reference_of != wanted:
             summary = self._summary
             network = cnn.network(
                 command.reference, summary.shape, summary.classes, command.features
             )
-            self._reference = Reference(network, command.reference, self._placed, dtype)
+            self._reference = Reference(
+                network, command.reference, self._placed, dtype, command.class_weights
+            )
             self._reference.timed_steps(0.0)
             self._reference_of = wanted
         return self._reference
@@ -349,6 +361,17 @@ class Trainer:
                 no_folder=no_folder,
             )
         )
+
+
+def _told(confusion: Confusion | None, metric: Metric) -> dict[str, Any]:
+    """What a trial keeps of the confusion at its best epoch: nothing where it is not known."""
+    if confusion is None:
+        return {}
+    return {
+        "recalls": confusion.recalls(),
+        "confusion": confusion.rows(),
+        "effective_images": confusion.effective_images(metric),
+    }
 
 
 def _reason(error: Exception, trial: int) -> tuple[FailureKind, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -49,7 +48,9 @@ def fail(words: object, code: int = 1) -> Never:
 
 def print_json(data: object) -> None:
     """Data for a program: on stdout."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    from ...sessions.exchange import in_lines
+
+    typer.echo(in_lines(data), nl=False)
 
 
 @contextmanager

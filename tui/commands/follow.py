@@ -159,8 +159,8 @@ def _line(snapshot: Snapshot, trial: Trial) -> str:
     if value is None or trial.error is None:
         return f"{head}  {trial.failure.message if trial.failure else trial.state}"
     return (
-        f"{head}  f {value:.4f}  val {1 - trial.error:.2%}  f_c {trial.complexity:.3f}  "
-        f"{cost.measured(trial, session)}  {cost.size(trial, session)}"
+        f"{head}  f {value:.4f}  {words.metric(session).val} {1 - trial.error:.2%}  "
+        f"f_c {trial.complexity:.3f}  {cost.measured(trial, session)}  {cost.size(trial, session)}"
     )
 
 

@@ -161,12 +161,13 @@ def propose(
                 }
             )
             return
+        heading = words.metric(session).heading
         for rank, p in enumerate(ranking.proposals, start=1):
             b = p.prediction
             figures = (
                 ""
                 if b is None
-                else f"  f {b.mean:.4f} ± {b.std:.4f}  EI {b.ei:.1e}  acc {1 - b.error:.1%}"
+                else f"  f {b.mean:.4f} ± {b.std:.4f}  EI {b.ei:.1e}  {heading} {1 - b.error:.1%}"
                 f"  f_c {b.complexity:.2f}"
             )
             note = f"  ({p.note})" if p.note else ""
@@ -564,7 +565,7 @@ def train(
             return
         say(
             f"trial {result.trial}: {result.test_accuracy:.2%} of {result.test_images:,} test "
-            f"images told right, after {words.plural(result.epochs, 'epoch')} on "
-            f"{result.train_images:,} images."
+            f"images told right{words.also(result)}, after "
+            f"{words.plural(result.epochs, 'epoch')} on {result.train_images:,} images."
         )
         typer.echo(done.folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...sessions.choices import Augment, Strategy
+from ...sessions.choices import Augment, ClassWeights, Metric, Strategy
 from .base import fail, in_words, opened, print_json, say, tell
 from .options import (
     Address,
@@ -81,6 +81,20 @@ def new(
     augment: Annotated[
         Augment, typer.Option(help="Vary training images: mirror them, shift them, or both.")
     ] = "none",
+    metric: Annotated[
+        Metric,
+        typer.Option(
+            help="What is searched for: f_p is 1 - this. Where classes are unequal, "
+            "balanced (the mean of their recalls) or macro-f1 counts them alike."
+        ),
+    ] = "accuracy",
+    class_weights: Annotated[
+        ClassWeights | None,
+        typer.Option(
+            help="Weigh the classes in the loss, so that rare ones count as much.",
+            show_default="none for accuracy, else balanced",
+        ),
+    ] = None,
     stop_behind: Annotated[
         bool,
         typer.Option("--stop-behind", help="Stop trials that fall behind; else they are marked."),
@@ -154,6 +168,8 @@ def new(
             stop_behind=stop_behind,
             execution=Execution.model_validate(places),
             task=task,
+            metric=metric,
+            class_weights=class_weights,
         )
         folder = create(home(), asked)
         summary = store.Store(folder).refresh().session.summary
@@ -232,12 +248,14 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
     from ...engine import search
     from ...engine.executors.registry import describe
     from .. import format as words
+    from ..classes import in_brief
 
     session = snapshot.session
     yield (
         f"{session.name} · {session.data.spec} · w_c {session.wc:g} · {session.measure} · "
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
+        + (f" · {judged}" if (judged := words.judged(session)) else "")
     )
     yield describe(session.execution)
     yield from words.restrictions(session, search.favour_strength(snapshot))
@@ -254,19 +272,22 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
             lucky = search.best_measured(snapshot)
             assert lucky is not None
             yield f"best measured: trial {lucky.number}"
+        yield from in_brief(recommended.trial, session)
 
 
 def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
     from ...engine import search
     from .. import cost
+    from .. import format as words
     from ..networks import network_line
 
     session = snapshot.session
+    val = words.metric(session).val
     behind = search.falling_behind(snapshot)
     for trial in trials:
         value = search.objective(trial, session.wc)
         figures = (
-            f"f {value:.4f}  val {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
+            f"f {value:.4f}  {val} {1 - (trial.error or 0):.2%}  f_c {trial.complexity:.3f}  "
             f"{cost.measured(trial, session)}{cost.chosen(trial, session)}"
             if value is not None
             else f"{trial.state}, falling behind"

@@ -375,7 +375,7 @@ class EditDialog(Dialog[Edited]):
         names = [
             "f        μ ± σ",
             "EI",
-            "accuracy",
+            words.metric(snapshot.session).short,
             "f_c" if measure.exact else " / ".join(w for w in (measure.unit, measure.per) if w),
             *(m.unit for m in exact),
         ]

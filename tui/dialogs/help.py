@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from .. import filters
+from .. import format as words
 from ..widgets.keys import key_name, offered, typed
 from .base import Dialog
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FIGURES = (
     ("f", "the objective, smaller is better", "f = f_p + w_c · f_c"),
-    ("f_p", "the error", "1 − best validation accuracy over the epochs"),
+    ("f_p", "the error", "1 − best {validated} over the epochs"),
     ("f_c", "the complexity", "cost / cost of the reference network (trial 0)"),
     ("w_c", "how much complexity counts; 0 looks for accuracy alone", ""),
     ("μ f, σ f", "mean and standard deviation of the model's belief about f", ""),
@@ -30,7 +31,7 @@ FIGURES = (
     ("EI", "expected improvement on f*", "(f* − μ) Φ(z) + σ φ(z),  z = (f* − μ) / σ"),
     ("by its mean", "the first term of EI; negative where μ > f*", "(f* − μ) Φ(z)"),
     ("by being unknown", "the second term of EI", "σ φ(z)"),
-    ("acc", "predicted validation accuracy in percent", "100 · (1 − μ of f_p)"),
+    ("{heading}", "predicted {validated} in percent", "100 · (1 − μ of f_p)"),
     (
         "s/ep",
         "seconds of an epoch: predicted for a candidate, as measured for a trial.  A busy machine "
@@ -161,11 +162,14 @@ class HelpDialog(Dialog[None]):
         Binding("k", "scroll(-1)", "Up", show=False, id="help.up", tooltip="Scroll up"),
     ]
 
-    def __init__(self, below: Screen[Any], measures: Sequence[Measure]) -> None:
-        """measures: of what is searched."""
+    def __init__(
+        self, below: Screen[Any], measures: Sequence[Measure], metric: words.MetricWords
+    ) -> None:
+        """measures: of what is searched.  metric: what is searched for, in words."""
         super().__init__()
         self.below = below
         self.measures = measures
+        self.metric = metric
 
     def compose(self) -> ComposeResult:
         """Keys, figures."""
@@ -188,7 +192,7 @@ class HelpDialog(Dialog[None]):
         # the scrollbar comes with the words
         width = max(self.query_one(VerticalScroll).size.width - 3, 40)
         keys.update(self._keys(width))
-        figures.update(_figures(width, self.measures))
+        figures.update(_figures(width, self.measures, self.metric))
 
     def action_scroll(self, step: int) -> None:
         """Scroll by a line."""
@@ -211,17 +215,20 @@ class HelpDialog(Dialog[None]):
         return Content("\n").join(lines)
 
 
-def _figures(width: int, measures: Sequence[Measure]) -> Content:
+def _figures(width: int, measures: Sequence[Measure], metric: words.MetricWords) -> Content:
     told = {
         "exact": ", ".join(f"its {measure.unit}" for measure in measures if measure.exact),
         "measured": " and ".join(measure.name for measure in measures if not measure.exact),
         "figures": " ".join(filters.figure_names(measures)),
+        "validated": metric.validated,
+        "heading": metric.heading,
     }
     lines = [Content(""), Content.styled("Figures", "bold")]
     for name, meaning, formula in FIGURES:
-        lines += _entry(name, meaning.format(**told), 20, width)
+        lines += _entry(name.format(**told), meaning.format(**told), 20, width)
         if formula:
-            lines.append(Content.assemble(" " * 22, (formula, "$foreground 60%")))
+            shown = formula.format(**told)
+            lines.append(Content.assemble(" " * 22, (shown, "$foreground 60%")))
     return Content("\n").join(lines)
 
 

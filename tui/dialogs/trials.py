@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
 
-COLUMNS = (
-    Column("number", "trial", 5, "right"),
-    Column("network", "network", 0),
-    Column("f", "f", 6, "right"),
-    Column("belief", "μ ± σ", 13, "right"),
-    Column("accuracy", "acc", 5, "right"),
-    Column("note", "", 9),
-)
-
 
 class TrialDialog(Dialog[int]):
     """The measured trials, the best by posterior mean first; one of them is the answer."""
@@ -62,7 +53,16 @@ class TrialDialog(Dialog[int]):
             box.border_title = self.dialog_title
             box.border_subtitle = f"{MOVES} · {LEAVES}"
             yield Static(self.hint, classes="hint", markup=False)
-            yield Table(COLUMNS, id="trials")
+            heading = words.metric(self.snapshot.session).heading
+            columns = (
+                Column("number", "trial", 5, "right"),
+                Column("network", "network", 0),
+                Column("f", "f", 6, "right"),
+                Column("belief", "μ ± σ", 13, "right"),
+                Column("accuracy", heading, 5, "right"),
+                Column("note", "", 9),
+            )
+            yield Table(columns, id="trials")
             yield buttons(("yes", self.button), ("no", "Cancel"))
 
     def on_mount(self) -> None:

@@ -139,7 +139,8 @@ class WcDialog(Dialog[float]):
         prices = cost_of(self.snapshot)
         unit = prices.heading()
         room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
-        head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {'acc':>4}  {unit:>6}"
+        acc = words.metric(session).heading
+        head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {acc:>4}  {unit:>6}"
         lines = [Content.styled(head, "$foreground 60%")]
         for rank, proposal in enumerate(ranking.proposals[:SHOWN], start=1):
             belief = proposal.prediction

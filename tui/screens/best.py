@@ -14,6 +14,7 @@ from textual.content import Content
 from ...engine.search.standing import Recommendation, objective
 from ...engine.tasks.task import level_names
 from .. import format as words
+from ..classes import labels, mistakes, table
 from ..cost import sizes, told
 from ..networks import layers, training
 from ..widgets.frame import Edge
@@ -23,10 +24,35 @@ from .base import TwoSides
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...engine.tasks.space import Space
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
     from ..open_session import Finishing
     from ..plot import Figure
+
+CONFUSED = 5
+"""Pairs of classes that are told in words."""
+
+
+class Classes(Text):
+    """Which classes a network confuses, the recall of each, and the matrix as wide as it fits."""
+
+    _of: tuple[Trial, Session] | None = None
+
+    def show(self, trial: Trial, session: Session) -> None:
+        """Of this trial; nothing is shown where that is not known."""
+        self.display = bool(trial.recalls)
+        self._of = trial, session
+        self._write()
+
+    def on_resize(self) -> None:
+        """Another width has room for another table."""
+        self.call_after_refresh(self._write)  # a layout asked for within a layout is lost
+
+    def _write(self) -> None:
+        width = self.content_size.width
+        if self._of is not None and self.display:
+            # what has no height is not laid out, and never told how wide it is
+            self.update(_classes(*self._of, width) if width else Content(" "))
 
 
 class BestScreen(TwoSides):
@@ -49,6 +75,7 @@ class BestScreen(TwoSides):
         yield Edge("top", "Best network", id="best-title")
         with VerticalScroll(classes="panel grows"):
             yield Text(id="layers", classes="words")
+            yield Classes(id="classes", classes="words")
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
@@ -69,16 +96,18 @@ class BestScreen(TwoSides):
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Layers, gains, next steps."""
         best = self.recommended
-        shown = self.query_one("#layers", Text)
+        shown, classes = self.query_one("#layers", Text), self.query_one(Classes)
         title = self.query_one("#best-title", Edge)
         if best is None:
             title.title_text = "Best network"
             shown.update("No network has been measured yet.  2 shows what trains.")
+            classes.display = False
             self.query_one("#gains", Text).update("")
             self.query_one("#next", Text).update("")
             return
         title.title_text = f"Best network · trial {best.number}"
         shown.update(_layers(best, snapshot, self.space))
+        classes.show(best.trial, snapshot.session)
         self.query_one("#gains", Text).update(_gains(snapshot, level_names(snapshot.session)))
         self.query_one("#next", Text).update(
             Content.assemble(
@@ -130,8 +159,7 @@ def _finishing(now: Finishing | None, session: str) -> str:
     if now is None or (now.session != session and not now.at_work):
         return "train it to the end, and write it"
     if now.done is not None:
-        share = words.percent(now.done.result.test_accuracy, 2)
-        return f"train it to the end (trial {now.trial}: {share} % on the test set)"
+        return f"train it to the end (trial {now.trial}: {words.tested(now.done.result)})"
     if not now.at_work:
         return "train it to the end, and write it"
     if now.progress is None:
@@ -147,7 +175,7 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     if best.belief is not None:
         head.append(f"{words.belief(*best.belief)} by the model")
     if trial.error is not None:
-        head.append(f"{words.percent(1 - trial.error, 2)} % accuracy")
+        head.append(f"{words.percent(1 - trial.error, 2)} % {words.metric(session).title}")
     lines = [
         Content(" · ".join(head)),
         Content(told(trial, session)),
@@ -172,6 +200,22 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     recipe = training(trial.config)
     if recipe:
         lines += [Content(""), Content("\n".join(" · ".join(line) for line in recipe))]
+    return Content("\n").join(lines)
+
+
+def _classes(trial: Trial, session: Session, width: int) -> Content:
+    """What is taken for what most often, then the table of all classes in so many columns."""
+    names = labels(session.summary)
+    told = [mistake.told(names) for mistake in mistakes(trial, session)[:CONFUSED]]
+    heading, *rows = table(trial, session, width)
+    lines = [
+        Content(""),
+        Content.styled("Classes, on the validation images", "bold"),
+        *(Content(line) for line in told),
+        Content(""),
+        Content.styled(heading, "$foreground 60%"),
+        *(Content(row) for row in rows),
+    ]
     return Content("\n").join(lines)
 
 

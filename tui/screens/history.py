@@ -138,6 +138,7 @@ class HistoryScreen(TwoSides):
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """The trials that pass the filter, sorted."""
         session, cost = snapshot.session, cost_of(snapshot)
+        metric = words.metric(session)
         self._another(session)
         # what the rows are sorted by is what they show
         ratio = self._sort == "complexity"
@@ -150,7 +151,7 @@ class HistoryScreen(TwoSides):
                 Column("network", "network", 0),
                 Column("f", "f", 6, "right"),
                 Column("predicted", "μ", 5, "right"),
-                Column("accuracy", "acc", 4, "right"),
+                Column("accuracy", metric.heading, 4, "right"),
                 Column("cost", cost.heading(ratio), 6, "right"),
             )
         )
@@ -178,7 +179,10 @@ class HistoryScreen(TwoSides):
         if rows and self.focused is None:
             table.focus()
         shown = f"{words.count(len(rows))} of {every}" if self._filter.terms else every
-        self.query_one("#trials-title", Edge).title_text = f"Trials · {shown} · by {self._sort}"
+        by = metric.title if self._sort == "accuracy" else self._sort
+        self.query_one("#trials-title", Edge).title_text = f"Trials · {shown} · by {by}"
+        title = f"{words.sentence(metric.validated)} by epoch"
+        self.query_one("#curves-title", Edge).title_text = title
         self._selected()
 
     def _another(self, session: Session) -> None:

@@ -17,10 +17,20 @@ from textual.widgets import Input, Label, Static
 
 from ...engine.client.home import planned
 from ...engine.executors.registry import at_once
+from ...engine.metric import suiting
 from ...engine.tasks.domains import InvalidDomain
 from ...engine.tasks.space import Space
 from ...engine.tasks.task import DEFAULT, blank_space, task_named
-from ...sessions.choices import AUGMENTS, STRATEGIES, Augment, Strategy
+from ...sessions.choices import (
+    AUGMENTS,
+    CLASS_WEIGHTS,
+    METRICS,
+    STRATEGIES,
+    Augment,
+    ClassWeights,
+    Metric,
+    Strategy,
+)
 from ...sessions.errors import Misuse
 from ...sessions.places import is_name
 from ...sessions.records import (
@@ -53,6 +63,9 @@ NOTES = {
     "val_fraction": "the share of these images that is held out, and decides f_p",
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
     "measure": "what complexity is; a time is compared with the reference's, timed beside it",
+    "metric": "what is searched for; balanced accuracy (the mean of the classes' recalls) and "
+    "macro-F1 count unequal classes alike",
+    "class-weights": "in the loss: balanced weighs rare classes up, so that all count alike",
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
@@ -263,6 +276,8 @@ class SetupScreen(Screen[None]):
         self.strategy: Strategy = start["strategy"]
         self.flat = start["flat"]
         self.augment: Augment = start["augment"]
+        self.metric: Metric = start["metric"]
+        self.class_weights: ClassWeights = start["class_weights"] or suiting(self.metric)
         self.stop_behind = start["stop_behind"]
         self._timer: Timer | None = None
         self._beat = 0
@@ -288,6 +303,15 @@ class SetupScreen(Screen[None]):
                                 id="measure",
                             )
                             yield _note("measure", "space changes it")
+                        with Horizontal(classes="line"):
+                            yield Label("metric", classes="name")
+                            titles = [words.METRICS[metric].title for metric in METRICS]
+                            yield Cycle(METRICS, self.metric, names=titles, id="metric")
+                            yield _note("metric", "f_p is 1 − this")
+                        with Horizontal(classes="line"):
+                            yield Label("class weights", classes="name")
+                            yield Cycle(CLASS_WEIGHTS, self.class_weights, id="class-weights")
+                            yield _note("class-weights", "in the loss")
                     if field.name == "epochs":
                         with Horizontal(classes="line"):
                             yield Label("levels", classes="name")
@@ -343,6 +367,14 @@ class SetupScreen(Screen[None]):
         field = self.query_one("#field-trials", Input)
         if field.value == TRIALS[not message.value]:
             field.value = TRIALS[message.value]
+
+    @on(Cycle.Changed, "#metric")
+    def weigh(self, message: Cycle.Changed) -> None:
+        """The weights that suit the metric, unless a person chose others."""
+        weights = self.query_one("#class-weights", Cycle)
+        if weights.value == suiting(self.metric):
+            weights.value = suiting(message.value)
+        self.metric = message.value
 
     # -- checking -------------------------------------------------------------------------------
 
@@ -429,6 +461,8 @@ class SetupScreen(Screen[None]):
             task=self.sought.name,
             wc=values["wc"],
             measure=self.query_one("#measure", Cycle).value,
+            metric=self.query_one("#metric", Cycle).value,
+            class_weights=self.query_one("#class-weights", Cycle).value,
             epochs=values["epochs"],
             seed=seed,
             features=self.start["features"],

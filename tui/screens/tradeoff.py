@@ -116,8 +116,9 @@ class TradeoffScreen(SessionScreen):
         selected = next((t for t in measured if t.number == self._number), best)
         cost = cost_of(snapshot)
         title, marks = self.query_one("#tradeoff-title", Edge), "○ front ● lowest f ◆ selected"
-        title.title_text = f"Accuracy in % against {cost.axis} · {marks}"
-        title.short_text = f"Accuracy by {cost.short} · {marks}"
+        metric = words.metric(snapshot.session)
+        title.title_text = f"{words.sentence(metric.title)} in % against {cost.axis} · {marks}"
+        title.short_text = f"{words.sentence(metric.short)} by {cost.short} · {marks}"
         self.query_one("#tradeoff", Chart).plot = tradeoff_plot(measured, best, selected, wc, cost)
         self.query_one("#wc-title", Edge).title_text = (
             f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "

@@ -166,7 +166,7 @@ class WorkbenchScreen(TwoSides):
                 Column("mean", "μ f", 5, "right"),
                 Column("std", "σ f", 5, "right"),
                 Column("ei", "EI", 6, "right"),
-                Column("accuracy", "acc", 4, "right"),
+                Column("accuracy", words.metric(session).heading, 4, "right"),
                 Column("cost", cost.heading(), 6 if cost.measure.exact else 5, "right"),
             )
         )

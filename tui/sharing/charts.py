@@ -39,12 +39,12 @@ INKS = ("selected", "mean", "trial", "front", "label")
 
 
 def curves(trials: list[Trial], epochs: int) -> Plot | None:
-    """Validation accuracy by epoch, one line a trial, its number at the end."""
+    """The metric on the validation images by epoch, one line a trial, its number at the end."""
     drawn = [trial for trial in trials if trial.epochs]
     if not drawn:
         return None
     # the first one is looked at, and shown whole; others are as far as they come near it
-    first, *others = [[100 * epoch.val_accuracy for epoch in trial.epochs] for trial in drawn]
+    first, *others = [[100 * epoch.score for epoch in trial.epochs] for trial in drawn]
     ends = near((values[-1] for values in others), first, bulk=False)
     seen = near((value for values in others for value in values), ends, bulk=False)
     vertical = axis(seen, ticks=5, within=PERCENT)

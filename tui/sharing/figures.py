@@ -35,13 +35,13 @@ CURVES = 4
 
 
 def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None = None) -> Figure:
-    """Accuracy against complexity, the Pareto front, the lines of equal f."""
+    """The metric against complexity, the Pareto front, the lines of equal f."""
     from .charts import tradeoff_plot
 
     weight = snapshot.session.wc if wc is None else wc
     measured = [trial for trial in snapshot.trials if trial.observed]
     best = best_measured(snapshot, weight)
-    cost = cost_of(snapshot)
+    cost, metric = cost_of(snapshot), words.metric(snapshot.session)
     front = {trial.number for trial in pareto(measured)}
     legend = [
         ("○", "front", "nothing is both better and cheaper"),
@@ -52,13 +52,13 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
         legend.insert(2, ("◆", "selected", f"trial {selected.number}"))
     return Figure(
         name="tradeoff",
-        title=f"{snapshot.session.name}: accuracy against complexity",
+        title=f"{snapshot.session.name}: {metric.title} against complexity",
         x=cost.axis,
-        y="best validation accuracy, %",
+        y=f"best {metric.validated}, %",
         plot=tradeoff_plot(measured, best, selected, weight, cost),
         columns=(
-            "trial", "level", "error", "complexity", "f", "accuracy", *_cost_columns(snapshot),
-            "front",
+            "trial", "level", "error", "complexity", "f", snapshot.session.metric,
+            *_cost_columns(snapshot), "front",
         ),
         rows=tuple(
             (
@@ -170,7 +170,7 @@ def _convergence_plot(snapshot: Snapshot, rows: Sequence[tuple[Any, ...]]) -> Pl
 
 
 def curves(snapshot: Snapshot, numbers: Sequence[int] = ()) -> Figure:
-    """Validation accuracy by epoch, of these trials; of the best ones where none is named."""
+    """The metric by epoch, of these trials; of the best ones where none is named."""
     from .charts import curves as curves_plot
 
     wc = snapshot.session.wc
@@ -178,15 +178,18 @@ def curves(snapshot: Snapshot, numbers: Sequence[int] = ()) -> Figure:
         found = [(value, t.number) for t in snapshot.trials if (value := objective(t, wc))]
         numbers = [number for _, number in sorted(found)[:CURVES]]
     shown = [snapshot.trials[number] for number in numbers]
+    metric = words.metric(snapshot.session)
+    another = () if snapshot.session.metric == "accuracy" else ("val_metric",)
+    columns = ("val_accuracy", *another, "train_loss", "seconds", "reference_seconds")
     return Figure(
         name="curves",
-        title=f"{snapshot.session.name}: validation accuracy by epoch",
+        title=f"{snapshot.session.name}: {metric.validated} by epoch",
         x="epoch",
-        y="validation accuracy, %",
+        y=f"{metric.validated}, %",
         plot=curves_plot(shown, snapshot.session.epochs),
-        columns=("trial", "epoch", "val_accuracy", "train_loss", "seconds", "reference_seconds"),
+        columns=("trial", "epoch", *columns),
         rows=tuple(
-            (t.number, e.epoch, e.val_accuracy, e.train_loss, e.seconds, e.reference_seconds)
+            (t.number, e.epoch, *(getattr(e, column) for column in columns))
             for t in shown
             for e in t.epochs
         ),

@@ -9,13 +9,14 @@ from ...engine.objective import predicted
 from ...engine.search.scorecard import coverage, outcomes, overrides
 from ...engine.search.standing import objective, standings
 from ...engine.tasks.task import level_names, measure_of, task_of
-from ...sessions.records import now
+from ...sessions.records import matrix, now
 from .. import format as words
+from ..classes import ascending, labels, mistakes
 from ..cost import cost_of, number, sizes, told
 from ..format import under
 from ..networks import layers, network_line, training
 from . import figures
-from .report import Network, Page, Table
+from .report import Classes, Network, Page, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ..ports import Client
 
 MOMENT = "%d %b %Y, %H:%M UTC"
+CONFUSED = 10
+"""Pairs of classes that are told in words."""
 KINDS = {
     "accept": "accepted a candidate",
     "edit": "trained an edited candidate",
@@ -59,13 +62,14 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
     images = session.summary
     done = [trial for trial in trials if trial.observed]
     chosen = None if best is None else best.trial
+    error = "the error" if session.metric == "accuracy" else f"1 − {words.metric(session).title}"
     return Page(
         title=session.name,
         lead=(
             f"A search for {task_of(session).title} that are cheap as well as good, on "
             f"{words.count(images.train)} images of {images.height}x{images.width}x"
             f"{images.channels} in {images.classes} classes ({session.data.spec}). "
-            f"It minimises f = f_p + {words.weight(session.wc)} · f_c: f_p is the error on "
+            f"It minimises f = f_p + {words.weight(session.wc)} · f_c: f_p is {error} on "
             f"{words.count(images.val)} validation images, f_c the {measure_of(session).noun} over "
             "the reference network's."
         ),
@@ -80,6 +84,7 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
             figures.curves(snapshot),
         ),
         scores=tuple(_scores(snapshot)),
+        classes=_classes(chosen, session),
         trials=_trials(snapshot),
         decisions=_decisions(snapshot.decisions),
         footer=(
@@ -106,7 +111,11 @@ def _key_figures(
     others = [f"{sizes((m,), chosen.costs)}" + f" an {m.per}" * bool(m.per) for m in exact[1:]]
     size = [(number(m, chosen.costs[m.name]), m.unit, " · ".join(others)) for m in exact[:1]]
     return (
-        (f"{words.percent(1 - chosen.error)} %", "validation accuracy", f"trial {chosen.number}"),
+        (
+            f"{words.percent(1 - chosen.error)} %",
+            words.metric(session).validated,
+            f"trial {chosen.number}",
+        ),
         (f"{chosen.complexity:.3f}", "of the reference's cost", measure_of(session).noun),
         (words.f_measured(value), "f", by),
         *size,
@@ -134,6 +143,8 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
             f"{words.count(images.test)} to test, never looked at; fingerprint "
             f"{images.fingerprint[:16]}",
         ),
+        *([("classes", ", ".join(labels(images)))] if images.names else []),
+        *([("judged by", judged)] if (judged := words.judged(session)) else []),
         ("w_c", words.weight(session.wc)),
         ("complexity", f"{measure_of(session).noun}; drawn as {cost_of(snapshot).axis}"),
         ("epochs a trial", str(session.epochs)),
@@ -215,7 +226,7 @@ def _network(
     ]  # fmt: skip
     facts = [
         ("f", words.f_measured(value) + ("" if gained is None else f", gained {gained:.4f}")),
-        ("accuracy", f"{words.percent(1 - (trial.error or 0.0), 2)} %"),
+        (words.metric(session).title, f"{words.percent(1 - (trial.error or 0.0), 2)} %"),
         ("cost", told(trial, session)),
         ("size", sizes(task_of(session).measures, trial.costs, ", ")),
     ]
@@ -228,6 +239,29 @@ def _network(
         ),
         training=", ".join(part for line in training(trial.config) for part in line),
     )
+
+
+def _classes(trial: Trial | None, session: Session) -> Classes | None:
+    """What the recommended network takes each class for; None where that is not known."""
+    if trial is None or not trial.recalls:
+        return None
+    names, rows = labels(session.summary), matrix(trial.confusion)
+    worst = [mistake.told(names) for mistake in mistakes(trial, session)[:CONFUSED]]
+    columns = tuple(str(at) for at in range(len(rows)))
+
+    def line(at: int, recall: float | None) -> tuple[str, ...]:
+        taken = (str(count or "") for count in (rows[at] if rows else ()))
+        return str(at), names[at], words.percent(recall), *taken
+
+    table = Table(
+        ("#", "class", "recall %", *columns),
+        tuple(line(*pair) for pair in ascending(trial)),
+        frozenset({0, *range(2, 3 + len(columns))}),
+    )
+    how = "Rows are the true classes, the smallest recall first"
+    how += "; columns what they were taken for, by number." if rows else "."
+    title = f"What trial {trial.number} takes each class for"
+    return Classes(title, tuple(worst), f"{how} On the validation images.", table)
 
 
 # -- trials and decisions -----------------------------------------------------------------------
@@ -291,7 +325,8 @@ def _trials(snapshot: Snapshot) -> Table:
             )
         )  # fmt: skip
     headings = (
-        "#", "level", "network", "from", "state", "predicted f", "EI", "f", "acc %", "f_c",
+        "#", "level", "network", "from", "state", "predicted f", "EI", "f",
+        f"{words.metric(snapshot.session).heading} %", "f_c",
         *(m.heading if m.exact else f"{m.unit}/{m.per}" if m.per else m.unit for m in measures),
     )  # fmt: skip
     figures_of = frozenset({0, 1, *range(5, len(headings))})

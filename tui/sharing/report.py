@@ -38,6 +38,16 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """What a network takes each class for.  worst: in sentences; how: the table is read."""
+
+    title: str
+    worst: tuple[str, ...]
+    how: str
+    table: Table
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the page says, as text; it is escaped where it is set."""
 
@@ -50,6 +60,7 @@ class Page:
     networks: tuple[Network, ...]
     figures: tuple[Figure, ...]
     scores: tuple[str, ...]
+    classes: Classes | None
     trials: Table
     decisions: Table
     footer: str

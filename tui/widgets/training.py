@@ -111,19 +111,19 @@ def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content
 def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:
     """How far a running trial is, and how good so far."""
     done = len(trial.epochs)
-    accuracies = [epoch.val_accuracy for epoch in trial.epochs]
+    scores = [epoch.score for epoch in trial.epochs]
     at = f"  {done}/{epochs}  "
     if trial.stop_request is not None:
         asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
         return Content.assemble(at, (asked[trial.stop_request], "$warning"))
-    if not accuracies:
+    if not scores:
         return Content.assemble(at, "starting")
     bar = f"{words.bar(done / epochs, BAR)}  " if roomy else ""
-    curve = f"{words.spark(accuracies, SPARKS):<{SPARKS}}"
+    curve = f"{words.spark(scores, SPARKS):<{SPARKS}}"
     return Content.assemble(
         at,
         (bar, "$primary"),
-        f"{words.percent(accuracies[-1])} %  ",
+        f"{words.percent(scores[-1])} %  ",
         ("behind", "$warning") if behind else (curve, "$secondary"),
         f"  {words.seconds(epoch_seconds(trial))} s",
     )
