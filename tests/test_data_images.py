@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lcsearch.engine.training.data import DataError, read
-from lcsearch.engine.training.data.registry import opened
 from lcsearch.engine.training.data.face import Source
+from lcsearch.engine.training.data.fit import Box, Placement, Size, placed
+from lcsearch.engine.training.data.registry import opened
+from lcsearch.sessions.choices import Fit
 from lcsearch.sessions.records import READER, DataSource
 
 Pixels = NDArray[np.uint8]
@@ -50,7 +52,9 @@ def write(path: Path, pixels: Pixels | Image.Image, **how: Any) -> None:
     image.save(path, **how)
 
 
-def classes(root: Path, per_class: int = 4, names: str = "ab", size: tuple[int, int] = (6, 5)) -> None:
+def classes(
+    root: Path, per_class: int = 4, names: str = "ab", size: tuple[int, int] = (6, 5)
+) -> None:
     """A folder a class of grey PNGs, every one another."""
     rng = np.random.default_rng(1)
     for name in names:
@@ -96,6 +100,14 @@ def see_through_palette() -> Image.Image:
     image = Image.new("P", (5, 6), 1)
     image.putpalette([255, 0, 0, 10, 20, 30])
     image.putpixel((0, 0), 0)
+    return image
+
+
+def palette_alpha() -> Image.Image:
+    image = see_through_palette().convert("PA")
+    alpha = Image.new("L", image.size, 255)
+    alpha.putpixel((0, 0), 0)
+    image.putalpha(alpha)
     return image
 
 
@@ -148,10 +160,10 @@ EXACT: dict[str, tuple[str, Callable[[Path], None], Pixels, str]] = {
         "laid over #ffffff",
     ),
     "PA TIFF": (
-        "x.png",
-        lambda path: saved(see_through_palette().convert("PA").convert("RGBA"))(path),
-        np.full((6, 5, 3), (10, 20, 30), np.uint8) * 1,
-        "",
+        "x.tiff",
+        saved(palette_alpha()),
+        SEEN_THROUGH,
+        "laid over #ffffff",
     ),
     "RGB PNG": ("x.png", saved(Image.fromarray(COLOUR)), COLOUR, ""),
     "RGBA PNG": ("x.png", saved(Image.fromarray(ALPHA)), WHITENED, "laid over #ffffff"),
@@ -260,9 +272,7 @@ def test_a_turned_jpeg_read_at_a_part_of_its_size_is_turned_too(tmp_path: Path) 
 
 
 def test_a_background_of_ones_own_is_laid_below(tmp_path: Path) -> None:
-    pixels, found = one(
-        tmp_path, "x.png", saved(Image.fromarray(ALPHA)), background="#0000ff"
-    )
+    pixels, found = one(tmp_path, "x.png", saved(Image.fromarray(ALPHA)), background="#0000ff")
     blue = np.array([0, 0, 255], np.uint8)
     assert np.array_equal(pixels.transpose(1, 2, 0), np.where(ALPHA[..., 3:] == 255, COLOUR, blue))
     assert "laid over #0000ff" in told(found)
@@ -305,7 +315,7 @@ def test_images_of_several_sizes_become_the_median_of_their_shorter_sides(tmp_pa
     assert "3 sizes" in told(found)
     assert "brought to 40x40" in told(found)
     sized(tmp_path, (200, 300), (210, 300), (220, 300), (230, 300))
-    assert opened(source(tmp_path)).pool.images.shape == (14, 3, 64, 64)
+    assert opened(source(tmp_path)).pool.images.shape == (8, 3, 64, 64)
 
 
 def test_large_images_of_one_size_need_one_to_be_given(tmp_path: Path) -> None:
@@ -351,8 +361,26 @@ def test_what_a_jpeg_is_read_as_is_what_one_prepared_alone_is(tmp_path: Path) ->
     assert np.array_equal(alone, found.pool.images[0])
     # decoded at a part of its size it is nearly what the whole, scaled down, is
     with Image.open(tmp_path / "a" / "x.jpg") as whole:
-        box = whole.crop((62, 0, 437, 375)).resize((64, 64), Image.Resampling.BICUBIC)
-    assert np.abs(np.asarray(box).astype(int) - alone.transpose(1, 2, 0)).mean() < 3
+        cut = whole.resize((64, 64), Image.Resampling.BICUBIC, (62, 0, 437, 375))
+    assert np.abs(np.asarray(cut).astype(int) - alone.transpose(1, 2, 0)).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "fit", "box", "scaled", "at"),
+    [
+        ((6, 5), (6, 5), "crop", (0, 0, 5, 6), (6, 5), (0, 0)),
+        ((5, 8), (5, 5), "crop", (1, 0, 6, 5), (5, 5), (0, 0)),
+        ((375, 500), (64, 64), "crop", (62, 0, 437, 375), (64, 64), (0, 0)),
+        ((100, 40), (10, 20), "crop", (0, 40, 40, 60), (10, 20), (0, 0)),
+        ((100, 40), (10, 20), "stretch", (0, 0, 40, 100), (10, 20), (0, 0)),
+        ((100, 40), (10, 20), "pad", (0, 0, 40, 100), (10, 4), (0, 8)),
+        ((1, 1000), (20, 20), "pad", (0, 0, 1000, 1), (1, 20), (9, 0)),
+    ],
+)
+def test_where_an_image_is_placed(
+    size: Size, target: Size, fit: Fit, box: Box, scaled: Size, at: tuple[int, int]
+) -> None:
+    assert placed(size, target, fit) == Placement(box, scaled, *at)
 
 
 # folders ----------------------------------------------------------------------------------------

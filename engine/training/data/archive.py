@@ -83,9 +83,7 @@ def _zip(path: Path, source: DataSource) -> Listing:
             if member.is_dir():
                 folders.append(parts)
             elif member.flag_bits & 1:
-                raise DataError(
-                    f"{source.spec}: is encrypted. Unpack it, and name the folder."
-                )
+                raise DataError(f"{source.spec}: is encrypted. Unpack it, and name the folder.")
             elif parts:
                 members[parts] = member
     files = [File(parts, m.file_size, m.CRC) for parts, m in sorted(members.items())]

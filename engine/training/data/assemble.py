@@ -57,7 +57,9 @@ def assembled(listing: Listing, source: DataSource, progress: Progress | None) -
     rows = stored.rows.tolist()
     labels = _labelled(listing, rows)
     where = {
-        name: np.array([at for at, row in enumerate(rows) if _split(listing, row) == name], np.int64)
+        name: np.array(
+            [at for at, row in enumerate(rows) if _split(listing, row) == name], np.int64
+        )
         for name in ("train", "val", "test")
     }
     every = np.empty(len(rows), np.int64)
@@ -266,9 +268,9 @@ class _Filling:
             height, width = fit.suggested([(one.height, one.width) for one in looks])
         background = source.background
         ground_is_grey = background[1:3] == background[3:5] == background[5:7]
-        grey = all(
-            one.grey and (ground_is_grey or not one.transparent) for one in looks
-        ) and (ground_is_grey or source.fit != "pad" or len(sizes) == 1)
+        grey = all(one.grey and (ground_is_grey or not one.transparent) for one in looks) and (
+            ground_is_grey or source.fit != "pad" or len(sizes) == 1
+        )
         return Preparation(
             height=height,
             width=width,

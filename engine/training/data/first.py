@@ -199,7 +199,9 @@ def warnings(source: DataSource) -> tuple[str, ...]:
 
 def _first_images(folder: Path) -> list[Path]:
     """One image of a class: they are of one kind in nearly every folder."""
-    return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".png", ".tif", ".tiff")][:1]
+    return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".png", ".tif", ".tiff")][
+        :1
+    ]
 
 
 def _deep(path: Path) -> bool:

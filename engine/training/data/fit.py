@@ -17,32 +17,40 @@ Size = tuple[int, int]
 """Height and width."""
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the image."""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """scaled: the image's size before it is cut or filled.  top, left: where the result begins in
-    it; negative where the image begins in the result.
+    """box: what of the image is taken.  size: what it is scaled to.  top, left: where that stands
+    in the result; the rest is filled.
     """
 
-    scaled: Size
-    top: int
-    left: int
+    box: Box
+    size: Size
+    top: int = 0
+    left: int = 0
 
 
 def placed(size: Size, target: Size, fit: Fit) -> Placement:
     """How an image of this size becomes one of the target's."""
+    height, width = size
     if fit == "stretch":
-        return Placement(target, 0, 0)
+        return Placement((0, 0, width, height), target)
     ratios = [wanted / side for wanted, side in zip(target, size, strict=True)]
-    ratio = max(ratios) if fit == "crop" else min(ratios)
-    height, width = (
-        wanted if of == ratio else max(1, round(side * ratio))
-        for wanted, side, of in zip(target, size, ratios, strict=True)
+    if fit == "crop":
+        taken_height, taken_width = (wanted / max(ratios) for wanted in target)
+        # in whole pixels: an image that is not scaled keeps its pixels as they are
+        left, top = (width - taken_width) // 2, (height - taken_height) // 2
+        return Placement((left, top, left + taken_width, top + taken_height), target)
+    scaled_height, scaled_width = (max(1, round(side * min(ratios))) for side in size)
+    return Placement(
+        (0, 0, width, height),
+        (scaled_height, scaled_width),
+        (target[0] - scaled_height) // 2,
+        (target[1] - scaled_width) // 2,
     )
-    return Placement((height, width), _half(height - target[0]), _half(width - target[1]))
-
-
-def _half(over: int) -> int:
-    return over // 2 if over >= 0 else -(-over // 2)
 
 
 def suggested(sizes: Iterable[Size]) -> Size:

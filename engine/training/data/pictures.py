@@ -6,6 +6,7 @@ A delivered network prepares an image by the same function as the search did.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....sessions.records import Preparation
-from .fit import placed
+from .fit import Placement, Size, placed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,24 +85,39 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
         size = size[1], size[0]
     target = how.height, how.width
     place = placed(size, target, how.fit)
-    scaled = place.scaled
+    factor = 1.0
     if image.format in ("JPEG", "MPO"):
-        # decoded at an eighth, a quarter or a half of its size where that is still enough
-        least = scaled[::-1] if orientation not in _TURNED else scaled
-        image.draft(image.mode, least)
+        factor = _reduced(image, _needed(place, size), orientation in _TURNED)
     _load(image)
     image = _turned(_in_eight_bits(image, how), orientation)
-    if (image.height, image.width) != scaled:
-        image = image.resize(scaled[::-1], Image.Resampling.BICUBIC)
-    if scaled != target and how.fit == "pad":
+    left, top, right, bottom = (factor * side for side in place.box)
+    box = left, top, min(right, image.width), min(bottom, image.height)
+    image = image.resize(place.size[::-1], Image.Resampling.BICUBIC, box)
+    if place.size != target:
         ground = Image.new(image.mode, target[::-1], how.background)
-        ground.paste(image, (-place.left, -place.top))
+        ground.paste(image, (place.left, place.top))
         image = ground
-    elif scaled != target:
-        box = place.left, place.top, place.left + target[1], place.top + target[0]
-        image = image.crop(box)
     pixels = np.asarray(image)
     return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
+
+
+def _needed(place: Placement, size: Size) -> Size:
+    """Height and width at which a whole image of this size still has enough for its place."""
+    left, top, right, bottom = place.box
+    return (
+        math.ceil(size[0] * place.size[0] / (bottom - top)),
+        math.ceil(size[1] * place.size[1] / (right - left)),
+    )
+
+
+def _reduced(image: Image, least: Size, turned: bool) -> float:
+    """Have a JPEG decoded at a half, a quarter or an eighth of its size, where that has this much;
+    the part of its size that it is decoded at.
+    """
+    height, width = least[::-1] if turned else least
+    whole = image.width
+    drafted = image.draft(image.mode, (width, height))
+    return 1.0 if drafted is None else drafted[1][2] / whole
 
 
 def _opened(content: bytes) -> Image:
@@ -145,7 +161,7 @@ def _orientation(image: Image) -> int:
 
 
 def _is_grey(image: Image) -> bool:
-    if image.mode == "P":
+    if image.mode in ("P", "PA"):
         palette = np.asarray(image.getpalette() or [0, 0, 1]).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in _GREY or image.mode.startswith("I")

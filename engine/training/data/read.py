@@ -81,7 +81,9 @@ class _Found:
     def summary(self) -> DataSummary:
         """Counts, shape and fingerprint."""
         _, channels, height, width = self.pool.images.shape
-        test_labels = self.test.labels if isinstance(self.test, Split) else self.pool.labels[self.test]
+        test_labels = (
+            self.test.labels if isinstance(self.test, Split) else self.pool.labels[self.test]
+        )
         counts = {
             name: tuple(np.bincount(labels, minlength=self.classes).tolist())
             for name, labels in (

@@ -135,4 +135,3 @@ def _moments_known(
     )
     std = np.sqrt(variance)
     return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
-

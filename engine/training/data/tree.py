@@ -126,9 +126,7 @@ def _common(images: Sequence[File]) -> tuple[str, ...]:
     return shared
 
 
-def _classes(
-    where: str, images: Sequence[File], depth: int
-) -> tuple[list[File], list[File], bool]:
+def _classes(where: str, images: Sequence[File], depth: int) -> tuple[list[File], list[File], bool]:
     """The images that stand in a class folder, the others, and whether splits come before."""
     below = [f for f in images if len(f.parts) > depth + 1]
     names = sorted({f.parts[depth] for f in below})
