@@ -279,14 +279,14 @@ def test_a_background_of_ones_own_is_laid_below(tmp_path: Path) -> None:
 
 
 def test_a_transparent_grey_image_on_a_coloured_ground_is_a_coloured_one(tmp_path: Path) -> None:
-    pixels, found = one(tmp_path, "x.png", saved(grey_alpha()), background="#ff0000")
+    pixels, _ = one(tmp_path, "x.png", saved(grey_alpha()), background="#ff0000")
     assert pixels.shape == (3, 6, 5)
     clear = ALPHA[..., 3] == 0
     assert (pixels[:, clear] == np.array([[255], [0], [0]])).all()
 
 
 def test_grey_and_coloured_images_together_are_coloured(tmp_path: Path) -> None:
-    pixels, found = one(tmp_path, "x.png", saved(Image.fromarray(COLOUR)))
+    _, found = one(tmp_path, "x.png", saved(Image.fromarray(COLOUR)))
     assert found.pool.images.shape == (2, 3, 6, 5)
     assert (found.pool.images[1] == 7).all()
     assert "1 grey images are taken for colour ones" in told(found)
@@ -632,10 +632,12 @@ def test_a_name_that_leads_out_of_an_archive_is_refused(name: str, tmp_path: Pat
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
-        with file.open("a/x.png", "w", force_zip64=True) as member:
-            for _ in range(1100):
-                member.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file,
+        file.open("a/x.png", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1100):
+            member.write(bytes(1 << 20))
     with pytest.raises(DataError, match="would unpack to more than"):
         opened(source(tmp_path / "x.zip"))
     huge = tarfile.TarInfo("a/x.png")

@@ -298,7 +298,8 @@ class _Filling:
             )
         grey = sum(one.grey for one in looks)
         if how.channels == 3 and grey:
-            yield f"{grey:,} grey images are taken for colour ones, like the other {len(looks) - grey:,}."
+            others = len(looks) - grey
+            yield f"{grey:,} grey images are taken for colour ones, like the other {others:,}."
         for count, words in (
             (
                 sum(one.transparent for one in looks),

@@ -199,9 +199,8 @@ def warnings(source: DataSource) -> tuple[str, ...]:
 
 def _first_images(folder: Path) -> list[Path]:
     """One image of a class: they are of one kind in nearly every folder."""
-    return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".png", ".tif", ".tiff")][
-        :1
-    ]
+    deep = (".png", ".tif", ".tiff")
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in deep][:1]
 
 
 def _deep(path: Path) -> bool:

@@ -11,8 +11,7 @@ SPLITS: dict[str, SplitName] = {
 }
 ENDINGS = frozenset(
     ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "tif", "tiff", "bmp", "dib", "gif")
-    + ("ppm", "pgm", "pbm", "pnm", "jp2")
-)
+) | {"ppm", "pgm", "pbm", "pnm", "jp2"}
 """Of image files, in small letters."""
 _DROPPINGS = {"__macosx", "thumbs.db", "desktop.ini"}
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -341,8 +340,8 @@ class _Division:
             most, least = int(counts.argmax()), int(counts.argmin())
             self.notes.append(
                 f"Classes are unequal: {names[most]} has {counts[most]:,} training images, "
-                f"{names[least]} {counts[least]:,}, {counts[most] / counts[least]:.1f} times fewer. "
-                "--metric balanced counts every class alike."
+                f"{names[least]} {counts[least]:,}, {counts[most] / counts[least]:.1f} times "
+                "fewer. --metric balanced counts every class alike."
             )
 
     def _some_names(self, labels: Sequence[int] | NDArray[np.int64]) -> str:
