@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,12 +98,20 @@ def entries(root: Path) -> list[Entry]:
     if not folder(root).is_dir():
         return []
     for path in folder(root).iterdir():
+        if path.suffix:
+            continue  # a lock, or a part of what is being written
         file = path / ENTRY
-        with contextlib.suppress(FileNotFoundError):  # being written, or cleared just now
+        try:
             told = json.loads(file.read_text(encoding="utf-8"))
-            size = sum(part.stat().st_size for part in path.iterdir())
+            spec, images = str(told["spec"]), int(told["shape"][0])
             used = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-            found.append(Entry(path, told["spec"], told["shape"][0], size, used))
+        except FileNotFoundError:
+            continue  # being written, or cleared just now
+        except (ValueError, KeyError):
+            spec, images = "damaged", 0
+            used = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        size = sum(part.stat().st_size for part in path.iterdir())
+        found.append(Entry(path, spec, images, size, used))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
@@ -164,21 +173,28 @@ class Place:
             remedy = "Make room (`lcsearch cache clear` empties the cache), or take smaller images."
         else:
             remedy = "Make the folder writable, or set LCSEARCH_HOME to another."
-        return DataError(f"{self.path.parent}: cannot be written ({error.strerror}). {remedy}")
+        return DataError(f"{self.path.parent}: cannot be used ({error.strerror}). {remedy}")
 
     def stored(self) -> Stored | None:
         """What is kept, if the files are still those that were read.
 
-        Where a size or a time is another one, the contents are compared.
+        Where a size or a time is another one, the contents are compared.  What is damaged is as
+        good as not kept: it is read anew.
         """
         try:
             told = json.loads((self.path / ENTRY).read_text(encoding="utf-8"))
+            if told["version"] != VERSION or told["names"] != self.now.names:
+                return None
             with np.load(self.path / FILES) as kept:
                 arrays = {name: kept[name] for name in kept.files}
-        except FileNotFoundError:
+            prepared = Preparation.model_validate(told["prepared"])
+            images = np.memmap(self.path / IMAGES, np.uint8, "r", shape=tuple(told["shape"]))
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        if told["version"] != VERSION or told["names"] != self.now.names:
-            return None
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # damaged
+        except OSError as error:
+            raise self._refused(error) from error
         then = Manifest(told["names"], arrays["sizes"], arrays["stamps"], arrays["contents"])
         changed = np.flatnonzero(
             (then.sizes != self.now.sizes) | (then.stamps != self.now.stamps)
@@ -189,12 +205,11 @@ class Place:
             arrays["stamps"] = self.now.stamps
             self._write_files(self.path, arrays)
         os.utime(self.path / ENTRY)
-        images = np.memmap(self.path / IMAGES, np.uint8, "r", shape=tuple(told["shape"]))
         return Stored(
             images,
             arrays["rows"],
             Known(arrays["digests"], arrays["sums"]),
-            Preparation.model_validate(told["prepared"]),
+            prepared,
             tuple(told["notes"]),
             told["broken"],
         )
