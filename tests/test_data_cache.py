@@ -218,7 +218,7 @@ def test_no_room_on_the_disk_is_said_before_it_is_full(
 def test_a_cache_that_cannot_be_used_is_said(folder: Path) -> None:
     home().mkdir(parents=True, exist_ok=True)
     (home() / "cache").write_text("a file")
-    with pytest.raises(DataError, match="cannot be used.*LCSEARCH_HOME"):
+    with pytest.raises(DataError, match=r"cannot be used.*LCSEARCH_HOME"):
         read(source(folder))
 
 
