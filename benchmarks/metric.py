@@ -18,21 +18,16 @@ is better) and `better`, the seeds in which it is.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fashion import FASHION, command, idx
 
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = 10
 UNEQUAL = 50
 """Images of the largest class over those of the smallest."""
@@ -54,15 +49,6 @@ FULL = Size(seeds=5, largest=1500, trials=16, epochs=8, final=20)
 QUICK = Size(seeds=1, largest=500, trials=3, epochs=2, final=3)
 
 
-def idx(folder: Path, name: str) -> NDArray[np.uint8]:
-    """One gzipped IDX file of unsigned bytes."""
-    content = gzip.decompress((folder / f"{name}.gz").read_bytes())
-    dimensions = content[3]
-    header = 4 + 4 * dimensions
-    shape = np.frombuffer(content[4:header], ">u4").astype(int)
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
 def unequal(folder: Path, file: Path, largest: int, seed: int) -> list[int]:
     """Write the images of a seed as npz; gives how many each class has to train with."""
     rng = np.random.default_rng(seed)
@@ -80,20 +66,6 @@ def unequal(folder: Path, file: Path, largest: int, seed: int) -> list[int]:
         yte=idx(folder, "t10k-labels-idx1-ubyte"),
     )
     return [int(count) for count in counts]
-
-
-def command(home: Path, *words: str) -> str:
-    """What a command prints; one that fails ends the benchmark with its words."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lcsearch.tui.cli", *words],
-        env={**os.environ, "LCSEARCH_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"lcsearch {' '.join(words)}: {done.stderr}")
-    return done.stdout
 
 
 def searched(home: Path, file: Path, metric: str, seed: int, size: Size) -> dict[str, Any]:
