@@ -18,7 +18,6 @@ import csv
 import gzip
 import io
 import json
-import sys
 import tarfile
 import tempfile
 import time
@@ -207,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
