@@ -288,13 +288,13 @@ class _Filling:
         if len(sizes) == 1:
             height, width = next(iter(sizes))
             if (height, width) != target:
-                yield f"All images are {width}x{height}: brought to {aim} ({_FITS[how.fit]})."
+                yield f"All images are {width}x{height}: brought to {aim} ({fit.WORDS[how.fit]})."
         else:
             (h1, w1), (h2, w2) = (by(sizes, key=lambda s: s[0] * s[1]) for by in (min, max))
             why = "" if self.source.image_size else ", the median of the shorter sides, at most 64"
             yield (
                 f"Images are of {len(sizes):,} sizes, {w1}x{h1} to {w2}x{h2}: brought to {aim}"
-                f"{why} ({_FITS[how.fit]}; --image-size, --fit)."
+                f"{why} ({fit.WORDS[how.fit]}; --image-size, --fit)."
             )
         grey = sum(one.grey for one in looks)
         if how.channels == 3 and grey:
@@ -337,13 +337,6 @@ class _Filling:
             f"{self.source.spec}: {len(broken):,} of {self.count:,} files cannot be used: "
             f"{'; '.join(self._named(number, broken) for number in first)}{more}. {remedy}"
         )
-
-
-_FITS = {
-    "crop": "crop: the shorter side is scaled, then the centre taken",
-    "pad": "pad: the longer side is scaled, the rest filled",
-    "stretch": "stretch: both sides are scaled",
-}
 
 
 def _batches(

@@ -185,7 +185,7 @@ class Place:
             told = json.loads((self.path / ENTRY).read_text(encoding="utf-8"))
             if told["version"] != VERSION or told["names"] != self.now.names:
                 return None
-            with np.load(self.path / FILES) as kept:
+            with np.load(self.path / FILES, allow_pickle=False) as kept:
                 arrays = {name: kept[name] for name in kept.files}
             prepared = Preparation.model_validate(told["prepared"])
             images = np.memmap(self.path / IMAGES, np.uint8, "r", shape=tuple(told["shape"]))

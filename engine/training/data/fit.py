@@ -13,6 +13,11 @@ LARGEST = 64
 """Pixels a side up to which images are taken as they are, or are brought to, unless one is given:
 a search trains dozens of networks."""
 
+WORDS: dict[Fit, str] = {
+    "crop": "crop: the shorter side is scaled, then the centre taken",
+    "pad": "pad: the longer side is scaled, the rest filled",
+    "stretch": "stretch: both sides are scaled",
+}
 Size = tuple[int, int]
 """Height and width."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ....sessions.records import DataSource
@@ -30,17 +30,26 @@ def read(path: Path, source: DataSource) -> Listing:
     folders: list[tuple[str, ...]] = []
     _walk(path, (), {os.path.realpath(path)}, files, folders)
 
-    def contents(wanted: Sequence[File], most: int = LARGEST_FILE) -> Iterator[Content]:
-        for file in wanted:
-            try:
-                with path.joinpath(*file.parts).open("rb") as opened:
-                    yield opened.read(most)
-            except OSError as error:
-                yield error
+    def place(file: File) -> Path:
+        return path.joinpath(*file.parts)
 
     return listed(
-        source.spec, files, folders, contents, lambda wanted: contents(wanted, HEAD_BYTES)
+        source.spec,
+        files,
+        folders,
+        lambda wanted: contents(map(place, wanted)),
+        lambda wanted: contents(map(place, wanted), HEAD_BYTES),
     )
+
+
+def contents(paths: Iterable[Path], most: int = LARGEST_FILE) -> Iterator[Content]:
+    """What each file holds, or its first `most` bytes."""
+    for path in paths:
+        try:
+            with path.open("rb") as opened:
+                yield opened.read(most)
+        except OSError as error:
+            yield error
 
 
 def _walk(
