@@ -46,10 +46,9 @@ def pattern(height: int, width: int, channels: int = 3, seed: int = 0) -> Pixels
 
 def write(path: Path, pixels: Pixels | Image.Image, **how: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = pixels
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    image.save(path, **how)
+    if not isinstance(pixels, Image.Image):
+        pixels = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    pixels.save(path, **how)
 
 
 def classes(

@@ -104,7 +104,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """One after another; the archive's own iterator keeps every one."""
     while (member := archive.next()) is not None:
         yield member
-        archive.members.clear()
+        archive.members.clear()  # type: ignore[attr-defined]  # its stub has none
 
 
 def _tar(path: Path, source: DataSource) -> Listing:

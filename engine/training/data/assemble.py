@@ -90,7 +90,7 @@ def _labelled(listing: Listing, numbers: Sequence[int]) -> Numbered:
             f"{listing.where}: has no training images. Needed are images in a train split, or "
             "images without splits."
         )
-    parts = {name: np.array(words[name]) for name in ("train", "val", "test") if name in words}
+    parts = {name: np.array(of) for name, of in words.items()}
     return numbered(parts, listing.where, listing.names)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -254,7 +255,7 @@ class Place:
     ) -> None:
         """Put what was written into its place, whole."""
         shape = len(rows), prepared.channels, prepared.height, prepared.width
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "sizes": self.now.sizes,
             "stamps": self.now.stamps,
             "contents": contents,
@@ -279,7 +280,7 @@ class Place:
             shutil.rmtree(old)
         part.rename(self.path)
 
-    def _write_files(self, where: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def _write_files(self, where: Path, arrays: dict[str, NDArray[Any]]) -> None:
         part = where / f"{FILES}.{os.getpid()}"
         with part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes a flag for a name

@@ -24,13 +24,13 @@ MANY = 20
 class Numbered:
     """labels: by split, shape (n,).  names: of the classes.  notes: what is to be told."""
 
-    labels: dict[SplitName, Labels]
+    labels: dict[str, Labels]
     names: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def numbered(
-    parts: Mapping[SplitName, Stored], where: str, names: Sequence[str] | None = None
+    parts: Mapping[str, Stored], where: str, names: Sequence[str] | None = None
 ) -> Numbered:
     """Number the classes of `train`, and of `val` and `test` where they are there.
 
@@ -139,7 +139,8 @@ def _of_rows(labels: Stored, where: str) -> NDArray[np.int64]:
             f"{odd[0] + 1:,} ({len(odd):,} such images): several labels an image (multi-label) are "
             "not searched for. Keep one label an image."
         )
-    return labels.argmax(axis=1).astype(np.int64)
+    numbers: NDArray[np.int64] = labels.argmax(axis=1).astype(np.int64)
+    return numbers
 
 
 def _sorted(found: NDArray[Any]) -> list[Any]:

@@ -36,16 +36,16 @@ def read(path: Path, source: DataSource) -> Source:
     if not path.is_file():
         raise DataError(f"{where}: there is no such file.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(
+                f"{where}: is a single array, and labels are needed, too. Save one file with "
+                f"numpy.savez and names such as {EXPECTED}."
+            )
+        with file:
             return _source(file, where)
     except DataError:
         raise
-    except AttributeError as error:
-        # a single array is no context: np.load gives the array itself
-        raise DataError(
-            f"{where}: is a single array, and labels are needed, too. Save one file with "
-            f"numpy.savez and names such as {EXPECTED}."
-        ) from error
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{where}: cannot be read ({error}). Save it again with numpy.savez, plain numbers "
@@ -53,12 +53,7 @@ def read(path: Path, source: DataSource) -> Source:
         ) from error
 
 
-def _source(file: Any, where: str) -> Source:
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise DataError(
-            f"{where}: is a single array, and labels are needed, too. Save one file with "
-            f"numpy.savez and names such as {EXPECTED}."
-        )
+def _source(file: np.lib.npyio.NpzFile, where: str) -> Source:
     found: dict[tuple[SplitName, str], str] = {}
     others = []
     for name in file.files:
@@ -133,7 +128,7 @@ def _check_headers(file: np.lib.npyio.NpzFile, names: Sequence[str], where: str)
     """Before anything is unpacked: numbers only, and not more than memory holds."""
     size = 0
     for name in names:
-        with file.zip.open(_member(file, name)) as member:
+        with _zip(file).open(_member(file, name)) as member:
             shape, kind = _header(member)
         if kind.hasobject:
             raise DataError(
@@ -146,7 +141,12 @@ def _check_headers(file: np.lib.npyio.NpzFile, names: Sequence[str], where: str)
 
 
 def _member(file: np.lib.npyio.NpzFile, name: str) -> str:
-    return f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name
+    return f"{name}.npy" if f"{name}.npy" in _zip(file).namelist() else name
+
+
+def _zip(file: np.lib.npyio.NpzFile) -> zipfile.ZipFile:
+    assert file.zip is not None  # it is open
+    return file.zip
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -184,7 +184,7 @@ def _names(
     name = found.get(("train", "names"))
     if name is None or labels.dtype.kind not in "iu":
         return None
-    with file.zip.open(_member(file, name)) as member:
+    with _zip(file).open(_member(file, name)) as member:
         shape, kind = _header(member)
     if kind.kind not in "US" or len(shape) != 1:
         return None

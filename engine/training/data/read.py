@@ -217,8 +217,7 @@ class _Division:
         self.notes = list(found.notes)
         self.pool = found.pool
         count = len(found.pool)
-        apart = isinstance(found.test, Split)
-        tests = found.pool.labels[:0] if apart or found.test is None else found.test
+        tests = found.test if isinstance(found.test, np.ndarray) else np.empty(0, np.int64)
         self.used = rest(tests, count)
         """Numbers of what is not the test set, at first."""
         known = found.known

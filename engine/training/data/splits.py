@@ -40,7 +40,8 @@ def of_several_labels(labels: Labels, twins: Numbers | None) -> NDArray[np.bool_
     highest = np.full(twins.max() + 1, -1)
     np.minimum.at(lowest, twins, labels)
     np.maximum.at(highest, twins, labels)
-    return (lowest != highest)[twins]
+    torn: NDArray[np.bool_] = (lowest != highest)[twins]
+    return torn
 
 
 def drawn(
