@@ -54,11 +54,11 @@ def refused(spec: str, **how: Any) -> str:
 
 # npz: names and layouts -------------------------------------------------------------------------
 
-NPZ: dict[str, tuple[dict[str, Array], Array, Sequence[int], str]] = {
+NPZ: dict[str, tuple[dict[str, Array], Array, Array, str]] = {
     "Keras": (
         {"x_train": GREY, "y_train": LABELS, "x_test": GREY[:3], "y_test": LABELS[:3]},
         GREY[:, None],
-        LABELS.tolist(),
+        LABELS,
         "",
     ),
     "ours": ({"xtr": FIRST, "ytr": LABELS, "xte": FIRST[:3], "yte": LABELS[:3]}, FIRST, LABELS, ""),
@@ -133,7 +133,7 @@ def test_an_npz_file_by_its_names(name: str, tmp_path: Path) -> None:
     if images.size:
         assert found.pool.images.dtype in (np.uint8, np.float32)
         assert np.array_equal(found.pool.images, images)
-    assert found.pool.labels.tolist() == np.asarray(labels).astype(int).tolist()
+    assert found.pool.labels.tolist() == labels.astype(int).tolist()
     assert words in told(found)
     if not words:
         assert not found.notes

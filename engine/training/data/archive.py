@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from ....sessions.records import DataSource
 from .face import Content, DataError, Listing
+from .files import LARGEST_FILE
 from .tree import File, listed
 
 MOST_FILES = 5_000_000
@@ -18,7 +19,6 @@ MOST_GROWTH = 200
 """Times its own size that an archive's content may have: images hardly shrink in one."""
 FREE_BYTES = 1 << 30
 """Content up to which no growth is refused."""
-LARGEST_FILE = 1 << 28
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
@@ -138,7 +138,8 @@ def _tar(path: Path, source: DataSource) -> Listing:
                     assert opened is not None
                     yield opened.read(LARGEST_FILE)
                     file = next(left, None)
-        if file is not None:
+        while file is not None:
             yield OSError("is not in the archive any more")
+            file = next(left, None)
 
     return listed(source.spec, files, folders, contents, notes=notes)

@@ -7,11 +7,11 @@ import multiprocessing
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ....sessions.records import DataSource, Preparation
 from ...machine import processors
 from . import cache, fit
 from .face import Content, DataError, Known, Listing, Progress, Source, Split
+from .files import HEAD_BYTES, LARGEST_FILE, contents
 from .labels import Numbered, numbered
 from .pictures import Broken, Look, look, picture
 from .splits import digest_of
@@ -109,7 +110,14 @@ class _Batch:
     sums: NDArray[np.int64]
 
 
-def _looks(contents: Sequence[Content]) -> list[Look | str]:
+def _on_files(
+    work: Callable[..., Result], paths: Sequence[str], most: int, *more: object
+) -> Result:
+    """What `work` makes of the contents of these files."""
+    return work(contents(paths, most), *more)
+
+
+def _looks(contents: Iterable[Content]) -> list[Look | str]:
     """What each file is, or why it is none."""
     found: list[Look | str] = []
     for content in contents:
@@ -126,25 +134,22 @@ def _bytes(content: Content) -> bytes:
     return content
 
 
-def _prepared(contents: Sequence[Content], how: Preparation) -> _Batch:
-    pixels, broken, digests = [], {}, []
+def _prepared(contents: Iterable[Content], how: Preparation) -> _Batch:
+    pixels, broken, digests, digests_of_contents = [], {}, [], []
     for at, content in enumerate(contents):
+        digests_of_contents.append(0 if isinstance(content, OSError) else digest_of(content))
         try:
             pixels.append(picture(_bytes(content), how))
         except Broken as error:
             broken[at] = str(error)
         else:
-            digests.append(digest_of(pixels[-1].tobytes()))
+            digests.append(digest_of(pixels[-1].data))
     shape = len(pixels), how.channels, how.height, how.width
     made = np.stack(pixels) if pixels else np.empty(shape, np.uint8)
-    flat = made.reshape(*shape[:2], how.height * how.width).astype(np.int64)
-    return _Batch(
-        made,
-        broken,
-        [0 if isinstance(content, OSError) else digest_of(content) for content in contents],
-        digests,
-        np.stack([flat.sum(2), (flat**2).sum(2)], axis=2),
-    )
+    flat = made.reshape(*shape[:2], how.height * how.width)
+    squares = np.square(flat, dtype=np.uint16)  # 255 squared is the most that it holds
+    sums = np.stack([flat.sum(2, dtype=np.int64), squares.sum(2, dtype=np.int64)], axis=2)
+    return _Batch(made, broken, digests_of_contents, digests, sums)
 
 
 class _Filling:
@@ -193,7 +198,7 @@ class _Filling:
         sums: list[NDArray[np.int64]] = []
         with self.place.filling() as part:
             with (part / cache.IMAGES).open("wb") as file:
-                reading = self._mapped(pool, _prepared, self.listing.contents, sound, how)
+                reading = self._mapped(pool, _prepared, sound, LARGEST_FILE, how)
                 for numbers, batch in reading:
                     file.write(batch.pixels.tobytes())
                     broken |= {numbers[at]: words for at, words in batch.broken.items()}
@@ -217,43 +222,57 @@ class _Filling:
     def _looked_at(self, pool: ProcessPoolExecutor | None) -> list[Look | str]:
         """Of every file: what it is, or why it cannot be read."""
         looks: list[Look | str] = [""] * self.count
-        every = range(self.count)
-        heads = self.listing.heads
-        for numbers, found in self._mapped(pool, _looks, heads or self.listing.contents, every):
-            for number, one in zip(numbers, found, strict=True):
-                looks[number] = one
-            self.progress(0, self.count)
-        if heads is not None:
-            # some files keep their header at their end, and deep ones are read whole
-            again = [number for number in every if isinstance(looks[number], str)]
-            for numbers, found in self._mapped(pool, _looks, self.listing.contents, again):
-                for number, one in zip(numbers, found, strict=True):
+
+        def look_at(numbers: Sequence[int], most: int) -> None:
+            for some, found in self._mapped(pool, _looks, numbers, most):
+                for number, one in zip(some, found, strict=True):
                     looks[number] = one
+                self.progress(0, self.count)
+
+        look_at(range(self.count), HEAD_BYTES)
+        if self.listing.paths is not None:
+            # some headers are longer or stand at the end, and files of over 8 bits are read whole
+            again = [n for n, one in enumerate(looks) if isinstance(one, str)]
+            look_at(again, LARGEST_FILE)
         return looks
 
     def _mapped(
         self,
         pool: ProcessPoolExecutor | None,
         work: Callable[..., Result],
-        contents: Callable[[Sequence[int]], Iterator[Content]],
         numbers: Sequence[int],
+        most: int = LARGEST_FILE,
         *more: object,
     ) -> Iterator[tuple[list[int], Result]]:
         """What `work` makes of the files of these numbers, batch by batch, in order.
 
-        Files wait in memory for a few batches at most.
+        most: bytes of a file that are enough, where it stands by itself.  Such a file is opened by
+        the process that works on it; others wait in memory, a few batches at most.
         """
         waiting: deque[tuple[list[int], Future[Result]]] = deque()
-        for batch, of in _batches(numbers, contents(numbers)):
+        for batch, (function, *given) in self._tasks(work, numbers, most):
             if pool is None:
-                yield batch, work(of, *more)
+                yield batch, function(*given, *more)
                 continue
-            waiting.append((batch, pool.submit(work, of, *more)))
+            waiting.append((batch, pool.submit(function, *given, *more)))
             if len(waiting) > 2 * self.workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
         for first, future in waiting:
             yield first, future.result()
+
+    def _tasks(
+        self, work: Callable[..., Result], numbers: Sequence[int], most: int
+    ) -> Iterator[tuple[list[int], tuple[Any, ...]]]:
+        """Some files at a time, and what is to be called for them, with its first arguments."""
+        paths = self.listing.paths
+        if paths is None:
+            for batch, of in _batches(numbers, self.listing.contents(numbers)):
+                yield batch, (work, of)
+            return
+        for start in range(0, len(numbers), BATCH):
+            batch = list(numbers[start : start + BATCH])
+            yield batch, (_on_files, work, [paths[number] for number in batch], most)
 
     def _preparation(self, looks: Sequence[Look]) -> Preparation:
         """How these files are read.  Raises DataError where they are large and no size is given."""

@@ -111,9 +111,9 @@ class Listing:
     """Image files that wait to be read, wherever they are: a folder, an archive, a table.
 
     where: the spec, for messages.  contents: of the pictures of these rising numbers, in order;
-    called in this process only.  heads: the same, but perhaps only the beginning of each, where
-    that is cheaper.  names: of the classes, in order, where the data set says so; else
-    its labels' sorted.  notes: what was left out on the way.
+    called in this process only.  names: of the classes, in order, where the data set says so; else
+    its labels' sorted.  notes: what was left out on the way.  paths: where each stands as a file of
+    its own, so that other processes can read it.
     """
 
     where: str
@@ -121,4 +121,4 @@ class Listing:
     contents: Callable[[Sequence[int]], Iterator[Content]]
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
-    heads: Callable[[Sequence[int]], Iterator[Content]] | None = None
+    paths: Sequence[str] | None = None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ....sessions.records import DataSource
 from . import archive
 from .face import Content, DataError, Listing
+from .files import contents
 from .tree import File, listed
-
-HEAD_BYTES = 1 << 16
-"""Enough of most files to tell their size by."""
-LARGEST_FILE = 1 << 28
-"""Bytes of an image file: none that a search is for has more."""
 
 
 def read(path: Path, source: DataSource) -> Listing:
@@ -30,26 +26,10 @@ def read(path: Path, source: DataSource) -> Listing:
     folders: list[tuple[str, ...]] = []
     _walk(path, (), {os.path.realpath(path)}, files, folders)
 
-    def place(file: File) -> Path:
-        return path.joinpath(*file.parts)
+    def reading(wanted: Sequence[File]) -> Iterator[Content]:
+        return contents(path / file.name for file in wanted)
 
-    return listed(
-        source.spec,
-        files,
-        folders,
-        lambda wanted: contents(map(place, wanted)),
-        lambda wanted: contents(map(place, wanted), HEAD_BYTES),
-    )
-
-
-def contents(paths: Iterable[Path], most: int = LARGEST_FILE) -> Iterator[Content]:
-    """What each file holds, or its first `most` bytes."""
-    for path in paths:
-        try:
-            with path.open("rb") as opened:
-                yield opened.read(most)
-        except OSError as error:
-            yield error
+    return listed(source.spec, files, folders, reading, root=str(path))
 
 
 def _walk(

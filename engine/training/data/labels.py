@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .face import DataError, Labels, SplitName
+from .face import DataError, Labels
 
 Stored = NDArray[Any]
 """Numbers, words, or a row of noughts and one 1 an image."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ....sessions.records import DataSource
-from . import folder
 from .face import Content, DataError, Listing, Picture, SplitName
+from .files import contents
 from .names import is_dropping, split_named
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "png", "pixel_values")
@@ -159,11 +159,11 @@ def _listed(
         pictures = [Picture(p.name, p.label, None, p.size, p.stamp) for p in pictures]
     image = columns[0]
 
-    def contents(wanted: Sequence[int]) -> Iterator[Content]:
+    def reading(wanted: Sequence[int]) -> Iterator[Content]:
         with _told(where):
             yield from _contents(shards, [numbers[number] for number in wanted], image)
 
-    return Listing(where, pictures, contents, None if names is None else tuple(names), tuple(notes))
+    return Listing(where, pictures, reading, None if names is None else tuple(names), tuple(notes))
 
 
 def _columns(schema: Any, source: DataSource, path: Path) -> tuple[str, str]:
@@ -302,4 +302,4 @@ def _content(value: Any, base: Path) -> Content:
     path = base / str(value)
     if not path.resolve().is_relative_to(base.resolve()):
         return OSError(0, f"its path leads out of the folder: {value}")
-    return next(folder.contents([path]))
+    return next(contents([path]))

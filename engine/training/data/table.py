@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....sessions.records import DataSource
-from . import folder
 from .arrays import check_memory, source_of
-from .face import Content, DataError, Listing, Picture, Source, SplitName
+from .face import DataError, Listing, Picture, Source, SplitName
+from .files import contents_of
 from .names import ENDINGS, split_named
 
 LONGEST = 1 << 24
@@ -435,15 +435,8 @@ def _listing(table: _Table, columns: _Columns, path: Path) -> Listing:
     if twice:
         notes.append(f"{twice:,} lines name an image that an earlier line names: taken once.")
 
-    def reading(most: int) -> Callable[[Sequence[int]], Iterator[Content]]:
-        return lambda numbers: folder.contents((files[number] for number in numbers), most)
-
     return Listing(
-        table.where,
-        pictures,
-        reading(folder.LARGEST_FILE),
-        notes=tuple(notes),
-        heads=reading(folder.HEAD_BYTES),
+        table.where, pictures, contents_of(files), notes=tuple(notes), paths=list(map(str, files))
     )
 
 

@@ -37,13 +37,13 @@ def listed(
     files: Sequence[File],
     folders: Sequence[tuple[str, ...]],
     contents: Reader,
-    heads: Reader | None = None,
     notes: Sequence[str] = (),
+    root: str | None = None,
 ) -> Listing:
     """What the folders say of the images: a folder a class, perhaps below a folder a split.
 
     files: in the order in which they are read best.  folders: every one there is, so that the
-    empty ones can be told.  Raises DataError.
+    empty ones can be told.  root: of files that stand on the disk.  Raises DataError.
     """
     told = list(notes)
     # a folder that is left out is counted once, not by its files
@@ -96,15 +96,12 @@ def listed(
         for f in kept
     ]
 
-    def reading(reader: Reader) -> Callable[[Sequence[int]], Iterator[Content]]:
-        return lambda numbers: reader([kept[number] for number in numbers])
-
     return Listing(
         where,
         pictures,
-        reading(contents),
+        lambda numbers: contents([kept[number] for number in numbers]),
         notes=tuple(told),
-        heads=None if heads is None else reading(heads),
+        paths=None if root is None else [f"{root}/{file.name}" for file in kept],
     )
 
 
