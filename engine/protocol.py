@@ -22,11 +22,15 @@ from ..sessions.records import (
 
 
 class Load(Record):
-    """Read the data.  fingerprint: what the session expects; None where there is no session yet."""
+    """Read the data.  fingerprint: what the session expects; None where there is no session yet.
+
+    pictures: whether to show an image of each class.
+    """
 
     kind: Literal["load"] = "load"
     data: DataSource
     fingerprint: str | None = None
+    pictures: bool = False
 
 
 class Train(Record):
@@ -62,12 +66,34 @@ class Stop(Record):
     mode: StopMode
 
 
+class Reading(Record):
+    """Image files are read, and that takes a while: so many of so many."""
+
+    kind: Literal["reading"] = "reading"
+    done: int
+    total: int
+
+
+class Picture(Record):
+    """An image of a class as a network is given it, but for its size.
+
+    label: the class's number.  rows: from the top, six hexadecimal digits a pixel.
+    """
+
+    label: int
+    rows: tuple[str, ...]
+
+
 class Ready(Record):
-    """The data has been read.  machine: None from a probe, which asks no device."""
+    """The data has been read.  machine: None from a probe, which asks no device.
+
+    pictures: of the first classes, where they were asked for.
+    """
 
     kind: Literal["ready"] = "ready"
     summary: DataSummary
     machine: Machine | None = None
+    pictures: tuple[Picture, ...] = ()
 
 
 class Refused(Record):
@@ -247,12 +273,12 @@ class FinalFailed(Record):
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]
 Reply = Annotated[
-    Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed,
+    Reading | Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed,
     Field(discriminator="kind"),
 ]
 commands: TypeAdapter[Load | Train | Stop] = TypeAdapter(Command)
 replies: TypeAdapter[
-    Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed
+    Reading | Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed
 ] = TypeAdapter(Reply)
 
 FinalReply = Annotated[FinalProgress | FinalDone | FinalFailed, Field(discriminator="kind")]

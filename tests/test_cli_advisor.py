@@ -32,7 +32,7 @@ def store(home: Path) -> Store:
 def test_new_takes_a_strategy_and_one_level_of_all_parameters(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(homes, "probe", lambda data: Ready(summary=SUMMARY))
+    monkeypatch.setattr(homes, "probe", lambda data, *_: Ready(summary=SUMMARY))
     lcsearch("new", "whole", "--flat", "--strategy", "evolution")
     session = Store(home / "sessions" / "whole").refresh().session
     assert (session.flat, session.strategy, session.trials_per_level) == (True, "evolution", 48)

@@ -44,7 +44,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     toy.register()
     program = [sys.executable, "-P", toy.__file__]
     monkeypatch.setattr(process, "engine_command", lambda folder: [*program, str(folder)])
-    monkeypatch.setattr(client_home, "probe", lambda data: Ready(summary=SUMMARY))
+    monkeypatch.setattr(client_home, "probe", lambda data, *_: Ready(summary=SUMMARY))
     task._kept_space.cache_clear()
     yield
     task._kept_space.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -9,13 +10,22 @@ from pydantic import ValidationError
 
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.places import check_name, names
-from ...sessions.records import OPEN_STATES, Session, Setup, in_words, is_weight, now
+from ...sessions.records import (
+    OPEN_STATES,
+    READER,
+    DataSource,
+    Session,
+    Setup,
+    in_words,
+    is_weight,
+    now,
+)
 from ...sessions.store import Store
 from .. import search
-from ..executors.devices import probe
+from ..executors.devices import Cancelled, Progress, probe
 from ..executors.registry import checked
 from ..metric import suiting
-from ..protocol import Refused
+from ..protocol import Ready, Refused
 from ..search import decide
 from ..tasks.domains import InvalidDomain
 from ..tasks.task import (
@@ -26,6 +36,19 @@ from ..tasks.task import (
     session_space,
     task_named,
 )
+
+__all__ = [
+    "Cancelled",
+    "Progress",
+    "SessionSummary",
+    "SetupError",
+    "as_read_now",
+    "create",
+    "known_data",
+    "look",
+    "planned",
+    "summaries",
+]
 
 
 class SetupError(Exception):
@@ -73,10 +96,16 @@ def planned(task: str, flat: bool) -> int:
     return TRIALS * (len(task_named(task).levels) if flat else 1)
 
 
-def create(home: Path, setup: Setup) -> Path:
+def create(
+    home: Path,
+    setup: Setup,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+) -> Path:
     """Check the data, make a session and queue its reference network; gives its folder.
 
-    Takes seconds: the data are read by a process of their own.  Raises SetupError.
+    Takes seconds, or what it takes to read the image files once: by a process of its own.
+    progress, cancelled: see `probe`.  Raises SetupError; Cancelled where that was set.
     """
     try:
         check_name(setup.name)
@@ -91,8 +120,8 @@ def create(home: Path, setup: Setup) -> Path:
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
         execution = checked(setup.execution, setup.task)
-        data = setup.data.model_copy(update={"spec": _absolute(setup.data.spec)})
-        answer = probe(data)
+        data = as_read_now(setup.data)
+        answer = probe(data, progress, cancelled)
         if isinstance(answer, Refused):
             raise SetupError(answer.message, misuse=answer.misuse)
         budget = planned(setup.task, setup.flat)
@@ -116,13 +145,36 @@ def create(home: Path, setup: Setup) -> Path:
     return target
 
 
-def _absolute(spec: str) -> str:
-    """`KIND:PATH` with a path that holds wherever the engine runs."""
+def as_read_now(data: DataSource) -> DataSource:
+    """By today's reader, with a path that holds wherever the engine runs."""
+    kind, _, path = data.spec.partition(":")
+    spec = data.spec
+    if path and any(form.startswith(f"{kind}:") for form in known_data()):
+        spec = f"{kind}:{Path(path).expanduser().absolute()}"
+    return data.model_copy(update={"spec": spec, "reader": READER})
+
+
+def known_data() -> tuple[str, ...]:
+    """How each kind of data set is written: `digits`, `folder:DIR`, ..."""
     from ..training.data import KNOWN
 
-    kind, _, path = spec.partition(":")
-    known = any(form.startswith(f"{kind}:") for form in KNOWN)
-    return f"{kind}:{Path(path).expanduser().absolute()}" if known and path else spec
+    return KNOWN
+
+
+def look(
+    data: DataSource,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+) -> Ready:
+    """What a data set holds and what would be done to its images, with an image of each class.
+
+    Reads as a session would, which then need not read again.  progress, cancelled: see `probe`.
+    Raises SetupError; Cancelled where that was set.
+    """
+    answer = probe(as_read_now(data), progress, cancelled, pictures=True)
+    if isinstance(answer, Refused):
+        raise SetupError(answer.message, misuse=answer.misuse)
+    return answer
 
 
 def summaries(home: Path) -> list[SessionSummary]:

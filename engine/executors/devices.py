@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import re
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
 
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.records import DataSource, Execution
 from ..machine import held_back, processors, processors_only
-from ..protocol import Load, Ready, Refused, Reply, replies
+from ..protocol import Load, Reading, Ready, Refused, Reply, replies
 from .base import death
 
 TRAINER = "lcsearch.engine.training.trainer"
@@ -17,7 +23,13 @@ TRAINERS = 2
 """Trials at once on processors: two trainers with half the processors each train more networks an
 hour than one with all of them (2 cores; benchmarks/training.py, `trainers`)."""
 PROBE_SECONDS = 600.0
-"""A probe reads the whole data set once."""
+"""How long a probe may say nothing: arrays are read without a word, image files are counted."""
+CANCEL_SECONDS = 0.1
+"""How soon a probe that is wanted no longer is ended."""
+END_SECONDS = 10.0
+"""It may be clearing up what it has written."""
+Progress = Callable[[int, int], None]
+"""Told how many image files are read, and of how many."""
 DEVICES_SECONDS = 120.0
 """Torch takes seconds to import, more where much else works."""
 
@@ -140,26 +152,97 @@ def check_timed(execution: Execution, timed_with: int) -> None:
         )
 
 
-def probe(data: DataSource) -> Ready | Refused:
-    """Ask a trainer, in a process of its own, whether the data can be used and what they are."""
-    order = Load(data=data).model_dump_json()
-    try:
-        done = subprocess.run(
+class Cancelled(Exception):
+    """Whoever asked what the data are wants to know it no longer."""
+
+
+def probe(
+    data: DataSource,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+    *,
+    pictures: bool = False,
+) -> Ready | Refused:
+    """Ask a trainer, in a process of its own, whether the data can be used and what they are.
+
+    progress: told how many image files are read, of how many.  cancelled: set by whoever wants the
+    answer no longer.  pictures: whether to give an image of each class.  Raises Cancelled.
+    """
+    order = Load(data=data, pictures=pictures).model_dump_json()
+    said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
             trainer_command("--probe"),
-            input=order.encode() + b"\n",
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
         )
+        try:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # one that has died says so below
+                process.stdin.write(order.encode() + b"\n")
+                process.stdin.close()
+            threading.Thread(target=_listen, args=(process, said), daemon=True).start()
+            answer = _answer(said, progress, cancelled)
+            if answer is None:
+                process.wait()  # its output has ended, and so it does
+        except TimeoutError:
+            return Refused(message=f"{data.spec}: gave no sign of life for {PROBE_SECONDS:.0f} s.")
+        finally:
+            _end(process)
+        if answer is not None:
+            return answer
+        errors.seek(0)
+        words = errors.read().decode(errors="replace").strip().splitlines()
+    return Refused(
+        message=f"{data.spec}: could not be read: {death(process.returncode)}. "
+        f"{words[-1] if words else ''}"
+    )
+
+
+def _listen(process: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None]) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            said.put(line)
+    said.put(None)
+
+
+def _answer(
+    said: queue.SimpleQueue[bytes | None],
+    progress: Progress | None,
+    cancelled: threading.Event | None,
+) -> Ready | Refused | None:
+    """The answer; None where the process ends without one.  Raises Cancelled, TimeoutError."""
+    heard = time.monotonic()
+    while True:
+        if cancelled is not None and cancelled.is_set():
+            raise Cancelled("reading the images was cancelled.")
+        try:
+            line = said.get(timeout=CANCEL_SECONDS)
+        except queue.Empty:
+            if time.monotonic() - heard > PROBE_SECONDS:
+                raise TimeoutError from None
+            continue
+        if line is None:
+            return None
+        heard = time.monotonic()
+        reply: Reply = replies.validate_json(line)
+        if isinstance(reply, Reading):
+            if progress is not None:
+                progress(reply.done, reply.total)
+            continue
+        assert isinstance(reply, Ready | Refused)
+        return reply
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The process ends, if it has not: whatever it does is wanted no longer."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
-        return Refused(message=f"{data.spec}: not read within {PROBE_SECONDS:.0f} s.")
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or not lines:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return Refused(
-            message=f"{data.spec}: could not be read: {death(done.returncode)}. "
-            f"{words[-1] if words else ''}"
-        )
-    answer: Reply = replies.validate_json(lines[0])
-    assert isinstance(answer, Ready | Refused)
-    return answer
+        process.kill()
+        process.wait()

@@ -18,7 +18,19 @@ from typing import IO, TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from ...sessions.records import DataSource, Execution, Session
-from ..protocol import Ended, Failed, Finished, Load, Ready, Refused, Stop, Train, Working, replies
+from ..protocol import (
+    Ended,
+    Failed,
+    Finished,
+    Load,
+    Reading,
+    Ready,
+    Refused,
+    Stop,
+    Train,
+    Working,
+    replies,
+)
 from . import devices
 from .base import WAITING, Executor, Gone, Kind, Notice, Watchdog, death, drained
 from .devices import PROBE_SECONDS
@@ -83,7 +95,7 @@ class LocalExecutor:
         self._load = Load(data=data, fingerprint=fingerprint)
         self._log = log
         # a SimpleQueue waits without end where a signal's handler outlasts its timeout (3.11)
-        self._events: queue.Queue[tuple[int, Event | Working]] = queue.Queue()
+        self._events: queue.Queue[tuple[int, Event | Working | Reading]] = queue.Queue()
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = 0
         self._running: tuple[int, int] | None = None
@@ -180,7 +192,7 @@ class LocalExecutor:
         kind: Literal["crash", "signal"] = "signal" if status < 0 and not reason else "crash"
         self._events.put((generation, Gone(reason or death(status), kind)))
 
-    def _take(self, generation: int, event: Event | Working) -> list[Event]:
+    def _take(self, generation: int, event: Event | Working | Reading) -> list[Event]:
         if generation != self._generation:
             return []
         if isinstance(event, Gone):
@@ -202,7 +214,7 @@ class LocalExecutor:
             self._options = ("--dtype", event.machine.dtype)
         if isinstance(event, Ready | Refused):
             return [event]
-        if isinstance(event, Working | Notice):
+        if isinstance(event, Working | Reading | Notice):
             return []
         if (event.trial, event.attempt) != self._running:
             return []

@@ -34,6 +34,7 @@ from ..protocol import (
     Failed,
     Finished,
     Load,
+    Reading,
     Ready,
     Refused,
     Reply,
@@ -386,7 +387,7 @@ class ClusterExecutor:
         if isinstance(reply, Refused):
             return [reply]
         slot.watchdog.heard()
-        if isinstance(reply, Working):
+        if isinstance(reply, Working | Reading):
             return []
         if (reply.trial, reply.attempt) != slot.running:
             return []

@@ -13,6 +13,7 @@ import math
 import os
 import platform
 import queue
+import signal
 import sys
 import threading
 import time
@@ -35,6 +36,7 @@ from ..protocol import (
     Failed,
     Finished,
     Load,
+    Reading,
     Ready,
     Refused,
     Reply,
@@ -47,7 +49,7 @@ from ..protocol import (
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
 from .conditions import Watch
-from .data import Data, DataError, read
+from .data import Data, DataError, Progress, pictures, read
 
 # torch takes seconds to import: data that cannot be used are refused before that
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 
 FailureKind = Literal["diverged", "memory", "exception", "stalled", "checkpoint"]
 
+READING_SECONDS = 0.2
+"""How often it is said how many images are read, at most."""
 WORKING_SECONDS = 5.0
 """How often a trial that is between two epochs gives a sign of life, at most."""
 LOCK_PATIENCE = 30.0
@@ -92,6 +96,8 @@ def main() -> None:
 
     trainer = Trainer(say, options.device, options.threads, options.dtype, options.probe)
     if options.probe:
+        # whoever asked may want it no longer: what is half written is cleared up
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         command = commands.validate_json(sys.stdin.readline())
         assert isinstance(command, Load), "a probe answers a Load"
         trainer.load(command)
@@ -166,7 +172,7 @@ class Trainer:
         data: as another process has read them.
         """
         try:
-            data = read(command.data) if data is None else data
+            data = read(command.data, self._reading()) if data is None else data
         except DataError as error:
             self._reply(Refused(message=str(error), misuse=True))
             return
@@ -189,7 +195,8 @@ class Trainer:
             )
             return
         if self._probing:  # what the data are is all that is asked: torch need not wake up
-            self._reply(Ready(summary=data.summary))
+            shown = pictures(data) if command.pictures else ()
+            self._reply(Ready(summary=data.summary, pictures=shown))
             return
         try:
             self._place(data)
@@ -205,6 +212,18 @@ class Trainer:
             )
             return
         self._reply(Ready(summary=data.summary, machine=self._machine()))
+
+    def _reading(self) -> Progress:
+        """Says how far the reading has come, now and then."""
+        last = -math.inf
+
+        def tell(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= READING_SECONDS or done == total:
+                last = time.monotonic()
+                self._reply(Reading(done=done, total=total))
+
+        return tell
 
     def _place(self, data: Data) -> None:
         import torch
