@@ -49,7 +49,7 @@ from ..protocol import (
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
 from .conditions import Watch
-from .data import Data, DataError, Progress, pictures, read
+from .data import Data, DataError, Progress, read, shown
 
 # torch takes seconds to import: data that cannot be used are refused before that
 if TYPE_CHECKING:
@@ -195,8 +195,8 @@ class Trainer:
             )
             return
         if self._probing:  # what the data are is all that is asked: torch need not wake up
-            shown = pictures(data) if command.pictures else ()
-            self._reply(Ready(summary=data.summary, pictures=shown))
+            pictures = shown(data) if command.pictures else ()
+            self._reply(Ready(summary=data.summary, pictures=pictures))
             return
         try:
             self._place(data)

@@ -1,7 +1,7 @@
 """The images of a search: one reader a file, what they give (`face`), how it is split."""
 
 from .face import DataError, Images, Labels, Progress, Split
-from .preview import pictures
+from .preview import shown
 from .read import PART, Data, read, read_final
 from .registry import KNOWN
 
@@ -14,7 +14,7 @@ __all__ = [
     "Labels",
     "Progress",
     "Split",
-    "pictures",
     "read",
     "read_final",
+    "shown",
 ]
