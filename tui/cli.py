@@ -63,7 +63,7 @@ def main(
     """Search for convolutional networks that are cheap as well as good."""
 
 
-for part in (console, sessions, search, engine, config):
+for part in (console, sessions, images, search, engine, config):
     app.add_typer(part.commands)
 
 

@@ -12,8 +12,6 @@ from ...sessions.errors import Misuse, StoreError
 from ...sessions.places import check_name, names
 from ...sessions.records import (
     OPEN_STATES,
-    READER,
-    DataSource,
     Session,
     Setup,
     in_words,
@@ -22,10 +20,10 @@ from ...sessions.records import (
 )
 from ...sessions.store import Store
 from .. import search
-from ..executors.devices import Cancelled, Progress, probe
+from ..executors.devices import Progress, probe
 from ..executors.registry import checked
 from ..metric import suiting
-from ..protocol import Ready, Refused
+from ..protocol import Refused
 from ..search import decide
 from ..tasks.domains import InvalidDomain
 from ..tasks.task import (
@@ -36,30 +34,8 @@ from ..tasks.task import (
     session_space,
     task_named,
 )
-
-__all__ = [
-    "Cancelled",
-    "Progress",
-    "SessionSummary",
-    "SetupError",
-    "as_read_now",
-    "create",
-    "known_data",
-    "look",
-    "planned",
-    "summaries",
-]
-
-
-class SetupError(Exception):
-    """A session that cannot be set up as asked; the message is fit for its user.
-
-    misuse: whether a value given cannot be used at all.
-    """
-
-    def __init__(self, words: str, *, misuse: bool = False) -> None:
-        super().__init__(words)
-        self.misuse = misuse
+from .images import SetupError as SetupError
+from .images import as_read_now
 
 
 @dataclass(frozen=True)
@@ -143,38 +119,6 @@ def create(
     except StoreError as error:
         raise SetupError(str(error)) from error
     return target
-
-
-def as_read_now(data: DataSource) -> DataSource:
-    """By today's reader, with a path that holds wherever the engine runs."""
-    kind, _, path = data.spec.partition(":")
-    spec = data.spec
-    if path and any(form.startswith(f"{kind}:") for form in known_data()):
-        spec = f"{kind}:{Path(path).expanduser().absolute()}"
-    return data.model_copy(update={"spec": spec, "reader": READER})
-
-
-def known_data() -> tuple[str, ...]:
-    """How each kind of data set is written: `digits`, `folder:DIR`, ..."""
-    from ..training.data import KNOWN
-
-    return KNOWN
-
-
-def look(
-    data: DataSource,
-    progress: Progress | None = None,
-    cancelled: threading.Event | None = None,
-) -> Ready:
-    """What a data set holds and what would be done to its images, with an image of each class.
-
-    Reads as a session would, which then need not read again.  progress, cancelled: see `probe`.
-    Raises SetupError; Cancelled where that was set.
-    """
-    answer = probe(as_read_now(data), progress, cancelled, pictures=True)
-    if isinstance(answer, Refused):
-        raise SetupError(answer.message, misuse=answer.misuse)
-    return answer
 
 
 def summaries(home: Path) -> list[SessionSummary]:

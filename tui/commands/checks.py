@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...engine.client.images import cached
 from ...engine.executors.devices import devices_here
 from ...sessions import store
 from ...sessions.errors import StoreError
@@ -65,6 +66,14 @@ def examine() -> Iterator[Check]:
         yield Check(free > ENOUGH_BYTES, "disk", f"{free / 1e9:.1f} GB free")
     except OSError as error:
         yield Check(False, "disk", f"{root}: cannot be written ({error.strerror})")
+    kept = cached(root)
+    size = sum(entry.size for entry in kept)
+    yield Check(
+        True,
+        "cache",
+        f"{size / 1e6:,.0f} MB of images that were read, {len(kept)} data "
+        f"set{'' if len(kept) == 1 else 's'} (lcsearch cache)",
+    )
     for name in names(root):
         try:
             store.Store(root / "sessions" / name).close()

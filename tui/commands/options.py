@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from ...sessions.choices import DEVICE, Dtype
+from ...sessions.choices import DEVICE, Dtype, Fit
 from .base import fail
+
+if TYPE_CHECKING:
+    from ...sessions.records import DataSource
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -74,6 +77,96 @@ DataOnNodes = Annotated[
         help="Every node reads the path of --data itself, or gets the images from Ray (so).",
     ),
 ]
+
+
+DATA_HELP = (
+    "digits, idx:DIR, npz:FILE, folder:DIR (or a .zip, .tar.gz), csv:FILE, parquet:DIR, or "
+    "cifar10:, cifar100:, mnist:, fashion-mnist:, svhn: with a folder."
+)
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|WxH",
+        help="Bring images to this size: 64, or 64x48 for 64 wide and 48 high.",
+        show_default="as they are; of several sizes, the median shorter side, at most 64",
+    ),
+]
+FitOption = Annotated[
+    Fit,
+    typer.Option(
+        "--fit", help="How: cut the centre out, pad to the whole image, or stretch both sides."
+    ),
+]
+Background = Annotated[
+    str,
+    typer.Option(
+        metavar="COLOUR", help="Seen through transparent images, and padded with: white, '#102030'."
+    ),
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Go on without files that cannot be read.")
+]
+DropLeaks = Annotated[
+    bool,
+    typer.Option(
+        "--drop-leaks", help="Leave out training images that are validation or test images too."
+    ),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT=NAME", help="Of csv and parquet: image=file, label=species, split=part."
+    ),
+]
+TrainSize = Annotated[int | None, typer.Option(min=2, help="Take only this many training images.")]
+ValFraction = Annotated[
+    float, typer.Option(help="Share of the training images held out for validation.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides every draw.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Let torchvision download the data set.")
+]
+
+
+def read_data(
+    spec: str,
+    *,
+    image_size: str | None,
+    fit: Fit,
+    background: str,
+    skip_broken: bool,
+    drop_leaks: bool,
+    column: list[str] | None,
+    train_size: int | None,
+    val_fraction: float,
+    seed: int,
+    download: bool,
+) -> DataSource:
+    """What was said of the images, and how they are read."""
+    from ...sessions.records import DataSource
+    from ..image_words import read_colour, read_columns, read_size
+
+    if not 0 < val_fraction < 1:
+        fail(f"--val-fraction {val_fraction}: not usable. Use a share such as 0.2.", 2)
+    try:
+        size = None if image_size is None else read_size(image_size)
+        ground = read_colour(background)
+        columns = read_columns(column or [])
+    except ValueError as error:
+        fail(error, 2)
+    return DataSource(
+        spec=spec,
+        train_size=train_size,
+        val_fraction=val_fraction,
+        seed=seed,
+        download=download,
+        image_size=size,
+        fit=fit,
+        background=ground,
+        skip_broken=skip_broken,
+        drop_leaks=drop_leaks,
+        columns=columns,
+    )
 
 
 def read_domains(words: list[str] | None, option: str) -> dict[str, str]:

@@ -11,16 +11,29 @@ import typer
 
 from ...sessions.choices import Augment, ClassWeights, Metric, Strategy
 from .base import fail, in_words, opened, print_json, say, tell
+from .images import reading
 from .options import (
+    DATA_HELP,
     Address,
     AsJson,
+    Background,
+    Column,
     DataOnNodes,
     Device,
+    Download,
+    DropLeaks,
     DtypeOption,
+    FitOption,
+    ImageSize,
     Name,
     NamesAtHand,
     Parallel,
     PerTrial,
+    Seed,
+    SkipBroken,
+    TrainSize,
+    ValFraction,
+    read_data,
     read_domains,
     read_execution,
 )
@@ -37,25 +50,21 @@ commands = typer.Typer()
 @commands.command(cls=NamesAtHand)
 def new(
     name: Name,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="digits, idx:DIR, npz:FILE, folder:DIR, or cifar10:, cifar100:, mnist:, "
-            "fashion-mnist:, svhn: with a folder."
-        ),
-    ] = "digits",
+    data: Annotated[str, typer.Option(help=DATA_HELP)] = "digits",
     wc: Annotated[float, typer.Option(help="Weight of the complexity, w_c.")] = 0.1,
     measure: Annotated[
         str | None, typer.Option(help="What complexity is.", show_default="seconds")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
-    train_size: Annotated[
-        int | None, typer.Option(min=2, help="Take only this many training images.")
-    ] = None,
-    val_fraction: Annotated[
-        float, typer.Option(help="Share of the training images held out for validation.")
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides every draw.")] = 0,
+    train_size: TrainSize = None,
+    val_fraction: ValFraction = 0.2,
+    image_size: ImageSize = None,
+    fit: FitOption = "crop",
+    background: Background = "white",
+    skip_broken: SkipBroken = False,
+    drop_leaks: DropLeaks = False,
+    column: Column = None,
+    seed: Seed = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,9 +112,7 @@ def new(
         str | None,
         typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
     ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Let torchvision download the data set.")
-    ] = False,
+    download: Download = False,
     executor: Annotated[
         str, typer.Option(help="Where trials run: this machine, or a Ray cluster.")
     ] = "local",
@@ -124,7 +131,7 @@ def new(
         from ...engine.tasks.task import task_named
         from ...sessions import store
         from ...sessions.places import home
-        from ...sessions.records import DataSource, Execution, Setup, is_weight
+        from ...sessions.records import Execution, Setup, is_weight
 
         domains = read_domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -133,8 +140,19 @@ def new(
             if not data.startswith("cifar10:"):
                 fail("--preset poster is a search on CIFAR-10. Add --data cifar10:DIR.", 2)
             epochs = 30
-        if not 0 < val_fraction < 1:
-            fail(f"--val-fraction {val_fraction}: not usable. Use a share such as 0.2.", 2)
+        images = read_data(
+            data,
+            image_size=image_size,
+            fit=fit,
+            background=background,
+            skip_broken=skip_broken,
+            drop_leaks=drop_leaks,
+            column=column,
+            train_size=train_size,
+            val_fraction=val_fraction,
+            seed=seed,
+            download=download,
+        )
         if features != "gap" and not (features.isdecimal() and 0 < int(features) <= 1024):
             fail(f"--features {features}: not usable. Use gap, or a number such as 4.", 2)
         if not 0 < macs_cap < float("inf"):
@@ -147,13 +165,7 @@ def new(
         check_fields(executor, places)
         asked = Setup(
             name=name,
-            data=DataSource(
-                spec=data,
-                train_size=train_size,
-                val_fraction=val_fraction,
-                seed=seed,
-                download=download,
-            ),
+            data=images,
             wc=wc,
             measure=measure or task_named(task).measures[0].name,
             epochs=epochs,
@@ -171,13 +183,16 @@ def new(
             metric=metric,
             class_weights=class_weights,
         )
-        folder = create(home(), asked)
+        with reading() as progress:
+            folder = create(home(), asked, progress)
         summary = store.Store(folder).refresh().session.summary
         say(
             f"session {name}: {summary.train} training and {summary.val} validation images of "
-            f"{summary.height}x{summary.width}x{summary.channels}, {summary.classes} classes. "
-            f"Next: lcsearch tui {name}, or lcsearch run {name} --levels all."
+            f"{summary.height}x{summary.width}x{summary.channels}, {summary.classes} classes."
         )
+        for note in summary.notes:
+            say(f"· {note}")
+        say(f"Next: lcsearch tui {name}, or lcsearch run {name} --levels all.")
         typer.echo(str(folder))
 
 
@@ -246,8 +261,10 @@ def show(
 
 def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> Iterator[str]:
     from ...engine import search
+    from ...engine.client.images import misread
     from ...engine.executors.registry import describe
     from .. import format as words
+    from .. import images
     from ..classes import in_brief
 
     session = snapshot.session
@@ -258,6 +275,9 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         + (f" · {judged}" if (judged := words.judged(session)) else "")
     )
     yield describe(session.execution)
+    yield f"{images.in_brief(session.summary)}: {images.splits(session.summary)}"
+    yield from (f"· {note}" for note in session.summary.notes)
+    yield from (f"! {words.sentence(told)}" for told in misread(session.data))
     yield from words.restrictions(session, search.favour_strength(snapshot))
     for level in search.standings(snapshot).values():
         mark = {"done": "✓", "current": "▸", "ahead": " "}[level.state]
