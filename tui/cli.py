@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from .commands import config, console, engine, search, sessions
+from .commands import config, console, engine, images, search, sessions
 
 
 class Commands(typer.core.TyperGroup):
