@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from lcsearch.engine import search
 from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
-from lcsearch.engine.protocol import FinalDone, FinalProgress
+from lcsearch.engine.protocol import FinalDone, FinalProgress, Ready
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
@@ -666,6 +666,11 @@ class FakeHome:
     """What waits in every session."""
     slow: threading.Event | None = None
     """Where there is one, no session is set up before it is set."""
+    looked: list[DataSource] = field(default_factory=list)
+    found: Callable[[DataSource, Callable[[int, int], None], threading.Event], Ready | str] = (
+        lambda data, progress, cancelled: f"{data.spec}: there is no such folder."
+    )
+    """What looking at a data set gives, or why it cannot be used."""
 
     def summaries(self) -> list[SessionSummary]:
         found = []
@@ -690,7 +695,19 @@ class FakeHome:
             found.append(SessionSummary(name=self.damaged, state="corrupt: not a database"))
         return found
 
-    def create(self, setup: Any) -> None:
+    def look(
+        self,
+        data: DataSource,
+        progress: Callable[[int, int], None],
+        cancelled: threading.Event,
+    ) -> Ready:
+        self.looked.append(data)
+        answer = self.found(data, progress, cancelled)
+        if isinstance(answer, str):
+            raise SetupError(answer)
+        return answer
+
+    def create(self, setup: Any, progress: Any = None, cancelled: Any = None) -> None:
         if self.slow is not None:
             self.slow.wait(PATIENCE)
         if self.refuse:

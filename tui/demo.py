@@ -6,6 +6,7 @@ demo.json was written by docs/make_demo.py from a search on Fashion-MNIST.
 from __future__ import annotations
 
 import tempfile
+import threading
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from .ports import Sessions
 if TYPE_CHECKING:
     from ..sessions.records import Decision, Setup
     from ..sessions.snapshot import Plan
+    from .ports import Progress
 
 NAME = "demo"
 ONLY_SHOWN = (
@@ -40,7 +42,12 @@ class Recording(SessionClient):
 class Showcase(Sessions):
     """A home with the recording alone."""
 
-    def create(self, setup: Setup) -> None:
+    def create(
+        self,
+        setup: Setup,
+        progress: Progress | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> None:
         """No search begins here.  Raises SetupError."""
         raise SetupError(ONLY_SHOWN)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Proposal, Ranking
     from ..engine.client.home import SessionSummary
-    from ..engine.protocol import FinalDone, FinalProgress
+    from ..engine.protocol import FinalDone, FinalProgress, Ready
     from ..engine.search.standing import Recommendation
     from ..engine.tasks.space import Space
     from ..sessions.records import (
         Advised,
         Config,
+        DataSource,
         Decision,
         Levels,
         Prediction,
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
         StopMode,
     )
     from ..sessions.snapshot import Snapshot
+
+
+Progress = Callable[[int, int], None]
+"""Told how many image files are read, and of how many."""
 
 
 class FinalLike(Protocol):
@@ -90,7 +96,13 @@ class Home(Protocol):
     home: Path
 
     def summaries(self) -> Sequence[SessionSummary]: ...
-    def create(self, setup: Setup) -> None: ...
+    def create(
+        self,
+        setup: Setup,
+        progress: Progress | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> None: ...
+    def look(self, data: DataSource, progress: Progress, cancelled: threading.Event) -> Ready: ...
     def delete(self, name: str) -> object: ...
     def restore(self, token: Any) -> None: ...
     def trashed(self, name: str) -> object | None: ...
@@ -112,11 +124,22 @@ class Sessions:
 
         return homes.summaries(self.home)
 
-    def create(self, setup: Setup) -> None:
-        """Make a session, its data read and checked.  Raises SetupError, StoreError."""
+    def create(
+        self,
+        setup: Setup,
+        progress: Progress | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        """Make a session, its data read and checked.  Raises SetupError, StoreError, Cancelled."""
         from ..engine.client import home as homes
 
-        homes.create(self.home, setup)
+        homes.create(self.home, setup, progress, cancelled)
+
+    def look(self, data: DataSource, progress: Progress, cancelled: threading.Event) -> Ready:
+        """What a data set holds.  Raises SetupError, Cancelled."""
+        from ..engine.client import images
+
+        return images.look(data, progress, cancelled)
 
     def delete(self, name: str) -> object:
         """Move a session to the trash; gives what `restore` wants."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,7 @@ from ...engine.tasks.task import DEFAULT, blank_space, task_named
 from ...sessions.choices import (
     AUGMENTS,
     CLASS_WEIGHTS,
+    FITS,
     METRICS,
     STRATEGIES,
     Augment,
@@ -44,7 +46,10 @@ from ...sessions.records import (
     Setup,
 )
 from .. import format as words
+from .. import images
+from ..image_words import columns_text, read_colour, read_columns, read_size, size_text
 from ..widgets.fields import Cycle
+from ..widgets.found import Found
 from ..widgets.frame import Edge, SplitLine
 from ..widgets.keys import KeyBar
 
@@ -57,8 +62,15 @@ LARGEST_COUNT = 10**9
 """Of images: none has more."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 NOTES = {
-    "data": "digits · idx:DIR · npz:FILE · folder:DIR · mnist:DIR · fashion-mnist:DIR · "
-    "cifar10:DIR · cifar100:DIR · svhn:DIR",
+    "data": "digits · folder:DIR (or .zip, .tar.gz) · npz:FILE · csv:FILE · parquet:DIR · "
+    "idx:DIR · mnist:DIR · fashion-mnist:DIR · cifar10:DIR · cifar100:DIR · svhn:DIR",
+    "image_size": "a side such as 64, or 64x48 for 64 wide and 48 high; empty leaves images as "
+    "they are, or, where sizes differ, takes the median shorter side, at most 64",
+    "fit": "crop cuts the centre out, pad keeps the whole image and fills, stretch does neither",
+    "background": "seen through transparent images, and filled with by pad: white, black, #102030",
+    "skip-broken": "go on without files that cannot be read; else they are listed, and it ends",
+    "drop-leaks": "training images that are validation or test images too are left out; else told",
+    "columns": "where names are not the usual ones: image=file, label=species, split=part",
     "train_size": "images for training and validation; empty takes all of them",
     "val_fraction": "the share of these images that is held out, and decides f_p",
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
@@ -157,6 +169,33 @@ def _data(text: str) -> str:
     return text
 
 
+def _briefly(read: Callable[[str], Any], words_of_it: str) -> Callable[[str], Any]:
+    """As `read` reads, with a shorter word about what is wrong: the field is beside it."""
+
+    def read_briefly(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError:
+            raise ValueError(words_of_it) from None
+
+    return read_briefly
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    return read_size(text) if text else None
+
+
+def _columns(text: str) -> dict[str, str]:
+    return read_columns(word for word in text.split(",") if word.strip())
+
+
+READ_BY = ("image_size", "background", "columns")
+"""Fields that say how images are read."""
+FILES = ("folder", "csv", "parquet")
+"""Kinds of data whose images are files."""
+TABLES = ("csv", "parquet")
+
+
 def _note(name: str, words_of_it: str) -> Label:
     """What is said beside a field."""
     return Label(words_of_it, id=f"note-{name}", classes="hint note", markup=False)
@@ -223,6 +262,27 @@ class SetupScreen(Screen[None]):
             Field("name", "name", free_name(stem, taken), "", _name(taken)),
             Field("data", "images", data.spec, "or KIND:PATH", _data),
             Field(
+                "image_size",
+                "image size",
+                size_text(data.image_size),
+                "as they are; 64 or 64x48",
+                _briefly(_size, "a side such as 64, or 64x48, up to 1,024"),
+            ),
+            Field(
+                "background",
+                "background",
+                data.background,
+                "of transparent images",
+                _briefly(read_colour, "no colour: #102030, white, black"),
+            ),
+            Field(
+                "columns",
+                "columns",
+                columns_text(data.columns),
+                "image=…, label=…",
+                _briefly(_columns, "image=…, label=…, split=…"),
+            ),
+            Field(
                 "train_size",
                 "take at most",
                 str(data.train_size or ""),
@@ -272,6 +332,7 @@ class SetupScreen(Screen[None]):
                 _whole(0, LARGEST_SEED),
             ),
         )
+        self.data = data
         self.measure = start["measure"]
         self.strategy: Strategy = start["strategy"]
         self.flat = start["flat"]
@@ -282,6 +343,8 @@ class SetupScreen(Screen[None]):
         self._timer: Timer | None = None
         self._beat = 0
         self._busy = False
+        self._cancelled = threading.Event()
+        self._read_so_far = (0, 0)
 
     def compose(self) -> ComposeResult:
         """Fields, then the domains level by level."""
@@ -293,6 +356,16 @@ class SetupScreen(Screen[None]):
             with Form(classes="panel grows", id="setup-form"):
                 for field in self.fields:
                     yield from self._line(field.name, field.label, field.start, field.hint)
+                    if field.name == "image_size":
+                        hint = "images of other shapes"
+                        yield from self._choice("fit", "fit", FITS, self.data.fit, hint)
+                    if field.name == "columns":
+                        for name, label, value, hint in (
+                            ("skip-broken", "skip broken", self.data.skip_broken, "files"),
+                            ("drop-leaks", "drop leaks", self.data.drop_leaks, "between splits"),
+                        ):
+                            yield from self._choice(name, label, (False, True), value, hint)
+                        yield Found(self.session.sessions.look)
                     if field.name == "wc":
                         with Horizontal(classes="line"):
                             yield Label("complexity", classes="name")
@@ -348,8 +421,16 @@ class SetupScreen(Screen[None]):
         yield Static(id="probing")
         yield KeyBar()
 
+    def _choice(
+        self, name: str, label: str, choices: Sequence[Any], value: Any, hint: str
+    ) -> ComposeResult:
+        with Horizontal(classes="line", id=f"line-{name}"):
+            yield Label(label, classes="name")
+            yield Cycle(choices, value, id=name)
+            yield _note(name, hint)
+
     def _line(self, name: str, label: str, start: str, hint: str) -> ComposeResult:
-        with Horizontal(classes="line"):
+        with Horizontal(classes="line", id=f"line-{name}"):
             yield Label(label, classes="name")
             wide = "long" if name in ("name", "data") else "medium"
             yield Input(start, id=f"field-{name}", compact=True, classes=wide)
@@ -359,6 +440,7 @@ class SetupScreen(Screen[None]):
         """Ready to type; the keys of the buttons are in the key bar."""
         self._timer = self.set_interval(0.1, self._spin, pause=True)
         self.query_one("#probing", Static).display = False
+        self._show_of_kind()
         self.query_one("#field-name", Input).focus()
 
     @on(Cycle.Changed, "#flat")
@@ -384,6 +466,54 @@ class SetupScreen(Screen[None]):
         name = (event.input.id or "").removeprefix("field-")
         self._read(name)
         self._whole_note()
+        if name == "data":
+            self._show_of_kind()
+        self._look()
+
+    @on(Cycle.Changed)
+    def choose(self) -> None:
+        """Another way to read the images shows other images."""
+        self._look()
+
+    def _show_of_kind(self) -> None:
+        """Only the fields that this kind of data set has."""
+        kind, _, place = self.query_one("#field-data", Input).value.strip().partition(":")
+        for names, shown in (
+            (("image_size", "fit", "drop-leaks"), bool(place)),
+            (("background", "skip-broken"), bool(place) and kind in FILES),
+            (("columns",), bool(place) and kind in TABLES),
+        ):
+            for name in names:
+                self.query_one(f"#line-{name}").display = shown
+
+    def _look(self) -> None:
+        """Look at the images that the form names, if it names others than it did at first."""
+        found = self.query_one(Found)
+        values = {}
+        for name in ("data", *READ_BY, "train_size", "val_fraction", "seed"):
+            right, values[name] = self._read(name)
+            if not right:
+                found.want(None)
+                return
+        asked = self._data(values)
+        found.want(None if asked == self.data or ":" not in asked.spec else asked)
+
+    def _data(self, values: dict[str, Any]) -> DataSource:
+        """The data set that the form names, and how it is read."""
+        return DataSource(
+            spec=values["data"],
+            train_size=values["train_size"],
+            val_fraction=values["val_fraction"],
+            seed=values["seed"],
+            download=self.data.download,
+            image_size=values["image_size"],
+            fit=self.query_one("#fit", Cycle).value,
+            background=values["background"],
+            skip_broken=self.query_one("#skip-broken", Cycle).value,
+            drop_leaks=self.query_one("#drop-leaks", Cycle).value,
+            columns=values["columns"],
+            reader=self.data.reader,
+        )
 
     def on_descendant_focus(self) -> None:
         """The note of a field is read whole below the form, however narrow the terminal."""
@@ -451,13 +581,7 @@ class SetupScreen(Screen[None]):
         seed = values["seed"]
         setup = Setup(
             name=values["name"],
-            data=DataSource(
-                spec=values["data"],
-                train_size=values["train_size"],
-                val_fraction=values["val_fraction"],
-                seed=seed,
-                download=self.like.data.download if self.like else False,
-            ),
+            data=self._data(values),
             task=self.sought.name,
             wc=values["wc"],
             measure=self.query_one("#measure", Cycle).value,
@@ -476,14 +600,22 @@ class SetupScreen(Screen[None]):
             execution=self.execution.model_copy(update={"parallel": values["parallel"]}),
         )
         self._set_busy(True)
-        self._create(setup)
+        self._cancelled = threading.Event()
+        self._read_so_far = (0, 0)
+        self._create(setup, self._cancelled)
 
     @work(thread=True, group="create", exclusive=True, exit_on_error=True)
-    def _create(self, setup: Setup) -> None:
-        from ...engine.client.home import SetupError
+    def _create(self, setup: Setup, cancelled: threading.Event) -> None:
+        from ...engine.client.images import Cancelled, SetupError
+
+        def told(done: int, total: int) -> None:
+            self._read_so_far = done, total
 
         try:
-            self.session.sessions.create(setup)
+            self.session.sessions.create(setup, told, cancelled)
+        except Cancelled:
+            self.call_later(self._set_busy, False)
+            return
         except SetupError as error:
             self.call_later(self._refused, setup, str(error))
             return
@@ -520,15 +652,21 @@ class SetupScreen(Screen[None]):
 
     def _spin(self) -> None:
         self._beat += 1
-        # how long it takes nobody knows before it was done once: how long it has taken, then
+        done, total = self._read_so_far
+        # how long it takes nobody knows before files are counted: how long it has taken, then
+        told = (
+            images.progress(done, total, self._beat / 10)
+            if total
+            else words.duration(self._beat / 10)
+        )
         self.query_one("#probing", Static).update(
-            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… "
-            f"{words.duration(self._beat / 10)}"
+            f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… {told}"
         )
 
     def action_leave(self) -> None:
-        """Back to the sessions."""
+        """Back to the sessions; while images are read, back to the form."""
         if self._busy:
-            self.notify("The images are being checked; this takes some seconds.")
+            self._cancelled.set()
+            self.notify("The images are not read on; no session was made.")
         elif self.is_current:  # a key pressed twice must not take the sessions away as well
             self.dismiss(None)
