@@ -165,7 +165,7 @@ def searched(home: Path, name: str, spec: str, trials: int, epochs: int) -> dict
     told = json.loads(command(home, "show", name, "--json"))
     accuracies = [
         max(epoch["val_accuracy"] for epoch in trial["epochs"])
-        for trial in told["session"]["trials"]
+        for trial in told["trials"]
         if trial["epochs"]
     ]
     return {

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -20,7 +22,7 @@ from lcsearch.engine.training.data import DataError, read
 from lcsearch.engine.training.data.face import Source
 from lcsearch.engine.training.data.fit import Box, Placement, Size, placed
 from lcsearch.engine.training.data.registry import opened
-from lcsearch.sessions.choices import Fit
+from lcsearch.sessions.choices import FITS, Fit
 from lcsearch.sessions.records import READER, DataSource
 
 Pixels = NDArray[np.uint8]
@@ -380,6 +382,25 @@ def test_where_an_image_is_placed(
     size: Size, target: Size, fit: Fit, box: Box, scaled: Size, at: tuple[int, int]
 ) -> None:
     assert placed(size, target, fit) == Placement(box, scaled, *at)
+
+
+@given(
+    size=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
+    target=st.tuples(st.integers(1, 256), st.integers(1, 256)),
+    fit=st.sampled_from(FITS),
+)
+def test_an_image_of_any_size_is_placed_within_it(size: Size, target: Size, fit: Fit) -> None:
+    place = placed(size, target, fit)
+    left, top, right, bottom = place.box
+    assert 0 <= left < right <= size[1]
+    assert 0 <= top < bottom <= size[0]
+    assert 0 <= place.top <= target[0] - place.size[0]
+    assert 0 <= place.left <= target[1] - place.size[1]
+    if fit != "pad":
+        assert place.size == target
+    if fit == "crop":  # both sides are scaled alike, and one of them is there whole
+        assert (right - left) / target[1] == pytest.approx((bottom - top) / target[0])
+        assert right - left == size[1] or bottom - top == size[0]
 
 
 # folders ----------------------------------------------------------------------------------------

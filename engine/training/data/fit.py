@@ -45,7 +45,10 @@ def placed(size: Size, target: Size, fit: Fit) -> Placement:
         return Placement((0, 0, width, height), target)
     ratios = [wanted / side for wanted, side in zip(target, size, strict=True)]
     if fit == "crop":
-        taken_height, taken_width = (wanted / max(ratios) for wanted in target)
+        taken_height, taken_width = (
+            float(side) if ratio == max(ratios) else min(side, wanted / max(ratios))
+            for side, wanted, ratio in zip(size, target, ratios, strict=True)
+        )
         # in whole pixels: an image that is not scaled keeps its pixels as they are
         left, top = (width - taken_width) // 2, (height - taken_height) // 2
         return Placement((left, top, left + taken_width, top + taken_height), target)
