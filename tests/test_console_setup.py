@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
+from rich.cells import cell_len
 from textual.widgets import Input, TextArea
 
+from lcsearch.engine.client.images import Cancelled
 from lcsearch.engine.executors import devices
-from lcsearch.sessions.records import Execution
+from lcsearch.engine.protocol import Picture, Ready
+from lcsearch.sessions.records import DataSource, DataSummary, Execution
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
 from lcsearch.tui.widgets.fields import Cycle
+from lcsearch.tui.widgets.found import Found
 
+from .conftest import PATIENCE
 from .consoles import (
     NARROW,
     SMALL,
     WIDE,
+    ConsolePilot,
     assert_nothing_offered_is_typed,
     console,
     press,
@@ -260,3 +272,173 @@ async def test_the_set_up_takes_a_strategy_and_one_level() -> None:
         await press(pilot, "enter")
         (setup,) = sessions.created
         assert (setup.flat, setup.strategy, setup.trials_per_level) == (True, "annealing", 20)
+
+
+# what is found ----------------------------------------------------------------------------------
+
+
+def found(data: DataSource, *_: object) -> Ready:
+    """Ten classes of the images that were asked for, red, green or blue."""
+    side = data.image_size or (28, 28)
+    counts = dict.fromkeys(("train", "val", "test"), (50,) * 10)
+    summary = DataSummary(
+        channels=3,
+        height=side[0],
+        width=side[1],
+        classes=10,
+        train=500,
+        val=500,
+        test=500,
+        fingerprint="f",
+        names=tuple(f"class {number}" for number in range(10)),
+        counts=counts,
+        notes=(f"All images are brought to {side[1]}x{side[0]} ({data.fit}).",),
+    )
+    colours = ("c04040", "40c040", "4040c0")
+    pictures = tuple(
+        Picture(label=at, rows=(colours[at % 3] * 20,) * 20) for at in range(summary.classes)
+    )
+    return Ready(summary=summary, pictures=pictures)
+
+
+async def placed(pilot: ConsolePilot, spec: str) -> Found:
+    """In the set-up, with this place written in it."""
+    await press(pilot, "n")
+    pilot.app.screen.query_one("#field-data", Input).value = spec
+    return pilot.app.screen.query_one(Found)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
+async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[int, int]) -> None:
+    sessions = FakeHome(found=found)
+    async with console(sessions=sessions, size=size) as pilot:
+        panel = await placed(pilot, "folder:/photos")
+        await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
+        for words in ("28x28, colour, 10 classes", "500 to train", "class 9  150", "▀", "brought"):
+            assert words in text_of(pilot, "#found")
+        shown = text_of(pilot, "#found").splitlines()
+        assert max(map(cell_len, shown)) <= panel.content_size.width or size == SMALL
+        # another way to read them is looked at, too
+        pilot.app.screen.query_one("#field-image_size", Input).value = "32x16"
+        pilot.app.screen.query_one("#fit", Cycle).value = "pad"
+        await until(pilot, lambda: "32x16 (pad)" in text_of(pilot, "#found"))
+        await press(pilot, "enter")
+        await until(pilot, lambda: bool(sessions.created))
+    (setup,) = sessions.created
+    assert setup.data == sessions.looked[-1]
+    assert (setup.data.image_size, setup.data.fit) == ((16, 32), "pad")
+
+
+async def test_what_cannot_be_used_is_said_in_the_form() -> None:
+    async with console(sessions=FakeHome()) as pilot:
+        panel = await placed(pilot, "folder:/nowhere")
+        await until(pilot, lambda: "no such folder" in text_of(pilot, "#found"))
+        assert panel.has_class("problem")
+        pilot.app.screen.query_one("#field-data", Input).value = "folder"
+        await until(pilot, lambda: not panel.display)
+
+
+async def test_only_the_fields_of_a_kind_are_there() -> None:
+    sessions = FakeHome(found=found)
+    async with console(sessions=sessions) as pilot:
+        for spec, there in (
+            ("digits", ""),
+            ("idx:/x", "image_size fit drop-leaks"),
+            ("folder:/x", "image_size fit drop-leaks background skip-broken"),
+            ("csv:/x", "image_size fit drop-leaks background skip-broken columns"),
+        ):
+            if not isinstance(pilot.app.screen, SetupScreen):
+                await press(pilot, "n")
+            pilot.app.screen.query_one("#field-data", Input).value = spec
+            await settled(pilot)
+            for name in ["image_size", "fit", "drop-leaks", "background", "skip-broken", "columns"]:
+                line = pilot.app.screen.query_one(f"#line-{name}")
+                assert line.display == (name in there.split()), (spec, name)
+
+
+async def test_the_answer_about_another_place_is_not_shown() -> None:
+    """The first one is held until the second one is wanted, and is told that it is not."""
+    held = threading.Event()
+    dropped = threading.Event()
+
+    def look(data: DataSource, progress: object, cancelled: threading.Event) -> Ready | str:
+        if data.spec == "folder:/first":
+            held.set()
+            assert cancelled.wait(PATIENCE)
+            dropped.set()
+            return "folder:/first: nobody reads this."
+        return found(data)
+
+    sessions = FakeHome(found=look)
+    async with console(sessions=sessions) as pilot:
+        await placed(pilot, "folder:/first")
+        await until(pilot, held.is_set)
+        pilot.app.screen.query_one("#field-data", Input).value = "folder:/second"
+        await until(pilot, dropped.is_set)
+        await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
+
+
+async def test_leaving_the_set_up_ends_what_is_being_read() -> None:
+    held = threading.Event()
+    dropped = threading.Event()
+
+    def look(
+        data: DataSource, progress: Callable[[int, int], None], cancelled: threading.Event
+    ) -> str:
+        progress(300, 2000)
+        held.set()
+        assert cancelled.wait(PATIENCE)
+        dropped.set()
+        return ""
+
+    async with console(sessions=FakeHome(found=look)) as pilot:
+        await placed(pilot, "folder:/many")
+        await until(pilot, held.is_set)
+        await until(pilot, lambda: "reading image 300 of 2,000" in text_of(pilot, "#found"))
+        await press(pilot, "escape")
+        await until(pilot, dropped.is_set)
+
+
+async def test_escape_stops_a_session_from_being_made() -> None:
+    began = threading.Event()
+
+    class Slow(FakeHome):
+        def create(self, setup: Any, progress: Any = None, cancelled: Any = None) -> None:
+            progress(10, 50)
+            began.set()
+            assert cancelled.wait(PATIENCE)
+            raise Cancelled
+
+    sessions = Slow(found=found)
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        await pilot.press("enter")
+        await until(pilot, began.is_set)
+        await until(pilot, lambda: "reading image 10 of 50" in text_of(pilot, "#probing"))
+        await pilot.press("escape")
+        await until(pilot, lambda: not pilot.app.screen.query_one("#probing").display)
+        assert isinstance(pilot.app.screen, SetupScreen)
+        assert sessions.created == []
+
+
+async def test_page_down_shows_what_is_higher_than_the_screen() -> None:
+    async with console(sessions=FakeHome(found=found), size=NARROW) as pilot:
+        await placed(pilot, "folder:/photos")
+        await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
+        form = pilot.app.screen.query_one("#setup-form")
+        await press(pilot, "pagedown")
+        assert form.scroll_y > 10
+        await press(pilot, "pageup")
+        assert form.scroll_y == 0
+
+
+async def test_a_session_whose_images_were_misread_says_so(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+    data = DataSource(spec=f"folder:{tmp_path}")
+    snapshot = make_snapshot()
+    session = snapshot.session.model_copy(update={"data": data})
+    async with console(FakeClient(replace(snapshot, session=session))) as pilot:
+        await until(pilot, lambda: bool(pilot.app._notifications))
+        told = " ".join(toast.message for toast in pilot.app._notifications)
+        assert "takes the folders test, train for classes" in told

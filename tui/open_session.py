@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ..sessions.records import Decision
     from ..sessions.snapshot import Snapshot
 
+MISREAD_SECONDS = 30.0
+"""How long a warning about misread images stands: it is read once, and then known."""
 CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
@@ -150,6 +152,7 @@ class OpenSession:
 
         Of several the one that was asked for last is shown.
         """
+        from ..engine.client.images import misread
         from ..sessions.errors import StoreError
 
         self._asked += 1
@@ -166,6 +169,8 @@ class OpenSession:
                 client.close()
                 return
             self._app.call_later(self._opened, client, snapshot, asked)
+            if told := misread(snapshot.session.data):
+                self._app.call_later(self._misread, told)
             waiting = any(trial.pending for trial in snapshot.trials)
             # where somebody stopped the engine, or brought the session from elsewhere, looking is
             # safe
@@ -180,6 +185,11 @@ class OpenSession:
         self.opening = None
         self.fail(f"{name} cannot be opened", reason)
         self._tell()
+
+    def _misread(self, told: Sequence[str]) -> None:
+        """Its images are read as an earlier version read them, and not as they are meant."""
+        words_of_it = " ".join(map(sentence, told))
+        self._app.notify(words_of_it, severity="warning", timeout=MISREAD_SECONDS, markup=False)
 
     async def _opened(self, client: Client, snapshot: Snapshot, asked: int) -> None:
         if asked != self._asked:

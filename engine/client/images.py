@@ -71,6 +71,8 @@ def look(
 
 def misread(data: DataSource) -> tuple[str, ...]:
     """What an earlier reader, which a session keeps, takes otherwise than is meant; sentences."""
+    if data.reader != 1 or not data.spec.startswith("folder:"):
+        return ()
     from ..training.data.first import warnings
 
     return warnings(data)

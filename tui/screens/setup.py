@@ -62,8 +62,8 @@ LARGEST_COUNT = 10**9
 """Of images: none has more."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 NOTES = {
-    "data": "digits · folder:DIR (or .zip, .tar.gz) · npz:FILE · csv:FILE · parquet:DIR · "
-    "idx:DIR · mnist:DIR · fashion-mnist:DIR · cifar10:DIR · cifar100:DIR · svhn:DIR",
+    "data": "digits · folder:DIR or .zip · npz:FILE · csv:FILE · parquet:DIR · idx:DIR · "
+    "cifar10:DIR · cifar100:DIR · mnist:DIR · fashion-mnist:DIR · svhn:DIR",
     "image_size": "a side such as 64, or 64x48 for 64 wide and 48 high; empty leaves images as "
     "they are, or, where sizes differ, takes the median shorter side, at most 64",
     "fit": "crop cuts the centre out, pad keeps the whole image and fills, stretch does neither",
@@ -243,6 +243,22 @@ class SetupScreen(Screen[None]):
             id="setup.before",
             tooltip="Field before",
         ),
+        Binding(
+            "pagedown",
+            "page(1)",
+            "Further down",
+            show=False,
+            id="setup.down",
+            tooltip="Further down the form",
+        ),
+        Binding(
+            "pageup",
+            "page(-1)",
+            "Further up",
+            show=False,
+            id="setup.up",
+            tooltip="Further up the form",
+        ),
     ]
 
     def __init__(self, session: OpenSession, taken: set[str], like: Session | None = None) -> None:
@@ -416,7 +432,9 @@ class SetupScreen(Screen[None]):
                     start = given or parameter.domain.text()
                     hint = "a layer" if parameter.length is not None else ""
                     yield from self._line(f"domain-{parameter.name}", parameter.name, start, hint)
-            yield Edge("bottom", "enter starts the search · ↑ ↓ go through the fields")
+            yield Edge(
+                "bottom", "enter starts the search · ↑ ↓ go through the fields · pgdn further down"
+            )
         yield Static(id="note-line", markup=False)
         yield Static(id="probing")
         yield KeyBar()
@@ -662,6 +680,11 @@ class SetupScreen(Screen[None]):
         self.query_one("#probing", Static).update(
             f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… {told}"
         )
+
+    def action_page(self, way: int) -> None:
+        """What stands between two fields can be higher than the screen."""
+        form = self.query_one("#setup-form")
+        form.scroll_relative(y=way * max(form.size.height - 2, 1), animate=False)
 
     def action_leave(self) -> None:
         """Back to the sessions; while images are read, back to the form."""

@@ -175,8 +175,9 @@ def warnings(source: DataSource) -> tuple[str, ...]:
 
     Nothing for a later reader, and nothing where the files are not here.
     """
-    place = Path(source.spec.partition(":")[2])
-    if source.reader != 1 or not source.spec.startswith("folder:") or not place.is_dir():
+    kind, _, path = source.spec.partition(":")
+    place = Path(path)
+    if source.reader != 1 or kind != "folder" or not place.is_dir():
         return ()
     classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
     told = []

@@ -255,8 +255,8 @@ class _Division:
         taken = numbers[drawn(labels, count, self.source.seed, self._twins(numbers), each=True)]
         if not len(taken):
             raise DataError(
-                f"{self.source.spec}: {len(numbers)} images are too few to draw a {name} split "
-                "from. Add images."
+                f"{self.source.spec}: {self._different(numbers)} are too few to draw a {name} "
+                "split from. Add images."
             )
         lacking = np.setdiff1d(labels, self._labels(taken))
         if len(lacking):
@@ -265,6 +265,12 @@ class _Division:
                 "images."
             )
         return taken
+
+    def _different(self, numbers: Numbers) -> str:
+        """So many images, and how many of them differ."""
+        distinct = len(np.unique(self.digests[numbers]))
+        copies = f", {distinct:,} of them different," if distinct < len(numbers) else ""
+        return f"{len(numbers):,} images{copies}"
 
     def _drawn_test(self) -> Numbers:
         val = self.found_source.val
