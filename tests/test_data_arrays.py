@@ -67,6 +67,7 @@ NPZ: dict[str, tuple[dict[str, Array], Array, Array, str]] = {
     "data, targets": ({"data": FIRST, "targets": LABELS}, FIRST, LABELS, ""),
     "capitals": ({"X_Train": GREY, "Y_Train": LABELS}, GREY[:, None], LABELS, ""),
     "trainImages": ({"trainImages": GREY, "trainLabels": LABELS}, GREY[:, None], LABELS, ""),
+    "run together": ({"trainX": GREY, "trainy": LABELS}, GREY[:, None], LABELS, ""),
     "one-hot": ({"X": GREY, "y": np.eye(3)[LABELS]}, GREY[:, None], LABELS, ""),
     "(n, 1)": ({"X": GREY, "y": LABELS[:, None]}, GREY[:, None], LABELS, ""),
     "from 1": ({"X": GREY, "y": LABELS + 1}, GREY[:, None], LABELS, "Labels are 1 to 3"),
@@ -178,6 +179,10 @@ class Trap:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "volumes": ({"X": np.zeros((12, 28, 28, 28), np.uint8), "y": LABELS}, "volumes of 28x28x28"),
+    "volumes under our names": (
+        {"xtr": np.zeros((12, 28, 28, 28), np.uint8), "ytr": LABELS},
+        "volumes of 28x28x28",
+    ),
     "volumes with channels": (
         {"X": np.zeros((12, 8, 8, 8, 1), np.uint8), "y": LABELS},
         "volumes or films",
@@ -433,6 +438,17 @@ LISTS: dict[str, tuple[Callable[[Path], str], dict[str, str], str]] = {
         ),
         {"image": "where", "label": "what"},
         "image=where, label=what",
+    ),
+    "no name says which is the image": (
+        lambda root: table(
+            root / "train.csv",
+            [
+                ("id_code", "diagnosis"),
+                *((n, WORDS[c]) for n, c in zip(files(root, "train"), LABELS, strict=True)),
+            ],
+        ),
+        {},
+        "image=id_code, label=diagnosis",
     ),
     "no line of names": (
         lambda root: table(

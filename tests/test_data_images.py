@@ -583,6 +583,34 @@ def test_a_picture_too_large_to_read_is_told(tmp_path: Path) -> None:
         opened(source(tmp_path))
 
 
+def test_folders_without_end_are_refused(tmp_path: Path) -> None:
+    classes(tmp_path)
+    deep = tmp_path / "a"
+    for _ in range(60):
+        deep /= "a"
+    deep.mkdir(parents=True)
+    with pytest.raises(DataError, match="more than 40 deep"):
+        opened(source(tmp_path))
+
+
+def test_a_name_that_is_no_unicode_is_told_all_the_same(tmp_path: Path) -> None:
+    classes(tmp_path)
+    place = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(place)
+    for number in range(4):
+        write(Path(os.fsdecode(place)) / f"{number}.png", pattern(6, 5, 1, number))
+    data = read(source(tmp_path, val_fraction=0.4))
+    assert data.summary.names == ("a", "b", "caf\ufffd")
+    assert "caf" in data.summary.model_dump_json()
+
+
+def test_a_kind_of_pixels_that_nobody_reads_is_a_broken_file(tmp_path: Path) -> None:
+    classes(tmp_path)
+    Image.new("F", (5, 6)).save(tmp_path / "a" / "real.tiff")
+    with pytest.raises(DataError, match=r"real\.tiff \(holds floating-point values"):
+        opened(source(tmp_path))
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "set"
     classes(root)

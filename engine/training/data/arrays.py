@@ -108,7 +108,7 @@ def _channels_first(array: Array, where: str, first: bool, told: list[str]) -> A
             "an axis of channels before or after the two where there are several."
         )
     one, two, three = shape[1:]
-    if first and (one in CHANNELS or three not in CHANNELS):
+    if first and one in CHANNELS:
         return array
     if one in CHANNELS and three in CHANNELS:
         raise DataError(

@@ -12,6 +12,9 @@ from .face import Content, DataError, Listing
 from .files import contents
 from .tree import File, listed
 
+DEEPEST = 40
+"""Folders in folders: none has as many that a person made."""
+
 
 def read(path: Path, source: DataSource) -> Listing:
     """The images of a folder, or of a .zip or .tar file.  Raises DataError."""
@@ -40,6 +43,10 @@ def _walk(
     folders: list[tuple[str, ...]],
 ) -> None:
     """All files below, by name.  above: where the folders on the way really are."""
+    if len(parts) > DEEPEST:
+        raise DataError(
+            f"{root}: has folders in folders, more than {DEEPEST} deep. Needed is a folder a class."
+        )
     place = root.joinpath(*parts)
     try:
         with os.scandir(place) as scan:

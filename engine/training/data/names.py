@@ -24,3 +24,8 @@ def split_named(word: str) -> SplitName | None:
 def is_dropping(name: str) -> bool:
     """Whether a program or a system left it there for itself: hidden, or known for it."""
     return name.startswith(".") or name.lower() in _DROPPINGS
+
+
+def legible(name: str) -> str:
+    """A name as it can be written anywhere: what is no Unicode in it is replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -19,11 +19,19 @@ from .face import DataError, Source, SplitName
 from .names import split_named
 
 SHORT: dict[str, tuple[SplitName, str]] = {
-    f"{letter}{short}": (split, what)
+    name: (split, what)
     for letter, what in (("x", "images"), ("y", "labels"))
-    for short, split in (("tr", "train"), ("va", "val"), ("val", "val"), ("te", "test"))
+    for words, split in (
+        (("tr", "train"), "train"),
+        (("va", "val", "valid"), "val"),
+        (("te", "test"), "test"),
+    )
+    for word in words
+    for name in (f"{letter}{word}", f"{word}{letter}")
 }
 """Names that run together."""
+OURS = "xtr"
+"""What was always channels first."""
 IMAGES = {"x", "images", "image", "imgs", "img", "data", "features", "inputs", "input", "pixels"}
 LABELS = {"y", "labels", "label", "targets", "target", "classes", "class"}
 NAMES = {"names", "name"}
@@ -95,7 +103,7 @@ def _source(file: np.lib.npyio.NpzFile, where: str) -> Source:
         labels,
         _names(file, found, labels["train"]),
         notes,
-        channels_first=found["train", "images"].lower() in SHORT,
+        channels_first=found["train", "images"].lower() == OURS,
     )
 
 

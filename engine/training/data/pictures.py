@@ -89,7 +89,10 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     if image.format in ("JPEG", "MPO"):
         factor = _reduced(image, _needed(place, size), orientation in _TURNED)
     _load(image)
-    image = _turned(_in_eight_bits(image, how), orientation)
+    try:
+        image = _turned(_in_eight_bits(image, how), orientation)
+    except (OSError, ValueError, KeyError) as error:
+        raise Broken(f"is of the kind {image.mode}, which is not read: save it as RGB") from error
     left, top, right, bottom = (factor * side for side in place.box)
     box = left, top, min(right, image.width), min(bottom, image.height)
     image = image.resize(place.size[::-1], Image.Resampling.BICUBIC, box)

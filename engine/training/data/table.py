@@ -255,6 +255,10 @@ class _Columns:
         if len(by_content) == 1:
             return by_content[0]
         usual = self._named("image", IMAGE_NAMES, lambda c: c in self._free())
+        label = self._named("label", LABEL_NAMES, lambda _: True)
+        left = [c for c in self._free() if c != label]
+        if usual is None and label is not None and len(left) == 1:
+            usual = left[0]
         if usual is None or len(by_content) > 1:
             raise DataError(
                 f"{self.where}: which column names the images? There are: "

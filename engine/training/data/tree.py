@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .face import Content, DataError, Listing, Picture
-from .names import ENDINGS, is_dropping, split_named
+from .names import ENDINGS, is_dropping, legible, split_named
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,12 @@ def listed(
         )
     top = _common(images)
     if top:
-        told.append(f"The images stand below {'/'.join(top)}/.")
+        told.append(f"The images stand below {legible('/'.join(top))}/.")
     kept, loose, has_splits = _classes(where, images, len(top))
     if loose:
-        told.append(f"Left out: {len(loose):,} images in no class folder, such as {loose[0].name}.")
+        told.append(
+            f"Left out: {len(loose):,} images in no class folder, such as {legible(loose[0].name)}."
+        )
     used = {f.parts[:depth] for f in kept for depth in range(1, len(f.parts))}
     empty = [
         folder
@@ -87,8 +89,8 @@ def listed(
     at = len(top) + (1 if has_splits else 0)
     pictures = [
         Picture(
-            f.name,
-            f.parts[at],
+            legible(f.name),
+            legible(f.parts[at]),
             split_named(f.parts[len(top)]) if has_splits else None,
             f.size,
             f.stamp,
@@ -107,7 +109,7 @@ def listed(
 
 def _some(names: Sequence[str], count: int) -> str:
     """A few of the names, and how many there are in all."""
-    shown = ", ".join(names[:5])
+    shown = legible(", ".join(names[:5]))
     return f"{shown} ({count:,} in all)" if count > len(names[:5]) else shown
 
 
@@ -137,8 +139,9 @@ def _classes(where: str, images: Sequence[File], depth: int) -> tuple[list[File]
         if len(names) < 2:
             raise DataError(
                 f"{where}: has images of one class only"
-                + (f" ({names[0]})" if names else "")
-                + ". Needed is a folder a class, of two classes or more."
+                + (f" ({legible(names[0])})" if names else "")
+                + ". Needed is a folder a class, of two classes or more; where a table has the "
+                "labels, csv:FILE."
             )
         return below, loose, False
     roles: dict[str, str] = {}
