@@ -187,6 +187,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"X": np.zeros((12, 8, 8, 8, 1), np.uint8), "y": LABELS},
         "volumes or films",
     ),
+    "several labels in a word": (
+        {"X": GREY, "y": np.array(["cat", "dog", "cat|dog"])[LABELS]},
+        "'cat|dog' names several classes",
+    ),
     "several labels": ({"X": GREY, "y": np.ones((12, 14), int)}, "several labels an image"),
     "shares": ({"X": GREY, "y": np.full((12, 2), 0.5)}, "other values than 0 and 1"),
     "measures": ({"X": GREY, "y": LABELS + 0.5}, "not whole numbers"),
@@ -218,7 +222,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "empty words": ({"X": GREY, "y": np.array(["a", "b", ""])[LABELS]}, "4 are empty"),
     "large ones": ({"X": np.zeros((12, 65, 65), np.uint8), "y": LABELS}, "--image-size 64x64"),
-    "a single number": ({"X": np.uint8(3), "y": LABELS}, "a single number"),
+    "a single number": ({"X": np.uint8(3), "y": LABELS}, "are a single value"),
+    "a single label": ({"X": GREY, "y": np.int64(3)}, "are a single value"),
 }
 
 
@@ -248,6 +253,20 @@ def test_an_npz_file_larger_than_memory_is_refused_before_it_is_read(tmp_path: P
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", GREY)
     assert "single array" in refused(f"npz:{tmp_path / 'x.npy'}")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_the_last_channel_of_two_or_four_is_transparency(kind: type, tmp_path: Path) -> None:
+    alpha = RNG.choice(np.array([0, 255], np.uint8), (12, 6, 5, 1))
+    for colours in (COLOUR, GREY[..., None]):
+        clear = np.concatenate([colours, alpha], axis=3)
+        stored = clear if kind is np.uint8 else (clear / 255 * 0.9999).astype(np.float32)
+        spec = npz(tmp_path / "x.npz", X=stored, y=LABELS)
+        found = opened(source(spec, background="#202020"))
+        expected = np.where(alpha == 255, colours, 32).transpose(0, 3, 1, 2)
+        images = found.pool.images.astype(np.float64) * (1 if kind is np.uint8 else 255)
+        assert np.abs(images - expected).max() < 0.1
+        assert "laid over #202020" in told(found)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])

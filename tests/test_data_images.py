@@ -445,6 +445,20 @@ def test_a_class_that_is_called_train_is_a_class_beside_others(tmp_path: Path) -
     assert read(source(tmp_path)).summary.names == ("bus", "train")
 
 
+def test_splits_within_classes_are_told(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        classes(tmp_path / "x" / split)
+    for name in "ab":
+        for split in ("train", "test"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / "x" / split / name).rename(tmp_path / name / split)
+    (tmp_path / "x" / "train").rmdir()
+    (tmp_path / "x" / "test").rmdir()
+    found = opened(source(tmp_path))
+    assert found.names == ("a", "b")
+    assert "folders test, train, taken together" in told(found)
+
+
 def test_splits_without_class_folders_are_refused(tmp_path: Path) -> None:
     classes(tmp_path, 10, ("train", "val"))  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"train/CLASS/IMAGE"):

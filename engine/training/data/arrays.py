@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....sessions.records import DataSource
+from ....sessions.records import WHITE, DataSource
 from . import fit
 from .face import DataError, Images, Source, Split, SplitName
 from .labels import SPLITS, Stored, numbered
 from .splits import PART
 
 Array = NDArray[Any]
+CLEAR = (2, 4)
+"""Channels of images with transparency, as image files have them: last."""
 CHANNELS = (1, 2, 3, 4)
 """What an axis of channels is known by; others are, where the other two axes are alike."""
 
@@ -40,10 +42,12 @@ def source_of(
     names: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     channels_first: bool = False,
+    background: str = WHITE,
 ) -> Source:
     """The source of splits in memory; `train` must be there.
 
-    names: of the labels 0, 1, ...  channels_first: where axes cannot tell.  Raises DataError.
+    names: of the labels 0, 1, ...  channels_first: where axes cannot tell.  background: of images
+    whose last channel is their transparency.  Raises DataError.
     """
     told = list(notes)
     for split, array in images.items():
@@ -66,6 +70,12 @@ def source_of(
                 f"{SPLITS[split]} {shape} (channels, height, width). Bring all to one size."
             )
     valued = _values(laid, where, told)
+    if shapes["train"][0] in CLEAR and images["train"].shape[1] not in CLEAR:
+        valued = {split: _laid_over(of, background) for split, of in valued.items()}
+        told.append(
+            f"The last of {shapes['train'][0]} channels is taken for transparency: laid over "
+            f"{background} (--background)."
+        )
     found = numbered(labels, where, names)
     parts = {split: Split(valued[split], found.labels[split]) for split in valued}
     pool, val = parts["train"], None
@@ -74,6 +84,31 @@ def source_of(
         val = np.arange(len(both[0]), len(both[0]) + len(both[1]))
         pool = Split(*(np.concatenate(pair) for pair in zip(*map(_pair, both), strict=True)))
     return Source(pool, found.names, val, parts.get("test"), (*dict.fromkeys(told), *found.notes))
+
+
+def _laid_over(images: Images, background: str) -> Images:
+    """Without their last channel, by which the background shows."""
+    from PIL import ImageColor
+
+    colours = images.shape[1] - 1
+    ground = ImageColor.getrgb(background)[:3] if colours == 3 else (_grey(background),)
+    top = 255.0 if images.dtype == np.uint8 else 1.0
+    made = np.empty((len(images), colours, *images.shape[2:]), images.dtype)
+    below = np.array(ground, np.float32)[:, None, None] * (top / 255)
+    for start in range(0, len(images), PART):
+        part = images[start : start + PART].astype(np.float32)
+        seen = part[:, -1:] / top
+        laid = part[:, :-1] * seen + below * (1 - seen)
+        made[start : start + PART] = np.rint(laid) if top == 255.0 else laid
+    return made
+
+
+def _grey(background: str) -> int:
+    from PIL import ImageColor
+
+    level = ImageColor.getcolor(background, "L")
+    assert isinstance(level, int)
+    return level
 
 
 def _pair(split: Split) -> tuple[Array, Array]:
@@ -231,9 +266,7 @@ def _ground(found: Source, source: DataSource, channels: int) -> list[float]:
 
     images = found.pool.images
     colour = ImageColor.getrgb(source.background)[:3]
-    grey = ImageColor.getcolor(source.background, "L")
-    assert isinstance(grey, int)
-    levels: Sequence[float] = colour if channels == 3 else (grey,) * channels
+    levels: Sequence[float] = colour if channels == 3 else (_grey(source.background),) * channels
     if images.dtype == np.uint8:
         return list(levels)
     if source.fit == "pad" and (float(images.min()) < 0 or float(images.max()) > 1):

@@ -16,6 +16,8 @@ Stored = NDArray[Any]
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 SHOWN = 5
 """Classes that a message names."""
+SEPARATORS = "|,; "
+"""What stands between several labels in one word."""
 MANY = 20
 """Images from which a label for each of them is no class any more."""
 
@@ -49,6 +51,7 @@ def numbered(
         raise DataError(
             f"{where}: has images of one class only ({found[0]}). Needed are two classes or more."
         )
+    _check_single(found, where)
     if len(found) == len(train) >= MANY:
         raise DataError(
             f"{where}: every training image has a label of its own ({found[0]}, {found[1]}, ...): "
@@ -84,6 +87,20 @@ def numbered(
         tuple(words),
         tuple(notes),
     )
+
+
+def _check_single(found: Sequence[Any], where: str) -> None:
+    """Raises DataError where words name several of the other words: `cat|dog` beside `cat`."""
+    words = {word for word in found if isinstance(word, str)}
+    for word in words:
+        for mark in SEPARATORS:
+            parts = [part.strip() for part in word.split(mark)]
+            if len(parts) > 1 and set(parts) <= words:
+                raise DataError(
+                    f"{where}: the label {word!r} names several classes, which are labels of their "
+                    "own, too: several labels an image (multi-label) are not searched for. Keep "
+                    "one label an image."
+                )
 
 
 def _flat(labels: Stored, where: str) -> NDArray[np.int64] | NDArray[np.str_]:

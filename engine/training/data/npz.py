@@ -51,7 +51,7 @@ def read(path: Path, source: DataSource) -> Source:
                 f"numpy.savez and names such as {EXPECTED}."
             )
         with file:
-            return _source(file, where)
+            return _source(file, where, source.background)
     except DataError:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
@@ -61,7 +61,7 @@ def read(path: Path, source: DataSource) -> Source:
         ) from error
 
 
-def _source(file: np.lib.npyio.NpzFile, where: str) -> Source:
+def _source(file: np.lib.npyio.NpzFile, where: str, background: str) -> Source:
     found: dict[tuple[SplitName, str], str] = {}
     others = []
     for name in file.files:
@@ -103,6 +103,7 @@ def _source(file: np.lib.npyio.NpzFile, where: str) -> Source:
         labels,
         _names(file, found, labels["train"]),
         notes,
+        background=background,
         channels_first=found["train", "images"].lower() == OURS,
     )
 
@@ -173,13 +174,16 @@ def _images_first(
 ) -> NDArray[Any]:
     """MATLAB's order has images last; it is told from the number of labels."""
     count = len(labels) if labels.ndim else 0
+    for what, array in (("images", images), ("labels", labels)):
+        if array.ndim == 0:
+            raise DataError(
+                f"{where}: the {what} of {name} are a single value. Needed is one for each image."
+            )
     if images.ndim in (3, 4) and len(images) != count and images.shape[-1] == count:
         raise DataError(
             f"{where}: {name} has shape {images.shape}, images last. Save it with images first: "
             f"numpy.moveaxis({name}, -1, 0)."
         )
-    if images.ndim == 0:
-        raise DataError(f"{where}: {name} is a single number. Needed are images.")
     return images
 
 

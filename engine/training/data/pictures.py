@@ -91,6 +91,8 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     _load(image)
     try:
         image = _turned(_in_eight_bits(image, how), orientation)
+    except Broken:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise Broken(f"is of the kind {image.mode}, which is not read: save it as RGB") from error
     left, top, right, bottom = (factor * side for side in place.box)

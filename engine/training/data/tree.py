@@ -75,6 +75,13 @@ def listed(
         told.append(
             f"Left out: {len(loose):,} images in no class folder, such as {legible(loose[0].name)}."
         )
+    at = len(top) + (1 if has_splits else 0)
+    within = sorted({f.parts[at + 1] for f in kept if len(f.parts) > at + 2})
+    if len(within) > 1 and all(map(split_named, within)):
+        told.append(
+            f"The classes hold folders {', '.join(within)}, taken together: to use them as splits, "
+            f"put them first ({within[0]}/CLASS/IMAGE)."
+        )
     used = {f.parts[:depth] for f in kept for depth in range(1, len(f.parts))}
     empty = [
         folder
@@ -86,7 +93,6 @@ def listed(
     ]
     if empty:
         told.append(f"Left out: {_some(sorted({f[-1] for f in empty}), len(empty))}, empty.")
-    at = len(top) + (1 if has_splits else 0)
     pictures = [
         Picture(
             legible(f.name),
