@@ -329,6 +329,28 @@ async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[
     assert (setup.data.image_size, setup.data.fit) == ((16, 32), "pad")
 
 
+async def test_a_session_is_named_like_its_images_until_somebody_names_it() -> None:
+    sessions = FakeHome({"cats": FakeClient(make_snapshot())}, found=found)
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        name, data = (
+            pilot.app.screen.query_one(f"#field-{field}", Input) for field in ("name", "data")
+        )
+        for place, expected in (
+            ("folder:/photos/my pets", "my-pets"),
+            ("folder:/photos/cats.tar.gz", "cats-2"),
+            ("npz:/...", "npz"),
+            ("digits", "digits"),
+        ):
+            data.value = place
+            await settled(pilot)
+            assert name.value == expected
+        name.value = "mine"
+        data.value = "folder:/photos/dogs"
+        await settled(pilot)
+        assert name.value == "mine"
+
+
 async def test_what_cannot_be_used_is_said_in_the_form() -> None:
     async with console(sessions=FakeHome()) as pilot:
         panel = await placed(pilot, "folder:/nowhere")

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
@@ -191,6 +192,8 @@ def _columns(text: str) -> dict[str, str]:
 
 READ_BY = ("image_size", "background", "columns")
 """Fields that say how images are read."""
+LONGEST_STEM = 40
+"""Characters of a name that is proposed."""
 FILES = ("folder", "csv", "parquet")
 """Kinds of data whose images are files."""
 TABLES = ("csv", "parquet")
@@ -349,6 +352,8 @@ class SetupScreen(Screen[None]):
             ),
         )
         self.data = data
+        self._proposed = self.fields[0].start
+        """The name that nobody chose."""
         self.measure = start["measure"]
         self.strategy: Strategy = start["strategy"]
         self.flat = start["flat"]
@@ -486,7 +491,19 @@ class SetupScreen(Screen[None]):
         self._whole_note()
         if name == "data":
             self._show_of_kind()
+            self._name_like(event.value)
         self._look()
+
+    def _name_like(self, data: str) -> None:
+        """A name like the place of the images, as long as nobody has chosen one."""
+        field = self.query_one("#field-name", Input)
+        if field.value != self._proposed:
+            return
+        stem = Path(data.partition(":")[2]).name.partition(".")[0] or data.partition(":")[0]
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_STEM]
+        if is_name(stem):
+            self._proposed = free_name(stem, self.taken)
+            field.value = self._proposed
 
     @on(Cycle.Changed)
     def choose(self) -> None:
