@@ -152,6 +152,15 @@ def test_an_empty_session_has_a_page() -> None:
     assert "Nothing has been decided yet" in words
 
 
+def test_what_was_done_to_the_images_is_told() -> None:
+    snapshot = empty_snapshot()
+    notes = ("Images are of 3 sizes: brought to 32x32.", "Left out: <b>.DS_Store</b>.")
+    summary = snapshot.session.summary.model_copy(update={"notes": notes})
+    session = snapshot.session.model_copy(update={"summary": summary})
+    told = made(replace(snapshot, session=session))
+    assert html.escape(" ".join(notes)) in told
+
+
 def test_what_people_wrote_is_escaped() -> None:
     snapshot = make_snapshot(data=DataSource(spec=f"folder:{HOSTILE}"), failed=1)
     decisions = tuple(d.model_copy(update={"reason": HOSTILE}) for d in snapshot.decisions)

@@ -143,6 +143,7 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
             f"{words.count(images.test)} to test, never looked at; fingerprint "
             f"{images.fingerprint[:16]}",
         ),
+        *([("their reading", " ".join(images.notes))] if images.notes else []),
         *([("classes", ", ".join(labels(images)))] if images.names else []),
         *([("judged by", judged)] if (judged := words.judged(session)) else []),
         ("w_c", words.weight(session.wc)),
