@@ -16,7 +16,7 @@ from lcsearch.engine import search
 from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
-from lcsearch.engine.protocol import FinalDone, FinalProgress, Ready
+from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
@@ -650,6 +650,30 @@ class FakeClient:
     def made(self, name: str) -> list[tuple[Any, ...]]:
         """The calls of this name."""
         return [call[1:] for call in self.calls if call[0] == name]
+
+
+def found_images(data: DataSource, *_: object) -> Ready:
+    """Ten classes of the images that were asked for, red, green or blue."""
+    side = data.image_size or (28, 28)
+    counts = dict.fromkeys(("train", "val", "test"), (50,) * 10)
+    summary = DataSummary(
+        channels=3,
+        height=side[0],
+        width=side[1],
+        classes=10,
+        train=500,
+        val=500,
+        test=500,
+        fingerprint="f",
+        names=tuple(f"class {number}" for number in range(10)),
+        counts=counts,
+        notes=(f"All images are brought to {side[1]}x{side[0]} ({data.fit}).",),
+    )
+    colours = ("c04040", "40c040", "4040c0")
+    pictures = tuple(
+        Picture(label=at, rows=(colours[at % 3] * 20,) * 20) for at in range(summary.classes)
+    )
+    return Ready(summary=summary, pictures=pictures)
 
 
 @dataclass

@@ -14,8 +14,8 @@ from textual.widgets import Input, TextArea
 
 from lcsearch.engine.client.images import Cancelled
 from lcsearch.engine.executors import devices
-from lcsearch.engine.protocol import Picture, Ready
-from lcsearch.sessions.records import DataSource, DataSummary, Execution
+from lcsearch.engine.protocol import Ready
+from lcsearch.sessions.records import DataSource, Execution
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
@@ -35,7 +35,7 @@ from .consoles import (
     text_of,
     until,
 )
-from .fakes import FakeClient, FakeHome, make_snapshot
+from .fakes import FakeClient, FakeHome, found_images, make_snapshot
 
 
 async def test_first_run_is_three_keys_to_a_running_search() -> None:
@@ -277,30 +277,6 @@ async def test_the_set_up_takes_a_strategy_and_one_level() -> None:
 # what is found ----------------------------------------------------------------------------------
 
 
-def found(data: DataSource, *_: object) -> Ready:
-    """Ten classes of the images that were asked for, red, green or blue."""
-    side = data.image_size or (28, 28)
-    counts = dict.fromkeys(("train", "val", "test"), (50,) * 10)
-    summary = DataSummary(
-        channels=3,
-        height=side[0],
-        width=side[1],
-        classes=10,
-        train=500,
-        val=500,
-        test=500,
-        fingerprint="f",
-        names=tuple(f"class {number}" for number in range(10)),
-        counts=counts,
-        notes=(f"All images are brought to {side[1]}x{side[0]} ({data.fit}).",),
-    )
-    colours = ("c04040", "40c040", "4040c0")
-    pictures = tuple(
-        Picture(label=at, rows=(colours[at % 3] * 20,) * 20) for at in range(summary.classes)
-    )
-    return Ready(summary=summary, pictures=pictures)
-
-
 async def placed(pilot: ConsolePilot, spec: str) -> Found:
     """In the set-up, with this place written in it."""
     await press(pilot, "n")
@@ -310,7 +286,7 @@ async def placed(pilot: ConsolePilot, spec: str) -> Found:
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, SMALL])
 async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[int, int]) -> None:
-    sessions = FakeHome(found=found)
+    sessions = FakeHome(found=found_images)
     async with console(sessions=sessions, size=size) as pilot:
         panel = await placed(pilot, "folder:/photos")
         await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
@@ -330,7 +306,7 @@ async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[
 
 
 async def test_a_session_is_named_like_its_images_until_somebody_names_it() -> None:
-    sessions = FakeHome({"cats": FakeClient(make_snapshot())}, found=found)
+    sessions = FakeHome({"cats": FakeClient(make_snapshot())}, found=found_images)
     async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         name, data = (
@@ -361,7 +337,7 @@ async def test_what_cannot_be_used_is_said_in_the_form() -> None:
 
 
 async def test_only_the_fields_of_a_kind_are_there() -> None:
-    sessions = FakeHome(found=found)
+    sessions = FakeHome(found=found_images)
     async with console(sessions=sessions) as pilot:
         for spec, there in (
             ("digits", ""),
@@ -389,7 +365,7 @@ async def test_the_answer_about_another_place_is_not_shown() -> None:
             assert cancelled.wait(PATIENCE)
             dropped.set()
             return "folder:/first: nobody reads this."
-        return found(data)
+        return found_images(data)
 
     sessions = FakeHome(found=look)
     async with console(sessions=sessions) as pilot:
@@ -431,7 +407,7 @@ async def test_escape_stops_a_session_from_being_made() -> None:
             assert cancelled.wait(PATIENCE)
             raise Cancelled
 
-    sessions = Slow(found=found)
+    sessions = Slow(found=found_images)
     async with console(sessions=sessions) as pilot:
         await press(pilot, "n")
         await pilot.press("enter")
@@ -444,7 +420,7 @@ async def test_escape_stops_a_session_from_being_made() -> None:
 
 
 async def test_page_down_shows_what_is_higher_than_the_screen() -> None:
-    async with console(sessions=FakeHome(found=found), size=NARROW) as pilot:
+    async with console(sessions=FakeHome(found=found_images), size=NARROW) as pilot:
         await placed(pilot, "folder:/photos")
         await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
         form = pilot.app.screen.query_one("#setup-form")

@@ -23,10 +23,19 @@ from lcsearch.engine.executors import devices
 from lcsearch.tui.app import Console
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets.found import Found
 
 from .conftest import PATIENCE
 from .consoles import until
-from .fakes import NOW, FakeClient, FakeHome, confused, empty_snapshot, make_snapshot
+from .fakes import (
+    NOW,
+    FakeClient,
+    FakeHome,
+    confused,
+    empty_snapshot,
+    found_images,
+    make_snapshot,
+)
 
 WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
@@ -370,3 +379,19 @@ async def test_no_sessions(picture: SnapshotAssertion) -> None:
 
 async def test_set_up_with_wrong_fields(picture: SnapshotAssertion) -> None:
     assert await home_shown(FakeHome(), WIDE, "n", *"bad name", "down", "backspace") == picture
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, SMALL], ids=["wide", "narrow", "small"])
+async def test_set_up_with_images_found(picture: SnapshotAssertion, size: tuple[int, int]) -> None:
+    """The place is written, what was found is shown, and the form is turned a page further."""
+    app = Console(Path("/nowhere"), None, sessions=FakeHome(found=found_images), clock=lambda: NOW)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot, lambda: getattr(app.screen, "summaries", None) is not None)
+        await pilot.press("n")
+        await settled(pilot)
+        app.screen.query_one("#field-data", Input).value = "folder:/photos/pets"
+        await settled(pilot, lambda: "1,500 images" in str(app.screen.query_one(Found).render()))
+        assert svg_of(app) == picture(name="top")
+        await pilot.press("pagedown")
+        await settled(pilot)
+        assert svg_of(app) == picture(name="further")
