@@ -117,12 +117,13 @@ def _on_files(
     return work(contents(paths, most), *more)
 
 
-def _looks(contents: Iterable[Content]) -> list[Look | str]:
-    """What each file is, or why it is none."""
+def _looks(contents: Iterable[Content], most: int) -> list[Look | str]:
+    """What each file is, or why it is none.  most: bytes of each that are there, if it has more."""
     found: list[Look | str] = []
     for content in contents:
         try:
-            found.append(look(_bytes(content)))
+            read = _bytes(content)
+            found.append(look(read, len(read) < most))
         except Broken as error:
             found.append(str(error))
     return found
@@ -224,7 +225,8 @@ class _Filling:
         looks: list[Look | str] = [""] * self.count
 
         def look_at(numbers: Sequence[int], most: int) -> None:
-            for some, found in self._mapped(pool, _looks, numbers, most):
+            enough = most if self.listing.paths is not None else LARGEST_FILE
+            for some, found in self._mapped(pool, _looks, numbers, most, enough):
                 for number, one in zip(some, found, strict=True):
                     looks[number] = one
                 self.progress(0, self.count)

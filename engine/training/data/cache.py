@@ -167,6 +167,8 @@ class Place:
                     shutil.rmtree(left)  # of one that was ended while it wrote
                 yield
         except OSError as error:
+            if error.errno is None:  # of a library: it is not about this place
+                raise
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> DataError:

@@ -1,6 +1,6 @@
 """One image file: what it is, and how it becomes pixels.
 
-A delivered network prepares an image by the same function as the search did.
+A delivered network prepares an image by the same functions: `preparing` copies them out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ _ORIENTATION = 0x0112
 _TURNED = range(5, 9)
 """Orientations of EXIF that swap the sides."""
 _GREY = ("1", "L", "LA", "La")
+_FRAME_BY_FRAME = ("GIF", "TIFF")
+"""Formats that do not say at their beginning how many images there are."""
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+)
+"""What Pillow raises of a file that is damaged, or cut off."""
 
 
 class Broken(ValueError):
@@ -48,9 +61,26 @@ class Look:
     bits: int = 8
 
 
-def look(content: bytes) -> Look:
-    """What this file holds, by its header; only one of more than 8 bits is read.  Raises Broken."""
+def look(content: bytes, whole: bool = True) -> Look:
+    """What this file holds, by its header; one of more than 8 bits or with a palette is read.
+
+    whole: whether this is all of the file, and not its beginning alone.  Raises Broken, also where
+    a beginning is not enough.
+    """
     image = _opened(content)
+    if not whole and image.format in _FRAME_BY_FRAME:
+        raise Broken("is looked at whole")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _look(image)
+    except Broken:
+        raise
+    except DAMAGED as error:
+        raise Broken(_words(error)) from error
+
+
+def _look(image: Image) -> Look:
     orientation = _orientation(image)
     height, width = image.height, image.width
     if orientation in _TURNED:
@@ -137,7 +167,7 @@ def _opened(content: bytes) -> Image:
         raise Broken("is empty" if not content else "is no image") from error
     except Image.DecompressionBombError as error:
         raise Broken("is too large to be read, more than 100 million pixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError) as error:
+    except DAMAGED as error:
         raise Broken(_words(error)) from error
     if image.width * image.height > MOST_PIXELS:
         raise Broken(f"is {image.width}x{image.height}, more than 100 million pixels")
@@ -149,7 +179,7 @@ def _load(image: Image) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except DAMAGED as error:
         raise Broken(_words(error)) from error
 
 
@@ -212,3 +242,16 @@ def _turned(image: Image, orientation: int) -> Image:
         8: Transpose.ROTATE_90,
     }
     return image.transpose(ways[orientation]) if orientation in ways else image
+
+
+STEPS = (
+    _needed,
+    _reduced,
+    _opened,
+    _load,
+    _words,
+    _orientation,
+    _in_eight_bits,
+    _turned,
+)
+"""All that `picture` is made of, in this file."""
