@@ -21,9 +21,10 @@ from PIL import Image, ImageOps
 from lcsearch.engine.training.data import DataError, read
 from lcsearch.engine.training.data.face import Source
 from lcsearch.engine.training.data.fit import Box, Placement, Size, placed
+from lcsearch.engine.training.data.pictures import Broken, look, picture
 from lcsearch.engine.training.data.registry import opened
 from lcsearch.sessions.choices import FITS, Fit
-from lcsearch.sessions.records import READER, DataSource
+from lcsearch.sessions.records import READER, DataSource, Preparation
 
 Pixels = NDArray[np.uint8]
 
@@ -349,8 +350,6 @@ def test_the_ways_to_fit(fit: str, tmp_path: Path) -> None:
 
 
 def test_what_a_jpeg_is_read_as_is_what_one_prepared_alone_is(tmp_path: Path) -> None:
-    from lcsearch.engine.training.data.pictures import picture
-
     rng = np.random.default_rng(3)
     for name in "ab":
         noise = rng.integers(0, 256, (12, 16, 3), np.uint8)
@@ -560,6 +559,46 @@ def broken(root: Path) -> list[str]:
     for name, content in contents.items():
         (root / name).write_bytes(content)
     return list(contents)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "JPEG": {"progressive": True},
+    "PNG": {},
+    "WEBP": {},
+    "AVIF": {},
+    "TIFF": {"compression": "tiff_lzw"},
+    "BMP": {},
+    "PPM": {},
+    "JPEG2000": {},
+    "GIF": {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_broken_or_read_and_nothing_else(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8))
+    file = io.BytesIO()
+    image.save(file, kind, **KINDS[kind])
+    whole = file.getvalue()
+    how = Preparation(height=8, width=8, channels=3, fit="crop", background="#ffffff")
+    outcomes = set()
+    for attempt in range(150):
+        damaged = bytearray(whole)
+        if attempt % 2:
+            damaged = damaged[: rng.integers(len(damaged))]
+        else:
+            begin = 200 if attempt % 4 else len(damaged)
+            for at in rng.integers(0, min(begin, len(damaged)), 6):
+                damaged[at] = rng.integers(256)
+        for read_it in (look, lambda content: picture(content, how)):
+            try:
+                read_it(bytes(damaged))
+                outcomes.add("read")
+            except Broken as error:
+                outcomes.add("broken" if str(error) else "without a word")
+    assert "broken" in outcomes
+    assert "without a word" not in outcomes
 
 
 def test_every_broken_file_is_found_in_one_pass(tmp_path: Path) -> None:
