@@ -757,6 +757,20 @@ def test_a_file_that_is_no_archive_is_told(content: bytes, tmp_path: Path) -> No
         opened(source(tmp_path / "x.zip"))
 
 
+def test_an_archive_packed_in_a_way_that_is_not_known_is_told(tmp_path: Path) -> None:
+    classes(tmp_path / "x")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for path in (tmp_path / "x").rglob("*.png"):
+            file.write(path, path.relative_to(tmp_path / "x"))
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        first = content.index(mark)
+        content[first + at : first + at + 2] = struct.pack("<H", 97)
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(DataError, match="compression method is not supported"):
+        opened(source(tmp_path / "x.zip"))
+
+
 def test_a_cut_archive_is_told(tmp_path: Path) -> None:
     classes(tmp_path / "set")
     tarred(tmp_path / "set", tmp_path / "x.tar.gz")
