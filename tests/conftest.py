@@ -59,9 +59,9 @@ PURE = {
 """Files of tests, `test_NAME.py`: no engine, no training, and no process or screen in most."""
 
 
-def lcsearch(*words: str, code: int = 0) -> tuple[str, str]:
+def lcsearch(*words: str, code: int = 0, given: str | None = None) -> tuple[str, str]:
     """Run a command here, which ends with this code: its stdout and its stderr."""
-    done = CliRunner().invoke(app, list(words))
+    done = CliRunner().invoke(app, list(words), input=given)
     assert done.exit_code == code, done.output
     return done.stdout, done.stderr
 

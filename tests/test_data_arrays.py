@@ -361,6 +361,18 @@ def test_several_idx_sets_in_a_folder_are_named(tmp_path: Path) -> None:
     assert opened(source(f"idx:{tmp_path / 'emnist-letters'}")).pool.images.shape == (12, 1, 5, 6)
 
 
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("length", [0, 3, 4, 7, 11])
+def test_an_idx_file_that_ends_in_its_header_is_refused(
+    length: int, ending: str, tmp_path: Path
+) -> None:
+    idx(tmp_path / "train-labels-idx1-ubyte", LABELS.astype(np.uint8))
+    path = tmp_path / f"train-images-idx3-ubyte{ending}"
+    head = (bytes((0, 0, 8, 3)) + np.array(GREY.shape, ">u4").tobytes())[:length]
+    path.write_bytes(gzip.compress(head) if ending else head)
+    assert path.name in refused(f"idx:{tmp_path}")
+
+
 def test_a_gzipped_idx_bomb_is_refused(tmp_path: Path) -> None:
     head = bytes((0, 0, 8, 3)) + np.array([1 << 30, 1 << 10, 1 << 10], ">u4").tobytes()
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + bytes(1 << 20)))

@@ -22,9 +22,10 @@ from lcsearch.engine.training.data import DataError, read
 from lcsearch.engine.training.data.face import Source
 from lcsearch.engine.training.data.files import HEAD_BYTES
 from lcsearch.engine.training.data.fit import Box, Placement, Size, placed
+from lcsearch.engine.training.data.pictures import Broken, look, picture
 from lcsearch.engine.training.data.registry import opened
 from lcsearch.sessions.choices import FITS, Fit
-from lcsearch.sessions.records import READER, DataSource
+from lcsearch.sessions.records import READER, DataSource, Preparation
 
 Pixels = NDArray[np.uint8]
 
@@ -350,8 +351,6 @@ def test_the_ways_to_fit(fit: str, tmp_path: Path) -> None:
 
 
 def test_what_a_jpeg_is_read_as_is_what_one_prepared_alone_is(tmp_path: Path) -> None:
-    from lcsearch.engine.training.data.pictures import picture
-
     rng = np.random.default_rng(3)
     for name in "ab":
         noise = rng.integers(0, 256, (12, 16, 3), np.uint8)
@@ -563,6 +562,46 @@ def broken(root: Path) -> list[str]:
     return list(contents)
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "JPEG": {"progressive": True},
+    "PNG": {},
+    "WEBP": {},
+    "AVIF": {},
+    "TIFF": {"compression": "tiff_lzw"},
+    "BMP": {},
+    "PPM": {},
+    "JPEG2000": {},
+    "GIF": {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_broken_or_read_and_nothing_else(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8))
+    file = io.BytesIO()
+    image.save(file, kind, **KINDS[kind])
+    whole = file.getvalue()
+    how = Preparation(height=8, width=8, channels=3, fit="crop", background="#ffffff")
+    outcomes = set()
+    for attempt in range(150):
+        damaged = bytearray(whole)
+        if attempt % 2:
+            damaged = damaged[: rng.integers(len(damaged))]
+        else:
+            begin = 200 if attempt % 4 else len(damaged)
+            for at in rng.integers(0, min(begin, len(damaged)), 6):
+                damaged[at] = rng.integers(256)
+        for read_it in (look, lambda content: picture(content, how)):
+            try:
+                read_it(bytes(damaged))
+                outcomes.add("read")
+            except Broken as error:
+                outcomes.add("broken" if str(error) else "without a word")
+    assert "broken" in outcomes
+    assert "without a word" not in outcomes
+
+
 def test_every_broken_file_is_found_in_one_pass(tmp_path: Path) -> None:
     names = broken(tmp_path)
     with pytest.raises(DataError) as refused:
@@ -762,6 +801,20 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 def test_a_file_that_is_no_archive_is_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.zip"):
+        opened(source(tmp_path / "x.zip"))
+
+
+def test_an_archive_packed_in_a_way_that_is_not_known_is_told(tmp_path: Path) -> None:
+    classes(tmp_path / "x")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for path in (tmp_path / "x").rglob("*.png"):
+            file.write(path, path.relative_to(tmp_path / "x"))
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        first = content.index(mark)
+        content[first + at : first + at + 2] = struct.pack("<H", 97)
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(DataError, match="compression method is not supported"):
         opened(source(tmp_path / "x.zip"))
 
 

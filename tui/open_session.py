@@ -152,13 +152,14 @@ class OpenSession:
 
         Of several the one that was asked for last is shown.
         """
-        from ..engine.client.images import misread
         from ..sessions.errors import StoreError
 
         self._asked += 1
         asked = self._asked
 
         def work() -> None:
+            from ..engine.client.images import misread
+
             try:
                 client = self.sessions.open(name)
                 snapshot = client.refresh()

@@ -6,7 +6,7 @@ The functions are those that the search itself read by, copied out of the room f
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ...sessions.records import Preparation
 from .data import fit, pictures
@@ -26,15 +26,21 @@ It needs Pillow (11.3 or newer) and NumPy:
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CLASSES = {classes}
 """In the order of the network's outputs."""
@@ -77,7 +83,6 @@ _COPIED: tuple[Callable[..., object], ...] = (
     pictures.Broken,
     fit.Placement,
     fit.placed,
-    pictures.picture,
     *pictures.STEPS,
 )
 
@@ -91,15 +96,10 @@ def source(how: Preparation, classes: Sequence[str]) -> str:
     head = _HEAD.format(
         classes=_tuple(classes),
         how="\n".join(f"    {name}={value!r}," for name, value in how.model_dump().items()),
-        constants="\n".join([*_constants()]),
+        constants="\n".join(f"{name} = {getattr(pictures, name)!r}" for name in _CONSTANTS),
         shape=", ".join(map(str, shape)),
     )
     return "\n\n".join([head, *(inspect.getsource(part) for part in _COPIED)])
-
-
-def _constants() -> Iterator[str]:
-    yield from (f"{name} = {getattr(pictures, name)!r}" for name in _CONSTANTS)
-    yield f"DAMAGED = ({', '.join(error.__name__ for error in pictures.DAMAGED)})"
 
 
 def _tuple(words: Sequence[str]) -> str:

@@ -20,7 +20,15 @@ MOST_GROWTH = 200
 FREE_BYTES = 1 << 30
 """Content up to which no growth is refused."""
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    NotImplementedError,  # a way to compress that is not known here
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+)
 
 
 def read(path: Path, source: DataSource) -> Listing:

@@ -140,6 +140,8 @@ def _array(path: Path, axes: tuple[int, ...]) -> NDArray[Any]:
             f"{path}: is no IDX file of {what} dimensions (it begins with "
             f"{begin.hex() or 'nothing'}). Fetch the file again."
         )
+    if len(content) < 4 + 4 * begin[3]:
+        raise DataError(f"{path}: truncated, within its header. Fetch the file again.")
     kind = np.dtype(TYPES[begin[2]])
     header, shape = _header(bytes(content[: 4 + 4 * begin[3]]))
     expected = header + math.prod(shape) * kind.itemsize

@@ -5,11 +5,13 @@ A delivered network prepares an image by the same functions: `preparing` copies 
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ from .fit import Placement, Size, placed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "PPM", "GIF", "JPEG2000")
 """Read by Pillow itself: none that starts another program."""
@@ -31,17 +36,6 @@ _TURNED = range(5, 9)
 _GREY = ("1", "L", "LA", "La")
 _FRAME_BY_FRAME = ("GIF", "TIFF")
 """Formats that do not say at their beginning how many images there are."""
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-)
-"""What Pillow raises of a file that is damaged, or cut off."""
 
 
 class Broken(ValueError):
@@ -61,6 +55,25 @@ class Look:
     bits: int = 8
 
 
+def _or_broken(read: Callable[P, T]) -> Callable[P, T]:
+    """Whatever a damaged file makes Pillow raise is Broken, in words."""
+
+    @functools.wraps(read)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with warnings.catch_warnings():
+                # of large ones, and of oddities in files that are read all the same
+                warnings.simplefilter("ignore")
+                return read(*args, **kwargs)
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"cannot be read: {str(error).strip() or type(error).__name__}") from error
+
+    return guarded
+
+
+@_or_broken
 def look(content: bytes, whole: bool = True) -> Look:
     """What this file holds, by its header; one of more than 8 bits or with a palette is read.
 
@@ -70,24 +83,13 @@ def look(content: bytes, whole: bool = True) -> Look:
     image = _opened(content)
     if not whole and image.format in _FRAME_BY_FRAME:
         raise Broken("is looked at whole")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _look(image)
-    except Broken:
-        raise
-    except DAMAGED as error:
-        raise Broken(_words(error)) from error
-
-
-def _look(image: Image) -> Look:
     orientation = _orientation(image)
     height, width = image.height, image.width
     if orientation in _TURNED:
         height, width = width, height
     bits = 8
     if image.mode.startswith("I"):
-        _load(image)
+        image.load()
         _, brightest = image.getextrema()
         assert isinstance(brightest, int | float)
         if brightest >= 1 << DEEP_BITS[-1]:
@@ -104,6 +106,7 @@ def _look(image: Image) -> Look:
     )
 
 
+@_or_broken
 def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     """The pixels of a file, shape (channels, height, width).  Raises Broken."""
     from PIL import Image
@@ -118,13 +121,8 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     factor = 1.0
     if image.format in ("JPEG", "MPO"):
         factor = _reduced(image, _needed(place, size), orientation in _TURNED)
-    _load(image)
-    try:
-        image = _turned(_in_eight_bits(image, how), orientation)
-    except Broken:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        raise Broken(f"is of the kind {image.mode}, which is not read: save it as RGB") from error
+    image.load()
+    image = _turned(_in_eight_bits(image, how), orientation)
     left, top, right, bottom = (factor * side for side in place.box)
     box = left, top, min(right, image.width), min(bottom, image.height)
     image = image.resize(place.size[::-1], Image.Resampling.BICUBIC, box)
@@ -159,40 +157,22 @@ def _opened(content: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large ones, and of oddities in files that it reads all the same
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise Broken("is empty" if not content else "is no image") from error
     except Image.DecompressionBombError as error:
         raise Broken("is too large to be read, more than 100 million pixels") from error
-    except DAMAGED as error:
-        raise Broken(_words(error)) from error
     if image.width * image.height > MOST_PIXELS:
         raise Broken(f"is {image.width}x{image.height}, more than 100 million pixels")
     return image
-
-
-def _load(image: Image) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-    except DAMAGED as error:
-        raise Broken(_words(error)) from error
-
-
-def _words(error: Exception) -> str:
-    return f"cannot be read: {str(error).strip() or type(error).__name__}"
 
 
 def _orientation(image: Image) -> int:
     """How EXIF says that the camera was held; 1: upright."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except (ValueError, TypeError, SyntaxError, OSError, KeyError):
-        return 1  # an EXIF block that is damaged says nothing; the image may be whole
+    except Exception:  # noqa: BLE001 - an EXIF block that is damaged says nothing
+        return 1  # the image may be whole
 
 
 def _is_grey(image: Image) -> bool:
@@ -245,13 +225,13 @@ def _turned(image: Image, orientation: int) -> Image:
 
 
 STEPS = (
+    _or_broken,
+    picture,
     _needed,
     _reduced,
     _opened,
-    _load,
-    _words,
     _orientation,
     _in_eight_bits,
     _turned,
 )
-"""All that `picture` is made of, in this file."""
+"""All that `picture` is made of, in this file, in an order that can be run."""
