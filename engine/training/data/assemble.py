@@ -41,12 +41,14 @@ def assembled(listing: Listing, source: DataSource, progress: Progress | None) -
 
     Raises DataError.
     """
-    everything = range(len(listing.pictures))
+    progress = progress or (lambda done, total: None)
+    total = len(listing.pictures)
+    everything = range(total)
     _labelled(listing, everything)  # wrong labels are told before hours are spent on images
     place = cache.Place(listing, source)
     stored = place.stored()
     if stored is None:
-        with place.locked():
+        with place.locked(lambda: progress(0, total)):
             stored = place.stored()  # perhaps somebody else has just filled it
             if stored is None:
                 _Filling(listing, source, place, progress).fill()
@@ -157,11 +159,11 @@ class _Filling:
     """Reads a listing into the cache."""
 
     def __init__(
-        self, listing: Listing, source: DataSource, place: cache.Place, progress: Progress | None
+        self, listing: Listing, source: DataSource, place: cache.Place, progress: Progress
     ) -> None:
         self.listing, self.source, self.place = listing, source, place
         self.count = len(listing.pictures)
-        self.progress = progress or (lambda done, total: None)
+        self.progress = progress
         self.workers = min(processors(), math.ceil(self.count / BATCH))
 
     def fill(self) -> None:
