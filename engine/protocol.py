@@ -15,6 +15,7 @@ from ..sessions.records import (
     Epoch,
     Failure,
     Machine,
+    Preparation,
     Recalls,
     Record,
     StopMode,
@@ -227,6 +228,7 @@ class FinalResult(Record):
     test_accuracy: of the written weights, in float32; test_metric: the session's metric likewise.
     classes: their names, in the order of the network's outputs.  recalls, confusion: of the test
     images, rows the true classes.  seconds: of training.  data_fingerprint: as the session's.
+    prepared: how image files become what the network takes; None where the images were arrays.
     """
 
     session: str
@@ -254,6 +256,7 @@ class FinalResult(Record):
     machine: Machine
     lcsearch: str
     files: tuple[str, ...]
+    prepared: Preparation | None = None
 
 
 class FinalDone(Record):

@@ -362,7 +362,7 @@ class Service:
         elif isinstance(event, Gone):
             self._trainer_gone(event)
         elif isinstance(event, Notice):
-            log.info("%s", event.message or "there is room again")
+            log.info("%s", event.message or "what was noted holds no more")
             self.store.say(event.message)
         elif isinstance(event, Started):
             for epoch in event.epochs:

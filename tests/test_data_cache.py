@@ -199,6 +199,29 @@ def test_whoever_is_interrupted_leaves_nothing(folder: Path) -> None:
     assert [path.suffix for path in cache.folder(home()).iterdir()] == [".lock"]
 
 
+def test_whoever_waits_for_another_gives_signs_of_life_and_then_shares_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one holds the place until it has been heard that somebody waits, twice."""
+    monkeypatch.setattr(cache, "WAIT_SECONDS", 0.01)
+    read(source(folder))
+    (entry,) = cache.entries(home())
+    shutil.rmtree(entry.path)
+    other = FileLock(f"{entry.path}.lock")
+    other.acquire()
+    told: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        if len(told) == 2:
+            assert not entry.path.exists()
+            other.release()
+
+    assert len(read(source(folder), progress).pool) == 24
+    assert told[:2] == [(0, 24)] * 2
+    assert told[-1] == (24, 24)
+
+
 def test_progress_rises_to_all_the_images(folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     read(source(folder), lambda done, total: seen.append((done, total)))

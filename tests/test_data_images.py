@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from lcsearch.engine.training.data import DataError, read
 from lcsearch.engine.training.data.face import Source
+from lcsearch.engine.training.data.files import HEAD_BYTES
 from lcsearch.engine.training.data.fit import Box, Placement, Size, placed
 from lcsearch.engine.training.data.pictures import Broken, look, picture
 from lcsearch.engine.training.data.registry import opened
@@ -618,6 +619,52 @@ def test_broken_files_are_left_out_where_that_is_asked_for(tmp_path: Path) -> No
     assert summary.train + summary.val + summary.test == 20
     assert summary.broken == 12
     assert "12 files that cannot be read" in " ".join(summary.notes)
+
+
+def noise(seed: int) -> Image.Image:
+    """So much of it that a file of it is longer than the beginning that is looked at first."""
+    values = np.random.default_rng(seed).integers(0, 256, (160, 160, 3))
+    return Image.fromarray(values.astype(np.uint8))
+
+
+LONG: dict[str, tuple[Callable[[], Image.Image], dict[str, Any]]] = {
+    "palette.png": (lambda: noise(0).convert("P"), {}),
+    "palette.bmp": (lambda: noise(0).convert("P"), {}),
+    "still.gif": (lambda: noise(0).convert("P"), {}),
+    "moving.gif": (lambda: noise(0).convert("L"), {"save_all": True, "append_images": [noise(1)]}),
+    "pages.tif": (lambda: noise(0), {"save_all": True, "append_images": [noise(1)]}),
+    "packed.tif": (
+        lambda: noise(0),
+        {"save_all": True, "append_images": [noise(1)], "compression": "tiff_lzw"},
+    ),
+    "moving.webp": (
+        lambda: noise(0),
+        {"save_all": True, "append_images": [noise(1)], "lossless": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_file_longer_than_its_beginning_is_read_as_any(name: str, tmp_path: Path) -> None:
+    make, how = LONG[name]
+    image = make()
+    pixels, found = one(tmp_path, name, saved(image, **how), image_size=(160, 160))
+    assert (tmp_path / "a" / name).stat().st_size > 2 * HEAD_BYTES
+    with Image.open(tmp_path / "a" / name) as read_back:
+        expected = np.asarray(read_back.convert("L" if len(pixels) == 1 else "RGB"))
+    np.testing.assert_array_equal(pixels, np.atleast_3d(expected).transpose(2, 0, 1))
+    assert ("several frames" in told(found)) == ("append_images" in how)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_file_that_is_cut_off_is_a_broken_one(name: str, tmp_path: Path) -> None:
+    make, how = LONG[name]
+    classes(tmp_path)
+    path = tmp_path / "a" / name
+    make().save(path, **how)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(DataError, match=f"1 of 9 files cannot be used: a/{name} "):
+        opened(source(tmp_path))
 
 
 def test_a_picture_too_large_to_read_is_told(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lcsearch.engine.training.images import Draw
 from lcsearch.engine.training.run import Run
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
-from lcsearch.sessions.records import DataSource
+from lcsearch.sessions.records import DataSource, Preparation
 from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.commands import follow as progress
 
@@ -127,12 +127,14 @@ def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_pa
     onnxruntime = pytest.importorskip("onnxruntime")
     network, images, expected = rich
     names = ['a "quoted"\n[b]name[/b]', *map(str, range(9))]
-    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX, names)
+    how = Preparation(height=21, width=27, channels=3, fit="pad", background="#102030")
+    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX, names, how)
     session = onnxruntime.InferenceSession(
         tmp_path / portable.ONNX, providers=["CPUExecutionProvider"]
     )
     kept = session.get_modelmeta().custom_metadata_map
     assert json.loads(kept["classes"]) == names
+    assert Preparation.model_validate_json(kept["prepared"]) == how
     for count in (1, 7):
         (logits,) = session.run(["logits"], {"images": images[:count]})
         np.testing.assert_allclose(logits, expected[:count], atol=2e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from typer.testing import CliRunner, Result
 
 from lcsearch.engine.client import images as asked
 from lcsearch.engine.client.images import Cancelled, SetupError, look
-from lcsearch.engine.executors import devices
-from lcsearch.engine.protocol import Picture
-from lcsearch.sessions.records import READER, DataSource, DataSummary
+from lcsearch.engine.executors import devices, local
+from lcsearch.engine.executors.base import Event, Notice
+from lcsearch.engine.protocol import Picture, Reading, Ready, Train
+from lcsearch.sessions.records import READER, DataSource, DataSummary, Machine
 from lcsearch.sessions.store import Store
 from lcsearch.tui import images
 from lcsearch.tui.cli import app
@@ -29,6 +31,7 @@ from lcsearch.tui.image_words import (
     size_text,
 )
 
+from .conftest import PATIENCE
 from .sessions_for_tests import make_store
 
 
@@ -300,3 +303,50 @@ def test_a_probe_that_dies_says_its_last_word(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(devices, "trainer_command", lambda *_: died)
     with pytest.raises(SetupError, match=r"exit status 3\. out of order"):
         look(DataSource(spec="digits"))
+
+
+# trainers ---------------------------------------------------------------------------------------
+
+
+def test_a_trainer_that_must_read_the_images_says_how_far_it_is(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the cache was cleared: noted while it reads, and no longer once it is ready."""
+    monkeypatch.setattr(local, "NOTICE_SECONDS", 0.0)
+    summary_ = summary()
+    machine = Machine(processor="", device="cpu", threads=1, dtype="float32", torch="")
+    said = [
+        Reading(done=0, total=2000),
+        Reading(done=300, total=2000),
+        Reading(done=2000, total=2000),
+        Ready(summary=summary_, machine=machine),
+    ]
+    (tmp_path / "said").write_text("".join(f"{reply.model_dump_json()}\n" for reply in said))
+    trainer = ["sh", "-c", f"cat {tmp_path / 'said'}; cat > {tmp_path / 'asked'}"]
+    monkeypatch.setattr(devices, "trainer_command", lambda *_: trainer)
+    with (tmp_path / "log").open("wb") as log:
+        executor = local.LocalExecutor(DataSource(spec="digits"), "f", log)
+        executor.train(
+            Train(
+                trial=0,
+                attempt=1,
+                config={},
+                reference={},
+                seed=0,
+                epochs=1,
+                features=4,
+                checkpoint="c",
+                lock="l",
+            )
+        )
+        heard: list[Event] = []
+        deadline = time.monotonic() + PATIENCE
+        while Notice("") not in heard:
+            assert time.monotonic() < deadline
+            heard += executor.wait(0.05)
+        executor.close()
+    assert [event.message for event in heard if isinstance(event, Notice)] == [
+        "A trainer reads images: 300 of 2,000.",
+        "A trainer reads images: 2,000 of 2,000.",
+        "",
+    ]

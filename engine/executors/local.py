@@ -38,7 +38,8 @@ from .devices import PROBE_SECONDS
 if TYPE_CHECKING:
     from .base import Event
 
-
+NOTICE_SECONDS = 5.0
+"""How often it is told how many images are read, where a trainer has to read them."""
 OOM_SECONDS = 10.0
 """How often the kernel's count of processes killed for want of memory is looked at."""
 
@@ -100,6 +101,8 @@ class LocalExecutor:
         self._generation = 0
         self._running: tuple[int, int] | None = None
         self._ready = False
+        self._read_since: float | None = None
+        self._noted = False
         self._watchdog = Watchdog()
         self._memory_kills = MemoryKills()
         self._stalled = ""
@@ -203,7 +206,7 @@ class LocalExecutor:
                 event = Gone(self._stalled, "stalled")
             elif event.reason == death(-signal.SIGKILL) and self._memory_kills.lately():
                 event = Gone("the kernel killed it, for memory ran out (SIGKILL)", "memory")
-            return [replace(event, ready=self._ready, who=who)]
+            return [replace(event, ready=self._ready, who=who), *self._note("")]
         if isinstance(event, Ready):
             self._ready = True
             self._watchdog.begin()
@@ -213,14 +216,34 @@ class LocalExecutor:
             # the next trainer, should this one die, trains alike
             self._options = ("--dtype", event.machine.dtype)
         if isinstance(event, Ready | Refused):
-            return [event]
-        if isinstance(event, Working | Reading | Notice):
+            return [event, *self._note("")]
+        if isinstance(event, Reading):
+            return self._reads(event)
+        if isinstance(event, Working | Notice):
             return []
         if (event.trial, event.attempt) != self._running:
             return []
         if isinstance(event, Finished | Ended | Failed):
             self._running = None
         return [event]
+
+    def _reads(self, reading: Reading) -> list[Event]:
+        """A notice of how far the reading of image files is, where that takes a while."""
+        now = time.monotonic()
+        if self._read_since is None:
+            self._read_since = now
+        if not reading.done or now - self._read_since < NOTICE_SECONDS:
+            return []
+        self._read_since = now
+        return self._note(f"A trainer reads images: {reading.done:,} of {reading.total:,}.")
+
+    def _note(self, message: str) -> list[Event]:
+        if not message:
+            self._read_since = None
+            if not self._noted:
+                return []
+        self._noted = bool(message)
+        return [Notice(message)]
 
 
 class DevicesExecutor:

@@ -181,6 +181,7 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         test_metric=told.score(order.metric),
         class_weights=order.class_weights,
         classes=summary.class_names,
+        prepared=summary.prepared,
         recalls=told.recalls(),
         confusion=told.rows(),
         train_loss=loss,
@@ -210,7 +211,7 @@ def write(
     """
     from torch import nn
 
-    from . import portable
+    from . import portable, preparing
 
     assert isinstance(model, nn.Sequential)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
@@ -222,7 +223,15 @@ def write(
         f"{result.session}, trial {result.trial}: {result.test_accuracy:.2%} on the test set.\n\n"
         f"Trained {trained_on(data.summary)}."
     )
-    names = [portable.WEIGHTS, portable.SOURCE, *([portable.ONNX] if onnx else []), "result.json"]
+    if result.prepared is not None:
+        pixels += f"; {preparing.PREPARE} makes them of image files"
+    names = [
+        portable.WEIGHTS,
+        portable.SOURCE,
+        *([preparing.PREPARE] if result.prepared is not None else []),
+        *([portable.ONNX] if onnx else []),
+        "result.json",
+    ]
     result = result.model_copy(update={"files": tuple(names)})
     try:
         part.mkdir()
@@ -230,8 +239,13 @@ def write(
         (part / portable.SOURCE).write_text(
             portable.source(network, shape, title, pixels), encoding="utf-8"
         )
+        if result.prepared is not None:
+            text = preparing.source(result.prepared, result.classes)
+            (part / preparing.PREPARE).write_text(text, encoding="utf-8")
         if onnx:
-            portable.write_onnx(network, shape, part / portable.ONNX, result.classes)
+            portable.write_onnx(
+                network, shape, part / portable.ONNX, result.classes, result.prepared
+            )
         content = exchange.in_lines(result.model_dump(mode="json"))
         (part / "result.json").write_text(content, encoding="utf-8")
         if cancelled():

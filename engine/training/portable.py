@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...sessions.records import Preparation
 from .sparse import SparseLinear
 
 WEIGHTS, SOURCE, ONNX = "weights.safetensors", "network.py", "network.onnx"
@@ -199,11 +200,16 @@ def write_weights(network: Portable, path: Path) -> None:
 
 
 def write_onnx(
-    network: Portable, shape: tuple[int, int, int], path: Path, classes: Sequence[str]
+    network: Portable,
+    shape: tuple[int, int, int],
+    path: Path,
+    classes: Sequence[str],
+    prepared: Preparation | None = None,
 ) -> None:
     """The network as ONNX: input `images`, any number of them; output `logits`.
 
-    classes: their names, kept as a JSON list under `classes` in the model's metadata.
+    classes: their names, kept as a JSON list under `classes` in the model's metadata.  prepared:
+    how image files become images, kept as a JSON object under `prepared`.
 
     Raises ImportError where the extra lcsearch[onnx] is not installed, OSError.
     """
@@ -224,4 +230,6 @@ def write_onnx(
         )
     assert program is not None
     program.model.metadata_props["classes"] = json.dumps(list(classes), ensure_ascii=False)
+    if prepared is not None:
+        program.model.metadata_props["prepared"] = prepared.model_dump_json()
     program.save(path)

@@ -41,12 +41,14 @@ def assembled(listing: Listing, source: DataSource, progress: Progress | None) -
 
     Raises DataError.
     """
-    everything = range(len(listing.pictures))
+    progress = progress or (lambda done, total: None)
+    total = len(listing.pictures)
+    everything = range(total)
     _labelled(listing, everything)  # wrong labels are told before hours are spent on images
     place = cache.Place(listing, source)
     stored = place.stored()
     if stored is None:
-        with place.locked():
+        with place.locked(lambda: progress(0, total)):
             stored = place.stored()  # perhaps somebody else has just filled it
             if stored is None:
                 _Filling(listing, source, place, progress).fill()
@@ -117,12 +119,13 @@ def _on_files(
     return work(contents(paths, most), *more)
 
 
-def _looks(contents: Iterable[Content]) -> list[Look | str]:
-    """What each file is, or why it is none."""
+def _looks(contents: Iterable[Content], most: int) -> list[Look | str]:
+    """What each file is, or why it is none.  most: bytes of each that are there, if it has more."""
     found: list[Look | str] = []
     for content in contents:
         try:
-            found.append(look(_bytes(content)))
+            read = _bytes(content)
+            found.append(look(read, len(read) < most))
         except Broken as error:
             found.append(str(error))
     return found
@@ -156,11 +159,11 @@ class _Filling:
     """Reads a listing into the cache."""
 
     def __init__(
-        self, listing: Listing, source: DataSource, place: cache.Place, progress: Progress | None
+        self, listing: Listing, source: DataSource, place: cache.Place, progress: Progress
     ) -> None:
         self.listing, self.source, self.place = listing, source, place
         self.count = len(listing.pictures)
-        self.progress = progress or (lambda done, total: None)
+        self.progress = progress
         self.workers = min(processors(), math.ceil(self.count / BATCH))
 
     def fill(self) -> None:
@@ -224,7 +227,8 @@ class _Filling:
         looks: list[Look | str] = [""] * self.count
 
         def look_at(numbers: Sequence[int], most: int) -> None:
-            for some, found in self._mapped(pool, _looks, numbers, most):
+            enough = most if self.listing.paths is not None else LARGEST_FILE
+            for some, found in self._mapped(pool, _looks, numbers, most, enough):
                 for number, one in zip(some, found, strict=True):
                     looks[number] = one
                 self.progress(0, self.count)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ VERSION = 1
 """Of an entry's files: another one is not read."""
 ROOM_BYTES = 200_000_000
 """Left free on the disk by whoever fills the cache."""
+WAIT_SECONDS = 5.0
+"""How often whoever waits for another's reading gives a sign of life."""
 IMAGES, FILES, ENTRY = "images", "files.npz", "entry.json"
 
 
@@ -158,15 +160,20 @@ class Place:
         self.spec = source.spec
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """While nobody else fills it.  Raises DataError where nothing can be kept."""
+    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """While nobody else fills it.  waiting: called now and then as long as somebody does.
+
+        Raises DataError where nothing can be kept.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(_lock(self.path)):
+            with _acquired(FileLock(_lock(self.path)), waiting):
                 for left in self.path.parent.glob(f"{self.path.name}.*-part"):
                     shutil.rmtree(left)  # of one that was ended while it wrote
                 yield
         except OSError as error:
+            if error.errno is None:  # of a library: it is not about this place
+                raise
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> DataError:
@@ -285,6 +292,19 @@ class Place:
         with part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes a flag for a name
         part.replace(where / FILES)
+
+
+@contextlib.contextmanager
+def _acquired(lock: FileLock, waiting: Callable[[], None]) -> Iterator[None]:
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _lock(path: Path) -> str:

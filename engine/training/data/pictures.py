@@ -1,6 +1,6 @@
 """One image file: what it is, and how it becomes pixels.
 
-A delivered network prepares an image by the same function as the search did.
+A delivered network prepares an image by the same functions: `preparing` copies them out.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _ORIENTATION = 0x0112
 _TURNED = range(5, 9)
 """Orientations of EXIF that swap the sides."""
 _GREY = ("1", "L", "LA", "La")
+_FRAME_BY_FRAME = ("GIF", "TIFF")
+"""Formats that do not say at their beginning how many images there are."""
 
 
 class Broken(ValueError):
@@ -72,9 +74,15 @@ def _or_broken(read: Callable[P, T]) -> Callable[P, T]:
 
 
 @_or_broken
-def look(content: bytes) -> Look:
-    """What this file holds, by its header; only one of more than 8 bits is read.  Raises Broken."""
+def look(content: bytes, whole: bool = True) -> Look:
+    """What this file holds, by its header; one of more than 8 bits or with a palette is read.
+
+    whole: whether this is all of the file, and not its beginning alone.  Raises Broken, also where
+    a beginning is not enough.
+    """
     image = _opened(content)
+    if not whole and image.format in _FRAME_BY_FRAME:
+        raise Broken("is looked at whole")
     orientation = _orientation(image)
     height, width = image.height, image.width
     if orientation in _TURNED:
@@ -214,3 +222,16 @@ def _turned(image: Image, orientation: int) -> Image:
         8: Transpose.ROTATE_90,
     }
     return image.transpose(ways[orientation]) if orientation in ways else image
+
+
+STEPS = (
+    _or_broken,
+    picture,
+    _needed,
+    _reduced,
+    _opened,
+    _orientation,
+    _in_eight_bits,
+    _turned,
+)
+"""All that `picture` is made of, in this file, in an order that can be run."""
