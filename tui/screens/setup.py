@@ -63,8 +63,8 @@ LARGEST_COUNT = 10**9
 """Of images: none has more."""
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 NOTES = {
-    "data": "digits · folder:DIR or .zip · npz:FILE · csv:FILE · parquet:DIR · idx:DIR · "
-    "cifar10:DIR · cifar100:DIR · mnist:DIR · fashion-mnist:DIR · svhn:DIR",
+    "data": "digits · or KIND:PATH of folder (or .zip), csv, parquet, npz, idx, cifar10, cifar100, "
+    "mnist, fashion-mnist, svhn",
     "image_size": "a side such as 64, or 64x48 for 64 wide and 48 high; empty leaves images as "
     "they are, or, where sizes differ, takes the median shorter side, at most 64",
     "fit": "crop cuts the centre out, pad keeps the whole image and fills, stretch does neither",
