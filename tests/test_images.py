@@ -272,8 +272,16 @@ def test_a_session_whose_images_were_misread_says_so(tmp_path: Path, home: Path)
     photos(tmp_path / "p" / "test")
     store = make_store(home, "old", data=DataSource(spec=f"folder:{tmp_path / 'p'}"))
     store.close()
-    assert "takes the folders test, train for classes" in run("show", "old").stdout
-    assert "A new session reads them as they are meant" in run("show", "old").stdout
+    told = (
+        "takes the folders test, train for classes",
+        "A new session reads them as they are meant",
+    )
+    assert run("report", "old", "-o", str(tmp_path / "old.html")).exit_code == 0
+    whole = run("show", "old", "--json")
+    json.loads(whole.stdout)  # its document is the same, whatever there is to say
+    places = run("show", "old").stdout, whole.stderr, (tmp_path / "old.html").read_text()
+    for words in told:
+        assert all(words in place for place in places)
 
 
 # probes -----------------------------------------------------------------------------------------

@@ -247,9 +247,13 @@ def show(
             _show_some(client, filter_, json_)
             return
         if json_:
+            from ...engine.client.images import misread
             from ...sessions.exchange import text
+            from ..format import sentence
 
             typer.echo(text(client.document()), nl=False)
+            for told in misread(client.refresh().session.data):
+                say(sentence(told))
             return
         from ..engine_state import engine_state
 
