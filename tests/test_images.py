@@ -233,6 +233,25 @@ def test_new_keeps_how_images_are_read_and_says_what_was_done(tmp_path: Path, ho
     assert told["session"]["summary"]["broken"] == 1
 
 
+def test_names_steer_no_terminal(tmp_path: Path, home: Path) -> None:
+    """Neither those of files, which are told, nor those of classes; as classes they are kept."""
+    root = photos(tmp_path / "p")
+    (root / "red").rename(root / "r\x1b[31med")
+    (root / "blue" / "\x1b]0;title\x07.png").write_bytes(b"no image")
+    refused = run("data", f"folder:{root}")
+    made = run("new", "mine", "--data", f"folder:{root}", "--skip-broken")
+    shown = run("show", "mine")
+    for done in (refused, made, shown):
+        assert "blue/�]0;title�.png (is no image)" in done.output
+    for text in (refused.output, made.output, shown.output, *_notes(home, "mine")):
+        assert all(c.isprintable() or c == "\n" for c in text)
+    assert "r\x1b[31med" in Store(home / "sessions" / "mine").refresh().session.summary.names
+
+
+def _notes(home: Path, name: str) -> tuple[str, ...]:
+    return Store(home / "sessions" / name).refresh().session.summary.notes
+
+
 @pytest.mark.parametrize("command", [["data"], ["new", "mine", "--data"]])
 def test_an_interrupt_ends_the_reading_and_says_so(
     command: list[str], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from ..sessions.records import matrix
+from ..sessions.text import printable
 from . import format as words
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Mistake:
 
 def labels(summary: DataSummary) -> list[str]:
     """The classes' names as they may be printed, their numbers where there are none."""
-    return [words.printable(name) for name in summary.class_names]
+    return [printable(name) for name in summary.class_names]
 
 
 def mistakes(trial: Trial, session: Session) -> list[Mistake]:
