@@ -233,6 +233,20 @@ def test_new_keeps_how_images_are_read_and_says_what_was_done(tmp_path: Path, ho
     assert told["session"]["summary"]["broken"] == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [("photos", "folder"), ("p.zip", "folder"), ("t.CSV", "csv"), ("x.npz", "npz")],
+)
+def test_a_place_alone_is_told_how_it_is_written(
+    place: str, meant: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / place).touch()
+    done = run("data", place)
+    assert done.exit_code == 2
+    assert f"Write {meant}:{place}." in done.stderr
+
+
 def test_names_steer_no_terminal(tmp_path: Path, home: Path) -> None:
     """Neither those of files, which are told, nor those of classes; as classes they are kept."""
     root = photos(tmp_path / "p")
