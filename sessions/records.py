@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Strategy
+from .text import printable
 
 Scalar = bool | int | float | str
 Config = dict[str, Any]
@@ -117,7 +118,7 @@ def refused(error: ValidationError) -> tuple[str, str]:
     """The first value that was refused (nothing where it is missing), and what to do about it."""
     fault = error.errors(include_url=False)[0]
     # it may come from a file of somebody else's: nothing of it may reach the terminal as a command
-    value = "".join(c if c.isprintable() else "�" for c in str(fault["input"])[:60])
+    value = printable(str(fault["input"])[:60])
     remedy = _REMEDIES.get(fault["type"], _OTHER_REMEDY).format(**fault.get("ctx", {}))
     return "" if fault["type"] == "missing" else value, remedy
 

@@ -505,9 +505,9 @@ def test_droppings_are_left_out_counted_and_told(tmp_path: Path) -> None:
     assert found.names == ("a", "b")
     for words in (".ipynb_checkpoints", "__MACOSX", "Thumbs.db", "(7 in all)"):
         assert words in told(found)
-    assert "1 files that are no images (.txt)" in told(found)
+    assert "1 file that is no image (.txt)" in told(found)
     assert "empty, empty" in told(found)
-    assert "1 images in no class folder, such as loose.png" in told(found)
+    assert "1 image in no class folder, such as loose.png" in told(found)
 
 
 def test_a_folder_around_it_all_is_looked_through(tmp_path: Path) -> None:

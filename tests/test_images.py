@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from PIL import Image
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from lcsearch.engine.client import home as homes
 from lcsearch.engine.client import images as asked
 from lcsearch.engine.client.images import Cancelled, SetupError, look
 from lcsearch.engine.executors import devices, local
@@ -124,6 +125,7 @@ def test_what_is_found_in_words_and_bars() -> None:
     assert images.in_brief(found) == "140 images of 64x48, colour, 3 classes"
     assert images.splits(found) == "90 to train, 20 to validate, 30 to test at the end"
     lines = list(images.bars(found, 10))
+    assert lines[2].startswith("a name of more than twe… ")
     assert [line.split()[-2] for line in lines] == ["80", "35", "25"]
     assert len({line.index("█") for line in lines}) == 1
     assert list(images.bars(found, 1))[1] == "and 2 more classes of 25 to 35 images"
@@ -132,9 +134,21 @@ def test_what_is_found_in_words_and_bars() -> None:
     assert "13 channels" in images.in_brief(summary(channels=13))
 
 
-def test_progress_in_words() -> None:
-    assert images.progress(0, 2000, 0.0) == "looking at 2,000 image files"
-    assert images.progress(500, 2000, 10.0) == "reading image 500 of 2,000, 50 a second, 30 s left"
+def test_the_pace_counts_from_the_first_images_on() -> None:
+    """Before, files were looked at and processes begun: that says nothing of what is left."""
+    now = 0.0
+    pace = images.Pace(lambda: now)
+    assert pace.words() == ""
+    pace.told(0, 2000)
+    assert pace.words() == "looking at 2,000 image files"
+    now = 60.0
+    pace.told(64, 2000)
+    assert pace.words() == "reading image 64 of 2,000"
+    now = 70.0
+    pace.told(564, 2000)
+    assert pace.words() == "reading image 564 of 2,000, 50 a second, 29 s left"
+    pace.told(2000, 2000)
+    assert pace.words().endswith("0 s left")
 
 
 @pytest.mark.parametrize("width", [8, 40, 200])
@@ -201,6 +215,11 @@ def test_new_keeps_how_images_are_read_and_says_what_was_done(tmp_path: Path, ho
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "brought to 12x12 (stretch" in done.stderr
+    assert "session mine: 29 images of 12x12, colour, 2 classes: " in done.stderr
+    assert [line.split()[:2] for line in done.stderr.splitlines() if "█" in line] == [
+        ["blue", "15"],
+        ["red", "14"],
+    ]
     session = Store(home / "sessions" / "mine").refresh().session
     assert session.data.image_size == (12, 12)
     assert (session.data.fit, session.data.drop_leaks) == ("stretch", True)
@@ -214,15 +233,67 @@ def test_new_keeps_how_images_are_read_and_says_what_was_done(tmp_path: Path, ho
     assert told["session"]["summary"]["broken"] == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [("photos", "folder"), ("p.zip", "folder"), ("t.CSV", "csv"), ("x.npz", "npz")],
+)
+def test_a_place_alone_is_told_how_it_is_written(
+    place: str, meant: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / place).touch()
+    done = run("data", place)
+    assert done.exit_code == 2
+    assert f"Write {meant}:{place}." in done.stderr
+
+
+def test_names_steer_no_terminal(tmp_path: Path, home: Path) -> None:
+    """Neither those of files, which are told, nor those of classes; as classes they are kept."""
+    root = photos(tmp_path / "p")
+    (root / "red").rename(root / "r\x1b[31med")
+    (root / "blue" / "\x1b]0;title\x07.png").write_bytes(b"no image")
+    refused = run("data", f"folder:{root}")
+    made = run("new", "mine", "--data", f"folder:{root}", "--skip-broken")
+    shown = run("show", "mine")
+    for done in (refused, made, shown):
+        assert "blue/�]0;title�.png (is no image)" in done.output
+    for text in (refused.output, made.output, shown.output, *_notes(home, "mine")):
+        assert all(c.isprintable() or c == "\n" for c in text)
+    assert "r\x1b[31med" in Store(home / "sessions" / "mine").refresh().session.summary.names
+
+
+def _notes(home: Path, name: str) -> tuple[str, ...]:
+    return Store(home / "sessions" / name).refresh().session.summary.notes
+
+
+@pytest.mark.parametrize("command", [["data"], ["new", "mine", "--data"]])
+def test_an_interrupt_ends_the_reading_and_says_so(
+    command: list[str], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C, where the first image is read; what is half written: see the probes below."""
+
+    def interrupted(data: DataSource, progress: devices.Progress, *_: Any, **__: Any) -> NoReturn:
+        progress(1, 30)
+        raise KeyboardInterrupt
+
+    for asker in (asked, homes):
+        monkeypatch.setattr(asker, "probe", interrupted)
+    done = run(*command, f"folder:{tmp_path}")
+    assert done.exit_code == 1
+    assert done.stderr == "lcsearch: cancelled: nothing is kept of what was read.\n"
+    assert not (home / "sessions").exists()
+
+
 def test_the_cache_is_listed_and_cleared(tmp_path: Path, home: Path) -> None:
     assert "Nothing is kept" in run("cache").stderr
     spec = f"folder:{photos(tmp_path / 'p')}"
     assert run("data", spec).exit_code == 0
     listed = run("cache").stdout
     assert spec in listed
-    assert "30 images" in listed
+    assert "30 images of 16x16 " in listed
     (entry,) = json.loads(run("cache", "--json").stdout)
     assert (entry["data"], entry["images"]) == (spec, 30)
+    assert (entry["channels"], entry["height"], entry["width"]) == (3, 16, 16)
     assert "cache: 0 MB of images that were read, 1 data set" in run("doctor").stdout
     assert "Removed 1 data set" in run("cache", "clear").stderr
     assert json.loads(run("cache", "--json").stdout) == []
@@ -234,8 +305,16 @@ def test_a_session_whose_images_were_misread_says_so(tmp_path: Path, home: Path)
     photos(tmp_path / "p" / "test")
     store = make_store(home, "old", data=DataSource(spec=f"folder:{tmp_path / 'p'}"))
     store.close()
-    assert "takes the folders test, train for classes" in run("show", "old").stdout
-    assert "A new session reads them as they are meant" in run("show", "old").stdout
+    told = (
+        "takes the folders test, train for classes",
+        "A new session reads them as they are meant",
+    )
+    assert run("report", "old", "-o", str(tmp_path / "old.html")).exit_code == 0
+    whole = run("show", "old", "--json")
+    json.loads(whole.stdout)  # its document is the same, whatever there is to say
+    places = run("show", "old").stdout, whole.stderr, (tmp_path / "old.html").read_text()
+    for words in told:
+        assert all(words in place for place in places)
 
 
 # probes -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from ..sessions.records import matrix
+from ..sessions.text import printable
 from . import format as words
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Mistake:
 
 def labels(summary: DataSummary) -> list[str]:
     """The classes' names as they may be printed, their numbers where there are none."""
-    return [words.printable(name) for name in summary.class_names]
+    return [printable(name) for name in summary.class_names]
 
 
 def mistakes(trial: Trial, session: Session) -> list[Mistake]:
@@ -107,19 +108,19 @@ def table(trial: Trial, session: Session, width: int) -> Iterator[str]:
     yield heading + "".join(f"{at:>{cell}}" for at in range(len(names))) * whole
     shown = ascending(trial)
     for at, recall in shown if whole else shown[:WORST]:
-        line = f"{at:>{number}} {_fitted(names[at], room)}{words.percent(recall):>6}"
+        line = f"{at:>{number}} {fitted(names[at], room)}{words.percent(recall):>6}"
         if whole:
             yield line + "".join(f"{count or '·':>{cell}}" for count in rows[at])
             continue
         row = rows[at] if rows else ()
         taken = sorted(((n, k) for k, n in enumerate(row) if n and k != at), reverse=True)
         told = ", ".join(f"{names[k]} {n}" for n, k in taken[:NAMED])
-        yield _fitted(f"{line}  {told}", width).rstrip()
+        yield fitted(f"{line}  {told}", width).rstrip()
     if not whole and len(shown) > WORST:
         yield f"and {len(shown) - WORST} more classes"
 
 
-def _fitted(text: str, width: int) -> str:
+def fitted(text: str, width: int) -> str:
     """Of so many cells: filled up, or cut short with a mark."""
     if cell_len(text) <= width or width < 1:
         return set_cell_size(text, width)

@@ -97,11 +97,6 @@ def judged(session: Session) -> str:
     return metric(session).title + ", classes weighted in the loss" * weighted
 
 
-def printable(text: str) -> str:
-    """A text from a file of somebody else's, with nothing in it that steers a terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
-
-
 def _fitting(value: float, digits: int, width: int) -> str:
     """With so many digits after the point; fewer, then an exponent, where it would be too wide."""
     for fewer in range(digits, -1, -1):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
 from . import format as words
-from .classes import LONGEST, labels
+from .classes import LONGEST, fitted, labels
 
 if TYPE_CHECKING:
     from ..engine.protocol import Picture
@@ -49,18 +50,44 @@ def bars(summary: DataSummary, most: int) -> Iterator[str]:
     digits = max(len(f"{count:,}") for count in counts)
     for name, count in list(zip(names, counts, strict=True))[:most]:
         bar = words.length_bar(count, max(counts), BAR)
-        yield f"{set_cell_size(name, wide)}  {count:>{digits},}  {bar}"
+        yield f"{fitted(name, wide)}  {count:>{digits},}  {bar}"
     left = counts[most:]
     if left:
         yield f"and {len(left):,} more classes of {min(left):,} to {max(left):,} images"
 
 
-def progress(done: int, total: int, seconds: float) -> str:
-    """How far the reading has come, how fast, and what is left, after so many seconds."""
-    if not done:
-        return f"looking at {total:,} image files"
-    told = f"reading image {done:,} of {total:,}, {done / seconds:,.0f} a second"
-    return f"{told}, {words.duration((total - done) * seconds / done)} left"
+class Pace:
+    """How far the reading of image files has come, how fast, and what is left.
+
+    Fast is what is read from the moment on that the first ones are: before, files are looked at.
+    told may be called from another thread.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+        self._now = (0, 0)
+
+    def told(self, done: int, total: int) -> None:
+        """So many are read, of so many."""
+        if done and self._first is None:
+            self._first = done, self._clock()
+        self._now = done, total
+
+    def words(self) -> str:
+        """As one line; nothing where nothing has been told."""
+        done, total = self._now
+        if not total:
+            return ""
+        if not done or self._first is None:
+            return f"looking at {total:,} image files"
+        line = f"reading image {done:,} of {total:,}"
+        first, since = self._first
+        seconds = self._clock() - since
+        if done == first or seconds <= 0:
+            return line
+        rate = (done - first) / seconds
+        return f"{line}, {rate:,.0f} a second, {words.duration((total - done) / rate)} left"
 
 
 def blocks(picture: Picture) -> list[Text]:
@@ -86,7 +113,7 @@ def side_by_side(pictures: Sequence[Picture], summary: DataSummary, width: int) 
     lines: list[Text] = []
     for start in range(0, len(pictures), a_line):
         some = pictures[start : start + a_line]
-        titles = (set_cell_size(names[p.label], cells - BETWEEN) + " " * BETWEEN for p in some)
+        titles = (fitted(names[p.label], cells - BETWEEN) + " " * BETWEEN for p in some)
         lines.append(Text("".join(titles).rstrip(), no_wrap=True))
         drawn = [blocks(picture) for picture in some]
         for row in range(max(map(len, drawn))):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Never, TextIO
 
 import typer
 
+from ...sessions.text import printable
 from ..format import folded
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def tell(line: str) -> None:
 
 
 def _fitting(text: str, stream: TextIO) -> str:
-    """Folded at spaces for a terminal, which would break numbers; as it is for a file or a pipe."""
+    """Folded at spaces for a terminal, which would break numbers; as it is for a file or a pipe.
+
+    Names of files and paths in it may hold anything: nothing of them steers a terminal.
+    """
+    text = "\n".join(map(printable, text.split("\n")))
     width = terminal_width(stream)
     return text if width is None else folded(text, width)
 

@@ -48,28 +48,38 @@ def reading() -> Iterator[Callable[[int, int], None]]:
     """Tells on stderr how far the reading of image files has come, if that takes a while."""
     from .. import images
 
-    began = last = time.monotonic()
+    pace = images.Pace()
+    last = time.monotonic()
     live = sys.stderr.isatty()
-    written = False
+    written = 0
 
     def told(done: int, total: int) -> None:
         nonlocal last, written
-        now = time.monotonic()
+        pace.told(done, total)
         if live:
-            width = (terminal_width(sys.stderr) or WIDTH) - 1
-            line = images.progress(done, total, now - began)[:width]
-            typer.echo(f"\r{line:<{width}}", err=True, nl=False)
-            written = True
-        elif now - last >= TOLD_SECONDS:
-            last = now
-            say(images.progress(done, total, now - began))
+            line = pace.words()[: (terminal_width(sys.stderr) or WIDTH) - 1]
+            # no wider than it must be: a terminal writes ^C behind it
+            typer.echo(f"\r{line:<{written}}", err=True, nl=False)
+            written = len(line)
+        elif time.monotonic() - last >= TOLD_SECONDS:
+            last = time.monotonic()
+            say(pace.words())
 
+    interrupted = False
     try:
         yield told
+    except KeyboardInterrupt:
+        interrupted = True
     finally:
-        if written:
-            width = (terminal_width(sys.stderr) or WIDTH) - 1
-            typer.echo(f"\r{'':<{width}}\r", err=True, nl=False)
+        _wipe(written)
+    if interrupted:
+        fail("cancelled: nothing is kept of what was read.")
+
+
+def _wipe(cells: int) -> None:
+    """Nothing stands where progress was told, and behind it the ^C of a terminal."""
+    if cells:
+        typer.echo(f"\r{'':<{cells + len('^C')}}\r", err=True, nl=False)
 
 
 @commands.command()
@@ -150,6 +160,9 @@ def cache_show(context: typer.Context, json_: AsJson = False) -> None:
                 {
                     "data": entry.spec,
                     "images": entry.images,
+                    "channels": entry.shape[0],
+                    "height": entry.shape[1],
+                    "width": entry.shape[2],
                     "bytes": entry.size,
                     "used": entry.used.isoformat(),
                 }
@@ -158,8 +171,10 @@ def cache_show(context: typer.Context, json_: AsJson = False) -> None:
             print_json(told)
             return
         for entry in found:
+            _, height, width = entry.shape
+            size = f"{width}x{height}"
             tell(
-                f"{entry.images:>9,} images {entry.size / 1e6:>9,.1f} MB  "
+                f"{entry.images:>9,} images of {size:<9} {entry.size / 1e6:>9,.1f} MB  "
                 f"{entry.used.astimezone():%Y-%m-%d %H:%M}  {entry.spec}"
             )
         say(

@@ -11,7 +11,7 @@ import typer
 
 from ...sessions.choices import Augment, ClassWeights, Metric, Strategy
 from .base import fail, in_words, opened, print_json, say, tell
-from .images import reading
+from .images import SHOWN, reading
 from .options import (
     DATA_HELP,
     Address,
@@ -132,6 +132,7 @@ def new(
         from ...sessions import store
         from ...sessions.places import home
         from ...sessions.records import Execution, Setup, is_weight
+        from .. import images as found
 
         domains = read_domains(set_, "--set ")
         if preset not in (None, "poster"):
@@ -186,10 +187,9 @@ def new(
         with reading() as progress:
             folder = create(home(), asked, progress)
         summary = store.Store(folder).refresh().session.summary
-        say(
-            f"session {name}: {summary.train} training and {summary.val} validation images of "
-            f"{summary.height}x{summary.width}x{summary.channels}, {summary.classes} classes."
-        )
+        say(f"session {name}: {found.in_brief(summary)}: {found.splits(summary)}.")
+        for line in found.bars(summary, SHOWN):
+            say(f"  {line}")
         for note in summary.notes:
             say(f"· {note}")
         say(f"Next: lcsearch tui {name}, or lcsearch run {name} --levels all.")
@@ -247,9 +247,13 @@ def show(
             _show_some(client, filter_, json_)
             return
         if json_:
+            from ...engine.client.images import misread
             from ...sessions.exchange import text
+            from ..format import sentence
 
             typer.echo(text(client.document()), nl=False)
+            for told in misread(client.refresh().session.data):
+                say(sentence(told))
             return
         from ..engine_state import engine_state
 

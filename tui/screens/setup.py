@@ -365,7 +365,7 @@ class SetupScreen(Screen[None]):
         self._beat = 0
         self._busy = False
         self._cancelled = threading.Event()
-        self._read_so_far = (0, 0)
+        self._pace = images.Pace()
 
     def compose(self) -> ComposeResult:
         """Fields, then the domains level by level."""
@@ -636,18 +636,15 @@ class SetupScreen(Screen[None]):
         )
         self._set_busy(True)
         self._cancelled = threading.Event()
-        self._read_so_far = (0, 0)
-        self._create(setup, self._cancelled)
+        self._pace = images.Pace()
+        self._create(setup, self._pace, self._cancelled)
 
     @work(thread=True, group="create", exclusive=True, exit_on_error=True)
-    def _create(self, setup: Setup, cancelled: threading.Event) -> None:
+    def _create(self, setup: Setup, pace: images.Pace, cancelled: threading.Event) -> None:
         from ...engine.client.images import Cancelled, SetupError
 
-        def told(done: int, total: int) -> None:
-            self._read_so_far = done, total
-
         try:
-            self.session.sessions.create(setup, told, cancelled)
+            self.session.sessions.create(setup, pace.told, cancelled)
         except Cancelled:
             self.call_later(self._set_busy, False)
             return
@@ -687,13 +684,8 @@ class SetupScreen(Screen[None]):
 
     def _spin(self) -> None:
         self._beat += 1
-        done, total = self._read_so_far
         # how long it takes nobody knows before files are counted: how long it has taken, then
-        told = (
-            images.progress(done, total, self._beat / 10)
-            if total
-            else words.duration(self._beat / 10)
-        )
+        told = self._pace.words() or words.duration(self._beat / 10)
         self.query_one("#probing", Static).update(
             f" {SPINNER[self._beat % len(SPINNER)]} Reading and checking the images… {told}"
         )

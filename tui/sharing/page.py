@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import __version__
+from ...engine.client.images import misread
 from ...engine.objective import predicted
 from ...engine.search.scorecard import coverage, outcomes, overrides
 from ...engine.search.standing import objective, standings
@@ -123,6 +124,11 @@ def _key_figures(
     )  # fmt: skip
 
 
+def _reading(session: Session) -> list[str]:
+    """What was done to the images, and what of it an earlier version did wrongly."""
+    return [*session.summary.notes, *map(words.sentence, misread(session.data))]
+
+
 def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     session, trials = snapshot.session, snapshot.trials
     images = session.summary
@@ -140,10 +146,10 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         (
             "images",
             f"{words.count(images.train)} to train on, {words.count(images.val)} to validate, "
-            f"{words.count(images.test)} to test, never looked at; fingerprint "
-            f"{images.fingerprint[:16]}",
+            f"{words.count(images.test)} to test, never looked at; "
+            f"{images.width}x{images.height}; fingerprint {images.fingerprint[:16]}",
         ),
-        *([("their reading", " ".join(images.notes))] if images.notes else []),
+        *([("their reading", " ".join(read))] if (read := _reading(session)) else []),
         *([("classes", ", ".join(labels(images)))] if images.names else []),
         *([("judged by", judged)] if (judged := words.judged(session)) else []),
         ("w_c", words.weight(session.wc)),

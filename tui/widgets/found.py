@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +41,7 @@ class Found(Static):
         self._cancelled = threading.Event()
         self._still: Timer | None = None
         self._beat: Timer | None = None
-        self._began = 0.0
-        self._read_so_far = (0, 0)
+        self._pace = images.Pace()
         self._answer: Ready | None = None
 
     def on_mount(self) -> None:
@@ -76,25 +74,21 @@ class Found(Static):
     def _begin(self) -> None:
         assert self._wanted is not None
         self._cancelled = threading.Event()
-        self._began, self._read_so_far = time.monotonic(), (0, 0)
+        self._pace = images.Pace()
         self.remove_class("problem")
         self.display = True
         self._progress()
         if self._beat is not None:
             self._beat.resume()
-        self._read(self._wanted, self._cancelled)
+        self._read(self._wanted, self._pace, self._cancelled)
 
     @work(thread=True, group="look", exclusive=True, exit_on_error=True)
-    def _read(self, data: DataSource, cancelled: threading.Event) -> None:
+    def _read(self, data: DataSource, pace: images.Pace, cancelled: threading.Event) -> None:
         from ...engine.client.images import Cancelled, SetupError
-
-        def told(done: int, total: int) -> None:
-            if not cancelled.is_set():
-                self._read_so_far = done, total
 
         answer: Ready | str
         try:
-            answer = self._look(data, told, cancelled)
+            answer = self._look(data, pace.told, cancelled)
         except Cancelled:
             return
         except SetupError as error:
@@ -130,9 +124,4 @@ class Found(Static):
         self.update(Text("\n").join(lines))
 
     def _progress(self) -> None:
-        done, total = self._read_so_far
-        if total:
-            words = images.progress(done, total, time.monotonic() - self._began)
-        else:
-            words = "looking at what is there"
-        self.update(Text(f"… {words}"))
+        self.update(Text(f"… {self._pace.words() or 'looking at what is there'}"))

@@ -81,11 +81,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the cache keeps of one data set.  size: bytes on the disk.  used: last."""
+    """What the cache keeps of one data set.
+
+    shape: channels, height and width of its images.  size: bytes on the disk.  used: last.
+    """
 
     path: Path
     spec: str
     images: int
+    shape: tuple[int, int, int]
     size: int
     used: datetime
 
@@ -103,19 +107,22 @@ def entries(root: Path) -> list[Entry]:
     for path in folder(root).iterdir():
         if path.suffix:
             continue  # a lock, or a part of what is being written
-        file = path / ENTRY
-        try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            spec, images = str(told["spec"]), int(told["shape"][0])
-            used = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        except FileNotFoundError:
-            continue  # being written, or cleared just now
-        except (ValueError, KeyError):
-            spec, images = "damaged", 0
-            used = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        size = sum(part.stat().st_size for part in path.iterdir())
-        found.append(Entry(path, spec, images, size, used))
+        with contextlib.suppress(FileNotFoundError):  # being written, or cleared just now
+            found.append(_entry(path))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def _entry(path: Path) -> Entry:
+    """Raises FileNotFoundError."""
+    file = path / ENTRY
+    used = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    size = sum(part.stat().st_size for part in path.iterdir())
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        images, channels, height, width = map(int, told["shape"])
+        return Entry(path, str(told["spec"]), images, (channels, height, width), size, used)
+    except (ValueError, KeyError, TypeError):
+        return Entry(path, "damaged", 0, (0, 0, 0), size, used)
 
 
 def clear(root: Path) -> tuple[int, int]:

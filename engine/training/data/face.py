@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....sessions.records import Preparation
+from ....sessions.text import printable
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -24,6 +25,9 @@ Content = bytes | OSError
 
 class DataError(ValueError):
     """Data that cannot be used; the message names the thing, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))  # names of files and classes may hold anything
 
 
 @dataclass(frozen=True)

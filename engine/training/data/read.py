@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....sessions.records import DataSource, DataSummary
+from ....sessions.text import printable
 from . import first
 from .face import DataError, Known, Labels, Numbers, Progress, Source, Split
 from .registry import KINDS, opened, place_of
@@ -102,7 +103,7 @@ class _Found:
             fingerprint=self._fingerprint(),
             names=self.names,
             counts=counts if self.source is not None else {},
-            notes=self.notes,
+            notes=tuple(map(printable, self.notes)),
             broken=0 if self.source is None else self.source.broken,
             prepared=None if self.source is None else self.source.prepared,
         )

@@ -34,11 +34,20 @@ KINDS: dict[str, Kind] = {
 KNOWN = tuple(f"{kind}:{of.form}" if of.form else kind for kind, of in KINDS.items())
 """How each is written."""
 
+_BY_ENDING = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet"}
+"""The kind that is meant where somebody writes a place alone; else a folder, or an archive of one."""
+
 
 def place_of(source: DataSource) -> tuple[str, Path]:
     """The kind of data set that the spec names, and where it is.  Raises DataError."""
     kind, _, place = source.spec.partition(":")
     if kind not in KINDS or bool(place) > bool(KINDS[kind].form):
+        there = Path(source.spec).expanduser()
+        if there.exists():
+            meant = _BY_ENDING.get(there.suffix.lower(), "folder")
+            raise DataError(
+                f"{source.spec}: says no kind of data set. Write {meant}:{source.spec}."
+            )
         raise DataError(f"unknown data set {source.spec!r}. Known are: {', '.join(KNOWN)}.")
     form = KINDS[kind].form
     if form and not place:

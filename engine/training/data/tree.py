@@ -59,7 +59,9 @@ def listed(
     others = Counter(f.ending for f in clean if f.ending not in ENDINGS)
     if others:
         kinds = ", ".join(f".{ending}" if ending else "no ending" for ending in sorted(others))
-        told.append(f"Left out: {sum(others.values()):,} files that are no images ({kinds}).")
+        count = sum(others.values())
+        what = "file that is no image" if count == 1 else "files that are no images"
+        told.append(f"Left out: {count:,} {what} ({kinds}).")
     if not images:
         raise DataError(
             f"{where}: holds no images"
@@ -73,7 +75,8 @@ def listed(
     kept, loose, has_splits = _classes(where, images, len(top))
     if loose:
         told.append(
-            f"Left out: {len(loose):,} images in no class folder, such as {legible(loose[0].name)}."
+            f"Left out: {len(loose):,} image{'s' if len(loose) > 1 else ''} in no class folder, "
+            f"such as {legible(loose[0].name)}."
         )
     at = len(top) + (1 if has_splits else 0)
     within = sorted({f.parts[at + 1] for f in kept if len(f.parts) > at + 2})
