@@ -18,7 +18,12 @@ from .fakes import FakeClient, FakeFinal, make_snapshot
 
 
 def final_done(number: int, folder: Path) -> FinalDone:
-    told: dict[str, Any] = {"trial": number, "test_accuracy": 0.9123}
+    told: dict[str, Any] = {
+        "trial": number,
+        "test_accuracy": 0.9123,
+        "metric": "accuracy",
+        "test_metric": 0.9123,
+    }
     result = FinalResult.model_construct(**told)
     return FinalDone.model_construct(folder=str(folder), result=result)
 

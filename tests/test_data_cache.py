@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -274,7 +274,7 @@ def test_several_processes_read_the_same_as_one(
     assert np.array_equal(together.pool.images, alone.pool.images)
 
 
-def ends(contents: Sequence[object]) -> NoReturn:
+def ends(*_: object) -> NoReturn:
     os._exit(9)
 
 

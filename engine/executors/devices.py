@@ -169,7 +169,7 @@ def probe(
     answer no longer.  pictures: whether to give an image of each class.  Raises Cancelled.
     """
     order = Load(data=data, pictures=pictures).model_dump_json()
-    said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    said: queue.Queue[bytes | None] = queue.Queue()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             trainer_command("--probe"),
@@ -200,7 +200,7 @@ def probe(
     )
 
 
-def _listen(process: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None]) -> None:
+def _listen(process: subprocess.Popen[bytes], said: queue.Queue[bytes | None]) -> None:
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:
@@ -209,7 +209,7 @@ def _listen(process: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | No
 
 
 def _answer(
-    said: queue.SimpleQueue[bytes | None],
+    said: queue.Queue[bytes | None],
     progress: Progress | None,
     cancelled: threading.Event | None,
 ) -> Ready | Refused | None:
