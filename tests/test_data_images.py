@@ -445,6 +445,43 @@ def test_a_class_that_is_called_train_is_a_class_beside_others(tmp_path: Path) -
     assert read(source(tmp_path)).summary.names == ("bus", "train")
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("TrainSet", "TestSet"),
+        ("pets-training", "pets-testing"),
+        ("train/images", "test/images"),
+        ("x/training_set/training_set", "x/test_set/test_set"),
+    ],
+)
+def test_splits_are_found_by_a_word_in_their_names_and_within_a_folder(
+    train: str, test: str, tmp_path: Path
+) -> None:
+    """As contests give them; what they give beside it, without classes, is left out and told."""
+    classes(tmp_path / train, 10)
+    classes(tmp_path / test, 3, "ab", (6, 5))
+    write(tmp_path / train.partition("/")[0] / ".." / "seg_pred" / "x.png", GREY)
+    found = opened(source(tmp_path if not train.startswith("x/") else tmp_path / "x"))
+    assert found.names == ("a", "b")
+    assert len(found.pool) == 26
+    assert isinstance(found.test, np.ndarray)
+    assert len(found.test) == 6
+    first = train.removeprefix("x/").partition("/")[0]
+    assert (f"Taken for splits: {first}" in told(found) or f", {first} (train)" in told(found)) == (
+        first != "train"
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [("blood_test", "blood_train", "x"), ("train_ticket", "test_tube")]
+)
+def test_classes_that_hold_images_are_no_splits(names: tuple[str, ...], tmp_path: Path) -> None:
+    classes(tmp_path, 10, names)  # type: ignore[arg-type]
+    assert opened(source(tmp_path)).names == tuple(sorted(names))
+
+
 def test_splits_within_classes_are_told(tmp_path: Path) -> None:
     for split in ("train", "test"):
         classes(tmp_path / "x" / split)

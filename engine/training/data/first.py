@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ....sessions.records import DataSource
 from .face import DataError, Images, Labels, Split
-from .names import is_dropping, split_named
+from .names import is_dropping, splits_named
 
 Read = tuple[Split, Split | None]
 """What can be trained on, and the test set if there is one."""
@@ -181,7 +181,7 @@ def warnings(source: DataSource) -> tuple[str, ...]:
         return ()
     classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
     told = []
-    as_splits = [name for name in classes if split_named(name)]
+    as_splits = splits_named(classes)
     if as_splits and len(as_splits) == len(classes):
         told.append(
             f"takes the folders {', '.join(classes)} for classes: it searches a network that "

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .face import Content, DataError, Listing, Picture
-from .names import ENDINGS, is_dropping, legible, split_named
+from .face import Content, DataError, Listing, Picture, SplitName
+from .names import ENDINGS, is_dropping, legible, split_named, splits_named
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,17 @@ def listed(
     top = _common(images)
     if top:
         told.append(f"The images stand below {legible('/'.join(top))}/.")
-    kept, loose, has_splits = _classes(where, images, len(top))
+    kept, loose, splits = _classes(where, images, len(top))
+    if unusual := [f"{name} ({split})" for name, split in splits.items() if not split_named(name)]:
+        told.append(f"Taken for splits: {legible(', '.join(unusual))}.")
     if loose:
         told.append(
             f"Left out: {len(loose):,} image{'s' if len(loose) > 1 else ''} in no class folder, "
             f"such as {legible(loose[0].name)}."
         )
-    at = len(top) + (1 if has_splits else 0)
+    at = len(top)
+    if splits:
+        at += 2 if _wrapped(kept, at) else 1
     within = sorted({f.parts[at + 1] for f in kept if len(f.parts) > at + 2})
     if len(within) > 1 and all(map(split_named, within)):
         told.append(
@@ -89,7 +93,7 @@ def listed(
     empty = [
         folder
         for folder in folders
-        if len(folder) == len(top) + (2 if has_splits else 1)
+        if len(folder) == at + 1
         and folder[: len(top)] == top
         and folder not in used
         and not any(map(is_dropping, folder))
@@ -100,7 +104,7 @@ def listed(
         Picture(
             legible(f.name),
             legible(f.parts[at]),
-            split_named(f.parts[len(top)]) if has_splits else None,
+            splits.get(f.parts[len(top)]),
             f.size,
             f.stamp,
         )
@@ -134,17 +138,25 @@ def _common(images: Sequence[File]) -> tuple[str, ...]:
     return shared
 
 
-def _classes(where: str, images: Sequence[File], depth: int) -> tuple[list[File], list[File], bool]:
-    """The images that stand in a class folder, the others, and whether splits come before."""
+def _wrapped(kept: Sequence[File], depth: int) -> bool:
+    """Whether in every split one folder, alone, holds the class folders: train/images/CLASS."""
+    within = {f.parts[depth : depth + 2] for f in kept}
+    splits = {f.parts[depth] for f in kept}
+    return len(within) == len(splits) and all(len(f.parts) > depth + 3 for f in kept)
+
+
+def _classes(
+    where: str, images: Sequence[File], depth: int
+) -> tuple[list[File], list[File], dict[str, SplitName]]:
+    """The images that stand in a class folder, the others, and the splits that come before."""
     below = [f for f in images if len(f.parts) > depth + 1]
     names = sorted({f.parts[depth] for f in below})
-    splits = {name: split_named(name) for name in names}
+    splits = splits_named(names)
     loose = [f for f in images if len(f.parts) == depth + 1]
     inside = [f for f in below if len(f.parts) > depth + 2]
-    named = {splits[f.parts[depth]] for f in inside} - {None}
+    named = {splits[f.parts[depth]] for f in inside if f.parts[depth] in splits}
     # other folders beside train/ and test/ are no classes where those two hold class folders
-    has_splits = bool(names) and (all(splits.values()) or ("train" in named and len(named) > 1))
-    if not has_splits:
+    if not splits or not (len(splits) == len(names) or ("train" in named and len(named) > 1)):
         if len(names) < 2:
             raise DataError(
                 f"{where}: has images of one class only"
@@ -152,23 +164,21 @@ def _classes(where: str, images: Sequence[File], depth: int) -> tuple[list[File]
                 + ". Needed is a folder a class, of two classes or more; where a table has the "
                 "labels, csv:FILE."
             )
-        return below, loose, False
+        return below, loose, {}
     roles: dict[str, str] = {}
     for name, role in splits.items():
-        if role is None:
-            continue
         if role in roles:
             raise DataError(
                 f"{where}: the folders {roles[role]} and {name} both say that they are the {role} "
                 "split. Put them together, or rename one."
             )
         roles[role] = name
-    kept = [f for f in inside if splits[f.parts[depth]]]
-    beside = [f for f in below if len(f.parts) == depth + 2 or not splits[f.parts[depth]]]
+    kept = [f for f in inside if f.parts[depth] in splits]
+    beside = [f for f in below if len(f.parts) == depth + 2 or f.parts[depth] not in splits]
     if "train" not in roles or not any(f.parts[depth] == roles["train"] for f in inside):
         missing = roles.get("train", "train")
         raise DataError(
             f"{where}: {', '.join(names)} are the names of splits, and {missing}/ has no class "
             f"folders with images. Put them there: {missing}/CLASS/IMAGE."
         )
-    return kept, [*loose, *beside], True
+    return kept, [*loose, *beside], splits
