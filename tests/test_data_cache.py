@@ -199,6 +199,12 @@ def test_whoever_is_interrupted_leaves_nothing(folder: Path) -> None:
     assert [path.suffix for path in cache.folder(home()).iterdir()] == [".lock"]
 
 
+def test_nobody_else_may_look_into_it(folder: Path) -> None:
+    read(source(folder))
+    for place in (home() / "cache", home() / "cache" / "images"):
+        assert place.stat().st_mode & 0o777 == 0o700
+
+
 def test_whoever_waits_for_another_gives_signs_of_life_and_then_shares_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

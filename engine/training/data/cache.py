@@ -173,7 +173,9 @@ class Place:
         Raises DataError where nothing can be kept.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # the images are their owner's, as the sessions are
+            self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             with _acquired(FileLock(_lock(self.path)), waiting):
                 for left in self.path.parent.glob(f"{self.path.name}.*-part"):
                     shutil.rmtree(left)  # of one that was ended while it wrote

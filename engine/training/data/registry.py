@@ -35,7 +35,7 @@ KNOWN = tuple(f"{kind}:{of.form}" if of.form else kind for kind, of in KINDS.ite
 """How each is written."""
 
 _BY_ENDING = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet"}
-"""The kind that is meant where somebody writes a place alone; else a folder, or its archive."""
+"""What is meant where somebody writes a place alone; else it is a folder, or an archive of one."""
 
 
 def place_of(source: DataSource) -> tuple[str, Path]:
