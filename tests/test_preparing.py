@@ -118,7 +118,7 @@ def test_the_folder_of_a_network_has_it_where_images_were_files(home: Path, tmp_
     told = json.loads((tmp_path / "out" / "result.json").read_text())
     assert Preparation(**told["prepared"]) == found.summary.prepared
     assert told["classes"] == ["cat", "dog"]
-    assert "prepare.py makes them of image files" in (tmp_path / "out" / "network.py").read_text()
+    assert "0 to 255, as prepare.py makes them" in (tmp_path / "out" / "network.py").read_text()
     paths = sorted(root.rglob("*.png"))
     images, names, _ = alone(tmp_path / "out", paths, tmp_path)
     assert names == ["cat", "dog"]

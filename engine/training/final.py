@@ -224,7 +224,7 @@ def write(
         f"Trained {trained_on(data.summary)}."
     )
     if result.prepared is not None:
-        pixels += f"; {preparing.PREPARE} makes them of image files"
+        pixels = f"0 to 255, as {preparing.PREPARE} makes them"
     names = [
         portable.WEIGHTS,
         portable.SOURCE,

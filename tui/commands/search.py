@@ -538,8 +538,8 @@ def train(
     It is trained on all of the session's images, those to train with and those to validate with
     (no more than its --train-size); the test set is looked at once, at the end.
 
-    The folder holds weights.safetensors, network.py (needs only torch), result.json and, with
-    --onnx, network.onnx.
+    The folder holds weights.safetensors, network.py (needs only torch), result.json, where images
+    were files prepare.py (makes of a file what the network takes) and, with --onnx, network.onnx.
     """
     with opened(name) as client:
         from ...engine import search
