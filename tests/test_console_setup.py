@@ -15,7 +15,7 @@ from textual.widgets import Input, TextArea
 from lcsearch.engine.client.images import Cancelled
 from lcsearch.engine.executors import devices
 from lcsearch.engine.protocol import Ready
-from lcsearch.sessions.records import DataSource, Execution
+from lcsearch.sessions.records import READER, DataSource, Execution
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
@@ -303,6 +303,24 @@ async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[
     (setup,) = sessions.created
     assert setup.data == sessions.looked[-1]
     assert (setup.data.image_size, setup.data.fit) == ((16, 32), "pad")
+
+
+@pytest.mark.parametrize("reader", [1, READER])
+async def test_a_copy_of_an_older_session_shows_what_is_read_now(reader: int) -> None:
+    """What a session of today was made of is known; looking at it again takes time."""
+    snapshot = make_snapshot()
+    data = DataSource(spec="folder:/photos", reader=reader)
+    session = snapshot.session.model_copy(update={"data": data})
+    sessions = FakeHome({"old": FakeClient(replace(snapshot, session=session))}, found=found_images)
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "c")
+        panel = pilot.app.screen.query_one(Found)
+        if reader == READER:
+            pilot.app.screen.query_one("#field-image_size", Input).value = "20"
+        await until(pilot, lambda: "1,500 images" in text_of(pilot, "#found"))
+        assert panel.display
+    (looked,) = sessions.looked
+    assert looked.image_size == (None if reader == 1 else (20, 20))
 
 
 async def test_a_session_is_named_like_its_images_until_somebody_names_it() -> None:

@@ -41,6 +41,7 @@ from ...sessions.records import (
     LARGEST_SEED,
     LARGEST_WC,
     MOST_PARALLEL,
+    READER,
     DataSource,
     Execution,
     Session,
@@ -522,7 +523,10 @@ class SetupScreen(Screen[None]):
                 self.query_one(f"#line-{name}").display = shown
 
     def _look(self) -> None:
-        """Look at the images that the form names, if it names others than it did at first."""
+        """Look at the images that the form names, if it names others than it did at first.
+
+        Those of a session that an earlier version made are read otherwise now: they are looked at.
+        """
         found = self.query_one(Found)
         values = {}
         for name in ("data", *READ_BY, "train_size", "val_fraction", "seed"):
@@ -531,7 +535,8 @@ class SetupScreen(Screen[None]):
                 found.want(None)
                 return
         asked = self._data(values)
-        found.want(None if asked == self.data or ":" not in asked.spec else asked)
+        known = asked == self.data and asked.reader == READER
+        found.want(None if known or ":" not in asked.spec else asked)
 
     def _data(self, values: dict[str, Any]) -> DataSource:
         """The data set that the form names, and how it is read."""
