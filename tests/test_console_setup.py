@@ -204,7 +204,7 @@ async def test_every_field_of_the_set_up_is_explained_whole_below_it() -> None:
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
         for name, words in [
-            ("field-data", "fashion-mnist:DIR"),
+            ("field-data", "KIND:PATH of folder"),
             ("field-wc", "more look for low complexity"),
             ("measure", "timed beside it"),
             ("stop-behind", "median"),
