@@ -23,6 +23,7 @@ from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import level_names, session_space
 from lcsearch.sessions.errors import Deleted, Known, Late, StoreError
 from lcsearch.sessions.records import (
+    READER,
     Advised,
     Config,
     DataSource,
@@ -184,7 +185,7 @@ def make_session(**fields: Any) -> Session:
     values: dict[str, Any] = {
         "name": "fashion",
         "created": NOW - timedelta(hours=3),
-        "data": DataSource(spec="idx:/data/fashion", train_size=10000),
+        "data": DataSource(spec="idx:/data/fashion", train_size=10000, reader=READER),
         "summary": SUMMARY,
         "domains": {"conv_layers": "2..4", "channels": "8..96"},
         **fields,

@@ -314,6 +314,7 @@ async def test_a_copy_of_an_older_session_shows_what_is_read_now(reader: int) ->
     sessions = FakeHome({"old": FakeClient(replace(snapshot, session=session))}, found=found_images)
     async with console(sessions=sessions) as pilot:
         await press(pilot, "c")
+        assert pilot.app.screen.query_one("#field-name", Input).value == "old-2"
         panel = pilot.app.screen.query_one(Found)
         if reader == READER:
             pilot.app.screen.query_one("#field-image_size", Input).value = "20"

@@ -500,6 +500,9 @@ class SetupScreen(Screen[None]):
         field = self.query_one("#field-name", Input)
         if field.value != self._proposed:
             return
+        if data == self.data.spec:  # as at first: a copy is named like what it is copied from
+            self._proposed = field.value = self.fields[0].start
+            return
         stem = Path(data.partition(":")[2]).name.partition(".")[0] or data.partition(":")[0]
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_STEM]
         if is_name(stem):
