@@ -23,6 +23,7 @@ from lcsearch.engine.executors import devices
 from lcsearch.tui.app import Console
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.screens.workbench import WorkbenchScreen
+from lcsearch.tui.widgets import found
 from lcsearch.tui.widgets.found import Found
 
 from .conftest import PATIENCE
@@ -368,6 +369,13 @@ def two_sessions() -> FakeHome:
 HOME = {"list": (), "import": ("i",), "set-up": ("n",), "copy": ("c",)}
 
 
+@pytest.fixture
+def typing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No place is looked at: whoever types is never done."""
+    monkeypatch.setattr(found, "STILL_SECONDS", 1e6)
+
+
+@pytest.mark.usefixtures("typing")
 @pytest.mark.parametrize("name", HOME)
 async def test_home(picture: SnapshotAssertion, look: Look, name: str) -> None:
     assert await home_shown(two_sessions(), look.size, *HOME[name], theme=look.theme) == picture
@@ -377,6 +385,7 @@ async def test_no_sessions(picture: SnapshotAssertion) -> None:
     assert await home_shown(FakeHome(), NARROW) == picture
 
 
+@pytest.mark.usefixtures("typing")
 async def test_set_up_with_wrong_fields(picture: SnapshotAssertion) -> None:
     assert await home_shown(FakeHome(), WIDE, "n", *"bad name", "down", "backspace") == picture
 
