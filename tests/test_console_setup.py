@@ -308,7 +308,7 @@ async def test_what_is_found_is_shown_as_soon_as_a_place_is_written(size: tuple[
 @pytest.mark.parametrize("reader", [1, READER])
 async def test_a_copy_of_an_older_session_shows_what_is_read_now(reader: int) -> None:
     """What a session of today was made of is known; looking at it again takes time."""
-    snapshot = make_snapshot()
+    snapshot = make_snapshot(name="old")
     data = DataSource(spec="folder:/photos", reader=reader)
     session = snapshot.session.model_copy(update={"data": data})
     sessions = FakeHome({"old": FakeClient(replace(snapshot, session=session))}, found=found_images)
