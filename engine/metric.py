@@ -141,7 +141,8 @@ class Confusion:
         f1 = np.where(there, 2 * right / total, 0.0)
         gain = np.where(there, (2 - f1) / (classes * total), 0.0)
         loss = f1 / (classes * total)
-        lost = np.bincount(true, count * loss[predicted], self.classes)
+        # of no mistakes NumPy counts in whole numbers
+        lost = np.bincount(true, count * loss[predicted], self.classes).astype(float)
         lost += kept * spread * (loss.sum() - loss)
         of_rows = (right * gain - lost)[there]
         variance = float((right * gain**2 + taken * loss**2).sum())

@@ -144,3 +144,15 @@ def test_new_fixes_the_metric_and_the_weights_that_suit_it(home: Path) -> None:
     lcsearch("new", "e", "--metric", "f1", code=2)
     for option in ("--metric", "--class-weights"):
         lcsearch("set", "b", option, "accuracy", code=2)
+
+
+@pytest.mark.parametrize("metric", ["balanced", "macro-f1"])
+@pytest.mark.parametrize("rows", [[[5, 0], [0, 5]], [[1, 0, 0], [0, 40, 0], [0, 0, 7]]])
+def test_a_network_without_mistakes_is_not_known_without_a_doubt(
+    metric: Metric, rows: list[list[int]]
+) -> None:
+    confusion = Confusion.of_matrix(rows)
+    assert confusion.score(metric) == 1
+    images = confusion.effective_images(metric)
+    assert images is not None
+    assert 0 < images < np.inf

@@ -43,7 +43,7 @@ def place_of(source: DataSource) -> tuple[str, Path]:
     kind, _, place = source.spec.partition(":")
     if kind not in KINDS or bool(place) > bool(KINDS[kind].form):
         there = Path(source.spec).expanduser()
-        if there.exists():
+        if source.spec and there.exists():
             meant = _BY_ENDING.get(there.suffix.lower(), "folder")
             raise DataError(
                 f"{source.spec}: says no kind of data set. Write {meant}:{source.spec}."
