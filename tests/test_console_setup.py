@@ -373,6 +373,30 @@ async def test_only_the_fields_of_a_kind_are_there() -> None:
                 assert line.display == (name in there.split()), (spec, name)
 
 
+async def test_what_a_kind_does_not_have_is_not_said_of_it() -> None:
+    sessions = FakeHome(found=found_images)
+    async with console(sessions=sessions) as pilot:
+        await placed(pilot, "csv:/photos.csv")
+        for name, value in (("image_size", "32"), ("background", "black"), ("columns", "nonsense")):
+            pilot.app.screen.query_one(f"#field-{name}", Input).value = value
+        pilot.app.screen.query_one("#fit", Cycle).value = "pad"
+        pilot.app.screen.query_one("#field-data", Input).value = "digits"
+        await settled(pilot)
+        await press(pilot, "enter")
+        await until(pilot, lambda: bool(sessions.created))
+    (setup,) = sessions.created
+    assert setup.data == DataSource(spec="digits", reader=setup.data.reader)
+
+
+async def test_a_place_that_cannot_be_looked_at_ends_no_console() -> None:
+    def full(*_: object) -> Ready:
+        raise OSError(28, "No space left on device")
+
+    async with console(sessions=FakeHome(found=full)) as pilot:
+        await placed(pilot, "folder:/photos")
+        await until(pilot, lambda: "No space left" in text_of(pilot, "#found"))
+
+
 async def test_the_answer_about_another_place_is_not_shown() -> None:
     """The first one is held until the second one is wanted, and is told that it is not."""
     held = threading.Event()

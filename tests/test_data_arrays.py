@@ -220,6 +220,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"x_train": GREY, "y_train": LABELS, "x_test": GREY[:, :5], "y_test": LABELS},
         "different sizes",
     ),
+    "two scales": (
+        {"x_train": GREY / 255 * 0.99, "y_train": LABELS, "x_test": GREY, "y_test": LABELS},
+        "not of one scale",
+    ),
+    "two scales the other way": (
+        {"x_train": GREY, "y_train": LABELS, "x_val": GREY / 255, "y_val": LABELS},
+        "not of one scale",
+    ),
+    "labels without end": ({"X": GREY, "y": np.where(LABELS == 1, np.inf, 0.0)}, "not whole"),
+    "labels above all numbers": ({"X": GREY, "y": np.full(12, 2**63, np.uint64)}, "no numbers of"),
     "empty words": ({"X": GREY, "y": np.array(["a", "b", ""])[LABELS]}, "4 are empty"),
     "large ones": ({"X": np.zeros((12, 65, 65), np.uint8), "y": LABELS}, "--image-size 64x64"),
     "a single number": ({"X": np.uint8(3), "y": LABELS}, "are a single value"),
@@ -267,6 +277,42 @@ def test_the_last_channel_of_two_or_four_is_transparency(kind: type, tmp_path: P
         images = found.pool.images.astype(np.float64) * (1 if kind is np.uint8 else 255)
         assert np.abs(images - expected).max() < 0.1
         assert "laid over #202020" in told(found)
+
+
+def test_four_channels_that_are_no_brightness_are_kept(tmp_path: Path) -> None:
+    radar = RNG.integers(0, 9999, (12, 6, 5, 4)).astype(np.uint16)
+    found = opened(source(npz(tmp_path / "x.npz", X=radar, y=LABELS)))
+    assert np.array_equal(found.pool.images, radar.transpose(0, 3, 1, 2))
+
+
+def test_words_that_are_no_unicode_are_told_all_the_same(tmp_path: Path) -> None:
+    words = np.array(["a", "b", "c\ud800"])[LABELS]
+    data = read(source(npz(tmp_path / "x.npz", X=GREY, y=words)))
+    assert data.summary.names == ("a", "b", "c?")
+    assert data.summary.model_dump_json()
+
+
+def test_many_names_of_classes_are_not_read(tmp_path: Path) -> None:
+    names = np.zeros(1 << 23, "<U1")
+    np.savez_compressed(tmp_path / "x.npz", X=GREY, y=LABELS, class_names=names)
+    assert opened(source(f"npz:{tmp_path / 'x.npz'}")).names == ("0", "1", "2")
+
+
+def test_arrays_are_not_made_larger_than_memory(tmp_path: Path) -> None:
+    images = np.zeros((200_000, 1, 1), np.uint8)
+    spec = npz(tmp_path / "x.npz", X=images, y=np.arange(200_000) % 3)
+    assert "at --image-size 1024x1024: needs" in refused(spec, image_size=(1024, 1024))
+
+
+def test_an_npz_file_packed_in_a_way_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    spec = npz(tmp_path / "x.npz", X=GREY, y=LABELS)
+    path = tmp_path / "x.npz"
+    content = bytearray(path.read_bytes())
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        first = content.index(mark)
+        content[first + at : first + at + 2] = struct.pack("<H", 97)
+    path.write_bytes(content)
+    assert "cannot be read" in refused(spec)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -489,6 +535,20 @@ LISTS: dict[str, tuple[Callable[[Path], str], dict[str, str], str]] = {
         {},
         "numbered from 1",
     ),
+    "features beside the files": (
+        lambda root: table(
+            root / "t.csv",
+            [
+                ("filename", "label", *(f"f{n}" for n in range(16))),
+                *(
+                    (f"{n}.png", WORDS[c], *range(16))
+                    for n, c in zip(files(root), LABELS, strict=True)
+                ),
+            ],
+        ),
+        {},
+        "image=filename, label=label",
+    ),
     "other separators in names": (
         lambda root: table(
             root / "t.csv",
@@ -524,6 +584,14 @@ def test_a_column_of_splits_is_used(tmp_path: Path) -> None:
     assert np.array_equal(data.train.images[:, 0], GREY[:6])
     assert np.array_equal(data.val.images[:, 0], GREY[6:9])
     assert np.array_equal(read_final(source(spec))[1].images[:, 0], GREY[9:])
+
+
+def test_a_column_of_splits_that_is_not_used_is_told(tmp_path: Path) -> None:
+    names = files(tmp_path) * 3
+    rows = zip(names, WORDS[np.tile(LABELS, 3)], [""] * 30 + ["test"] * 6, strict=True)
+    spec = table(tmp_path / "t.csv", [("image", "label", "split"), *rows])
+    assert "The column split is not used" in told(opened(source(spec)))
+    assert "line 2 has '' for its split" in refused(spec, columns={"split": "split"})
 
 
 def test_missing_files_of_a_table_are_broken_ones(tmp_path: Path) -> None:
@@ -562,6 +630,13 @@ PIXELS: dict[str, tuple[Callable[[Path], str], str]] = {
             root / "t.csv", [[c, *p[:5].ravel()] for c, p in zip(LABELS, GREY, strict=True)]
         ),
         "numbered from 1",
+    ),
+    "columns that a program has numbered": (
+        lambda root: table(
+            root / "t.csv",
+            [range(26), *([c, *p[:5].ravel()] for c, p in zip(LABELS, GREY, strict=True))],
+        ),
+        "grey images of 5x5",
     ),
     "pixels in one column": (
         lambda root: table(
@@ -626,6 +701,14 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
         + b",1" * 15
         + b"\n",
         "line 3 has 'x' for a pixel",
+    ),
+    "a quotation mark that is not closed": (
+        b'image,label\nx.png,a\nx.png,b\nx.png,"dog\nx.png,a\n',
+        "is no table",
+    ),
+    "a quotation mark that is closed much later": (
+        b'image,label\nx.png,a\nx.png,"dog\nx.png,a\nx.png,"\n',
+        "not closed",
     ),
     "several marks": (
         b"image,a,b\nx.png,1,0\n" + b"x.png,0,1\n" * 30 + b"x.png,1,1\n",
@@ -744,11 +827,32 @@ def test_parquet_rows_without_a_label_are_left_out_and_told(tmp_path: Path) -> N
     assert "Left out: 2 images without a label" in told(found)
 
 
+def test_a_column_of_splits_of_a_parquet_file(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet as files
+
+    path = tmp_path / "x.parquet"
+    splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    images = [png(one) for one in GREY]
+    content = pyarrow.table({"image": images, "label": LABELS.tolist(), "part": splits})
+    files.write_table(content, path)
+    spec = f"parquet:{path}"
+    data = read(source(spec, columns={"split": "part"}))
+    assert np.array_equal(data.train.images[:, 0], GREY[:6])
+    assert np.array_equal(data.val.images[:, 0], GREY[6:9])
+    assert "has no column 'parts'" in refused(spec, columns={"split": "parts"})
+    assert "0 for its split" in refused(spec, columns={"split": "label"})
+
+
 def test_parquet_paths_lead_to_files_below(tmp_path: Path) -> None:
     names = files(tmp_path, "pictures")
     paths = [{"bytes": None, "path": f"pictures/{name}.png"} for name in names]
     parquet(tmp_path / "train.parquet", LABELS.tolist(), paths)
     assert np.array_equal(opened(source(f"parquet:{tmp_path}")).pool.images[:, 0], GREY)
+    before = read(source(f"parquet:{tmp_path}")).summary.fingerprint
+    Image.fromarray(255 - GREY[0]).save(tmp_path / "pictures" / "im0.png")
+    os.utime(tmp_path / "pictures" / "im0.png", (1, 1))
+    assert read(source(f"parquet:{tmp_path}")).summary.fingerprint != before
     paths[3] = {"bytes": None, "path": "../../etc/passwd"}
     parquet(tmp_path / "train.parquet", LABELS.tolist(), paths)
     assert "leads out of the folder" in refused(f"parquet:{tmp_path}")

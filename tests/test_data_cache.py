@@ -1,6 +1,7 @@
 """What is read once is kept: when it is read again, who shares it, what clears it, what fails."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -154,6 +155,40 @@ def test_what_is_damaged_is_read_anew(file: str, damage: str, folder: Path) -> N
     assert len(cache.entries(home())) == (0 if (file, damage) == (cache.ENTRY, "missing") else 1)
     assert read(source(folder)).summary == before
     assert path.read_bytes()[:100] == content[:100]
+
+
+@pytest.mark.parametrize("entry", ["[]", "{}", '{"version": 1}', "7"])
+def test_an_entry_that_says_something_else_is_read_anew(entry: str, folder: Path) -> None:
+    before = read(source(folder)).summary
+    (kept,) = cache.entries(home())
+    (kept.path / cache.ENTRY).write_text(entry)
+    assert read(source(folder)).summary == before
+
+
+def test_what_cannot_be_noted_is_no_reason_to_read_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read(source(folder)).summary
+    os.utime(folder / "cat" / "000.png", (1, 1))
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(cache.Place, "_write_files", full)
+    with nothing_is_decoded(monkeypatch):
+        assert read(source(folder)).summary == before
+
+
+def test_parts_of_processes_that_are_gone_are_swept(folder: Path) -> None:
+    read(source(folder))
+    gone = cache.folder(home()) / "0123456789ab.4194999-part"
+    here = cache.folder(home()) / f"0123456789ab.{os.getpid()}-part"
+    gone.mkdir()
+    here.mkdir()
+    read(source(folder, image_size=(5, 5)))
+    assert not gone.exists()
+    assert here.exists()
+    assert cache.clear(home())[0] == 2
 
 
 def test_it_is_cleared_and_whoever_reads_it_goes_on(folder: Path) -> None:

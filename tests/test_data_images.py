@@ -93,6 +93,13 @@ def saved(image: Image.Image, **how: Any) -> Callable[[Path], None]:
     return lambda path: image.save(path, **how)
 
 
+def saved_bytes(content: bytes) -> Callable[[Path], None]:
+    def save(path: Path) -> None:
+        path.write_bytes(content)
+
+    return save
+
+
 def grey_alpha() -> Image.Image:
     image = Image.fromarray(GREY[..., 0])
     image.putalpha(Image.fromarray(ALPHA[..., 3]))
@@ -482,6 +489,41 @@ def test_classes_that_hold_images_are_no_splits(names: tuple[str, ...], tmp_path
     assert opened(source(tmp_path)).names == tuple(sorted(names))
 
 
+@pytest.mark.parametrize(
+    ("beside", "flat"), [("unlabeled", True), ("sample_images", True), ("extra", False)]
+)
+def test_what_stands_beside_a_train_folder_of_classes_is_no_class(
+    beside: str, flat: bool, tmp_path: Path
+) -> None:
+    classes(tmp_path / "train", 10)
+    classes(tmp_path / beside, names="c")
+    if flat:
+        for path in (tmp_path / beside / "c").iterdir():
+            path.rename(tmp_path / beside / path.name)
+    found = opened(source(tmp_path))
+    assert found.names == ("a", "b")
+    assert beside in told(found)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train_mini", "val"), ("train2017", "val2017"), ("fold1", "fold2"), ("holdout", "learn")],
+)
+def test_splits_by_other_names_are_not_taken_for_classes(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    for seed, name in enumerate(names):
+        classes(tmp_path / name, 6 + seed)
+    with pytest.raises(DataError, match="seem to be splits, not classes"):
+        opened(source(tmp_path))
+
+
+def test_folders_within_classes_may_be_alike(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        classes(tmp_path / name, names="xy")
+    assert opened(source(tmp_path)).names == ("cat", "dog")
+
+
 def test_splits_within_classes_are_told(tmp_path: Path) -> None:
     for split in ("train", "test"):
         classes(tmp_path / "x" / split)
@@ -542,7 +584,7 @@ def test_droppings_are_left_out_counted_and_told(tmp_path: Path) -> None:
     assert found.names == ("a", "b")
     for words in (".ipynb_checkpoints", "__MACOSX", "Thumbs.db", "(7 in all)"):
         assert words in told(found)
-    assert "1 file that is no image (.txt)" in told(found)
+    assert "1 file of a kind that is not read (.txt)" in told(found)
     assert "empty, empty" in told(found)
     assert "1 image in no class folder, such as loose.png" in told(found)
 
@@ -741,6 +783,63 @@ def test_a_name_that_is_no_unicode_is_told_all_the_same(tmp_path: Path) -> None:
     assert "caf" in data.summary.model_dump_json()
 
 
+def test_big_endian_16_bits_are_read(tmp_path: Path) -> None:
+    deep = struct.pack(">30H", *DEEP.ravel())
+    tags = [
+        (256, 3, 5), (257, 3, 6), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+        (277, 3, 1), (278, 3, 6), (279, 4, len(deep)),
+    ]  # fmt: skip
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, 1)
+        + (struct.pack(">HH", value, 0) if kind == 3 else struct.pack(">I", value))
+        for tag, kind, value in tags
+    )
+    content = struct.pack(">2sHI", b"MM", 42, 8 + len(deep)) + deep
+    content += struct.pack(">H", len(tags)) + entries + bytes(4)
+    pixels, _ = one(tmp_path, "x.tif", saved_bytes(content))
+    assert np.array_equal(pixels[0], np.rint(DEEP / 65535 * 255).astype(np.uint8))
+
+
+def test_values_below_0_are_refused(tmp_path: Path) -> None:
+    classes(tmp_path)
+    signed = np.arange(-15, 15, dtype=np.int32).reshape(6, 5)
+    Image.fromarray(signed).save(tmp_path / "a" / "ct.tiff")
+    with pytest.raises(DataError, match=r"ct\.tiff \(has values below 0, down to -15"):
+        opened(source(tmp_path))
+
+
+def test_a_png_that_says_at_its_end_how_it_is_turned_is_turned(tmp_path: Path) -> None:
+    upright = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(upright).save(file, "PNG", exif=exif)
+    content = file.getvalue()
+    at = content.index(b"eXIf") - 4
+    chunk = content[at : at + 12 + struct.unpack(">I", content[at : at + 4])[0]]
+    content = content.replace(chunk, b"")
+    end = content.index(b"IEND") - 4
+    moved = content[:end] + chunk + content[end:]
+    assert len(moved) > 8192
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(moved)
+    found = opened(source(tmp_path))
+    assert found.pool.images.shape == (2, 3, 64, 48)
+    assert np.array_equal(found.pool.images[0].transpose(1, 2, 0), np.rot90(upright, -1))
+
+
+def test_links_that_lead_to_each_other_are_refused_before_they_multiply(tmp_path: Path) -> None:
+    classes(tmp_path)
+    for number in range(20):
+        (tmp_path / "a" / f"d{number}").mkdir()
+        for way in "xy":
+            (tmp_path / "a" / f"d{number}" / way).symlink_to(tmp_path / "a" / f"d{number + 1}")
+    (tmp_path / "a" / "d20").mkdir()
+    with pytest.raises(DataError, match="more than 1,000 symbolic links"):
+        opened(source(tmp_path))
+
+
 def test_a_kind_of_pixels_that_nobody_reads_is_a_broken_file(tmp_path: Path) -> None:
     classes(tmp_path)
     Image.new("F", (5, 6)).save(tmp_path / "a" / "real.tiff")
@@ -839,6 +938,30 @@ def test_a_file_that_is_no_archive_is_told(content: bytes, tmp_path: Path) -> No
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.zip"):
         opened(source(tmp_path / "x.zip"))
+
+
+def test_a_tar_with_odd_times_and_separators_is_read(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        for name in "ab":
+            for number in range(3):
+                content = io.BytesIO()
+                Image.fromarray(pattern(6, 5, 1, number)[..., 0]).save(content, "PNG")
+                member = tarfile.TarInfo(f"{name}\\{number}.png")
+                member.size = len(content.getvalue())
+                member.pax_headers = {"mtime": "1e300"}
+                file.addfile(member, io.BytesIO(content.getvalue()))
+    assert len(opened(source(tmp_path / "x.tar")).pool) == 6
+
+
+def test_a_link_in_a_zip_is_left_out(tmp_path: Path) -> None:
+    classes(tmp_path / "x")
+    link = zipfile.ZipInfo("a/link.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for path in (tmp_path / "x").rglob("*.png"):
+            file.write(path, path.relative_to(tmp_path / "x"))
+        file.writestr(link, "../../etc/passwd")
+    assert len(opened(source(tmp_path / "x.zip")).pool) == 8
 
 
 def test_an_archive_packed_in_a_way_that_is_not_known_is_told(tmp_path: Path) -> None:

@@ -130,6 +130,41 @@ def test_leaks_are_taken_from_the_training_images_alone(leaking: Path) -> None:
     assert after.summary.fingerprint != before.summary.fingerprint
 
 
+@pytest.mark.parametrize("given", ["val", "test"])
+def test_what_is_drawn_holds_nothing_of_a_split_that_came_so(given: str, tmp_path: Path) -> None:
+    for name, at in (("a", 0), ("b", 100)):
+        put(tmp_path, f"train/{name}", *range(at, at + 40))
+        put(tmp_path, f"{given}/{name}", *range(at, at + 20))
+    data = read(source(tmp_path))
+    _, test = read_final(source(tmp_path))
+    assert not found(data.val.images) & found(test.images)
+
+
+def test_the_same_image_under_two_labels_in_arrays_is_told(tmp_path: Path) -> None:
+    images = np.stack([image(number) for number in range(20)])
+    labels = np.arange(20) % 2
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=labels, x_test=images, y_test=1 - labels)
+    spec = DataSource(spec=f"npz:{tmp_path / 'x.npz'}", reader=READER)
+    with pytest.raises(DataError, match="too few to draw a validation"):
+        read(spec)
+    np.savez(
+        tmp_path / "x.npz", x_train=images, y_train=labels, x_test=images[:4], y_test=1 - labels[:4]
+    )
+    told = " ".join(read(spec).summary.notes)
+    assert "4 test images stand in the training images too, under another label" in told
+
+
+def test_leaks_that_are_all_of_a_class_are_named(tmp_path: Path) -> None:
+    for name, at in (("a", 0), ("b", 100)):
+        put(tmp_path, f"train/{name}", *range(at, at + 10))
+    put(tmp_path, "val/a", 50, 51)
+    put(tmp_path, "val/b", *range(100, 110))
+    put(tmp_path, "test/a", 60)
+    put(tmp_path, "test/b", 160)
+    with pytest.raises(DataError, match="--drop-leaks"):
+        read(source(tmp_path, drop_leaks=True))
+
+
 def test_the_same_image_under_two_labels_is_told(tmp_path: Path) -> None:
     put(tmp_path, "a", *range(12))
     put(tmp_path, "b", 3, *range(100, 111), 5)

@@ -42,6 +42,7 @@ from ...sessions.records import (
     LARGEST_WC,
     MOST_PARALLEL,
     READER,
+    WHITE,
     DataSource,
     Execution,
     Session,
@@ -191,8 +192,8 @@ def _columns(text: str) -> dict[str, str]:
     return read_columns(word for word in text.split(",") if word.strip())
 
 
-READ_BY = ("image_size", "background", "columns")
-"""Fields that say how images are read."""
+UNSAID: dict[str, Any] = {"image_size": None, "background": WHITE, "columns": {}}
+"""Fields that say how images are read, and what holds where a kind of data set has none."""
 LONGEST_STEM = 40
 """Characters of a name that is proposed."""
 FILES = ("folder", "csv", "parquet")
@@ -532,7 +533,7 @@ class SetupScreen(Screen[None]):
         """
         found = self.query_one(Found)
         values = {}
-        for name in ("data", *READ_BY, "train_size", "val_fraction", "seed"):
+        for name in ("data", *UNSAID, "train_size", "val_fraction", "seed"):
             right, values[name] = self._read(name)
             if not right:
                 found.want(None)
@@ -550,13 +551,21 @@ class SetupScreen(Screen[None]):
             seed=values["seed"],
             download=self.data.download,
             image_size=values["image_size"],
-            fit=self.query_one("#fit", Cycle).value,
+            fit=self._chosen("fit"),
             background=values["background"],
-            skip_broken=self.query_one("#skip-broken", Cycle).value,
-            drop_leaks=self.query_one("#drop-leaks", Cycle).value,
+            skip_broken=self._chosen("skip-broken"),
+            drop_leaks=self._chosen("drop-leaks"),
             columns=values["columns"],
             reader=self.data.reader,
         )
+
+    def _chosen(self, name: str) -> Any:
+        """What a choice says; the first one where this kind of data set does not have it."""
+        choice = self.query_one(f"#{name}", Cycle)
+        return choice.value if self._is_shown(name) else choice.choices[0]
+
+    def _is_shown(self, name: str) -> bool:
+        return bool(self.query_one(f"#line-{name}").display)
 
     def on_descendant_focus(self) -> None:
         """The note of a field is read whole below the form, however narrow the terminal."""
@@ -574,6 +583,8 @@ class SetupScreen(Screen[None]):
 
     def _read(self, name: str) -> tuple[bool, Any]:
         """Whether a field is right, and its value; what is wrong is said beside it."""
+        if name in UNSAID and not self._is_shown(name):
+            return True, UNSAID[name]
         text = self.query_one(f"#field-{name}", Input).value.strip()
         note = self.query_one(f"#note-{name}", Label)
         try:

@@ -85,13 +85,14 @@ class Found(Static):
     @work(thread=True, group="look", exclusive=True, exit_on_error=True)
     def _read(self, data: DataSource, pace: images.Pace, cancelled: threading.Event) -> None:
         from ...engine.client.images import Cancelled, SetupError
+        from ...sessions.errors import StoreError
 
         answer: Ready | str
         try:
             answer = self._look(data, pace.told, cancelled)
         except Cancelled:
             return
-        except SetupError as error:
+        except (SetupError, StoreError, OSError) as error:
             answer = str(error)
         if not cancelled.is_set():
             self.call_later(self._show, data, answer)

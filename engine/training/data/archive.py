@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -17,11 +18,14 @@ from .tree import File, listed
 MOST_FILES = 5_000_000
 MOST_GROWTH = 200
 """Times its own size that an archive's content may have: images hardly shrink in one."""
+LATEST = 1e11
+"""Seconds of a time that a file in an archive may have."""
 FREE_BYTES = 1 << 30
 """Content up to which no growth is refused."""
 
 _DAMAGED = (
     zipfile.BadZipFile,
+    UnicodeDecodeError,
     NotImplementedError,  # a way to compress that is not known here
     tarfile.TarError,
     EOFError,
@@ -48,6 +52,11 @@ def read(path: Path, source: DataSource) -> Listing:
     )
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    """The folders and the name of a member, whichever separator they were written with."""
+    return tuple(p for p in PurePosixPath(name.replace("\\", "/")).parts if p != ".")
+
+
 class _Guard:
     """Refuses an archive that is made to do harm, before anything of it is read."""
 
@@ -59,7 +68,7 @@ class _Guard:
     def parts(self, name: str, size: int) -> tuple[str, ...]:
         """The folders and the name of a member.  Raises DataError."""
         plain = name.replace("\\", "/")
-        parts = tuple(part for part in PurePosixPath(plain).parts if part != ".")
+        parts = _parts(name)
         if ".." in parts or plain.startswith("/") or (parts and parts[0].endswith(":")):
             raise DataError(
                 f"{self.spec}: holds a file whose name leads out of it, {name[:80]!r}. Such an "
@@ -92,7 +101,7 @@ def _zip(path: Path, source: DataSource) -> Listing:
                 folders.append(parts)
             elif member.flag_bits & 1:
                 raise DataError(f"{source.spec}: is encrypted. Unpack it, and name the folder.")
-            elif parts:
+            elif parts and not stat.S_ISLNK(member.external_attr >> 16):
                 members[parts] = member
     files = [File(parts, m.file_size, m.CRC) for parts, m in sorted(members.items())]
 
@@ -127,7 +136,9 @@ def _tar(path: Path, source: DataSource) -> Listing:
             if member.isdir():
                 folders.append(parts)
             elif member.isreg() and parts:
-                files.append(File(parts, member.size, written + int(member.mtime)))
+                files.append(
+                    File(parts, member.size, written + int(min(abs(member.mtime), LATEST)))
+                )
             elif not member.isreg():
                 links += 1
     notes = [f"Left out: {links:,} links and other entries that are no files."] if links else []
@@ -140,8 +151,7 @@ def _tar(path: Path, source: DataSource) -> Listing:
             for member in _members(archive):
                 if file is None:
                     return
-                parts = tuple(p for p in PurePosixPath(member.name).parts if p != ".")
-                if parts == file.parts and member.isreg():
+                if _parts(member.name) == file.parts and member.isreg():
                     opened = archive.extractfile(member)
                     assert opened is not None
                     yield opened.read(LARGEST_FILE)

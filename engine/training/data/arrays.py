@@ -18,6 +18,8 @@ from .labels import SPLITS, Stored, numbered
 from .splits import PART
 
 Array = NDArray[Any]
+MUCH_BRIGHTER = 2.0
+"""What values of a split go up to at least, where another's end at 1 and mean the same as its."""
 CLEAR = (2, 4)
 """Channels of images with transparency, as image files have them: last."""
 CHANNELS = (1, 2, 3, 4)
@@ -70,7 +72,7 @@ def source_of(
                 f"{SPLITS[split]} {shape} (channels, height, width). Bring all to one size."
             )
     valued = _values(laid, where, told)
-    if shapes["train"][0] in CLEAR and images["train"].shape[1] not in CLEAR:
+    if _are_clear(images["train"], valued):
         valued = {split: _laid_over(of, background) for split, of in valued.items()}
         told.append(
             f"The last of {shapes['train'][0]} channels is taken for transparency: laid over "
@@ -84,6 +86,17 @@ def source_of(
         val = np.arange(len(both[0]), len(both[0]) + len(both[1]))
         pool = Split(*(np.concatenate(pair) for pair in zip(*map(_pair, both), strict=True)))
     return Source(pool, found.names, val, parts.get("test"), (*dict.fromkeys(told), *found.notes))
+
+
+def _are_clear(stored: Array, valued: Mapping[SplitName, Images]) -> bool:
+    """Whether the last channel is transparency: it stands last, and values are brightness."""
+    channels = valued["train"].shape[1]
+    if channels not in CLEAR or stored.shape[1] in CLEAR:
+        return False
+    return all(
+        of.dtype == np.uint8 or (float(of.min()) >= 0 and float(of.max()) <= 1)
+        for of in valued.values()
+    )
 
 
 def _laid_over(images: Images, background: str) -> Images:
@@ -186,8 +199,17 @@ def _values(arrays: dict[SplitName, Array], where: str, told: list[str]) -> dict
     if kinds == {"b"}:
         told.append("Values are true and false: taken for white and black.")
         return {split: array.astype(np.uint8) * np.uint8(255) for split, array in arrays.items()}
-    lows, highs = zip(*(_range(array, where) for array in arrays.values()), strict=True)
-    low, high = min(lows), max(highs)
+    ranges = {split: _range(array, where) for split, array in arrays.items()}
+    for split, (_, most) in ranges.items():
+        large, small = max(most, ranges["train"][1]), min(most, ranges["train"][1])
+        if small <= 1 and large > MUCH_BRIGHTER:
+            raise DataError(
+                f"{where}: training values go up to {ranges['train'][1]:g}, {SPLITS[split]} values "
+                f"up to {most:g}: not of one scale. Save both from 0 to 1, or both from 0 to 255."
+            )
+    low, high = (
+        by(of) for by, of in zip((min, max), zip(*ranges.values(), strict=True), strict=True)
+    )
     whole = kinds <= {"b", "i", "u"}
     if low >= 0 and high <= 255 and (whole or high > 1) and _all(arrays, lambda x: x == np.rint(x)):
         if not whole:
@@ -250,6 +272,11 @@ def fitted(found: Source, source: DataSource) -> Source:
     if source.image_size == (height, width):
         return found
     target = source.image_size
+    count = len(found.pool) + (len(found.test) if isinstance(found.test, Split) else 0)
+    check_memory(
+        count * channels * target[0] * target[1] * found.pool.images.itemsize,
+        f"{source.spec} at --image-size {fit.in_words(target)}",
+    )
     ground = _ground(found, source, channels)
     pool = Split(_resized(found.pool.images, target, source, ground), found.pool.labels)
     test = found.test

@@ -326,7 +326,7 @@ class _Filling:
         for count, words in (
             (
                 sum(one.transparent for one in looks),
-                f"transparent in part: laid over {how.background} (--background)",
+                f"with an alpha channel: laid over {how.background} (--background)",
             ),
             (sum(one.turned for one in looks), "turned as their camera was held (EXIF)"),
             (sum(one.animated for one in looks), "of several frames: the first is taken"),

@@ -143,7 +143,7 @@ def clear(root: Path) -> tuple[int, int]:
                 shutil.rmtree(path)
         except Timeout:
             continue  # somebody fills it
-        count, freed = count + 1, freed + size
+        count, freed = count + (not path.suffix), freed + size
     return count, freed
 
 
@@ -177,8 +177,9 @@ class Place:
             self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             with _acquired(FileLock(_lock(self.path)), waiting):
-                for left in self.path.parent.glob(f"{self.path.name}.*-part"):
-                    shutil.rmtree(left)  # of one that was ended while it wrote
+                for left in self.path.parent.glob("*-part"):
+                    if left.name.startswith(f"{self.path.name}.") or not _is_written(left):
+                        shutil.rmtree(left, ignore_errors=True)  # of one that was ended
                 yield
         except OSError as error:
             if error.errno is None:  # of a library: it is not about this place
@@ -199,37 +200,40 @@ class Place:
         good as not kept: it is read anew.
         """
         try:
-            told = json.loads((self.path / ENTRY).read_text(encoding="utf-8"))
-            if told["version"] != VERSION or told["names"] != self.now.names:
-                return None
-            with np.load(self.path / FILES, allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            prepared = Preparation.model_validate(told["prepared"])
-            images = np.memmap(self.path / IMAGES, np.uint8, "r", shape=tuple(told["shape"]))
+            return self._stored()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None  # damaged
         except OSError as error:
             raise self._refused(error) from error
+
+    def _stored(self) -> Stored | None:
+        told = json.loads((self.path / ENTRY).read_text(encoding="utf-8"))
+        if told["version"] != VERSION or told["names"] != self.now.names:
+            return None
+        with np.load(self.path / FILES, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        images = np.memmap(self.path / IMAGES, np.uint8, "r", shape=tuple(told["shape"]))
+        found = Stored(
+            images,
+            arrays["rows"],
+            Known(arrays["digests"], arrays["sums"]),
+            Preparation.model_validate(told["prepared"]),
+            tuple(told["notes"]),
+            int(told["broken"]),
+        )
         then = Manifest(told["names"], arrays["sizes"], arrays["stamps"], arrays["contents"])
         changed = np.flatnonzero(
             (then.sizes != self.now.sizes) | (then.stamps != self.now.stamps)
         ).tolist()
-        if changed:
-            if (then.sizes != self.now.sizes).any() or not self._same(then, changed):
-                return None
-            arrays["stamps"] = self.now.stamps
-            self._write_files(self.path, arrays)
-        os.utime(self.path / ENTRY)
-        return Stored(
-            images,
-            arrays["rows"],
-            Known(arrays["digests"], arrays["sums"]),
-            prepared,
-            tuple(told["notes"]),
-            told["broken"],
-        )
+        if changed and ((then.sizes != self.now.sizes).any() or not self._same(then, changed)):
+            return None
+        with contextlib.suppress(OSError):  # what cannot be noted is compared again next time
+            if changed:
+                self._write_files(self.path, arrays | {"stamps": self.now.stamps})
+            os.utime(self.path / ENTRY)
+        return found
 
     def _same(self, then: Manifest, changed: list[int]) -> bool:
         contents = self.listing.contents(changed)
@@ -314,6 +318,18 @@ def _acquired(lock: FileLock, waiting: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _is_written(part: Path) -> bool:
+    """Whether the process that writes a part is alive; its number is in the name."""
+    number = part.name.removesuffix("-part").rpartition(".")[2].removeprefix("old-")
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # of another user
+    return True
 
 
 def _lock(path: Path) -> str:

@@ -79,22 +79,6 @@ class Source:
     known: Known | None = None
 
 
-def joined(
-    train: Split,
-    val: Split | None,
-    test: Split | None,
-    names: tuple[str, ...],
-    notes: Sequence[str] = (),
-) -> Source:
-    """The source of splits that were read one by one: arrays in memory, of one shape."""
-    if val is None:
-        return Source(train, names, None, test, tuple(notes))
-    pool = Split(
-        np.concatenate([train.images, val.images]), np.concatenate([train.labels, val.labels])
-    )
-    return Source(pool, names, np.arange(len(train), len(pool)), test, tuple(notes))
-
-
 @dataclass(frozen=True)
 class Picture:
     """One image file of a listing.

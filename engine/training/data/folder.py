@@ -12,6 +12,8 @@ from .face import Content, DataError, Listing
 from .files import contents
 from .tree import File, listed
 
+MOST_LINKS = 1000
+"""To folders within the folder: each is followed, and they may lead to each other."""
 DEEPEST = 40
 """Folders in folders: none has as many that a person made."""
 
@@ -27,7 +29,7 @@ def read(path: Path, source: DataSource) -> Listing:
         )
     files: list[File] = []
     folders: list[tuple[str, ...]] = []
-    _walk(path, (), {os.path.realpath(path)}, files, folders)
+    _walk(path, (), {os.path.realpath(path)}, files, folders, [])
 
     def reading(wanted: Sequence[File]) -> Iterator[Content]:
         return contents(path / file.name for file in wanted)
@@ -41,8 +43,12 @@ def _walk(
     above: set[str],
     files: list[File],
     folders: list[tuple[str, ...]],
+    followed: list[str],
 ) -> None:
-    """All files below, by name.  above: where the folders on the way really are."""
+    """All files below, by name.
+
+    above: where the folders on the way really are.  followed: links to folders so far.
+    """
     if len(parts) > DEEPEST:
         raise DataError(
             f"{root}: has folders in folders, more than {DEEPEST} deep. Needed is a folder a class."
@@ -70,9 +76,17 @@ def _walk(
                 continue
             if real in above:
                 continue  # a link to a folder above it: everything there is met anyway
+            if entry.is_dir():
+                followed.append(entry.path)
+                if len(followed) > MOST_LINKS:
+                    raise DataError(
+                        f"{root}: has more than {MOST_LINKS:,} symbolic links to its own folders, "
+                        f"such as {entry.path}. Take them away."
+                    )
         if entry.is_dir():
             folders.append(here)
-            _walk(root, here, above | {os.path.realpath(entry.path)}, files, folders)
+            real = os.path.realpath(entry.path)
+            _walk(root, here, above | {real}, files, folders, followed)
         elif entry.is_file():
             status = entry.stat()
             files.append(File(here, status.st_size, status.st_mtime_ns))

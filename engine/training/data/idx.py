@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ....sessions.records import DataSource
 from .arrays import check_memory, source_of
 from .face import DataError, Source, SplitName
-from .names import is_dropping, split_named
+from .names import SPLITS, is_dropping, split_named
 
 TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 NAME = re.compile(
@@ -28,7 +28,7 @@ NAME = re.compile(
     r"(?P<zipped>\.gz)?",
     re.IGNORECASE,
 )
-SPLIT = re.compile(r"(?:^|(?<=[-_.]))(t10k|train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?)$", re.I)
+SPLIT = re.compile(rf"(?:^|(?<=[-_.]))(t10k|{'|'.join(SPLITS)})$", re.IGNORECASE)
 QMNIST_CLASS = 0
 """Column of QMNIST's labels that has the class; the others say who wrote it."""
 

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .face import DataError, Labels
+from .names import legible
 
 Stored = NDArray[Any]
 """Numbers, words, or a row of noughts and one 1 an image."""
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 SHOWN = 5
 """Classes that a message names."""
-SEPARATORS = "|,; "
+LARGEST = 2.0**53
+"""Labels below it are whole numbers in every type."""
+SEPARATORS = "|,;"
 """What stands between several labels in one word."""
 MANY = 20
 """Images from which a label for each of them is no class any more."""
@@ -119,7 +122,7 @@ def _flat(labels: Stored, where: str) -> NDArray[np.int64] | NDArray[np.str_]:
     if labels.ndim == 2:
         return _of_rows(labels, where)
     if labels.dtype.kind == "U":
-        words = np.char.strip(labels)
+        words = np.array([legible(word) for word in np.char.strip(labels).tolist()], str)
         empty = np.flatnonzero(words == "")
         if len(empty):
             raise DataError(
@@ -128,12 +131,16 @@ def _flat(labels: Stored, where: str) -> NDArray[np.int64] | NDArray[np.str_]:
             )
         return words
     if labels.dtype.kind == "f":
-        odd = np.flatnonzero(~(labels == np.floor(labels)))
+        odd = np.flatnonzero(~((labels == np.floor(labels)) & (np.abs(labels) < LARGEST)))
         if len(odd):
             raise DataError(
                 f"{where} labels are not whole numbers: that of image {odd[0] + 1:,} is "
                 f"{labels[odd[0]]:g}. Needed are classes, not measures."
             )
+    elif labels.dtype.kind == "u" and len(labels) and int(labels.max()) >= LARGEST:
+        raise DataError(
+            f"{where} labels go up to {int(labels.max())}: no numbers of classes. Use smaller ones."
+        )
     return labels.astype(np.int64)
 
 

@@ -12,6 +12,8 @@ SPLITS: dict[str, SplitName] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+LIKE_A_SPLIT = re.compile("train|val|test|dev|fold|hold.?out|eval|split")
+"""What is in a name that may be a split's, in small letters."""
 ENDINGS = frozenset(
     ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "tif", "tiff", "bmp", "dib", "gif")
 ) | {"ppm", "pgm", "pbm", "pnm", "jp2"}
@@ -54,4 +56,8 @@ def is_dropping(name: str) -> bool:
 
 def legible(name: str) -> str:
     """A name as it can be written anywhere: what is no Unicode in it is replaced."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character, and no byte of a file's name
+        raw = name.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")

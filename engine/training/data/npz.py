@@ -34,6 +34,8 @@ OURS = "xtr"
 """What was always channels first."""
 IMAGES = {"x", "images", "image", "imgs", "img", "data", "features", "inputs", "input", "pixels"}
 LABELS = {"y", "labels", "label", "targets", "target", "classes", "class"}
+LARGEST_NAMES = 1 << 24
+"""Bytes of all names of classes."""
 NAMES = {"names", "name"}
 EXPECTED = "x_train, y_train, x_test, y_test; train_images, train_labels, ...; X, y; images, labels"
 
@@ -54,7 +56,14 @@ def read(path: Path, source: DataSource) -> Source:
             return _source(file, where, source.background)
     except DataError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,  # encrypted, or packed in a way that is not known
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataError(
             f"{where}: cannot be read ({error}). Save it again with numpy.savez, plain numbers "
             "only."
@@ -198,7 +207,7 @@ def _names(
         return None
     with _zip(file).open(_member(file, name)) as member:
         shape, kind = _header(member)
-    if kind.kind not in "US" or len(shape) != 1:
+    if kind.kind not in "US" or len(shape) != 1 or shape[0] * kind.itemsize > LARGEST_NAMES:
         return None
     words = file[name]
     return [w.decode(errors="replace") if isinstance(w, bytes) else w for w in words.tolist()]

@@ -28,10 +28,7 @@ class _Shard:
     """One file.  first: the number of its first row among all."""
 
     path: Path
-    split: SplitName
     first: int
-    rows: int
-    stamp: int
 
 
 def read(path: Path, source: DataSource) -> Listing:
@@ -141,13 +138,23 @@ def _listed(
             status = path.stat()
             stamp = status.st_mtime_ns ^ status.st_size
             labels = file.read(columns=[columns[1]]).column(0).to_pylist()
-        shards.append(_Shard(path, split, total, len(labels), stamp))
+            splits = _splits(file, source, path.name)
+            paths = _paths(file, columns[0])
+        shards.append(_Shard(path, total))
         for row, label in enumerate(labels):
-            word = _word(label, names, f"{where}: {path.name} row {row + 1:,}")
+            where_it_is = f"{where}: {path.name} row {row + 1:,}"
+            word = _word(label, names, where_it_is)
             if word is None:
                 unlabelled += 1
                 continue
-            pictures.append(Picture(f"{path.name} row {row + 1:,}", word, split, 0, stamp))
+            of = split if splits is None else split_named(str(splits[row]))
+            if of is None:
+                raise DataError(
+                    f"{where_it_is} has {splits and splits[row]!r} for its split. Known are train, "
+                    "val (valid, validation, dev) and test."
+                )
+            size, written = (0, stamp) if paths is None else _status(path.parent, paths[row])
+            pictures.append(Picture(f"{path.name} row {row + 1:,}", word, of, size, written))
             numbers.append(total + row)
         total += len(labels)
     if unlabelled:
@@ -155,7 +162,7 @@ def _listed(
     if not pictures:
         raise DataError(f"{where}: holds no image with a label ({total:,} rows).")
     assert columns is not None
-    if {split for _, split in files} == {"train"}:
+    if {picture.split for picture in pictures} == {"train"}:
         pictures = [Picture(p.name, p.label, None, p.size, p.stamp) for p in pictures]
     image = columns[0]
 
@@ -195,6 +202,50 @@ def _columns(schema: Any, source: DataSource, path: Path) -> tuple[str, str]:
     image, label = found
     _check_image(schema.field(image).type, image, source.spec)
     return image, label
+
+
+def _splits(file: Any, source: DataSource, name: str) -> list[Any] | None:
+    """The split of each row, where a column was named for it."""
+    column = source.columns.get("split")
+    if column is None:
+        return None
+    if column not in file.schema_arrow.names:
+        raise DataError(
+            f"{source.spec}: {name} has no column {column!r} (--column split={column}). There are: "
+            f"{', '.join(file.schema_arrow.names)}."
+        )
+    values: list[Any] = file.read(columns=[column]).column(0).to_pylist()
+    return values
+
+
+def _paths(file: Any, image: str) -> list[str | None] | None:
+    """The path of each row's image, where images stand in files of their own."""
+    from pyarrow import types
+
+    kind = file.schema_arrow.field(image).type
+    if types.is_string(kind) or types.is_large_string(kind):
+        found: list[str | None] = file.read(columns=[image]).column(0).to_pylist()
+        return found
+    if not types.is_struct(kind) or "path" not in {field.name for field in kind}:
+        return None
+    first = next(file.iter_batches(1, columns=[image]), None)
+    if (
+        first is None
+        or first.column(0)[0].as_py() is None
+        or first.column(0)[0].as_py().get("bytes")
+    ):
+        return None
+    rows = file.read(columns=[f"{image}.path"]).column(0).to_pylist()
+    return [None if row is None else row["path"] for row in rows]
+
+
+def _status(base: Path, path: str | None) -> tuple[int, int]:
+    """Size and time of an image's own file, as far as there is one."""
+    try:
+        status = (base / path).stat() if path else None
+    except OSError:
+        status = None  # told with the broken ones
+    return (0, 0) if status is None else (status.st_size, status.st_mtime_ns)
 
 
 def _check_image(kind: Any, name: str, where: str) -> None:

@@ -34,8 +34,8 @@ _ORIENTATION = 0x0112
 _TURNED = range(5, 9)
 """Orientations of EXIF that swap the sides."""
 _GREY = ("1", "L", "LA", "La")
-_FRAME_BY_FRAME = ("GIF", "TIFF")
-"""Formats that do not say at their beginning how many images there are."""
+_TO_THE_END = ("GIF", "TIFF", "PNG")
+"""Formats that do not say at their beginning how many images there are, or how they are turned."""
 
 
 class Broken(ValueError):
@@ -81,19 +81,21 @@ def look(content: bytes, whole: bool = True) -> Look:
     a beginning is not enough.
     """
     image = _opened(content)
-    if not whole and image.format in _FRAME_BY_FRAME:
+    if not whole and image.format in _TO_THE_END:
         raise Broken("is looked at whole")
-    orientation = _orientation(image)
+    orientation = _orientation(image, content)
     height, width = image.height, image.width
     if orientation in _TURNED:
         height, width = width, height
     bits = 8
     if image.mode.startswith("I"):
         image.load()
-        _, brightest = image.getextrema()
-        assert isinstance(brightest, int | float)
+        values = np.asarray(image)
+        darkest, brightest = int(values.min()), int(values.max())
+        if darkest < 0:
+            raise Broken(f"has values below 0, down to {darkest}: save it with values from 0")
         if brightest >= 1 << DEEP_BITS[-1]:
-            raise Broken(f"has values up to {brightest:g}, more than 16 bits")
+            raise Broken(f"has values up to {brightest}, more than 16 bits")
         bits = next(bits for bits in DEEP_BITS if brightest < 1 << bits)
     return Look(
         height,
@@ -112,7 +114,7 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     from PIL import Image
 
     image = _opened(content)
-    orientation = _orientation(image)
+    orientation = _orientation(image, content)
     size = image.height, image.width
     if orientation in _TURNED:
         size = size[1], size[0]
@@ -167,8 +169,10 @@ def _opened(content: bytes) -> Image:
     return image
 
 
-def _orientation(image: Image) -> int:
+def _orientation(image: Image, content: bytes) -> int:
     """How EXIF says that the camera was held; 1: upright."""
+    if image.format == "PNG" and b"eXIf" not in content and b"rofile type exif" not in content:
+        return 1  # Pillow would unpack all pixels to see what comes after them
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - an EXIF block that is damaged says nothing
@@ -191,7 +195,7 @@ def _in_eight_bits(image: Image, how: Preparation) -> Image:
     mode = "L" if how.channels == 1 else "RGB"
     if image.mode.startswith("I"):
         most = (1 << how.bits) - 1
-        values = np.clip(np.asarray(image).astype(np.int64), 0, most)
+        values = np.clip(np.asarray(image), 0, most).astype(np.uint32)
         clear = image.info.get("transparency")
         grey = Image.fromarray(((values * 255 + most // 2) // most).astype(np.uint8))
         if isinstance(clear, int):

@@ -133,6 +133,12 @@ def read(source: DataSource, progress: Progress | None = None) -> Data:
         # what is lacking in a split that came so has been told
         if len(lacking) and (name == "training" or source.reader == 1):
             label = int(lacking[0])
+            if source.drop_leaks and source.train_size is None:
+                raise DataError(
+                    f"{source.spec}: without what leaks (--drop-leaks) the {name} split has no "
+                    f"image of class {found.names[label] if found.names else label}. Leave the "
+                    "option out, or add images."
+                )
             raise DataError(
                 f"{source.spec}: the {name} split of {len(part)} images has none of class "
                 f"{found.names[label] if found.names else label}. Take more images (a larger "
@@ -236,9 +242,10 @@ class _Division:
         held_out = np.intersect1d(given.val, self.used) if given.val is not None else None
         self.used, held_out = self._subset(held_out)
         if held_out is None:
-            held_out = self._drawn_from(
-                self.used, round(source.val_fraction * len(self.used)), "validation"
-            )
+            of = digests_of(test.images) if isinstance(test, Split) else self.digests[test]
+            free = self._without_twins_of(self.used, of)
+            count = round(source.val_fraction * len(self.used))
+            held_out = self._drawn_from(free, count, "validation")
         kept = np.setdiff1d(self.used, held_out, assume_unique=True)
         self._say_classes(kept)
         return self._compact(kept, held_out, test)
@@ -253,7 +260,11 @@ class _Division:
     def _drawn_from(self, numbers: Numbers, count: int, name: str) -> Numbers:
         """A split drawn from these images, no class without one.  Raises DataError."""
         labels = self._labels(numbers)
-        taken = numbers[drawn(labels, count, self.source.seed, self._twins(numbers), each=True)]
+        taken = numbers[:0]
+        if len(numbers):
+            count = min(count, len(numbers))
+            twins = self._twins(numbers)
+            taken = numbers[drawn(labels, count, self.source.seed, twins, each=True)]
         if not len(taken):
             raise DataError(
                 f"{self.source.spec}: {self._different(numbers)} are too few to draw a {name} "
@@ -267,6 +278,10 @@ class _Division:
             )
         return taken
 
+    def _without_twins_of(self, numbers: Numbers, digests: NDArray[np.uint64]) -> Numbers:
+        """Without images that are in another split too: none of them goes into one we draw."""
+        return numbers[~np.isin(self.digests[numbers], digests)]
+
     def _different(self, numbers: Numbers) -> str:
         """So many images, and how many of them differ."""
         distinct = len(np.unique(self.digests[numbers]))
@@ -276,6 +291,8 @@ class _Division:
     def _drawn_test(self) -> Numbers:
         val = self.found_source.val
         free = self.used if val is None else np.setdiff1d(self.used, val)
+        if val is not None:
+            free = self._without_twins_of(free, self.digests[val])
         test = self._drawn_from(free, round(TEST_FRACTION * len(free)), "test")
         self.notes.append(
             f"No test set there: {len(test):,} images ({TEST_FRACTION:.0%}) are kept for it."
@@ -291,6 +308,12 @@ class _Division:
                 f"{torn:,} images stand under more than one label: identical ones with different "
                 "labels."
             )
+        if isinstance(test, Split):
+            torn = self._torn_across(test)
+            if torn:
+                self.notes.append(
+                    f"{torn:,} test images stand in the training images too, under another label."
+                )
         train = self.used if given.val is None else np.setdiff1d(self.used, given.val)
         leaks = np.zeros(len(train), bool)
         others: list[tuple[str, NDArray[np.uint64]]] = []
@@ -317,6 +340,15 @@ class _Division:
                 self.notes.append(f"{both:,} validation images are test images too.")
         if self.source.drop_leaks:
             self.used = np.setdiff1d(self.used, train[leaks])
+
+    def _torn_across(self, test: Split) -> int:
+        """Test images that are others too, under another label."""
+        order = np.argsort(self.digests, kind="stable")
+        rising = self.digests[order]
+        digests = digests_of(test.images)
+        at = np.minimum(np.searchsorted(rising, digests), len(rising) - 1)
+        same = rising[at] == digests
+        return int((same & (self.pool.labels[order[at]] != test.labels)).sum())
 
     def _subset(self, held_out: Numbers | None) -> tuple[Numbers, Numbers | None]:
         """As many images as were asked for: of train and val in proportion, where val came so."""

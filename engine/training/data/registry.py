@@ -34,7 +34,7 @@ KINDS: dict[str, Kind] = {
 KNOWN = tuple(f"{kind}:{of.form}" if of.form else kind for kind, of in KINDS.items())
 """How each is written."""
 
-_BY_ENDING = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet"}
+_BY_ENDING = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 """What is meant where somebody writes a place alone; else it is a folder, or an archive of one."""
 
 

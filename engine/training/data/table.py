@@ -27,6 +27,7 @@ LONGEST = 1 << 24
 TAKEN = 1024
 """Lines of pixels that become an array at a time."""
 FEWEST_PIXELS = 16
+LONGEST_LABEL = 200
 LOOKED_FOR = 50
 """Files that are looked for everywhere; later only where others were found."""
 IMAGE_NAMES = (
@@ -116,7 +117,9 @@ class _Table:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 lines = self._lines(file)
                 first = next(lines, "")
-                reader = csv.reader(chain([first], lines), delimiter=self._delimiter(first))
+                reader = csv.reader(
+                    chain([first], lines), delimiter=self._delimiter(first), strict=True
+                )
                 for cells in reader:
                     if any(cell.strip() for cell in cells):
                         yield reader.line_num, cells
@@ -151,7 +154,14 @@ class _Table:
 
 def _is_data(cells: Sequence[str]) -> bool:
     """Whether a first line is an image already: numbers only, or a file of an image in it."""
+    if [cell.strip() for cell in cells] in _numbered(len(cells)):
+        return False  # columns that a program has numbered
     return all(map(_is_number, cells)) or any(_has_ending(cell) for cell in cells)
+
+
+def _numbered(count: int) -> list[list[str]]:
+    """The names of columns that nobody has named, counted from 0 or 1."""
+    return [list(map(str, range(begin, begin + count))) for begin in (0, 1)]
 
 
 def _is_number(cell: str) -> bool:
@@ -186,10 +196,13 @@ class _Columns:
         self.in_one: int | None = None
         self.pixels: _Pixels | None = None
         self.split = self._named("split", SPLIT_NAMES, self._tells_splits)
+        self.unused_split = next(
+            (name for name in table.header if name.lower() == "split" and self.split is None), None
+        )
         image = self._named("image", (), lambda _: True)
         if image is None:
             self.in_one = next((c for c in self._free() if self._lower(c) in PIXELS), None)
-            if self.in_one is None:
+            if self.in_one is None and not any(map(self._is_of_files, self._free())):
                 self.pixels = self._many()
             if self.in_one is None and self.pixels is None:
                 image = self._of_files()
@@ -214,6 +227,11 @@ class _Columns:
         )
         if self.split is not None:
             said.append(f"split={names[self.split]}")
+        if self.unused_split is not None:
+            yield (
+                f"The column {self.unused_split} is not used: its first lines name no split "
+                "(train, val, test). --column split=NAME takes it."
+            )
         yield f"Columns taken: {', '.join(said)} (--column)."
 
     def _lower(self, column: int) -> str:
@@ -271,7 +289,7 @@ class _Columns:
         places: dict[int, tuple[int, ...]] = {}
         label = self._named("label", LABEL_NAMES, lambda _: True)
         free = [c for c in self._free() if c != label]
-        if not self.table.has_header:
+        if not self.table.has_header or self.table.header in _numbered(len(self.table.header)):
             # whatever the first column is, unless another was named, it is the label
             free = [c for c in self._free() if "label" in self.given or c != 0]
         for column in free:
@@ -311,6 +329,11 @@ class _Columns:
         """The label of a line.  Raises DataError."""
         if len(self.label) == 1:
             label = cells[self.label[0]].strip()
+            if len(label) > LONGEST_LABEL or "\n" in label:
+                raise DataError(
+                    f"{self.where}: line {line:,} has a label of {len(label):,} characters, "
+                    f"{label[:40]!r}...: is a quotation mark not closed? Correct it."
+                )
             if not label:
                 raise DataError(
                     f"{self.where}: line {line:,} has no label. Give it one, or take the line away."
@@ -372,6 +395,7 @@ def _pixels(table: _Table, columns: _Columns) -> Source:
         labels.setdefault(split, []).append(columns.label_of(line, cells))
         held = waiting.setdefault(split, [])
         held.append(_values(table, columns, line, cells))
+        check_memory(2 * size + 2 * len(held) * held[-1].nbytes, table.where)
         if len(held[-1]) != len(held[0]):
             raise DataError(
                 f"{table.where}: line {line:,} has {len(held[-1])} pixels, others have "

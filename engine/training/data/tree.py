@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .face import Content, DataError, Listing, Picture, SplitName
-from .names import ENDINGS, is_dropping, legible, split_named, splits_named
+from .names import ENDINGS, LIKE_A_SPLIT, is_dropping, legible, split_named, splits_named
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def listed(
     if others:
         kinds = ", ".join(f".{ending}" if ending else "no ending" for ending in sorted(others))
         count = sum(others.values())
-        what = "file that is no image" if count == 1 else "files that are no images"
+        what = (
+            "file of a kind that is not read" if count == 1 else "files of kinds that are not read"
+        )
         told.append(f"Left out: {count:,} {what} ({kinds}).")
     if not images:
         raise DataError(
@@ -138,6 +140,24 @@ def _common(images: Sequence[File]) -> tuple[str, ...]:
     return shared
 
 
+def _check_no_splits(where: str, names: Sequence[str], inside: Sequence[File], depth: int) -> None:
+    """Raises DataError where folders that would be classes are splits by another name."""
+    within: dict[str, set[str]] = {}
+    for f in inside:
+        within.setdefault(f.parts[depth], set()).add(f.parts[depth + 1])
+    for name in names:
+        if not LIKE_A_SPLIT.search(name.lower()):
+            continue
+        for other in names:
+            both = within.get(name, set()) & within.get(other, set())
+            if other != name and both:
+                raise DataError(
+                    f"{where}: {legible(name)} and {legible(other)} hold folders of the same names "
+                    f"({_some(sorted(both), len(both))}), so they seem to be splits, not classes. "
+                    f"Call them train, val and test, or name one alone: {where}/{legible(name)}."
+                )
+
+
 def _wrapped(kept: Sequence[File], depth: int) -> bool:
     """Whether in every split one folder, alone, holds the class folders: train/images/CLASS."""
     within = {f.parts[depth : depth + 2] for f in kept}
@@ -155,8 +175,14 @@ def _classes(
     loose = [f for f in images if len(f.parts) == depth + 1]
     inside = [f for f in below if len(f.parts) > depth + 2]
     named = {splits[f.parts[depth]] for f in inside if f.parts[depth] in splits}
-    # other folders beside train/ and test/ are no classes where those two hold class folders
-    if not splits or not (len(splits) == len(names) or ("train" in named and len(named) > 1)):
+    trains = [f for f in below if splits.get(f.parts[depth]) == "train"]
+    holds_classes = len({f.parts[depth + 1] for f in trains}) > 1 and all(
+        len(f.parts) > depth + 2 for f in trains
+    )
+    # others are no classes beside a train/ that holds class folders
+    certain = "train" in named and (holds_classes or len(named) > 1)
+    if not splits or not (len(splits) == len(names) or certain):
+        _check_no_splits(where, names, inside, depth)
         if len(names) < 2:
             raise DataError(
                 f"{where}: has images of one class only"
