@@ -746,6 +746,18 @@ def test_a_file_that_is_cut_off_is_a_broken_one(name: str, tmp_path: Path) -> No
         opened(source(tmp_path))
 
 
+def test_what_proves_broken_has_no_say_in_how_the_others_are_read(tmp_path: Path) -> None:
+    classes(tmp_path, size=(16, 16))
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    (tmp_path / "a" / "cut.png").write_bytes(file.getvalue()[:2000])
+    found = opened(source(tmp_path, skip_broken=True))
+    assert found.pool.images.shape == (8, 1, 16, 16)
+    assert "sizes" not in told(found)
+    assert found.broken == 1
+
+
 def test_a_picture_too_large_to_read_is_told(tmp_path: Path) -> None:
     classes(tmp_path)
     rows = zlib.compress(bytes(30_001 * 8), 9)

@@ -188,6 +188,11 @@ class _Filling:
     def _fill(self, pool: ProcessPoolExecutor | None) -> None:
         self.progress(0, self.count)
         looks = self._looked_at(pool)
+        while not self._read(pool, looks):
+            pass  # what proved to be broken has no say in how the others are read
+
+    def _read(self, pool: ProcessPoolExecutor | None, looks: list[Look | str]) -> bool:
+        """Whether the files are read and kept; what cannot be read is noted in `looks`."""
         sound = [number for number in range(self.count) if isinstance(looks[number], Look)]
         broken = {n: found for n, found in enumerate(looks) if isinstance(found, str)}
         if not sound:
@@ -212,6 +217,11 @@ class _Filling:
                     self.progress(len(rows) + len(broken), self.count)
             if broken and (not self.source.skip_broken or not rows):
                 self._refuse(broken)
+            for number, words in broken.items():
+                looks[number] = words
+            kinds = [found for found in looks if isinstance(found, Look)]
+            if self._preparation(kinds) != how:
+                return False
             self.place.keep(
                 part,
                 np.array(rows, np.int64),
@@ -221,6 +231,7 @@ class _Filling:
                 (*self._notes(kinds, how), *self._broken_notes(broken)),
                 len(broken),
             )
+        return True
 
     def _looked_at(self, pool: ProcessPoolExecutor | None) -> list[Look | str]:
         """Of every file: what it is, or why it cannot be read."""
