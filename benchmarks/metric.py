@@ -1,6 +1,7 @@
 """Unequal classes: a search by balanced accuracy against one by accuracy, on the test set.
 
     python benchmarks/metric.py --json            # 5 seeds, some half an hour on two slow cores
+    python benchmarks/metric.py --json --first 2 --seeds 3    # go on where a run ended
     python benchmarks/metric.py --json --quick    # one seed, two minutes
 
 Of Fashion-MNIST as many images a class are taken as make the largest 50 times the smallest, in
@@ -95,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, default=FASHION, help="folder of the IDX files")
     parser.add_argument("--seeds", type=int, help=f"{FULL.seeds} unless said otherwise")
+    parser.add_argument("--first", type=int, default=0, help="the seed to begin at, to go on")
     parser.add_argument("--quick", action="store_true", help="one seed, few trials")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args(arguments)
@@ -102,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = given.seeds or size.seeds
     if seeds < 1:
         parser.error("--seeds must be at least 1.")
+    if given.first < 0:
+        parser.error("--first must be at least 0.")
 
     def told(line: dict[str, Any]) -> None:
         text = json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items())
@@ -109,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     found: list[dict[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="lcsearch-metric-") as place:
-        for seed in range(seeds):
+        for seed in range(given.first, given.first + seeds):
             file = Path(place) / f"unequal-{seed}.npz"
             counts = unequal(given.data, file, size.largest, seed)
             home = Path(place) / "home"
