@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -52,6 +52,8 @@ def predicted(belief: Prediction, wc: float) -> Predicted:
     return Predicted(mean, std, math.sqrt(std**2 + noise))
 
 
+NEVER = -1e6
+"""The logarithm of an improvement that cannot happen: finite, so that it can be kept and shown."""
 SECONDS = "seconds"
 """The measure that is time: what a search still takes is reckoned by it, whatever f_c is of."""
 
@@ -86,7 +88,8 @@ class Observation:
     """A finished training.
 
     error: f_p.  images: so many would tell an accuracy as surely; for an accuracy, those that
-    validate; 0 where it is exact or that is unknown.  complexity: f_c.
+    validate; 0 where it is exact or that is unknown.  complexity: f_c.  costs: what else was
+    measured of it, where a limit is on that.
     """
 
     number: int
@@ -95,3 +98,4 @@ class Observation:
     error: float
     images: float
     complexity: float
+    costs: Mapping[str, float] = field(default_factory=dict)

@@ -257,8 +257,10 @@ class Prediction(Record):
     """What the model believed of a network at the moment somebody decided on it.
 
     mean, std: of the latent f; predictive_std: of a measurement of it.  ei, exploit, explore:
-    expected improvement and its two signed terms.  incumbent: f*.  wc: the complexity weight.
-    error, complexity: predicted f_p and f_c, each with its own standard deviation.
+    expected improvement and its two signed terms.  incumbent: f*; None while no network keeps the
+    limits, when ei is the probability that this one does.  wc: the complexity weight.  error,
+    complexity: predicted f_p and f_c, each with its own standard deviation.  kept: the probability
+    that it keeps the limits; None where there were none.
     """
 
     mean: float
@@ -268,12 +270,13 @@ class Prediction(Record):
     log_ei: float
     exploit: float
     explore: float
-    incumbent: float
+    incumbent: float | None
     wc: float
     error: float
     error_std: float
     complexity: float
     complexity_std: float
+    kept: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Failure(Record):

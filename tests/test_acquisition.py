@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from lcsearch.engine.model.acquisition import (
-    NEVER,
     expected_improvement,
     log_expected_improvement,
     log_h,
     log_normal_improvement,
 )
+from lcsearch.engine.objective import NEVER
 
 
 def exact_log_h(z: float) -> float:

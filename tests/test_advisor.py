@@ -286,6 +286,7 @@ def test_a_pending_network_counts_as_an_incumbent_only_in_its_slice(ranking: Ran
     believed = belief(here.evaluate([config])[0])
     assert here.incumbent is not None
     assert believed.mean < here.incumbent
+    assert believed.incumbent is not None
     assert believed.incumbent < here.incumbent
     other = {**config, "learning_rate": 0.0011, "batch_size": 130}
     there = rank(SPACE, TWENTY, 1, BASE, 0.1, pending=[other], seed=3)

@@ -12,6 +12,7 @@ import numpy as np
 from ...sessions.records import Config
 from ..tasks.domains import Real
 from .evidence import Array, Evidence
+from .limited import Sampler
 from .strategies import STREAMS
 from .value import value
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 2048
 """Points of the scrambled Sobol sample of a level."""
+DESIGN_SAMPLES = 512
+"""Networks within limits that its points are taken from."""
 DESIGN_POINTS = 64
 """Points of a level's initial design that can ever be asked for."""
 NEIGHBOURS_OF = 5
@@ -68,7 +71,7 @@ class Pool:
         if evidence.strategy != "gp":
             self._extend(self._streamed(wc, known, count))
             return
-        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        drawn = self._sample(SAMPLES, self._rng.integers(2**32, size=4))
         sample = self._apart(self._fresh(drawn, known))
         self._extend(sample + self._apart(self._fresh(self._around(wc), known)))
         if evidence.surrogate is None:
@@ -112,17 +115,31 @@ class Pool:
 
     # -- drawing --------------------------------------------------------------------------------
 
+    def _sample(self, count: int, seed: Any) -> list[Config]:
+        """Networks of the level that can be built and proposed, as the space has them: Sobol
+        points, or, where arithmetic knows limits, networks that keep them.
+        """
+        evidence = self.evidence
+        if evidence.over is None:
+            return self._sobol(count, seed)
+        space, level, base = evidence.space, evidence.level, evidence.base
+        if space.dimensions(level, base) == 0:
+            return [base] if self._proposable(base) else []
+        units = _points(space.dimensions(level, base), count, seed)
+        sampler = Sampler(space, level, base, evidence.over)
+        inside = sampler.draw(units, count, np.random.default_rng(seed))
+        self.drawn += sampler.looked
+        self.allowed += len(inside)
+        return [config for config in inside if self._proposable(config)]
+
     def _sobol(self, count: int, seed: Any) -> list[Config]:
         """Scrambled Sobol points of the level, decoded, those that can be built and proposed."""
-        from scipy.stats import qmc
-
         space, level, base = self.evidence.space, self.evidence.level, self.evidence.base
         size = space.dimensions(level, base)
         if size == 0:
             return [base]
-        engine = qmc.Sobol(size, rng=np.random.default_rng(seed))
-        units = engine.random(1 << max(count - 1, 0).bit_length())
-        decoded = (space.decode(unit, level, base) for unit in units)
+        units = _points(size, count, seed)
+        decoded = map(space.decoder(level, base), units.tolist())
         return [config for config in decoded if self._fit(config)]
 
     def _fit(self, config: Config) -> bool:
@@ -140,8 +157,26 @@ class Pool:
             return []
         # not seeded by the number of observations: the points have to fit each other
         seed = [abs(self.evidence.seed), 0x5EED, self.evidence.level]
-        fresh = self._apart(self._fresh(self._sobol(DESIGN_POINTS, seed), set()))
-        return fresh[:design]
+        if self.evidence.over is None:
+            fresh = self._apart(self._fresh(self._sobol(DESIGN_POINTS, seed), set()))
+            return fresh[:design]
+        # the first so many of a sample lie anywhere: those that lie apart are the design
+        planned = self._spaced(self._sample(DESIGN_SAMPLES, seed))
+        return self._apart(self._fresh(planned, set()))[:design]
+
+    def _spaced(self, configs: list[Config]) -> list[Config]:
+        """At most `DESIGN_POINTS` of them, each the furthest from those before it."""
+        from ..model.kernel import squared_distances
+
+        if not configs:
+            return []
+        features = self.evidence.embedding(configs)
+        chosen = [0]
+        nearest = squared_distances(features, features[[0]])[:, 0]
+        while len(chosen) < min(DESIGN_POINTS, len(configs)) and nearest.max() > 0:
+            chosen.append(int(nearest.argmax()))
+            nearest = np.minimum(nearest, squared_distances(features, features[chosen[-1:]])[:, 0])
+        return [configs[i] for i in chosen]
 
     def _streamed(self, wc: float, known: set[str], count: int) -> list[Keyed]:
         """What a strategy without a model proposes; nothing where only seen networks come up."""
@@ -158,7 +193,7 @@ class Pool:
             if len(streamed) >= count:
                 return streamed
         # the neighbourhood is used up: anything of the level that is left
-        drawn = self._sobol(SAMPLES, self._rng.integers(2**32, size=4))
+        drawn = self._sample(SAMPLES, self._rng.integers(2**32, size=4))
         return streamed or self._apart(self._fresh(drawn, known))
 
     def _around(self, wc: float) -> list[Config]:
@@ -183,8 +218,8 @@ class Pool:
     # -- what may be proposed -------------------------------------------------------------------
 
     def _proposable(self, config: Config) -> bool:
-        allowed = self.evidence.space.proposable
-        return allowed is None or allowed(config)
+        allowed, over = self.evidence.space.proposable, self.evidence.over
+        return (allowed is None or allowed(config)) and (over is None or over(config) <= 0)
 
     def _fresh(self, configs: Iterable[Config], known: set[str]) -> list[Keyed]:
         """Those that were neither seen nor are in `known`, each once; `known` grows by them."""
@@ -262,6 +297,15 @@ class Pool:
         fresh = self._apart(fresh)
         if fresh:
             self._extend(fresh)
+
+
+def _points(dimensions: int, count: int, seed: Any) -> Array:
+    """Scrambled Sobol points, at least `count`: shape (n, dimensions)."""
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(dimensions, rng=np.random.default_rng(seed))
+    points: Array = engine.random(1 << max(count - 1, 0).bit_length())
+    return points
 
 
 def _peak(evidence: Evidence, start: Config, wc: float) -> Config | None:

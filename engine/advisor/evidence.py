@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,8 @@ from ...sessions.records import Config
 from ..objective import Observation, objective
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
+from .bounds import Bounds
+from .limited import Over, over_limits
 
 if TYPE_CHECKING:
     from ..model.belief import Belief
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from ..model.surrogate import Surrogate
 
 Array = NDArray[np.float64]
+LIKELY = math.log(0.5)
+"""A network keeps the limits where the logarithm of that probability is this or more."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,11 @@ class Evidence:
     space, level, base, observations, seed, strategy, radius: as `rank` was given them.  seen: keys
     that are not proposed.  region: the space narrowed to what is favoured, `favourite` its
     parameters.  surrogate: None without a model, or before the first observation; what waits is
-    believed in it to come out as expected.  observed, waiting: belief about the observations and
-    about what waits.  rejected, failed, trained: features, shape (n, features), None where there
-    are none.  inside, waiting_inside: rows of those in the level's slice.
+    believed in it to come out as expected.  bounds: the limits to keep; over: by how much a network
+    is over those that arithmetic knows, None where there is none.  observed, waiting: belief about
+    the observations and about what waits.  rejected, failed, trained: features, shape (n,
+    features), None where there are none.  inside, waiting_inside: rows of those in the level's
+    slice.
     """
 
     space: Space
@@ -44,8 +52,11 @@ class Evidence:
     strategy: Strategy
     radius: float
     seen: frozenset[str]
+    pending: tuple[Config, ...]
     region: Space | None
     favourite: tuple[str, ...]
+    bounds: Bounds
+    over: Over | None
     embedding: Embedding
     surrogate: Surrogate | None
     observed: Belief | None
@@ -74,19 +85,64 @@ class Evidence:
         return mean, std
 
     def incumbent(self, wc: float) -> tuple[float, int] | None:
-        """f* and the row of its observation."""
-        if not self.observations:
-            return None
+        """f* and the row of its observation; None while none keeps the limits."""
         mean, _ = self.means(wc)
-        row = min(self.evaluated, key=lambda r: float(mean[r]))
+        rows = [row for row in self.evaluated if self.keeps[row]]
+        if not rows:
+            return None
+        row = min(rows, key=lambda r: float(mean[r]))
         return float(mean[row]), row
+
+    @cached_property
+    def keeps(self) -> tuple[bool, ...]:
+        """Whether each observed network keeps the limits: by arithmetic; by what is believed, with
+        a probability of a half or more; by what was measured where nothing is believed.
+        """
+        bounds = self.bounds
+        if not bounds:
+            return (True,) * len(self.observations)
+        configs = [o.config for o in self.observations]
+        if self.observed is None:
+            likely = [
+                o.error <= bounds.error
+                and o.complexity <= bounds.complexity
+                and all(o.costs.get(n, 0.0) <= most for n, most in bounds.believed.items())
+                for o in self.observations
+            ]
+        else:
+            likely = list(self.log_kept(configs, self.observed) >= LIKELY)
+        return tuple(bool(likely[row]) for row in range(len(configs)))
+
+    def log_kept(self, configs: Sequence[Config], belief: Belief) -> Array:
+        """Logarithm of the probability that networks keep all limits, shape (len(configs),)."""
+        bounds = self.bounds
+        result = np.zeros(len(configs))
+        if self.over is not None:
+            within = [not self.space.broken(c) and self.over(c) <= 0 for c in configs]
+            result = np.where(within, 0.0, -np.inf)
+        if math.isfinite(bounds.error):
+            result = result + belief.error.log_at_most(bounds.error)
+        if math.isfinite(bounds.complexity):
+            result = result + belief.complexity.log_at_most(bounds.complexity)
+        return result + self.log_others(belief)
+
+    def log_others(self, belief: Belief) -> Array:
+        """The same of the limits on what f is not made of: independent of its improvement."""
+        result = np.zeros(len(belief.error.mean))
+        for name, most in self.bounds.believed.items():
+            if name in belief.costs:
+                result = result + belief.costs[name].log_at_most(most)
+        return result
 
     def best(self, wc: float) -> tuple[int, float, float] | None:
         """See `Ranking.best`."""
         if self.observed is None:
             return None
         mean, std = self.means(wc)
-        row = min(range(len(mean)), key=lambda r: (float(mean[r]), self.observations[r].number))
+        rows = [row for row in range(len(mean)) if self.keeps[row]]
+        if not rows:
+            return None
+        row = min(rows, key=lambda r: (float(mean[r]), self.observations[r].number))
         return self.observations[row].number, float(mean[row]), float(std[row])
 
     def posterior(self, number: int, wc: float) -> tuple[float, float]:
@@ -97,17 +153,22 @@ class Evidence:
                 return float(mean[row]), float(std[row])
         raise KeyError(number)
 
-    def threshold(self, wc: float) -> float:
-        """What has to be beaten: f*, or what is believed of a pending network if that is less.
+    def threshold(self, wc: float) -> float | None:
+        """What has to be beaten: f*, or what is believed of a pending network if that is less;
+        None while neither keeps the limits.
 
         Like f*, only networks of the level's slice count: another's cannot be reached here.
         """
         incumbent = self.incumbent(wc)
-        assert incumbent is not None
-        if self.waiting is None:
-            return incumbent[0]
-        mean, _, _ = self.waiting.objective(wc)
-        return min([incumbent[0], *(float(mean[row]) for row in self.waiting_inside)])
+        values = [] if incumbent is None else [incumbent[0]]
+        if self.waiting is not None:
+            mean, _, _ = self.waiting.objective(wc)
+            rows = self.waiting_inside
+            if self.bounds:
+                kept = self.log_kept(self.pending, self.waiting)
+                rows = tuple(row for row in rows if kept[row] >= LIKELY)
+            values += [float(mean[row]) for row in rows]
+        return min(values, default=None)
 
 
 def gather(
@@ -122,6 +183,7 @@ def gather(
     failures: Sequence[Config],
     exact: Callable[[Config], float] | None,
     favourite: Mapping[str, str],
+    bounds: Bounds,
     radius: float,
     seed: int,
     strategy: Strategy,
@@ -141,7 +203,13 @@ def gather(
     if observations and strategy == "gp":
         from ..model.surrogate import Surrogate
 
-        surrogate = Surrogate(space, tuple(observations), space.dimensions(level, base), exact)
+        surrogate = Surrogate(
+            space,
+            tuple(observations),
+            space.dimensions(level, base),
+            exact,
+            tuple(bounds.believed),
+        )
         embedding = surrogate.embedding
         observed = surrogate.belief(surrogate.observed)
         if pending:
@@ -166,8 +234,11 @@ def gather(
         strategy=strategy,
         radius=radius,
         seen=frozenset(seen),
+        pending=tuple(pending),
         region=favoured_region(space, favourite) if favourite else None,
         favourite=tuple(favourite),
+        bounds=bounds,
+        over=over_limits(space, bounds.exact) if bounds.exact else None,
         embedding=embedding,
         surrogate=surrogate,
         observed=observed,

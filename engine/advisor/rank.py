@@ -7,19 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
-from ..objective import Observation
+from ..objective import NEVER, Observation
 from ..tasks.space import Space
 from . import explain
+from .bounds import NO_BOUNDS, Bounds
 from .candidates import NEAR_COPY, Pool
-from .evidence import Evidence, favoured_region, gather
+from .evidence import LIKELY, Evidence, favoured_region, gather
 from .ranking import Origin, Place, Profile, Proposal, Ranking
-from .value import feasible, weight
+from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
-    from ..model.belief import Points
+    from ..model.acquisition import Improvement
+    from ..model.belief import Belief, Points
+    from .evidence import Array
 
 
 def rank(
@@ -40,6 +45,7 @@ def rank(
     rejected: Sequence[Config] = (),
     radius: float = NEAR_COPY,
     favourite: Mapping[str, str] | None = None,
+    bounds: Bounds = NO_BOUNDS,
     strategy: Strategy = "gp",
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
@@ -51,8 +57,10 @@ def rank(
     by arithmetic, None where it is measured.  failures: configurations that failed.  design:
     points of the level's initial design still to be proposed, of `initial`; they come first.
     favourite: parameter -> domain as text, a region that a person believes in; its weight fades
-    as trials come in (Hvarfner et al. 2022).  strategy: `gp`, or a search without a model, whose
-    proposals have no prediction and whose incumbent is the best measured.
+    as trials come in (Hvarfner et al. 2022).  bounds: limits; what breaks one that arithmetic knows
+    is not proposed, and the others enter the improvement, E[(f* - f)+ 1(limits kept)] (Gardner et
+    al. 2014), f* being the best network that keeps them.  strategy: `gp`, or a search without a
+    model, whose proposals have no prediction and whose incumbent is the best measured.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -73,6 +81,7 @@ def rank(
             failures=failures,
             exact=exact,
             favourite=favourite or {},
+            bounds=bounds,
             radius=radius,
             seed=seed,
             strategy=strategy,
@@ -174,14 +183,14 @@ class Advisor:
         belief = self.evidence.surrogate.belief(points)
         mean, std, predictive = belief.objective(wc)
         best = self.evidence.threshold(wc)
-        gain = belief.improvement(wc, best)
+        log_ei, gain, kept = self._gains(belief, points.configs, wc, best)
         return [
             Prediction(
                 mean=float(mean[i]),
                 std=float(std[i]),
                 predictive_std=float(predictive[i]),
                 ei=float(gain.ei[i]),
-                log_ei=float(gain.log_ei[i]),
+                log_ei=float(log_ei[i]),
                 exploit=float(gain.exploit[i]),
                 explore=float(gain.explore[i]),
                 incumbent=best,
@@ -190,9 +199,32 @@ class Advisor:
                 error_std=float(belief.error.std[i]),
                 complexity=float(belief.complexity.mean[i]),
                 complexity_std=float(belief.complexity.std[i]),
+                kept=None if kept is None else float(kept[i]),
             )
             for i in range(len(points.configs))
         ]
+
+    def _gains(
+        self, belief: Belief, configs: Sequence[Config], wc: float, best: float | None
+    ) -> tuple[Array, Improvement, Array | None]:
+        """What ranks, the improvement in its parts, and the probability of keeping the limits."""
+        from ..model.acquisition import Improvement
+
+        bounds = self.evidence.bounds
+        if not bounds:
+            assert best is not None
+            gain = belief.improvement(wc, best)
+            return gain.log_ei, gain, None
+        kept = np.exp(self.evidence.log_kept(configs, belief))
+        log_ei = promise(self.evidence, belief, configs, wc, best)
+        log_ei = np.where(kept > 0, log_ei, NEVER)  # what a person asked about may break them
+        ei = np.exp(log_ei)
+        if best is None:
+            none = np.zeros(len(configs))
+            return log_ei, Improvement(log_ei, ei, none, ei), kept
+        gain = belief.improvement(wc, best, bounds.error, bounds.complexity)
+        exploit = gain.exploit * np.exp(log_ei - gain.log_ei)
+        return log_ei, Improvement(log_ei, ei, exploit, ei - exploit), kept
 
     def place_of(self, proposal: Proposal) -> Place:
         """See `Ranking.place_of`."""
@@ -227,11 +259,13 @@ class Advisor:
         while left and len(chosen) + len(rows) < count:
             if new:
                 believed = surrogate.points(new)
-                best = min(best, float(surrogate.belief(believed).objective(wc)[0].min()))
+                ahead_of = surrogate.belief(believed)
+                means = ahead_of.objective(wc)[0][evidence.log_kept(new, ahead_of) >= LIKELY]
+                best = min([*means.tolist(), *([] if best is None else [best])], default=None)
                 surrogate = surrogate.believing(believed)
                 belief = surrogate.belief(points)
             assert belief is not None
-            worth = belief.improvement(wc, best).log_ei + weights
+            worth = promise(evidence, belief, points.configs, wc, best) + weights
             order = sorted(left, key=lambda i: -float(worth[i]))
             rows = pool.different(order, len(rows) + 1, rows)
             if rows[-1] not in left:  # near copies of those are all that is left

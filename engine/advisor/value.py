@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...sessions.records import Config
+from ..objective import NEVER
 from .evidence import Array, Evidence
 
 if TYPE_CHECKING:
@@ -22,9 +23,28 @@ FEASIBLE_PRIOR = 0.5
 
 
 def value(evidence: Evidence, belief: Belief, points: Points, wc: float) -> Array:
-    """What ranks: LogEI + log P(feasible) + log of the favourite region's weight, shape (n,)."""
-    gain = belief.improvement(wc, evidence.threshold(wc)).log_ei
-    return gain + weight(evidence, points.configs, points.features)
+    """What ranks: LogEI + log P(feasible) + log of the favourite region's weight, shape (n,).
+
+    LogEI is within the limits; while nothing keeps them, it is the logarithm of the probability
+    that this would.
+    """
+    return promise(evidence, belief, points.configs, wc, evidence.threshold(wc)) + weight(
+        evidence, points.configs, points.features
+    )
+
+
+def promise(
+    evidence: Evidence, belief: Belief, configs: Sequence[Config], wc: float, best: float | None
+) -> Array:
+    """LogEI within the limits, shape (n,).  best: what has to be beaten, None where nothing is."""
+    if best is None:
+        return np.maximum(evidence.log_kept(configs, belief), NEVER)
+    bounds = evidence.bounds
+    gain = belief.improvement(wc, best, bounds.error, bounds.complexity).log_ei
+    if not bounds:
+        return gain
+    # what arithmetic knows is kept where candidates are drawn
+    return np.maximum(gain + evidence.log_others(belief), NEVER)
 
 
 def weight(evidence: Evidence, configs: Sequence[Config], features: Array) -> Array:

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, logsumexp, ndtr, roots_hermitenorm
+from scipy.special import (
+    erfcx,
+    log_ndtr,
+    logsumexp,
+    ndtr,
+    ndtri_exp,
+    roots_hermitenorm,
+    roots_legendre,
+)
+
+from ..objective import NEVER
 
 Array = NDArray[np.float64]
 
 C1 = math.log(2 * math.pi) / 2
 C2 = math.log(math.pi / 2) / 2
-NEVER = -1e6
-"""The logarithm of an improvement that cannot happen: finite, so that it can be kept and shown."""
 NODES = 16
 """Points of the quadrature over the complexity."""
 
@@ -117,3 +125,93 @@ def log_normal_improvement(
     ei = np.exp(log_ei)
     exploit = (best - mean) * probability
     return Improvement(log_ei, ei, exploit, ei - exploit)
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """What is believed of a quantity: normal, or its logarithm is; arrays of shape (n,).
+
+    mean, std: of the logarithm where `log`, else of itself; std 0 where it is known.
+    """
+
+    log: bool
+    mean: Array
+    std: Array
+
+    def transformed(self, value: Array) -> Array:
+        """A value as `mean` has it; -inf for what a logarithm does not reach."""
+        if not self.log:
+            return value
+        with np.errstate(divide="ignore"):
+            return np.log(np.maximum(value, 0.0))
+
+    def log_below(self, most: Array) -> Array:
+        """Logarithm of the probability of at most `most`, shape (n,) or (n, nodes)."""
+        wide = (slice(None), *(None,) * (np.ndim(most) - 1))
+        mean, std = self.mean[wide], self.std[wide]
+        reach = self.transformed(most) - mean
+        known = std <= 0
+        with np.errstate(invalid="ignore"):
+            likely = log_ndtr(reach / np.where(known, 1.0, std))
+        return np.where(known, np.where(reach >= 0, 0.0, -np.inf), likely)
+
+    def log_short(self, most: Array) -> Array:
+        """Logarithm of E[(most - X)+], shape (n, nodes)."""
+        mean, std = self.mean[:, None], np.maximum(self.std[:, None], 1e-12)
+        if not self.log:
+            shape = np.broadcast_shapes(mean.shape, most.shape)
+            z = ((most - mean) / std).ravel() if shape == most.shape else (most - mean) / std
+            result: Array = log_h(z).reshape(shape) + np.log(std)
+            return result
+        positive = most > 0
+        room = np.log(np.where(positive, most, 1.0))
+        a = (room - mean) / std
+        below = log_ndtr(a)
+        ratio = mean + std**2 / 2 - room + log_ndtr(a - std) - below
+        return np.where(positive, room + below + _log1mexp(ratio), -np.inf)
+
+    def nodes(self, most: float) -> tuple[Array, Array, Array]:
+        """Values given that it is at most `most`, shape (n, NODES), their weights, and the
+        logarithm of the probability of that, shape (n,).
+        """
+        kept = self.log_below(np.full(len(self.mean), most))
+        if math.isinf(most):
+            at, weights = roots_hermitenorm(NODES)
+            z = np.broadcast_to(at, (len(self.mean), NODES))
+        else:
+            # evenly in probability, from the lower end to the limit
+            at, weights = roots_legendre(NODES)
+            with np.errstate(divide="ignore"):
+                z = ndtri_exp(np.log((at + 1) / 2) + np.maximum(kept, -1e5)[:, None])
+        values = self.mean[:, None] + self.std[:, None] * z
+        if self.log:
+            values = np.exp(np.clip(values, -700.0, 700.0))
+        return values, weights / weights.sum(), kept
+
+
+def limited_improvement(
+    error: Uncertain,
+    other: Uncertain,
+    weight: float,
+    best: float,
+    most_error: float,
+    most_other: float,
+) -> tuple[Array, Array]:
+    """E[(best - f)+ 1(limits kept)], f = error + weight * other, the two being independent.
+
+    most_error, most_other: the limits, inf where there is none.  Returns the logarithm of the
+    improvement and the probability of improving within the limits, each of shape (n,).  The error
+    is integrated in closed form, the other by quadrature over what its own limit leaves.
+    """
+    values, weights, kept = other.nodes(most_other)
+    room = best - weight * values
+    reach = np.minimum(room, most_error)
+    below = error.log_below(reach)
+    gain = error.log_short(reach)
+    if math.isfinite(most_error):
+        # what is below the limit on the error gains that much more
+        with np.errstate(divide="ignore"):
+            gain = np.logaddexp(gain, np.log(np.maximum(room - reach, 0.0)) + below)
+    log_ei = np.maximum(logsumexp(gain, axis=1, b=weights) + kept, NEVER)
+    probability = np.exp(logsumexp(below, axis=1, b=weights) + kept)
+    return log_ei, probability

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...sessions.records import Config
 from ..objective import objective
-from .acquisition import Improvement, expected_improvement, log_normal_improvement
+from .acquisition import (
+    Improvement,
+    Uncertain,
+    expected_improvement,
+    limited_improvement,
+    log_normal_improvement,
+)
 
 Array = NDArray[np.float64]
 SPREAD = 0.02
@@ -49,6 +57,15 @@ class Quantity:
     predictive_std: Array
     origin: float = 0.0
 
+    @property
+    def uncertain(self) -> Uncertain:
+        """What it is above its origin, as an integral over it wants it."""
+        return Uncertain(self.log, self.transformed_mean, self.transformed_std)
+
+    def log_at_most(self, most: float) -> Array:
+        """Logarithm of the probability that the latent quantity is at most this, shape (n,)."""
+        return self.uncertain.log_below(np.full(len(self.mean), most - self.origin))
+
     def __add__(self, other: Quantity) -> Quantity:
         """Belief about the networks of both, in order."""
         return Quantity(
@@ -64,14 +81,19 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Belief:
-    """Belief about the error and the complexity of some networks, from which f follows."""
+    """Belief about the error and the complexity of some networks, from which f follows.
+
+    costs: what else is measured, where a limit is on it, by name.
+    """
 
     error: Quantity
     complexity: Quantity
+    costs: Mapping[str, Quantity] = field(default_factory=dict)
 
     def __add__(self, other: Belief) -> Belief:
         """Belief about the networks of both, in order."""
-        return Belief(self.error + other.error, self.complexity + other.complexity)
+        costs = {name: quantity + other.costs[name] for name, quantity in self.costs.items()}
+        return Belief(self.error + other.error, self.complexity + other.complexity, costs)
 
     def objective(self, wc: float) -> tuple[Array, Array, Array]:
         """Mean, latent standard deviation and predictive standard deviation of f."""
@@ -81,8 +103,16 @@ class Belief:
             np.hypot(self.error.predictive_std, wc * self.complexity.predictive_std),
         )
 
-    def improvement(self, wc: float, best: float) -> Improvement:
-        """Expected improvement on f* = `best`."""
+    def improvement(
+        self,
+        wc: float,
+        best: float,
+        most_error: float = math.inf,
+        most_complexity: float = math.inf,
+    ) -> Improvement:
+        """Expected improvement on f* = `best` within limits on the error and the complexity."""
+        if math.isfinite(most_error) or math.isfinite(most_complexity):
+            return self._limited(wc, best, most_error, most_complexity)
         mean, std, _ = self.objective(wc)
         result = expected_improvement(mean, std, best)
         error, other = self.error, self.complexity
@@ -113,6 +143,23 @@ class Belief:
             filled[wide] = part
             merged.append(filled)
         return Improvement(*merged)
+
+    def _limited(
+        self, wc: float, best: float, most_error: float, most_complexity: float
+    ) -> Improvement:
+        mean, _, _ = self.objective(wc)
+        origin = self.error.origin
+        log_ei, likely = limited_improvement(
+            self.error.uncertain,
+            self.complexity.uncertain,
+            wc,
+            best - origin,
+            most_error - origin,
+            most_complexity,
+        )
+        ei = np.exp(log_ei)
+        exploit = (best - mean) * likely
+        return Improvement(log_ei, ei, exploit, ei - exploit)
 
 
 def quantity(log: bool, mean: Array, std: Array, noise: Array, origin: float = 0.0) -> Quantity:

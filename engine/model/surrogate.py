@@ -7,7 +7,7 @@ complexity weight, so the weight can move without a new fit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -39,11 +39,13 @@ class Surrogate:
         observations: Sequence[Observation],
         dimensions: float,
         exact: Callable[[Config], float] | None = None,
+        costs: Collection[str] = (),
     ) -> None:
         """Fit to the observations (at least one).
 
         dimensions: how many coordinates are searched, which the prior on length scales grows
-        with.  exact: complexity by arithmetic, or None where it is measured.
+        with.  exact: complexity by arithmetic, or None where it is measured.  costs: names of
+        what else is believed, of `Observation.costs`; what no observation has is not.
         """
         self.embedding = Embedding(space)
         self.exact = exact
@@ -67,20 +69,38 @@ class Surrogate:
         self.complexity: Process | None = None
         self.log_complexity = True
         if exact is None:
-            costs = np.array([o.complexity for o in observations], dtype=float)
-            self.log_complexity = bool((costs > 0).all())
+            complexities = np.array([o.complexity for o in observations], dtype=float)
+            self.log_complexity = bool((complexities > 0).all())
             if self.log_complexity:
-                costs = np.log(costs)
+                complexities = np.log(complexities)
             self.complexity = self._process(
-                costs,
-                np.zeros(len(costs)),
+                complexities,
+                np.zeros(len(complexities)),
                 linear=True,
                 spread=0.5 if self.log_complexity else None,
             )
 
-    def _process(self, y: Array, noise: Array, *, linear: bool, spread: float | None) -> Process:
+        self.costs: dict[str, Process] = {}
+        for name in costs:
+            rows = [row for row, o in enumerate(observations) if o.costs.get(name, 0.0) > 0]
+            if rows:
+                logs = np.log([observations[row].costs[name] for row in rows])
+                self.costs[name] = self._process(
+                    logs, np.zeros(len(rows)), linear=True, spread=0.5, rows=rows
+                )
+
+    def _process(
+        self,
+        y: Array,
+        noise: Array,
+        *,
+        linear: bool,
+        spread: float | None,
+        rows: Sequence[int] | None = None,
+    ) -> Process:
+        features = self.observed.features
         return Process(
-            self.observed.features,
+            features if rows is None else features[rows],
             y,
             noise,
             self.embedding,
@@ -153,7 +173,12 @@ class Surrogate:
             mean, std = self.complexity.predict(points.features)
             noise = np.full(len(mean), self.complexity.noise_variance)
             complexity = quantity(self.log_complexity, mean, std, noise)
-        return Belief(error, complexity)
+        costs = {}
+        for name, process in self.costs.items():
+            mean, std = process.predict(points.features)
+            noise = np.full(len(mean), process.noise_variance)
+            costs[name] = quantity(True, mean, std, noise)
+        return Belief(error, complexity, costs)
 
 
 def _error_transform(errors: Array, images: Array) -> tuple[Transform, float]:

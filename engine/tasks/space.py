@@ -196,6 +196,13 @@ class Space:
         laid = self.laid_out(config)
         return {m.name: float(m.of(laid)) for m in self.measures if m.of is not None}
 
+    def measure(self, name: str) -> Measure:
+        """The measure of this name.  Raises KeyError."""
+        for measure in self.measures:
+            if measure.name == name:
+                return measure
+        raise KeyError(name)
+
     @cached_property
     def informing(self) -> tuple[Measure, ...]:
         """The measures that a model sees."""
@@ -381,28 +388,49 @@ class Space:
             return max(int(highest) + parameter.offset, 0)
         return parameter.entries(base)
 
-    def decode(self, unit: Array, level: int, base: Config) -> Config:
-        """The configuration at a point of the unit cube, shape (dimensions(level, base),).
+    def decode(self, unit: Sequence[float], level: int, base: Config) -> Config:
+        """The configuration at a point of the unit cube, of `dimensions(level, base)` numbers.
 
         Walks the parameters in order, each entry guided by what came before it; the other levels
         stand at `base`, their lists trimmed or padded to the new lengths.  Guides do not see the
         later levels, so a rule may still be broken: check `problems`, or call `sample`.
         """
-        config: Config = dict(base)
-        position = 0
+        return self.decoder(level, base)(unit)
+
+    def decoder(self, level: int, base: Config) -> Callable[[Sequence[float]], Config]:
+        """`decode` of one level on one base, for many points."""
+        plan = [
+            (parameter, parameter.name, parameter.guide, parameter.domain, place.start)
+            for parameter, place in self.coordinates(level, base)
+        ]
+
+        def decoded(unit: Sequence[float]) -> Config:
+            config: Config = dict(base)
+            for parameter, name, guide, domain, start in plan:
+                if parameter.length is None:
+                    own = domain if guide is None else guide(domain, config, 0)
+                    config[name] = own.at(unit[start])
+                    continue
+                count = parameter.entries(config)
+                if guide is None:
+                    config[name] = [domain.at(u) for u in unit[start : start + count]]
+                    continue
+                entries: list[Scalar] = []
+                config[name] = entries
+                for index in range(count):
+                    entries.append(guide(domain, config, index).at(unit[start + index]))
+            return self.resized(config)
+
+        return decoded
+
+    def coordinates(self, level: int, base: Config) -> list[tuple[Parameter, slice]]:
+        """Which coordinates of `decode` are whose; the first ones of a list are its entries'."""
+        found, position = [], 0
         for parameter in self.at_level(level):
             slots = self._slots(parameter, level, base)
-            if parameter.length is None:
-                domain = self._element(parameter, config, 0)
-                config[parameter.name] = domain.at(float(unit[position]))
-            else:
-                entries: list[Scalar] = []
-                config[parameter.name] = entries
-                for index in range(parameter.entries(config)):
-                    domain = self._element(parameter, config, index)
-                    entries.append(domain.at(float(unit[position + index])))
+            found.append((parameter, slice(position, position + slots)))
             position += slots
-        return self.resized(config)
+        return found
 
     def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
         if parameter.guide is None:
@@ -418,8 +446,9 @@ class Space:
         """
         start = self.defaults() if base is None else base
         size = self.dimensions(level, start)
+        decode = self.decoder(level, start)
         for _ in range(1000):
-            config = self.decode(rng.random(size), level, start)
+            config = decode(rng.random(size).tolist())
             if not self.problems(config):
                 return config
         raise Exhausted(
@@ -427,7 +456,7 @@ class Space:
         )
 
     def neighbours(self, config: Config, level: int) -> list[Config]:
-        """The valid configurations one step away, inside the domains of the level.
+        """The valid configurations one step away of a valid one, inside the level's domains.
 
         A step changes one value, scales a whole per-layer list, or takes a layer away or doubles
         one (in every list that shares its length).
@@ -435,7 +464,8 @@ class Space:
         found: dict[str, Config] = {}
         for candidate in self._steps(config, level):
             fitted = self.resized(candidate)
-            if self.guided(fitted, level) and not self.problems(fitted):
+            # what is where sampling would have put it is possible: the rules alone are left
+            if self.guided(fitted, level) and not self.broken(fitted):
                 found.setdefault(self.key(fitted), fitted)
         found.pop(self.key(config), None)
         return list(found.values())

@@ -29,9 +29,15 @@ FIRST_CHANNELS = 64
 def _guide_channels(domain: Domain, config: Config, index: int) -> Domain:
     assert isinstance(domain, Integer)
     if index == 0:
-        return domain.restrict(domain.low, FIRST_CHANNELS)
+        return _within(domain, domain.low, FIRST_CHANNELS)
     before = config["channels"][index - 1]
-    return domain.restrict(before, GROWTH * before)
+    return _within(domain, before, GROWTH * before)
+
+
+@lru_cache(maxsize=8192)
+def _within(domain: Integer, low: int, high: int) -> Integer:
+    # a ranking asks for the same few thousands of times
+    return domain.restrict(low, high)
 
 
 def _guide_downsample(
@@ -49,9 +55,13 @@ def _guide_groups(domain: Domain, config: Config, index: int) -> Domain:
     if index == 0:
         return replace(domain, choices=(1,))
     channels: list[int] = config["channels"]
-    return domain.keep(
-        lambda g: channels[index - 1] % int(g) == 0 and channels[index] % int(g) == 0, 1
-    )
+    return _dividing(domain, channels[index - 1], channels[index])
+
+
+@lru_cache(maxsize=8192)
+def _dividing(domain: Categorical, before: int, after: int) -> Categorical:
+    """The choices that divide both."""
+    return domain.keep(lambda groups: before % int(groups) == 0 and after % int(groups) == 0, 1)
 
 
 def reference(shape: tuple[int, int, int], classes: int) -> Config:
