@@ -20,7 +20,7 @@ from .schema import OLD_COSTS, old_costs
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[3] = 3
+VERSION: Literal[4] = 4
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
 Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
@@ -136,7 +136,8 @@ class SpaceDocument(Record):
     levels: list[str]
     domains: dict[str, str]
     features: int
-    macs_cap: float
+    macs_cap: float | None
+    limits: dict[str, float] = Field(default_factory=dict)
 
 
 class ReferenceDocument(Costed):
@@ -172,7 +173,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2, 3] = VERSION
+    version: Literal[1, 2, 3, 4] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument
@@ -209,6 +210,7 @@ def document(
             domains=dict(domains),
             features=session.features,
             macs_cap=session.macs_cap,
+            limits=session.limits,
         ),
         reference=ReferenceDocument(
             trial=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -48,6 +48,7 @@ DecisionKind = Literal[
     "strategy",
     "domains",
     "favour",
+    "limits",
     "advance",
     "reopen",
     "undo",
@@ -505,7 +506,8 @@ class Session(Record):
     task: what is searched.  wc: weight of the complexity.  measure: the one of the task's
     measures that complexity is.  features: pixels a side of the map
     that the classifier sees, at most (1 is global average pooling).  macs_cap: candidates above
-    this many times the reference's MACs are not proposed.  domains: narrowed or widened domains,
+    this many times the reference's MACs are not proposed, None where `limits` says what is: measure
+    -> the most that it may be, the metric -> the least.  domains: narrowed or widened domains,
     as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
     strategy: what proposes; only gp has a belief.  flat: one level, all parameters at once.
     favourite: parameter -> domain as text, a region that a person believes in.
@@ -522,7 +524,8 @@ class Session(Record):
     epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 10
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     features: Annotated[int, Field(ge=1, le=1024)] = 4
-    macs_cap: Annotated[float, Field(gt=0)] = 8.0
+    macs_cap: Annotated[float, Field(gt=0)] | None = 8.0
+    limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     domains: dict[str, str] = Field(default_factory=dict)
     parameters: tuple[str, ...] = ()
     """Those that there were when the session was made.  What came later stands at its neutral
@@ -547,7 +550,8 @@ class Setup:
     """What a new session is asked for, as `Session` keeps it; `home.create` checks it.
 
     trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
-    None, what suits the metric.
+    None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
+    place of the cap.  lifted: names of those that there would be else (`macs`).
     """
 
     name: str
@@ -557,7 +561,9 @@ class Setup:
     epochs: int = 10
     seed: int = 0
     features: int = 4
-    macs_cap: float = 8.0
+    macs_cap: float | None = 8.0
+    limits: Sequence[str] = ()
+    lifted: Sequence[str] = ()
     domains: Mapping[str, str] = field(default_factory=dict)
     trials_per_level: int | None = None
     strategy: Strategy = "gp"

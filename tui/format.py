@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..engine.advisor.ranking import Place
     from ..engine.objective import Predicted
     from ..engine.protocol import FinalResult
+    from ..engine.search.limits import Broken
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
     from ..sessions.choices import Metric
@@ -381,6 +382,7 @@ _DECIDED = {
     "strategy": "the change of strategy",
     "domains": "the change of the domains",
     "favour": "the favourite region",
+    "limits": "the limits",
     "advance": "the step to the next level",
     "reopen": "the opening of a level",
     "autopilot": "the autopilot",
@@ -419,7 +421,37 @@ def turn(decision: Decision) -> str | None:
 def restrictions(session: Session, strength: float | None) -> list[str]:
     """One line each for the domains that are not the default ones, and for the favourite region."""
     lines = [f"searched: {region(session.domains)}"] if session.domains else []
+    lines += [told] if (told := limited(session)) else []
     return lines + ([favoured(session, strength)] if session.favourite else [])
+
+
+def limited(session: Session) -> str:
+    """The limits that were set, as a line: `limits: params<=50k · accuracy>=90%`."""
+    from ..engine.tasks.limits import spelled_limit
+    from ..engine.tasks.task import task_of
+
+    measures = task_of(session).measures
+    told = [spelled_limit(name, value, measures) for name, value in session.limits.items()]
+    return f"limits: {' · '.join(told)}" if told else ""
+
+
+def keeping(kept: float) -> str:
+    """How likely a network keeps the limits: `keeps the limits`, `keeps the limits: 63%`."""
+    if kept >= 0.995:
+        return "keeps the limits"
+    return "breaks a limit" if kept <= 0 else f"keeps the limits: {kept:.0%}"
+
+
+def breaks(broken: Sequence[Broken], session: Session) -> str:
+    """Which limits a network breaks, and by how much: `breaks params<=50k by 12 %`."""
+    from ..engine.tasks.limits import spelled_limit
+    from ..engine.tasks.task import task_of
+
+    measures = task_of(session).measures
+    told = [
+        f"{spelled_limit(b.name, b.limit, measures)} by {max(b.share, 1e-4):.2%}" for b in broken
+    ]
+    return f"breaks {' and '.join(told)}" if told else ""
 
 
 def verdict(belief: Predicted, measured: float) -> str:

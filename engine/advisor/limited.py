@@ -192,10 +192,18 @@ class Sampler:
         entries = list(found.items())
         return dict(entries[int(i)] for i in order)
 
-    def smallest(self, start: Array) -> tuple[Array, float]:
-        """Where no coordinate alone leads any lower, from a point of the unit cube, and how far
-        that is over the limits.
+    def nearest(self, units: Array, starts: int) -> float:
+        """How far over the limits the nearest network is: 0 or less if it keeps them.
+
+        units: a sample of the level, of which the best so many are improved on, and the corner
+        where every coordinate is at its lower end.
         """
+        crowd = self._crowd(np.vstack([np.zeros((1, units.shape[1])), units]))
+        order = [0, *np.argsort(crowd.over, kind="stable")[:starts]]
+        return min(self._descended(crowd.units[row]) for row in order)
+
+    def _descended(self, start: Array) -> float:
+        """How far over the limits it is where no coordinate alone leads any lower."""
         point, best = start.copy(), float(self._crowd(start[None]).over[0])
         while True:
             before = best
@@ -206,7 +214,7 @@ class Sampler:
                 if float(over.min()) < best:
                     best, point = float(over.min()), moved[int(over.argmin())]
             if not best < before:
-                return point, best
+                return best
 
     def _crowd(self, units: Array) -> _Crowd:
         configs = [self._decode(unit) for unit in units.tolist()]

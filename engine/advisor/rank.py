@@ -46,6 +46,7 @@ def rank(
     radius: float = NEAR_COPY,
     favourite: Mapping[str, str] | None = None,
     bounds: Bounds = NO_BOUNDS,
+    outside: Callable[[], str] | None = None,
     strategy: Strategy = "gp",
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
@@ -59,7 +60,8 @@ def rank(
     favourite: parameter -> domain as text, a region that a person believes in; its weight fades
     as trials come in (Hvarfner et al. 2022).  bounds: limits; what breaks one that arithmetic knows
     is not proposed, and the others enter the improvement, E[(f* - f)+ 1(limits kept)] (Gardner et
-    al. 2014), f* being the best network that keeps them.  strategy: `gp`, or a search without a
+    al. 2014), f* being the best network that keeps them.  outside: says what to do
+    where no network of the level keeps what arithmetic knows.  strategy: `gp`, or a search without a
     model, whose proposals have no prediction and whose incumbent is the best measured.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
@@ -87,7 +89,7 @@ def rank(
             strategy=strategy,
         )
         pool = Pool(evidence, complexity_weight, design=design, count=count)
-        advisor = Advisor(evidence, pool, count, design, initial)
+        advisor = Advisor(evidence, pool, count, design, initial, outside)
         return advisor.ranking(complexity_weight, start)
 
 
@@ -104,6 +106,7 @@ class Advisor:
     count: int
     design: int
     initial: int
+    outside: Callable[[], str] | None = None
 
     def ranking(self, wc: float, start: float) -> Ranking:
         """Everything under one complexity weight.  start: when it was asked for."""
@@ -297,6 +300,10 @@ class Advisor:
         onward = "go to the next level"
         if level in (0, levels):
             onward = "stop here" if level <= 1 else "open level 1 again, or stop here"
+        if exhausted and self.pool.drawn and not self.pool.allowed and self.evidence.over:
+            return "No network of this level keeps the limits." + (
+                "" if self.outside is None else f" {self.outside()}"
+            )
         if exhausted and self.pool.drawn and not self.pool.allowed:
             return (
                 "Every network sampled for this level exceeds the cap on MACs: raise --macs-cap "

@@ -100,6 +100,10 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
     session = Session.model_validate(
         {name: getattr(whole.session, name) for name in Session.model_fields}
     )
+    try:
+        search.check_names(session)
+    except Misuse as error:
+        raise Misuse(f"{file}: {error} {DAMAGED}") from error
     for words in _about_images(session):
         raise Misuse(f"{file}: {words} {DAMAGED}")
     # a space that cannot be is found out among the contradictions

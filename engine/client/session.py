@@ -165,6 +165,10 @@ class SessionClient:
         """Let something else propose from now on."""
         return self._decide(decide.set_strategy(self.refresh(), strategy, reason))
 
+    def set_limits(self, changes: Mapping[str, float | None], reason: str = "") -> Decision:
+        """Let networks cost at most so much from now on; None lifts a limit."""
+        return self._decide(decide.set_limits(self.refresh(), changes, reason))
+
     def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision:
         """Search these parameters in these domains from now on; `default` is one's own."""
         return self._decide(decide.set_domains(self.refresh(), domains, reason))

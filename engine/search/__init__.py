@@ -2,6 +2,15 @@
 
 from ..tasks.task import level_names
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
+from .limits import (
+    Broken,
+    broken_by,
+    broken_limits,
+    changed_limits,
+    check_names,
+    limits_of,
+    merged_limits,
+)
 from .racing import falling_behind, objective_so_far
 from .standing import (
     NOTHING_DONE,
@@ -39,10 +48,15 @@ __all__ = [
     "NOTHING_DONE",
     "QUEUEING",
     "SETTING",
+    "Broken",
     "Recommendation",
     "base_trial",
     "begun",
     "best_measured",
+    "broken_by",
+    "broken_limits",
+    "changed_limits",
+    "check_names",
     "design_left",
     "excluded",
     "failures",
@@ -51,8 +65,10 @@ __all__ = [
     "idle_parameters",
     "level_names",
     "level_trials",
+    "limits_of",
     "look",
     "merged_domains",
+    "merged_limits",
     "objective",
     "objective_so_far",
     "observations",

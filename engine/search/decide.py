@@ -318,6 +318,28 @@ def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:
     return _set(snapshot, "strategy", strategy, f"{strategy} proposes already.", reason)
 
 
+def set_limits(snapshot: Snapshot, changes: Mapping[str, float | None], reason: str = "") -> Plan:
+    """Let networks cost at most so much, or be at least so good, from now on; None lifts a limit.
+
+    What was trained outside stays an observation.  Raises Misuse for limits that no network of the
+    domains keeps.
+    """
+    session = snapshot.session
+    limits, cap = search.merged_limits(session, changes)
+    if (limits, cap) == (session.limits, session.macs_cap):
+        raise Already("these are the limits already.")
+    return Plan(
+        decision=_decision(
+            snapshot,
+            "limits",
+            reason=reason,
+            detail={"from": session.limits, "to": limits, "cap": session.macs_cap},
+        ),
+        session={"limits": limits, "macs_cap": cap},
+        expect={"limits": session.limits, "macs_cap": session.macs_cap},
+    )
+
+
 def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = "") -> Plan:
     """Search these parameters in these domains from now on, the others as before.
 
@@ -547,6 +569,8 @@ def undo(snapshot: Snapshot, meant: int | None = None) -> Plan:
         updates = (TrialUpdate(decision.trial, frozenset({"queued"}), fields),)
     elif decision.kind in search.SETTING:
         session = {search.SETTING[decision.kind]: decision.detail["from"]}
+        if decision.kind == "limits":
+            session["macs_cap"] = decision.detail["cap"]
     elif decision.kind == "autopilot":
         session = {"autopilot": None}
     elif decision.kind in ("advance", "reopen"):

@@ -18,13 +18,20 @@ from ..advisor.value import strength
 from ..objective import Observation
 from ..objective import objective as weigh
 from ..tasks.space import Space
-from ..tasks.task import exact_complexity, level_names, measure_of
+from ..tasks.task import exact_complexity, level_names, measure_of, task_of
+from .limits import Broken, bounds_of, broken_by, limited_cost, way_out
 
 INITIAL = {1: 6}
 INITIAL_LATER = 3
 """Trials of the initial design: of level 1, and of every later one."""
 QUEUEING = ("accept", "edit", "new", "repeat")
-SETTING = {"wc": "wc", "strategy": "strategy", "domains": "domains", "favour": "favourite"}
+SETTING = {
+    "wc": "wc",
+    "strategy": "strategy",
+    "domains": "domains",
+    "favour": "favourite",
+    "limits": "limits",
+}
 """Decisions that set one field of the session; `detail` keeps it from before and after."""
 NOTHING_DONE = "No trial is done yet: there is no best network. Let one be trained first."
 
@@ -45,11 +52,13 @@ class LevelStanding:
 class Recommendation:
     """The network that a session recommends.
 
-    belief: mean and σ of its f by the model; None where it is the best measured.
+    belief: mean and σ of its f by the model; None where it is the best measured.  broken: the
+    limits that it does not keep, no trial keeping all.
     """
 
     trial: Trial
     belief: tuple[float, float] | None = None
+    broken: tuple[Broken, ...] = ()
 
     @property
     def number(self) -> int:
@@ -59,6 +68,8 @@ class Recommendation:
     @property
     def why(self) -> str:
         """Why it is this one, in words that follow its name."""
+        if self.broken:
+            return "the nearest to the limits, which no trial keeps yet"
         if self.belief is None:
             return "the best measured"
         return "the best of all levels by the model's belief"
@@ -94,10 +105,20 @@ def observations(snapshot: Snapshot) -> list[Observation]:
             error=trial.error,
             images=images if trial.effective_images is None else trial.effective_images,
             complexity=trial.complexity,
+            costs=_believed_costs(snapshot.session, trial),
         )
         for trial in snapshot.trials
         if trial.observed and trial.error is not None and trial.complexity is not None
     ]
+
+
+def _believed_costs(session: Session, trial: Trial) -> dict[str, float]:
+    """What limits are on that only a belief tells of beforehand, as the limits have it."""
+    if not session.limits:
+        return {}
+    measures = (m for m in task_of(session).measures if m.name in session.limits and not m.exact)
+    costs = ((m.name, limited_cost(m, trial.costs, trial.reference_costs)) for m in measures)
+    return {name: value for name, value in costs if value is not None}
 
 
 def timed_with(snapshot: Snapshot) -> int | None:
@@ -203,10 +224,24 @@ def standings(snapshot: Snapshot) -> dict[int, LevelStanding]:
 
 
 def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:
-    """The trial with the smallest measured f: lucky or good, it cannot tell."""
-    weight = snapshot.session.wc if wc is None else wc
+    """The trial with the smallest measured f of those that keep the limits: lucky or good, it
+    cannot tell.  While none keeps them, the one that is least over them.
+    """
+    session = snapshot.session
+    weight = session.wc if wc is None else wc
     scored = [(value, t) for t in snapshot.trials if (value := objective(t, weight)) is not None]
-    return min(scored, key=lambda pair: (pair[0], pair[1].number))[1] if scored else None
+    if not scored:
+        return None
+
+    def rank(pair: tuple[float, Trial]) -> tuple[float, float, int]:
+        return excess(session, pair[1]), pair[0], pair[1].number
+
+    return min(scored, key=rank)[1]
+
+
+def excess(session: Session, trial: Trial) -> float:
+    """By how much a trial breaks its worst limit, as a share of that; 0 where it keeps them."""
+    return max((b.share for b in broken_by(session, trial)), default=0.0)
 
 
 def recommended(snapshot: Snapshot, ranked: Ranking | None) -> Recommendation | None:
@@ -217,11 +252,14 @@ def recommended(snapshot: Snapshot, ranked: Ranking | None) -> Recommendation | 
     words, in a file or by taking it, asks here.
     """
     best = best_measured(snapshot)
-    if best is None or ranked is None or snapshot.session.strategy != "gp":
-        return None if best is None else Recommendation(best)
+    if best is None:
+        return None
+    measured = Recommendation(best, broken=tuple(broken_by(snapshot.session, best)))
+    if ranked is None or snapshot.session.strategy != "gp":
+        return measured
     found = ranked.best(snapshot.session.wc)
     if found is None:
-        return Recommendation(best)
+        return measured
     number, mean, std = found
     return Recommendation(snapshot.trials[number], (mean, std))
 
@@ -351,5 +389,7 @@ def ranking(
         design=design_left(snapshot),
         initial=initial_design(session),
         favourite=session.favourite,
+        bounds=bounds_of(session, space),
+        outside=lambda: way_out(session, space, base_trial(snapshot).config),
         strategy=session.strategy,
     )

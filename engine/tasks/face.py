@@ -28,7 +28,7 @@ class Problem:
     shape: tuple[int, int, int] = (1, 8, 8)
     classes: int = 10
     features: int = 4
-    macs_cap: float = 8.0
+    macs_cap: float | None = 8.0
 
     @classmethod
     def of(cls, session: Session) -> Problem:

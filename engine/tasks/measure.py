@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...sessions.records import Epoch
+
+COUNTS = {"k": 1e3, "M": 1e6, "G": 1e9}
+BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "KiB": 2.0**10, "MiB": 2.0**20}
+MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+RATIO = {"x": 1.0, "%": 0.01}
+"""Units that limits are written in."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Measure:
     of: by arithmetic, from what the space lays out of a configuration.  from_epochs: from what was
     measured while it trained, its own and the reference's in the same moments, (cost, cost of the
     reference).  Where there is neither, an executor measures it and reports both.
+    units: what a limit may be written in besides the own unit, with what that is worth: `k` 1000.
     informs: whether the model sees it; only what is known by arithmetic can.
     """
 
@@ -36,6 +43,7 @@ class Measure:
     scale: float = 1.0
     of: Callable[[Any], float] | None = None
     from_epochs: Callable[[Sequence[Epoch]], tuple[float, float]] | None = None
+    units: Mapping[str, float] = field(default_factory=dict)
     informs: bool = False
 
     def __post_init__(self) -> None:

@@ -118,6 +118,16 @@ Column = Annotated[
         metavar="WHAT=NAME", help="Of csv and parquet: image=file, label=species, split=part."
     ),
 ]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LIMIT", help="'params<=50k', 'macs<=2x' (the reference's), 'accuracy>=90'."
+    ),
+]
+NoLimit = Annotated[
+    list[str] | None,
+    typer.Option("--no-limit", metavar="NAME", help="Lift the limit on this: params."),
+]
 TrainSize = Annotated[int | None, typer.Option(min=2, help="Take only this many training images.")]
 ValFraction = Annotated[
     float, typer.Option(help="Share of the training images held out for validation.")

@@ -19,8 +19,10 @@ from .options import (
     DataOnNodes,
     Device,
     DtypeOption,
+    Limit,
     Name,
     NamesAtHand,
+    NoLimit,
     Parallel,
     PerTrial,
     Reason,
@@ -32,6 +34,7 @@ from .options import (
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Proposal, Ranking
     from ...engine.client.session import SessionClient
+    from ...sessions.records import Session
     from ...sessions.snapshot import Snapshot
 
 commands = typer.Typer()
@@ -147,6 +150,7 @@ def propose(
                     "strategy": session.strategy,
                     "domains": session.domains,
                     "favourite": session.favourite,
+                    "limits": search.limits_of(session),
                     "wc": ranking.wc,
                     "incumbent": ranking.incumbent,
                     "incumbent_trial": ranking.incumbent_number,
@@ -156,7 +160,8 @@ def propose(
                     "flat": ranking.flat,
                     "advice": ranking.advice,
                     "proposals": [
-                        _proposal(p, rank) for rank, p in enumerate(ranking.proposals, start=1)
+                        _proposal(p, rank, session)
+                        for rank, p in enumerate(ranking.proposals, start=1)
                     ],
                 }
             )
@@ -171,6 +176,8 @@ def propose(
                 f"  f_c {b.complexity:.2f}"
             )
             note = f"  ({p.note})" if p.note else ""
+            if b is not None and b.kept is not None:
+                figures += f"  {words.keeping(b.kept)}"
             tell(f"{rank:>3}  {p.id}  {network_line(p.config)}{figures}{note}")
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
@@ -184,7 +191,8 @@ def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, s
     return look(client.refresh(), strategy=strategy, domains=domains)
 
 
-def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
+def _proposal(p: Proposal, rank: int, session: Session) -> dict[str, Any]:
+    from ...engine import search
     from ...engine.tasks.space import entry_key
     from ...sessions.exchange import as_exported
 
@@ -194,6 +202,7 @@ def _proposal(p: Proposal, rank: int) -> dict[str, Any]:
         "config": p.config,
         "prediction": None if p.prediction is None else p.prediction.model_dump(mode="json"),
         "origin": p.origin,
+        "breaks": [broken.name for broken in search.broken_limits(session, p.known)],
         "note": p.note,
         **{name: as_exported(name, value) for name, value in p.known.items()},
         "nearest": None
@@ -415,6 +424,8 @@ def set_(
     name: Name,
     wc: Annotated[float | None, typer.Option(help="The new w_c; nothing is trained again.")] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="What proposes from now on.")] = None,
+    limit: Limit = None,
+    no_limit: NoLimit = None,
     domain: Annotated[
         list[str] | None,
         typer.Option(
@@ -435,27 +446,32 @@ def set_(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Change the trade-off, the strategy or the domains, or where trials run.
+    """Change the trade-off, the limits, the strategy or the domains, or where trials run.
 
-    Each of the first three is a decision of its own; what runs ends where it began.
+    Each of the first four is a decision of its own; what runs ends where it began.
     """
     domains = read_domains(domain, "--domain ")
     places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
     moved = any(option is not None for option in places)
-    if wc is None and strategy is None and not domains and not moved and stop_behind is None:
+    limiting = bool(limit or no_limit)
+    decided = wc is not None or strategy is not None or bool(domains) or limiting
+    if not decided and not moved and stop_behind is None:
         fail(
-            "give --wc, --strategy, --domain, --stop-behind, --executor, --address, --per-trial, "
+            "give --wc, --limit, --no-limit, --strategy, --domain, --stop-behind, --executor, --address, --per-trial, "
             "--parallel, --data-on-nodes, --data-by-ray, --device or --dtype.",
             2,
         )
     with opened(name) as client:
+        from ...engine import search
         from ...engine.executors.registry import describe
         from ...engine.search import decide
         from ...sessions.errors import Already
+        from .. import format as words
 
         if wc is not None:
             with contextlib.suppress(Already):
                 decide.set_wc(client.refresh(), wc)  # refused before anything is changed
+        changes = search.changed_limits(client.refresh().session, limit or (), no_limit or ())
         if moved:
             say(describe(client.set_execution(**read_execution(*places))))
         if domains:
@@ -464,6 +480,10 @@ def set_(
             client.refresh()
             for parameter in domains:
                 say(f"{parameter} is searched in {client.space[parameter].domain.text()}.")
+        if changes:
+            with or_so_already():
+                client.set_limits(changes, reason)
+            say(words.limited(client.refresh().session) or "no limits.")
         if stop_behind is not None:
             client.set_stop_behind(stop_behind is OnOff.on)
             stopped = "stopped" if stop_behind is OnOff.on else "marked, not stopped"

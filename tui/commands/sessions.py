@@ -25,8 +25,10 @@ from .options import (
     DtypeOption,
     FitOption,
     ImageSize,
+    Limit,
     Name,
     NamesAtHand,
+    NoLimit,
     Parallel,
     PerTrial,
     Seed,
@@ -74,9 +76,15 @@ def new(
     features: Annotated[
         str, typer.Option(help="Side of the map the classifier sees: a number, or gap for 1.")
     ] = "4",
+    limit: Limit = None,
+    no_limit: NoLimit = None,
     macs_cap: Annotated[
-        float, typer.Option(help="Propose nothing above this many times the reference's MACs.")
-    ] = 8.0,
+        float | None,
+        typer.Option(
+            help="The same as --limit 'macs<=Nx': this many times the reference's MACs.",
+            show_default="8",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -156,8 +164,11 @@ def new(
         )
         if features != "gap" and not (features.isdecimal() and 0 < int(features) <= 1024):
             fail(f"--features {features}: not usable. Use gap, or a number such as 4.", 2)
-        if not 0 < macs_cap < float("inf"):
+        limits = list(limit or [])
+        if macs_cap is not None and not 0 < macs_cap < float("inf"):
             fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
+        if macs_cap is not None:
+            limits.append(f"macs<={macs_cap:.12g}x")
         if not is_weight(wc):
             fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
         places = read_execution(
@@ -172,7 +183,8 @@ def new(
             epochs=epochs,
             seed=seed,
             features=1 if features == "gap" else int(features),
-            macs_cap=macs_cap,
+            limits=limits,
+            lifted=no_limit or (),
             domains=domains,
             trials_per_level=trials,
             strategy=strategy,
@@ -320,6 +332,8 @@ def _trial_lines(snapshot: Snapshot, trials: Iterable[Trial]) -> Iterator[str]:
         )
         failure = f"  {trial.failure.message}" if trial.failure else ""
         spoilt = cost.disturbed(trial, session)
+        if broken := words.breaks(search.broken_by(session, trial), session):
+            failure += f"  {broken}"
         if spoilt:
             failure += f"  disturbed: {spoilt}"
         yield (

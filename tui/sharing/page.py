@@ -45,6 +45,7 @@ KINDS = {
     "strategy": "changed the strategy",
     "domains": "changed the domains",
     "favour": "marked a favourite region",
+    "limits": "changed the limits",
     "advance": "went on to the next level",
     "reopen": "opened a level again",
     "undo": "undid a decision",

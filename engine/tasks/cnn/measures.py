@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...objective import SECONDS, medians
-from ..measure import Measure
+from ..measure import COUNTS, RATIO, Measure
 
 MEASURES = (
     Measure(
@@ -16,6 +16,7 @@ MEASURES = (
         number="seconds",
         axis="seconds per epoch",
         from_epochs=medians,
+        units=RATIO,
     ),
     Measure(
         name="params",
@@ -26,6 +27,7 @@ MEASURES = (
         axis="thousand parameters",
         scale=1e3,
         of=lambda network: network.params,
+        units=COUNTS,
         informs=True,
     ),
     Measure(
@@ -38,6 +40,7 @@ MEASURES = (
         axis="million MACs",
         scale=1e6,
         of=lambda network: network.macs,
+        units=COUNTS,
         informs=True,
     ),
 )

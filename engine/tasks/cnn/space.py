@@ -92,17 +92,17 @@ def space(
     classes: int,
     *,
     features: int = 4,
-    macs_cap: float = 8.0,
+    macs_cap: float | None = 8.0,
     domains: Mapping[str, str] | None = None,
 ) -> Space:
     """The four levels for images of `shape` (channels, height, width) and `classes` classes.
 
-    macs_cap: what is above this many times the reference's MACs is not proposed.  domains:
-    narrowed or widened domains as text.  Raises InvalidDomain.
+    macs_cap: what is above this many times the reference's MACs is not proposed; None: no cap.
+    domains: narrowed or widened domains as text.  Raises InvalidDomain.
     """
     conv, dense = "conv_layers", "classifier_layers"
     base = reference(shape, classes)
-    limit = macs_cap * network(base, shape, classes, features).macs
+    cap = None if macs_cap is None else macs_cap * network(base, shape, classes, features).macs
 
     @lru_cache(maxsize=4096)
     def laid(*structure: Any) -> Network:
@@ -190,7 +190,7 @@ def space(
         canonical=canonical,
         layout=layout,
         measures=MEASURES,
-        proposable=lambda config: layout(config).macs <= limit,
+        proposable=None if cap is None else lambda config: layout(config).macs <= cap,
         reference=base,
     )
     return whole.narrowed(domains or {})
