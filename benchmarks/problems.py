@@ -76,6 +76,7 @@ class Table:
         self.operations: list[str] = list(bench.search_space["Op0"])
         # the package draws a seed by itself; the noise here must follow from ours
         rows: Mapping[str, Mapping[str, Sequence[float]]] = bench._dataset
+        self.raw = rows
         median = float(np.median([np.mean(row["train_time"]) for row in rows.values()]))
         self.rows = {
             key: (
@@ -93,10 +94,12 @@ class Table:
             ),
         )
 
+    def key(self, config: Config) -> str:
+        """A network as the table names it."""
+        return "".join(str(self.operations.index(config[f"op{e}"])) for e in range(self.EDGES))
+
     def _row(self, config: Config) -> tuple[Any, Any]:
-        return self.rows[
-            "".join(str(self.operations.index(config[f"op{e}"])) for e in range(self.EDGES))
-        ]
+        return self.rows[self.key(config)]
 
     def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
         """One of the seeds that the table has."""

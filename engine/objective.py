@@ -25,7 +25,7 @@ def objective(error: Number, complexity: Number, complexity_weight: float) -> Nu
     return error + complexity_weight * complexity
 
 
-def error_at(value: float, complexity: float, complexity_weight: float) -> float:
+def error_at(value: float, complexity: Number, complexity_weight: float) -> Number:
     """f_p of a network that has this f and this f_c: what lines of equal f are drawn by."""
     return value - complexity_weight * complexity
 

@@ -22,7 +22,7 @@ from .snapshot import Snapshot
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
 VERSION: Literal[4] = 4
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
-Older ones are read, too."""
+4: limits.  Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24

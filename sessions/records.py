@@ -551,7 +551,7 @@ class Setup:
 
     trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
     None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
-    place of the cap.  lifted: names of those that there would be else (`macs`).
+    place of the cap.
     """
 
     name: str
@@ -563,7 +563,6 @@ class Setup:
     features: int = 4
     macs_cap: float | None = 8.0
     limits: Sequence[str] = ()
-    lifted: Sequence[str] = ()
     domains: Mapping[str, str] = field(default_factory=dict)
     trials_per_level: int | None = None
     strategy: Strategy = "gp"

@@ -81,7 +81,10 @@ def advisor(ranking: Ranking) -> Advisor:
 
 
 def numbers(proposal: Proposal) -> list[float]:
-    return [proposal.feasible, *belief(proposal).model_dump().values()]
+    return [
+        proposal.feasible,
+        *(v for n, v in belief(proposal).model_dump().items() if (n, v) != ("kept", None)),
+    ]
 
 
 def test_the_console_can_import_the_records_without_scikit_learn() -> None:

@@ -93,7 +93,11 @@ def test_an_older_session_is_brought_up_to_date_with_all_that_it_held(old: Path)
     bodies = [json.loads(r["body"]) for r in raw(FIXTURE, "SELECT body FROM decisions")]
     for body, decision in zip(bodies, snapshot.decisions, strict=True):
         kept = decision.model_dump(mode="json")
-        assert {name: kept[name] for name in body} == body
+        for name, value in body.items():
+            now = kept[name]
+            if name == "prediction" and value is not None:  # it may have got more fields since
+                now = {key: now[key] for key in value}
+            assert now == value
     session = json.loads(raw(FIXTURE, "SELECT body FROM session")[0]["body"])
     kept = snapshot.session.model_dump(mode="json")
     assert kept["bases"] == session["bases"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,10 @@ SURVIVORS = 0.25
 """Of what is drawn, the share that goes on to the next, tighter limit."""
 RARE = 0.003
 """A shape of network that has a smaller share of what is left is given up."""
-FEWEST = 16
+FEWEST = 24
 """Networks of a shape that go on at least: where fewer are below the bar, it has a higher one."""
+PATIENCE = 2
+"""How often the bar of a shape may fail to become lower before it is given up."""
 PASSES = 12
 """Tightenings after which nothing is expected to be found: one network in 4^12."""
 EFFORT = 4
@@ -79,6 +81,10 @@ class _Stratum:
 
     share: float
     crowd: _Crowd
+    last: float = math.inf
+    """The bar that it is below."""
+    stuck: int = 0
+    """How often that did not become lower, though it is above the limits."""
 
     def bar(self, count: int) -> float:
         """What so many of it are below."""
@@ -86,7 +92,12 @@ class _Stratum:
 
     def below(self, bar: float) -> _Stratum:
         rows = np.flatnonzero(self.crowd.over <= bar)
-        return _Stratum(self.share * len(rows) / len(self.crowd.over), self.crowd.taken(rows))
+        return _Stratum(
+            self.share * len(rows) / len(self.crowd.over),
+            self.crowd.taken(rows),
+            bar,
+            self.stuck + (bar >= self.last > 0),
+        )
 
 
 def _quantile(strata: Sequence[_Stratum], share: float) -> float:
@@ -143,6 +154,8 @@ class Sampler:
             if bar >= _quantile(strata, 1.0) > 0:
                 return []  # nothing is smaller
             strata = self._tightened(strata, bar, effort, rng)
+            if not strata:
+                return []
         strata = [s.below(0.0) for s in strata if (s.crowd.over <= 0).any()]
         found: dict[str, Config] = {}
         for stratum, share in zip(strata, _allotted(strata), strict=True):
@@ -173,12 +186,15 @@ class Sampler:
         bars = [max(bar, s.bar(FEWEST)) for s in strata]
         left = [s.below(own) for s, own in zip(strata, bars, strict=True)]
         total = sum(s.share for s in left)
-        kept = [(s, own) for s, own in zip(left, bars, strict=True) if s.share >= RARE * total]
-        each = effort // len(kept)
-        return [
-            _Stratum(s.share, self._walk(s.crowd, own, len(s.crowd.configs) + each, rng))
-            for s, own in kept
-        ]
+        kept = [s for s in left if s.share >= RARE * total and s.stuck < PATIENCE]
+        each = max(effort // max(len(kept), 1), FEWEST)
+        result = []
+        for s in kept:
+            # of many that are all alike so many would do as well, and walk further
+            rows = rng.permutation(len(s.crowd.over))[:each]
+            walked = self._walk(s.crowd.taken(rows), s.last, len(rows) + each, rng)
+            result.append(replace(s, crowd=walked))
+        return result
 
     def _filled(self, crowd: _Crowd, count: int, rng: np.random.Generator) -> dict[str, Config]:
         """Different networks of one shape inside the limits, by their keys."""

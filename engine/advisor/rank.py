@@ -60,9 +60,9 @@ def rank(
     favourite: parameter -> domain as text, a region that a person believes in; its weight fades
     as trials come in (Hvarfner et al. 2022).  bounds: limits; what breaks one that arithmetic knows
     is not proposed, and the others enter the improvement, E[(f* - f)+ 1(limits kept)] (Gardner et
-    al. 2014), f* being the best network that keeps them.  outside: says what to do
-    where no network of the level keeps what arithmetic knows.  strategy: `gp`, or a search without a
-    model, whose proposals have no prediction and whose incumbent is the best measured.
+    al. 2014), f* being the best network that keeps them.  outside: says what to do where no network
+    of the level keeps what arithmetic knows.  strategy: `gp`, or a search without a model, whose
+    proposals have no prediction and whose incumbent is the best measured.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.

@@ -106,12 +106,12 @@ def create(
         asked["trials_per_level"] = (
             budget if setup.trials_per_level is None else setup.trials_per_level
         )
-        del asked["limits"], asked["lifted"]
+        del asked["limits"]
         asked |= {"data": data, "execution": execution}
         asked["class_weights"] = setup.class_weights or suiting(setup.metric)
         names_now = tuple(parameter.name for parameter in checked_space.parameters)
         session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
-        changes = search.changed_limits(session, setup.limits, setup.lifted)
+        changes = search.changed_limits(session, setup.limits)
         if changes:
             limits, cap = search.merged_limits(session, changes)
             session = session.model_copy(update={"limits": limits, "macs_cap": cap})

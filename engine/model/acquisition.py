@@ -17,7 +17,7 @@ from scipy.special import (
     roots_legendre,
 )
 
-from ..objective import NEVER
+from ..objective import NEVER, error_at
 
 Array = NDArray[np.float64]
 
@@ -204,7 +204,7 @@ def limited_improvement(
     is integrated in closed form, the other by quadrature over what its own limit leaves.
     """
     values, weights, kept = other.nodes(most_other)
-    room = best - weight * values
+    room = error_at(best, values, weight)
     reach = np.minimum(room, most_error)
     below = error.log_below(reach)
     gain = error.log_short(reach)

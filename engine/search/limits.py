@@ -198,10 +198,15 @@ def smallest_cost(space: Space, limits: Mapping[str, float], level: int, base: C
     over = over_limits(space, limits)
     size = space.dimensions(level, base)
     if size == 0:
-        return math.exp(over(base))
+        return _times(over(base))
     sampler = Sampler(space, level, base, over)
     units = qmc.Sobol(size, rng=np.random.default_rng(0)).random(DRAWN)
-    return math.exp(sampler.nearest(units, STARTS))
+    return _times(sampler.nearest(units, STARTS))
+
+
+def _times(over: float) -> float:
+    # a whole number of parameters is one again
+    return float(f"{math.exp(over):.12g}")
 
 
 def way_out(session: Session, space: Space, base: Config) -> str:

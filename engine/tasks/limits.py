@@ -15,7 +15,7 @@ from ...sessions.errors import Misuse
 from .measure import Measure
 
 _FORM = re.compile(
-    r"\s*([A-Za-z][\w-]*)\s*(<=|>=|≤|≥|<|>|=)\s*([+-]?[\d_,]*\.?\d+(?:[eE][+-]?\d+)?)\s*(\S*)\s*"
+    r"\s*([A-Za-z][\w-]*)\s*(<=|>=|≤|≥|<|>|=)\s*([+-]?[\d_,]*\.?\d+(?:[eE][+-]?\d+)?)\s*([A-Za-z%µ]*)\s*"
 )
 EXAMPLES = "params<=50k or accuracy>=90"
 TIMES = "x"

@@ -43,7 +43,7 @@ class Measure:
     scale: float = 1.0
     of: Callable[[Any], float] | None = None
     from_epochs: Callable[[Sequence[Epoch]], tuple[float, float]] | None = None
-    units: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict, hash=False)
     informs: bool = False
 
     def __post_init__(self) -> None:

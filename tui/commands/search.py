@@ -457,8 +457,9 @@ def set_(
     decided = wc is not None or strategy is not None or bool(domains) or limiting
     if not decided and not moved and stop_behind is None:
         fail(
-            "give --wc, --limit, --no-limit, --strategy, --domain, --stop-behind, --executor, --address, --per-trial, "
-            "--parallel, --data-on-nodes, --data-by-ray, --device or --dtype.",
+            "give --wc, --limit, --no-limit, --strategy, --domain, --stop-behind, --executor, "
+            "--address, --per-trial, --parallel, --data-on-nodes, --data-by-ray, --device or "
+            "--dtype.",
             2,
         )
     with opened(name) as client:

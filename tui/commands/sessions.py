@@ -167,6 +167,9 @@ def new(
         limits = list(limit or [])
         if macs_cap is not None and not 0 < macs_cap < float("inf"):
             fail(f"--macs-cap {macs_cap}: not usable. Use a number above 0, such as 8.", 2)
+        for lifted in no_limit or ():
+            if lifted != "macs":
+                fail(f"--no-limit {lifted}: there is none to lift. Only macs has one (8x).", 2)
         if macs_cap is not None:
             limits.append(f"macs<={macs_cap:.12g}x")
         if not is_weight(wc):
@@ -184,7 +187,7 @@ def new(
             seed=seed,
             features=1 if features == "gap" else int(features),
             limits=limits,
-            lifted=no_limit or (),
+            macs_cap=None if no_limit else 8.0,
             domains=domains,
             trials_per_level=trials,
             strategy=strategy,
