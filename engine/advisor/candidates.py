@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ import numpy as np
 
 from ...sessions.records import Config
 from ..tasks.domains import Real
+from .bounds import Bounds
 from .evidence import Array, Evidence
-from .limited import Sampler
+from .limited import Sampler, over_limits
 from .strategies import STREAMS
 from .value import value
 
@@ -41,6 +43,9 @@ NEAR_COPY = 0.15
 """Networks closer than this in the embedding (1: one category changed) are near copies: one stands
 for all of them in a list of proposals, and rejecting one rejects them all."""
 
+ROUNDING = 1e-9
+"""Of the logarithm of a cost that is as large as its limit."""
+
 Keyed = tuple[str, Config]
 """A configuration behind its `Space.key`."""
 Place = tuple[str, int | None, Real]
@@ -67,6 +72,7 @@ class Pool:
         self.points: Points | None = None
         self.belief: Belief | None = None
         self.bare: list[Config] = []
+        self._logs: dict[str, Array] = {}
         known: set[str] = set()
         if evidence.strategy != "gp":
             self._extend(self._streamed(wc, known, count))
@@ -78,6 +84,42 @@ class Pool:
             return
         self._climb(wc, known)
         self._ascend(wc, known, len(sample))
+
+    @property
+    def configs(self) -> list[Config]:
+        """The configurations, in the order of their keys."""
+        return self.bare if self.points is None else self.points.configs
+
+    def over(self, bounds: Bounds) -> Array:
+        """How far each is over limits that arithmetic knows, as `over_limits` has it: (n,)."""
+        result = np.full(len(self.keys), -np.inf)
+        for name, most in bounds.exact.items():
+            if name not in self._logs:
+                over = over_limits(self.evidence.space, {name: 1.0})
+                self._logs[name] = np.array([over(config) for config in self.configs])
+            result = np.maximum(result, self._logs[name] - math.log(most))
+        return result
+
+    def within(self, evidence: Evidence) -> Pool:
+        """Those that keep the limits of this evidence, which differs in its limits alone."""
+        rows = np.flatnonzero(self.over(evidence.bounds) <= ROUNDING)
+        result = object.__new__(Pool)
+        result.__dict__.update(self.__dict__)
+        result.evidence = evidence
+        result.keys = [self.keys[i] for i in rows]
+        result.planned = []
+        result._logs = {name: logs[rows] for name, logs in self._logs.items()}
+        if self.points is None:
+            result.bare = [self.bare[i] for i in rows]
+            return result
+        exact = None if self.points.exact is None else self.points.exact[rows]
+        configs = [self.points.configs[i] for i in rows]
+        result.points = replace(
+            self.points, configs=configs, features=self.points.features[rows], exact=exact
+        )
+        assert evidence.surrogate is not None
+        result.belief = evidence.surrogate.belief(result.points)
+        return result
 
     def value(self, wc: float) -> Array:
         """What ranks the pool, shape (len(keys),)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,20 @@ class Evidence:
     trained: Array | None
     inside: tuple[int, ...]
     waiting_inside: tuple[int, ...]
+
+    def within(self, bounds: Bounds) -> Evidence:
+        """The same under other limits; what they are newly on is fitted."""
+        surrogate, observed = self.surrogate, self.observed
+        if surrogate is not None and observed is not None:
+            surrogate = surrogate.also(bounds.believed, self.observations)
+            observed = surrogate.belief(surrogate.observed)
+        return replace(
+            self,
+            bounds=bounds,
+            over=over_limits(self.space, bounds.exact) if bounds.exact else None,
+            surrogate=surrogate,
+            observed=observed,
+        )
 
     @property
     def evaluated(self) -> tuple[int, ...]:

@@ -277,6 +277,26 @@ class Advisor:
             new = [points.configs[rows[-1]]]
         return chosen + self.proposals([points.configs[i] for i in rows], "model", wc)
 
+    def limited(self, bounds: Bounds, wc: float, start: float) -> Ranking:
+        """See `Ranking.limited`."""
+        evidence = self.evidence.within(bounds)
+        within = replace(self, evidence=evidence, pool=self.pool.within(evidence), design=0)
+        return within.ranking(wc, start)
+
+    def share(self, bounds: Bounds) -> float:
+        """See `Ranking.share`."""
+        pool, count = self.pool, len(self.pool.keys)
+        if not count:
+            return 0.0
+        kept = pool.over(bounds) <= 0
+        if bounds.uncertain and pool.belief is not None:
+            loose = self.evidence.within(replace(bounds, exact={}))
+            belief = pool.belief
+            if loose.surrogate is not None and pool.points is not None and bounds.believed:
+                belief = loose.surrogate.belief(pool.points)
+            return float((kept * np.exp(loose.log_kept(pool.configs, belief))).mean())
+        return float(kept.mean())
+
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float
     ) -> Profile:

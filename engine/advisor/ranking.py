@@ -12,6 +12,7 @@ from ..machine import one_thread
 from ..tasks.space import Entry
 
 if TYPE_CHECKING:
+    from .bounds import Bounds
     from .evidence import Array
 
 
@@ -78,6 +79,8 @@ class Answers(Protocol):
     def proposals(self, configs: Sequence[Config], origin: Origin, wc: float) -> list[Proposal]: ...
     def place_of(self, proposal: Proposal) -> Place: ...
     def together(self, ranked: Sequence[Proposal], count: int, wc: float) -> list[Proposal]: ...
+    def limited(self, bounds: Bounds, wc: float, start: float) -> Ranking: ...
+    def share(self, bounds: Bounds) -> float: ...
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float
     ) -> Profile: ...
@@ -155,6 +158,21 @@ class Ranking:
         start = time.perf_counter()
         with one_thread():
             return answers.ranking(wc, start)
+
+    def limited(self, bounds: Bounds) -> Ranking:
+        """Those of the same candidates that keep other limits; nothing is fitted or drawn again.
+
+        A ranking that was made within limits has no candidates outside them.
+        """
+        answers = self._asked()
+        start = time.perf_counter()
+        with one_thread():
+            return answers.limited(bounds, self.wc, start)
+
+    def share(self, bounds: Bounds) -> float:
+        """The share of the candidates that keep limits, each by its probability."""
+        with one_thread():
+            return self._asked().share(bounds)
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64

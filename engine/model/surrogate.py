@@ -80,14 +80,30 @@ class Surrogate:
                 spread=0.5 if self.log_complexity else None,
             )
 
-        self.costs: dict[str, Process] = {}
-        for name in costs:
+        self.costs = self._cost_processes(costs, observations)
+
+    def _cost_processes(
+        self, names: Collection[str], observations: Sequence[Observation]
+    ) -> dict[str, Process]:
+        """A process on the logarithm of each cost that an observation has."""
+        found: dict[str, Process] = {}
+        for name in names:
             rows = [row for row, o in enumerate(observations) if o.costs.get(name, 0.0) > 0]
             if rows:
                 logs = np.log([observations[row].costs[name] for row in rows])
-                self.costs[name] = self._process(
-                    logs, np.zeros(len(rows)), linear=True, spread=0.5, rows=rows
-                )
+                none = np.zeros(len(rows))
+                found[name] = self._process(logs, none, linear=True, spread=0.5, rows=rows)
+        return found
+
+    def also(self, costs: Collection[str], observations: Sequence[Observation]) -> Surrogate:
+        """The same belief, and one of other costs of the observations that it was fitted to."""
+        new = [name for name in costs if name not in self.costs]
+        if not new:
+            return self
+        result = object.__new__(Surrogate)
+        result.__dict__.update(self.__dict__)
+        result.costs = {**self.costs, **self._cost_processes(new, observations)}
+        return result
 
     def _process(
         self,

@@ -113,10 +113,8 @@ def observations(snapshot: Snapshot) -> list[Observation]:
 
 
 def _believed_costs(session: Session, trial: Trial) -> dict[str, float]:
-    """What limits are on that only a belief tells of beforehand, as the limits have it."""
-    if not session.limits:
-        return {}
-    measures = (m for m in task_of(session).measures if m.name in session.limits and not m.exact)
+    """What only a belief tells of beforehand, as limits on it have it."""
+    measures = (m for m in task_of(session).measures if not m.exact)
     costs = ((m.name, limited_cost(m, trial.costs, trial.reference_costs)) for m in measures)
     return {name: value for name, value in costs if value is not None}
 
