@@ -1,6 +1,6 @@
 """Where a session stands, and what changes it."""
 
-from ..tasks.task import level_names
+from ..tasks.task import level_names, task_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
 from .limits import (
     Broken,
@@ -84,6 +84,7 @@ __all__ = [
     "searched_level",
     "shown_level",
     "standings",
+    "task_of",
     "timed_with",
     "undoable",
     "waiting",

@@ -12,6 +12,7 @@ from ...sessions.snapshot import Snapshot
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
 from ..tasks.task import session_space
+from .limits import merged_limits
 from .standing import searched_level
 
 DEFAULT = "default"
@@ -30,17 +31,23 @@ def look(
     *,
     strategy: Strategy | None = None,
     domains: Mapping[str, str] | None = None,
+    limits: Mapping[str, float | None] | None = None,
 ) -> Snapshot:
-    """The session as it would be with another strategy, or other domains of some parameters.
+    """The session as it would be with another strategy, other domains of some parameters, or other
+    limits on some costs, None where there would be none.
 
     Nothing is decided by it: it is there to be ranked.  Raises Misuse for a domain that cannot be
-    searched.
+    searched, and for limits that nothing keeps.
     """
     session = snapshot.session
     merged = merged_domains(session, domains or {})
     searchable(session, merged)
     update = {"strategy": strategy or session.strategy, "domains": merged}
-    return replace(snapshot, session=session.model_copy(update=update))
+    session = session.model_copy(update=update)
+    if limits:
+        kept, cap = merged_limits(session, limits)
+        session = session.model_copy(update={"limits": kept, "macs_cap": cap})
+    return replace(snapshot, session=session)
 
 
 def merged_domains(session: Session, domains: Mapping[str, str]) -> dict[str, str]:

@@ -242,20 +242,23 @@ def excess(session: Session, trial: Trial) -> float:
     return max((b.share for b in broken_by(session, trial)), default=0.0)
 
 
-def recommended(snapshot: Snapshot, ranked: Ranking | None) -> Recommendation | None:
+def recommended(
+    snapshot: Snapshot, ranked: Ranking | None, wc: float | None = None
+) -> Recommendation | None:
     """The one network that the session recommends, under its w_c; None before the first.
 
     Of all levels the smallest posterior mean of f; the best measured where nothing is believed:
     the strategy has no model, or there is no ranking yet.  Whatever calls a network the best, in
-    words, in a file or by taking it, asks here.
+    words, in a file or by taking it, asks here.  wc: another trade-off, to look at.
     """
-    best = best_measured(snapshot)
+    wc = snapshot.session.wc if wc is None else wc
+    best = best_measured(snapshot, wc)
     if best is None:
         return None
     measured = Recommendation(best, broken=tuple(broken_by(snapshot.session, best)))
     if ranked is None or snapshot.session.strategy != "gp":
         return measured
-    found = ranked.best(snapshot.session.wc)
+    found = ranked.best(wc)
     if found is None:
         return measured
     number, mean, std = found

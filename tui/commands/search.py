@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...sessions.choices import Strategy
+from .. import cost
 from .base import fail, opened, or_so_already, print_json, say, tell
 from .options import (
     Address,
@@ -34,6 +35,7 @@ from .options import (
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Proposal, Ranking
     from ...engine.client.session import SessionClient
+    from ...engine.search.standing import Recommendation
     from ...sessions.records import Session
     from ...sessions.snapshot import Snapshot
 
@@ -182,6 +184,92 @@ def propose(
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
+
+
+@commands.command()
+def ask(
+    name: Name,
+    limits: Annotated[
+        list[str],
+        typer.Argument(metavar="LIMIT...", help="'params<=20k', 'accuracy>=90', 'macs<=0.5x'."),
+    ],
+    wc: Annotated[
+        float | None, typer.Option(help="Under this w_c; 0 asks for accuracy alone.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Ask which network is the best within limits: measured, or believed to be.
+
+    They are added to the session's own; the session stays as it is.
+    """
+    with opened(name) as client:
+        from ...engine import search
+        from ...sessions.records import is_weight
+        from .. import format as words
+        from ..networks import network_line
+
+        if wc is not None and not is_weight(wc):
+            fail(f"--wc {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.", 2)
+        snapshot = client.refresh()
+        changes = search.changed_limits(snapshot.session, limits)
+        asked = search.look(snapshot, limits=changes)
+        session = asked.session
+        ranking = client.rank(asked, wc=wc, count=1)
+        best = search.recommended(asked, ranking, ranking.wc)
+        measured = None if best is None or best.broken else best
+        first = ranking.proposals[0] if ranking.proposals else None
+        belief = None if first is None else first.prediction
+        if json_:
+            print_json(
+                {
+                    "limits": search.limits_of(session),
+                    "wc": ranking.wc,
+                    "measured": None if measured is None else _answer(measured, ranking.wc),
+                    "proposed": None if first is None else _proposal(first, 1, session),
+                    "advice": ranking.advice,
+                }
+            )
+            return
+        metric = words.metric(session)
+        if measured is not None:
+            trial = measured.trial
+            value = search.objective(trial, ranking.wc)
+            believed = measured.belief
+            tell(
+                f"measured: trial {trial.number}  {network_line(trial.config)}  f {value:.4f}"
+                + ("" if believed is None else f" (believed {believed[0]:.4f} ± {believed[1]:.4f})")
+                + f"  {metric.val} {1 - (trial.error or 0):.2%}  {cost.size(trial, session)}"
+            )
+        else:
+            tell("measured: no trial keeps the limits yet.")
+        if first is None:
+            say(ranking.advice)
+            return
+        exact = cost.sizes(search.task_of(session).measures, first.known)
+        figures = "nothing is believed of it yet"
+        if belief is not None:
+            figures = (
+                f"f {belief.mean:.4f} ± {belief.std:.4f}  {metric.val} {1 - belief.error:.1%} "
+                f"± {belief.error_std:.1%}  {words.keeping(belief.kept or 0.0)}"
+            )
+        tell(f"proposed: {first.id}  {network_line(first.config)}  {figures}  {exact}")
+
+
+def _answer(best: Recommendation, wc: float) -> dict[str, Any]:
+    from ...engine import search
+    from ...sessions.exchange import as_exported
+
+    trial = best.trial
+    return {
+        "trial": trial.number,
+        "config": trial.config,
+        "f": search.objective(trial, wc),
+        "mean": None if best.belief is None else best.belief[0],
+        "std": None if best.belief is None else best.belief[1],
+        "error": trial.error,
+        "complexity": trial.complexity,
+        **{name: as_exported(name, value) for name, value in trial.costs.items()},
+    }
 
 
 def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:
