@@ -124,12 +124,16 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def frozen_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def frozen_already(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A console freezes what it finds, thaws it as it leaves, and looks for garbage between: a
-    quarter of what a test of it takes, were the imports of all tests among it.
+    quarter of what a test of it takes, were all imports and the consoles before it among that.
     """
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(gc, "unfreeze", lambda: None)
+    yield
+    if drawn := sys.modules.get("textual._styles_cache"):
+        # it keeps the widgets' lines of a thousand calls, and so those of many consoles
+        drawn.StylesCache.get_inner_outer.cache_clear()
 
 
 def name_of(item: pytest.Item) -> str:
