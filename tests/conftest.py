@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import importlib.util
 import os
 import shutil
@@ -20,6 +21,7 @@ from hypothesis import settings
 from typer.testing import CliRunner
 
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.engine.executors.base import WAITING
 from lcsearch.tui.cli import app
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read when Textual is first imported
@@ -58,6 +60,28 @@ PURE = {
 }
 """Files of tests, `test_NAME.py`: no engine, no training, and no process or screen in most."""
 
+LONG = (
+    "service",
+    "terminal",
+    "console_snapshots",
+    "ray",
+    "soak",
+    "engine_life",
+    "executors",
+    "console_setup",
+    "advisor",
+    "trainer",
+    "threads",
+    "build",
+    "cost",
+    "wrong_use",
+    "overrides",
+    "toasts",
+    "final",
+    "loop",
+)
+"""Files that take longest, the longest first."""
+
 
 def lcsearch(*words: str, code: int = 0, given: str | None = None) -> tuple[str, str]:
     """Run a command here, which ends with this code: its stdout and its stderr."""
@@ -66,11 +90,55 @@ def lcsearch(*words: str, code: int = 0, given: str | None = None) -> tuple[str,
     return done.stdout, done.stderr
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Threads of torch in the tests' own processes wait as a trainer's do.
+
+    OpenMP reads how when torch is imported, which the files of tests do; what they start is told
+    by the engine, and not by us.
+    """
+    new = {name: value for name, value in WAITING.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        return (yield)
+    finally:
+        for name in new:
+            del os.environ[name]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the pure tests."""
+    """Mark the pure tests; the files that take longest come first, for none to be waited for."""
     for item in items:
-        if item.path.stem.removeprefix("test_") in PURE:
+        if name_of(item) in PURE:
             item.add_marker(pytest.mark.pure)
+    items.sort(key=lambda item: LONG.index(name_of(item)) if name_of(item) in LONG else len(LONG))
+
+
+FREEZE, UNFREEZE = gc.freeze, gc.unfreeze
+
+
+def pytest_collection_finish() -> None:
+    """What all tests have imported is no garbage, and is not walked through for it again."""
+    gc.collect()
+    FREEZE()
+
+
+@pytest.fixture(autouse=True)
+def frozen_already(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A console freezes what it finds, thaws it as it leaves, and looks for garbage between: a
+    quarter of what a test of it takes, were all imports and the consoles before it among that.
+    """
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
+    yield
+    if drawn := sys.modules.get("textual._styles_cache"):
+        # it keeps the widgets' lines of a thousand calls, and so those of many consoles
+        drawn.StylesCache.get_inner_outer.cache_clear()
+
+
+def name_of(item: pytest.Item) -> str:
+    """`service` of what stands in tests/test_service.py."""
+    return item.path.stem.removeprefix("test_")
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -28,6 +30,23 @@ WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def parsed_once() -> None:
+    """Have Textual parse a style sheet once: each console would parse all of them four times."""
+    parse = Stylesheet._parse_rules
+    kept: dict[object, list[RuleSet]] = {}
+
+    def parse_rules(sheet: Stylesheet, *args: Any, **options: Any) -> list[RuleSet]:
+        key = args, frozenset(options.items()), frozenset(sheet._variables.items())
+        if key not in kept:
+            kept[key] = parse(sheet, *args, **options)
+        return kept[key]
+
+    Stylesheet._parse_rules = parse_rules  # type: ignore[method-assign, assignment]
+
+
+parsed_once()
 
 
 class ConsolePilot(Pilot[int]):
@@ -53,7 +72,7 @@ async def console(
         sessions = FakeHome({client.snapshot.session.name: client} if client is not None else {})
     if client is not None and name is None:
         name = client.snapshot.session.name
-    app = Console(sessions.home, name, sessions=sessions, clock=lambda: NOW, read_seconds=0.01)
+    app = Console(sessions.home, name, sessions=sessions, clock=lambda: NOW, read_seconds=0.05)
     async with app.run_test(size=size) as pilot:
         if name is not None and name in sessions.clients:
             await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -291,10 +292,14 @@ def test_an_unknown_problem_or_method_is_told(capsys: pytest.CaptureFixture[str]
 
 
 def test_smac_asks_by_its_forest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("smac")
+    """Where it is installed; where it is not, who asks for it is told which package is missing."""
     monkeypatch.syspath_prepend(str(folder))
     search = imported("search")
     bowl = search.problems.load("mine.bowls:Bowl")
+    if importlib.util.find_spec("smac") is None:
+        with pytest.raises(ModuleNotFoundError, match=r"'(smac|ConfigSpace)'"):
+            search.METHODS["smac"](bowl, 0.5, 14, 0)
+        return
     method = search.METHODS["smac"](bowl, 0.5, 14, 0)
     seen = set()
     for number in range(14):

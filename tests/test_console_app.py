@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.networks import trial_line
 from lcsearch.tui.screens.setup import SetupScreen
 
+from .conftest import FREEZE, UNFREEZE
 from .consoles import WIDE, console, offered, press, text_of, toasts, until
 from .fakes import NOW, FakeClient, FakeHome, make_snapshot
 
@@ -119,6 +121,16 @@ async def test_quit_can_stop_what_runs_after_its_epoch_and_withdraw_the_rest() -
     ]
 
 
+@pytest.fixture
+def freezing(frozen_already: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is frozen and thawed is, as outside of tests."""
+    monkeypatch.setattr(gc, "freeze", FREEZE)
+    monkeypatch.setattr(gc, "unfreeze", UNFREEZE)
+    yield
+    FREEZE()
+
+
+@pytest.mark.usefixtures("freezing")
 async def test_what_was_loaded_for_the_first_ranking_is_not_walked_through_again() -> None:
     before = gc.get_threshold(), gc.get_freeze_count()
     async with console(FakeClient(make_snapshot())):

@@ -17,6 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.app import App
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Input
 
 from lcsearch.engine.executors import devices
@@ -88,10 +89,16 @@ def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     return snapshot.use_extension(Svg)
 
 
-def svg_of(app: App[int]) -> str:
-    """The screen as SVG, without the random names in it."""
+def lines_of(app: App[int]) -> list[Strip]:
+    """The lines of the screen: alike where its pictures are, and drawn sooner than one."""
     for field in app.screen.query(Input):
         field.cursor_blink = False  # a cursor that blinks is there or not
+    return app.screen._compositor.render_strips()
+
+
+def svg_of(app: App[int]) -> str:
+    """The screen as SVG, without the random names in it."""
+    lines_of(app)
     drawn = app.export_screenshot(simplify=True)
     return re.sub(r"terminal-\d+-", "terminal-", drawn)
 
@@ -110,11 +117,11 @@ async def settled(pilot: Pilot[int], condition: Callable[[], bool] = lambda: Tru
 
 async def drawn(pilot: Pilot[int]) -> str:
     """The screen once two looks at it are alike: laying it out takes a busy machine a while."""
-    before = ""
-    while (now := svg_of(pilot.app)) != before:
+    before: list[Strip] = []
+    while (now := lines_of(pilot.app)) != before:
         before = now
         await settled(pilot)
-    return now
+    return svg_of(pilot.app)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib.util
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -307,6 +308,14 @@ def test_test_images_of_digits_are_in_no_other_split() -> None:
     every, _ = load_digits(return_X_y=True)
     used = np.concatenate([data.train.images, data.val.images, test.images]).reshape(1797, 64)
     assert sorted(map(tuple, used.tolist())) == sorted(map(tuple, every.astype(int).tolist()))
+
+
+def test_the_digits_are_the_same_wherever_scikit_learn_keeps_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = read(DataSource(spec="digits")).summary
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert read(DataSource(spec="digits")).summary == here
 
 
 def refused(spec: str, **options: Any) -> str:

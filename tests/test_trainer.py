@@ -36,7 +36,10 @@ from lcsearch.sessions.records import DataSource, Epoch, Record, matrix
 
 from .conftest import PATIENCE
 
-COMMAND = [sys.executable, "-P", "-m", "lcsearch.engine.training.trainer", "--threads", "1"]
+TRAINER = ["-P", "-m", "lcsearch.engine.training.trainer", "--threads", "1"]
+COMMAND = [sys.executable, *TRAINER]
+TELLING = [sys.executable, "-X", "importtime", *TRAINER]
+"""A trainer that writes in its log what it imports."""
 REFERENCE = cnn.reference((1, 8, 8), 10)
 Kind = TypeVar("Kind", bound=Record)
 
@@ -47,11 +50,11 @@ class Process:
     ready: Ready
     """What it said when it had read its data, in the fixture that keeps one warm."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, command: Sequence[str] = COMMAND) -> None:
         self.folder = folder
         self.log = (folder / "trainer.log").open("wb")
         self.child = subprocess.Popen(
-            [*COMMAND, *options],
+            [*command, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -115,7 +118,7 @@ class Process:
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One warm trainer on the digits, for every test that leaves it alive."""
-    process = Process(tmp_path_factory.mktemp("warm"), "--dtype", "float32")
+    process = Process(tmp_path_factory.mktemp("warm"), "--dtype", "float32", command=TELLING)
     process.send(Load(data=DataSource(spec="digits")))
     process.ready = of(Ready, process.reply())
     yield process
@@ -157,6 +160,18 @@ def test_a_trial_from_start_to_end(trainer: Process) -> None:
     assert min(warm) <= seconds <= max(warm)
     assert beside > 0
     assert (finished.trial, finished.attempt) == (1, 1)
+
+
+def test_it_imports_neither_the_compiler_nor_scikit_learn(trainer: Process) -> None:
+    """Each takes as long as a trial of a few small epochs."""
+    trainer.train("slim", epochs=1)
+    trainer.until_end()
+    trainer.train("slim", epochs=2)  # from its checkpoint
+    trainer.until_end()
+    imported = (trainer.folder / "trainer.log").read_text()
+    assert " torch\n" in imported
+    assert " torch._dynamo" not in imported
+    assert " sklearn" not in imported
 
 
 def test_a_finished_checkpoint_is_finished_at_once(trainer: Process) -> None:
@@ -346,7 +361,7 @@ def test_what_libraries_print_does_not_reach_the_protocol(tmp_path: Path) -> Non
 def test_a_probe_answers_without_torch(tmp_path: Path, spec: str, kind: str) -> None:
     load = Load(data=DataSource(spec=spec)).model_dump_json()
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *COMMAND[1:], "--probe"],
+        [*TELLING, "--probe"],
         input=load + "\n",
         capture_output=True,
         text=True,
@@ -356,6 +371,7 @@ def test_a_probe_answers_without_torch(tmp_path: Path, spec: str, kind: str) -> 
     assert replies.validate_json(done.stdout).kind == kind
     assert "lcsearch.engine.training.data" in done.stderr
     assert " torch\n" not in done.stderr
+    assert " sklearn" not in done.stderr
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

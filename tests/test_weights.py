@@ -12,6 +12,7 @@ from torch.nn import functional
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.layout import Network
 from lcsearch.engine.training import loop
+from lcsearch.engine.training.adam import Adam
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read
 from lcsearch.engine.training.images import Draw, Placed, place
@@ -53,6 +54,25 @@ def separate(
         adam.step()
         losses.append(loss.item())
     return losses, model
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_torch_and_we_read_each_others_adam(fused: bool) -> None:
+    """Checkpoints of before are torch's, and whoever reads ours may be of before."""
+    draw = torch.Generator().manual_seed(2)
+    gradients = [torch.randn(5, generator=draw) for _ in range(4)]
+    settings: dict[str, Any] = {"lr": 0.01, "weight_decay": 1e-3, "fused": fused}
+    mine, theirs = (nn.Parameter(torch.ones(5)) for _ in range(2))
+    ours, plain = Adam([mine], **settings), torch.optim.Adam([theirs], **settings)
+    for gradient in gradients:
+        mine.grad, theirs.grad = gradient.clone(), gradient.clone()
+        ours.update(mine)
+        plain.step()
+        kept, other = ours.state_dict(), plain.state_dict()
+        torch.testing.assert_close(kept, other, rtol=0, atol=0)
+        ours.load_state_dict(other)
+        plain.load_state_dict(kept)
+    assert torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.adam import adam
 
 from ...sessions.choices import ClassWeights
 from ...sessions.records import Config, Epoch
@@ -238,37 +237,12 @@ def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
 
 
 def update(run: Run) -> None:
-    """Adam's step on the weights, with its state where `run.optimiser` keeps it.
-
-    By the function that `Adam.step` ends in, where nothing has to be unscaled: on a small network
-    all that comes before it takes longer than the step.
-    """
-    master, optimiser = run.weights.master, run.optimiser
-    state = optimiser.state.get(master)
-    if run.scaler.is_enabled() or not state:  # the first step makes the state
-        run.scaler.step(optimiser)
+    """Adam's step on the weights, with its state where `run.optimiser` keeps it."""
+    if run.scaler.is_enabled():
+        run.scaler.step(run.optimiser)
         run.scaler.update()
-        return
-    assert master.grad is not None
-    group = optimiser.param_groups[0]
-    beta1, beta2 = group["betas"]
-    with torch.no_grad():
-        adam(
-            [master],
-            [master.grad],
-            [state["exp_avg"]],
-            [state["exp_avg_sq"]],
-            [],
-            [state["step"]],
-            fused=group["fused"],
-            amsgrad=False,
-            maximize=False,
-            beta1=beta1,
-            beta2=beta2,
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-        )
+    else:
+        run.optimiser.update(run.weights.master)
 
 
 def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> Confusion:

@@ -12,6 +12,7 @@ from ...sessions.choices import Augment, ClassWeights, Metric
 from ...sessions.records import Config, Epoch
 from ..metric import Confusion
 from ..tasks.cnn.layout import Network
+from .adam import Adam
 from .build import build
 from .weights import Weights
 
@@ -49,7 +50,7 @@ class Run:
     model: nn.Sequential
     """Its layers hold their weights in `dtype`, batch norm's in float32."""
     weights: Weights
-    optimiser: torch.optim.Adam
+    optimiser: Adam
     scaler: torch.amp.GradScaler
     """Keeps the gradients of float16 from vanishing; does nothing for other types."""
     order: torch.Generator
@@ -67,7 +68,7 @@ def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
     """A new network with its optimiser: Adam, the L2 term in the gradient."""
     model = build(task.network, task.seed).to(data.device)
     weights = Weights(model, dtype)
-    optimiser = torch.optim.Adam(
+    optimiser = Adam(
         [weights.master],
         lr=task.config["learning_rate"],
         weight_decay=task.config["weight_decay"],
