@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lcsearch.engine import search
+from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
@@ -128,6 +129,22 @@ class FakeRanking(Ranking):
         return make_ranking(
             self.space, self.trials, self.level, wc, self.configs, strategy=self.strategy
         )
+
+    def limited(self, bounds: Bounds) -> Ranking:
+        kept = [config for config in self.configs if self._keeps(config, bounds)]
+        return make_ranking(
+            self.space, self.trials, self.level, self.wc, kept, strategy=self.strategy
+        )
+
+    def share(self, bounds: Bounds) -> float:
+        kept = sum(self._keeps(config, bounds) for config in self.configs)
+        return kept / max(len(self.configs), 1)
+
+    def _keeps(self, config: Config, bounds: Bounds) -> bool:
+        assert self.space is not None
+        costs = self.space.known(config)
+        inside = all(costs[name] <= most for name, most in bounds.exact.items())
+        return inside and true_error(config) <= bounds.error
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64
@@ -601,6 +618,10 @@ class FakeClient:
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         self.calls.append(("set_strategy", strategy))
         return self._apply(decide.set_strategy(self.snapshot, strategy, reason))
+
+    def set_limits(self, changes: Mapping[str, float | None], reason: str = "") -> Decision:
+        self.calls.append(("set_limits", dict(changes)))
+        return self._apply(decide.set_limits(self.snapshot, changes, reason))
 
     def set_domains(self, domains: Mapping[str, str], reason: str = "") -> Decision:
         self.calls.append(("set_domains", dict(domains)))

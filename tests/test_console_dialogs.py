@@ -32,7 +32,7 @@ async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(
     size: tuple[int, int],
 ) -> None:
     async with console(FakeClient(make_snapshot()), size=size) as pilot:
-        for keys in ("e", "n", "x", "r", "s", "p", "w", "f", "m", "]", "[", "o", "O", "?", "q"):
+        for keys in "enxrspwlfm][oO?q":
             await press(pilot, *keys)
             box = pilot.app.screen.query_one(".dialog")
             hint, title = str(box.border_subtitle), str(box.border_title)
@@ -44,7 +44,7 @@ async def test_every_dialog_says_its_keys_and_nothing_of_its_frame_is_cut(
 async def test_escape_leaves_every_dialog_without_a_decision() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        for key in ("e", "n", "x", "r", "s", "p", "w", "right_square_bracket",
+        for key in ("e", "n", "x", "r", "s", "p", "w", "l", "right_square_bracket",
                     "left_square_bracket", "o", "f", "m", "question_mark", "q"):  # fmt: skip
             await press(pilot, key)
             assert pilot.app.screen.is_modal, key

@@ -1,9 +1,10 @@
 """Where a session stands, and what changes it."""
 
-from ..tasks.task import level_names, task_of
+from ..tasks.task import level_names, session_space, task_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
 from .limits import (
     Broken,
+    bounds_of,
     broken_by,
     broken_limits,
     changed_limits,
@@ -53,6 +54,7 @@ __all__ = [
     "base_trial",
     "begun",
     "best_measured",
+    "bounds_of",
     "broken_by",
     "broken_limits",
     "changed_limits",
@@ -82,6 +84,7 @@ __all__ = [
     "rejected",
     "searchable",
     "searched_level",
+    "session_space",
     "shown_level",
     "standings",
     "task_of",

@@ -126,6 +126,7 @@ ORDER = (
     "decide.stop",
     "decide.autopilot",
     "decide.wc",
+    "decide.limits",
     "decide.region",
     "decide.strategy",
     "decide.advance",

@@ -11,22 +11,21 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.search.standing import best_measured, objective, shown_level
+from ...engine.search.standing import best_measured, objective
 from ...sessions.records import is_weight
 from .. import format as words
-from ..cost import cost_of
 from ..networks import network_line
 from ..widgets.keys import typed
 from ..widgets.latest import Latest
 from ..widgets.slider import Slider
 from .base import Dialog, buttons
+from .ranked import first_candidates
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Ranking
     from ...sessions.snapshot import Snapshot
 
 
-SHOWN = 5
 KEYS = "←→ ↑↓ hl +- move · tab types · enter keeps · esc drops"
 KEYS_TYPING = "↑↓ move · enter keeps · esc drops"
 
@@ -135,27 +134,8 @@ class WcDialog(Dialog[float]):
     def _ranked(self, ranking: Ranking) -> None:
         if not self.is_mounted:
             return
-        session = self.snapshot.session
-        prices = cost_of(self.snapshot)
-        unit = prices.heading()
-        room = max(self.query_one("#ranked", Static).content_size.width - 33, 16)
-        acc = words.metric(session).heading
-        head = f"{'#':>2}  {'network':<{room}}  {'μ f':>5}  {'EI':>6}  {acc:>4}  {unit:>6}"
-        lines = [Content.styled(head, "$foreground 60%")]
-        for rank, proposal in enumerate(ranking.proposals[:SHOWN], start=1):
-            belief = proposal.prediction
-            network = network_line(proposal.config, shown_level(session, session.level), room)
-            network = network if len(network) <= room else network[: room - 1] + "…"
-            cost = prices.of_candidate(belief, proposal.known)
-            lines.append(
-                Content(
-                    f"{rank:>2}  {network:<{room}}  "
-                    f"{words.f_value(belief.mean if belief else None):>5}  "
-                    f"{words.improvement(belief.ei if belief else None):>6}  "
-                    f"{words.percent(1 - belief.error if belief else None):>4}  {cost:>6}"
-                )
-            )
-        self.query_one("#ranked", Static).update(Content("\n").join(lines))
+        shown = self.query_one("#ranked", Static)
+        shown.update(first_candidates(self.snapshot, ranking, shown.content_size.width))
 
     @on(Slider.Submitted)
     def set_slid(self, message: Slider.Submitted) -> None:

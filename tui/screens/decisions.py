@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,6 +48,14 @@ class DecidingScreen(Screen[Any]):
             tooltip="Let the engine accept the best candidates by itself; again to take the wheel",
         ),
         Binding("w", "wc", "w_c", id="decide.wc", tooltip="Weigh accuracy against complexity"),
+        Binding(
+            "l",
+            "limits",
+            "Limits",
+            show=False,
+            id="decide.limits",
+            tooltip="Say what a network may cost, and how good it must be",
+        ),
         Binding(
             "right_square_bracket",
             "advance",
@@ -309,6 +318,27 @@ class DecidingScreen(Screen[Any]):
                 )
 
         self.app.push_screen(WcDialog(snapshot, self.ranking), weigh)
+
+    def action_limits(self) -> None:
+        """Move the limits, with live re-ranking."""
+        snapshot, client = self.snapshot, self.session.client
+        if snapshot is None or client is None:
+            return
+        from ..dialogs.limits import Changes, LimitsDialog
+
+        def free() -> Ranking:
+            update: dict[str, Any] = {"limits": {}, "macs_cap": None}
+            session = snapshot.session.model_copy(update=update)
+            return client.rank(replace(snapshot, session=session))
+
+        def set_limits(changes: Changes | None) -> None:
+            if changes:
+                self.session.decide(
+                    lambda client: client.set_limits(changes), "The limits are set. u undoes it."
+                )
+
+        measures = tuple(self.session.measures)
+        self.app.push_screen(LimitsDialog(snapshot, self.ranking, measures, free), set_limits)
 
     def action_advance(self) -> None:
         """Choose the trial whose network the next level starts from."""

@@ -40,7 +40,7 @@ class TradeoffScreen(SessionScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "l,j",
+            "j",
             "point(1)",
             "Next trial",
             show=False,
@@ -48,7 +48,7 @@ class TradeoffScreen(SessionScreen):
             tooltip="The next trial by complexity",
         ),
         Binding(
-            "h,k",
+            "k",
             "point(-1)",
             "Trial before",
             show=False,

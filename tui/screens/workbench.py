@@ -86,7 +86,7 @@ class WorkbenchScreen(TwoSides):
             tooltip="End looking at a part of the domains alone",
         ),
         Binding(
-            "left,h",
+            "left",
             "axis(-1)",
             "Chart before",
             show=False,
@@ -94,7 +94,7 @@ class WorkbenchScreen(TwoSides):
             tooltip="Chart the belief along the parameter before",
         ),
         Binding(
-            "right,l",
+            "right",
             "axis(1)",
             "Chart next",
             show=False,

@@ -1,0 +1,111 @@
+"""The limits in the console: moved, typed, kept, refused."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input, Label
+
+from lcsearch.engine import search
+from lcsearch.tui.dialogs.limits import LimitsDialog, stops
+
+from .consoles import console, press, snapshot_of, text_of, toasts, until
+from .fakes import FakeClient, make_snapshot
+
+
+def test_stops_are_round_and_reach_past_both_ends() -> None:
+    found = stops(950, 61_000)
+    assert found[0] >= 950
+    assert found[-1] >= 61_000
+    assert {1000, 1200, 20_000, 50_000} <= set(found)
+    assert list(found) == sorted(found)
+
+
+async def test_a_limit_is_moved_with_the_arrows_and_kept_by_enter() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "l")
+        dialog = pilot.app.screen
+        assert isinstance(dialog, LimitsDialog)
+        await until(pilot, lambda: dialog.seen is not None)
+        while dialog.name_chosen != "params":
+            await press(pilot, "down")
+        await press(pilot, "left")
+        loose = dialog.limits["params"]
+        await press(pilot, "left", "left")
+        tight = dialog.limits["params"]
+        assert tight < loose
+        assert f"params<={tight / 1000:g}k" in text_of(pilot, "#costs")
+        await until(
+            pilot,
+            lambda: dialog.seen is not None and dialog.seen.limits.get("params") == tight,
+        )
+        assert client.made("set_limits") == []
+        await press(pilot, "enter")
+        assert client.made("set_limits") == [({"params": tight},)]
+        await until(pilot, lambda: snapshot_of(pilot).session.limits == {"params": tight})
+        assert "The limits are set. u undoes it." in toasts(pilot)
+        await press(pilot, "u")
+        await until(pilot, lambda: snapshot_of(pilot).session.limits == {})
+
+
+async def test_beyond_the_last_stop_and_by_delete_a_limit_is_lifted() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "l")
+        dialog = pilot.app.screen
+        assert isinstance(dialog, LimitsDialog)
+        assert dialog.limits == search.limits_of(snapshot_of(pilot).session)  # the cap on MACs
+        while dialog.name_chosen != "params":
+            await press(pilot, "down")
+        await press(pilot, "left", "left", "right", "right")
+        assert "params" not in dialog.limits
+        await press(pilot, "right")
+        assert "params" not in dialog.limits
+        await press(pilot, "left", "delete")
+        assert "params" not in dialog.limits
+        await press(pilot, "enter")
+        assert client.made("set_limits") == []
+
+
+async def test_the_accuracy_goes_the_other_way() -> None:
+    async with console(FakeClient(make_snapshot())) as pilot:
+        await press(pilot, "l", "up")
+        dialog = pilot.app.screen
+        assert isinstance(dialog, LimitsDialog)
+        assert dialog.name_chosen == "accuracy"
+        await press(pilot, "left")
+        assert "accuracy" not in dialog.limits
+        await press(pilot, "right", "right")
+        assert dialog.limits["accuracy"] == 0.6
+        await press(pilot, "left", "left")
+        assert "accuracy" not in dialog.limits
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("params<=3q", "q is no unit"), ("speed<=3", "no cost called speed"), ("90", "not readable")],
+)
+async def test_what_is_typed_wrongly_is_said_and_nothing_is_decided(typed: str, words: str) -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "l", "tab")
+        pilot.app.screen.query_one("#typed", Input).value = typed
+        await press(pilot, "enter")
+        assert words in str(pilot.app.screen.query_one("#problem", Label).render())
+        assert isinstance(pilot.app.screen, LimitsDialog)
+        assert client.made("set_limits") == []
+
+
+async def test_what_is_typed_is_kept_and_what_nothing_keeps_is_refused() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "l", "tab")
+        pilot.app.screen.query_one("#typed", Input).value = "params<=5"
+        await press(pilot, "enter", "enter")
+        said = str(pilot.app.screen.query_one("#problem", Label).render())
+        assert "the smallest network of these domains has" in said
+        assert client.made("set_limits") == []
+        await press(pilot, "tab")
+        pilot.app.screen.query_one("#typed", Input).value = "params<=50k"
+        await press(pilot, "enter", "enter")
+        assert client.made("set_limits") == [({"params": 50_000.0},)]
