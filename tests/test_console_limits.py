@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.widgets import Input, Label
 
 from lcsearch.engine import search
 from lcsearch.tui.dialogs.limits import LimitsDialog, stops
+from lcsearch.tui.screens.setup import SetupScreen
 
 from .consoles import console, press, snapshot_of, text_of, toasts, until
 from .fakes import FakeClient, make_snapshot
@@ -34,7 +37,7 @@ async def test_a_limit_is_moved_with_the_arrows_and_kept_by_enter() -> None:
         await press(pilot, "left", "left")
         tight = dialog.limits["params"]
         assert tight < loose
-        assert f"params<={tight / 1000:g}k" in text_of(pilot, "#costs")
+        assert f"params<={tight / 1000:g}k" in str(dialog.rows())
         await until(
             pilot,
             lambda: dialog.seen is not None and dialog.seen.limits.get("params") == tight,
@@ -109,3 +112,26 @@ async def test_what_is_typed_is_kept_and_what_nothing_keeps_is_refused() -> None
         pilot.app.screen.query_one("#typed", Input).value = "params<=50k"
         await press(pilot, "enter", "enter")
         assert client.made("set_limits") == [({"params": 50_000.0},)]
+
+
+async def test_the_set_up_takes_limits_and_says_what_is_wrong_with_one() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "1", "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+        field = pilot.app.screen.query_one("#field-limits", Input)
+        field.focus()
+        field.value = "params<=3q"
+        await until(pilot, lambda: "q is no unit" in text_of(pilot, "#note-limits"))
+        field.value = "params<=50k, macs<=2x, accuracy>=90"
+        await until(pilot, lambda: "q is no unit" not in text_of(pilot, "#note-limits"))
+
+
+async def test_a_candidate_says_which_limit_it_breaks() -> None:
+    snapshot = make_snapshot()
+    session = snapshot.session.model_copy(update={"limits": {"params": 1000.0}})
+    client = FakeClient(replace(snapshot, session=session))
+    async with console(client) as pilot:
+        await until(pilot, lambda: "breaks params<=1k by" in text_of(pilot, "#why"))
+        await press(pilot, "e")
+        await until(pilot, lambda: "breaks params<=1k by" in text_of(pilot, "#figures"))

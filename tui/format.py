@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..engine.advisor.ranking import Place
+    from ..engine.advisor.ranking import Place, Proposal
     from ..engine.objective import Predicted
     from ..engine.protocol import FinalResult
     from ..engine.search.limits import Broken
@@ -440,6 +440,18 @@ def keeping(kept: float) -> str:
     if kept >= 0.995:
         return "keeps the limits"
     return "breaks a limit" if kept <= 0 else f"keeps the limits: {kept:.0%}"
+
+
+def of_limits(proposal: Proposal, session: Session) -> str:
+    """What there is to say of a candidate and the limits that were set; nothing without any.
+
+    What arithmetic knows of it is broken for sure, and by how much; the rest is likely or not.
+    """
+    from ..engine.search.limits import broken_limits
+
+    kept = None if proposal.prediction is None else proposal.prediction.kept
+    told = breaks(broken_limits(session, proposal.known), session)
+    return told or ("" if kept is None else keeping(kept))
 
 
 def breaks(broken: Sequence[Broken], session: Session) -> str:

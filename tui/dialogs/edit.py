@@ -395,6 +395,10 @@ class EditDialog(Dialog[Edited]):
                     (tail, "$foreground 60%"),
                 )
             )
+        if self.now is not None and valid:
+            told = words.of_limits(self.now, snapshot.session)
+            if told:
+                lines.append(Content.styled(told, "$warning" if "breaks" in told else ""))
         self.query_one("#figures", Text).update(Content("\n").join(lines))
 
     # -- the answer -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ...engine.client.home import planned
 from ...engine.executors.registry import at_once
 from ...engine.metric import suiting
 from ...engine.tasks.domains import InvalidDomain
+from ...engine.tasks.limits import read_limit, spelled_limit
 from ...engine.tasks.space import Space
 from ...engine.tasks.task import DEFAULT, blank_space, task_named
 from ...sessions.choices import (
@@ -77,6 +78,8 @@ NOTES = {
     "train_size": "images for training and validation; empty takes all of them",
     "val_fraction": "the share of these images that is held out, and decides f_p",
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
+    "limits": "what a network may cost, and how good it must be: params<=50k, macs<=2x (the "
+    "reference's), accuracy>=90; commas between them, empty for none",
     "measure": "what complexity is; a time is compared with the reference's, timed beside it",
     "metric": "what is searched for; balanced accuracy (the mean of the classes' recalls) and "
     "macro-F1 count unequal classes alike",
@@ -275,6 +278,7 @@ class SetupScreen(Screen[None]):
         self.start = USUAL if like is None else dict(like)
         start = self.start
         self.sought = task_named(start["task"])
+        self.metric: Metric = start["metric"]
         self.space: Space = blank_space(self.sought.name)
         data = like.data if like is not None else DataSource(spec="digits")
         stem = like.name if like is not None else "digits"
@@ -325,6 +329,13 @@ class SetupScreen(Screen[None]):
                 _real(0, LARGEST_WC, "must be a number, 0 or more"),
             ),
             Field(
+                "limits",
+                "limits",
+                self._spelled(like),
+                "params<=50k, accuracy>=90",
+                self._limits,
+            ),
+            Field(
                 "epochs",
                 "epochs",
                 str(start["epochs"]),
@@ -360,7 +371,6 @@ class SetupScreen(Screen[None]):
         self.strategy: Strategy = start["strategy"]
         self.flat = start["flat"]
         self.augment: Augment = start["augment"]
-        self.metric: Metric = start["metric"]
         self.class_weights: ClassWeights = start["class_weights"] or suiting(self.metric)
         self.stop_behind = start["stop_behind"]
         self._timer: Timer | None = None
@@ -368,6 +378,24 @@ class SetupScreen(Screen[None]):
         self._busy = False
         self._cancelled = threading.Event()
         self._pace = images.Pace()
+
+    def _spelled(self, like: Session | None) -> str:
+        """The limits of the session that this one begins like, as they are typed."""
+        kept = {} if like is None else like.limits
+        measures = self.sought.measures
+        return ", ".join(spelled_limit(name, value, measures) for name, value in kept.items())
+
+    def _limits(self, text: str) -> list[str]:
+        """Limits as they are typed, their form checked: what they come to depends on the images."""
+        typed = [part.strip() for part in text.split(",") if part.strip()]
+        reference = {measure.name: 1.0 for measure in self.sought.measures if measure.exact}
+        metric = self.metric
+        for part in typed:
+            try:
+                read_limit(part, self.sought.measures, metric, reference)
+            except Misuse as error:
+                raise ValueError(str(error).partition(": ")[2]) from error
+        return typed
 
     def compose(self) -> ComposeResult:
         """Fields, then the domains level by level."""
@@ -389,7 +417,7 @@ class SetupScreen(Screen[None]):
                         ):
                             yield from self._choice(name, label, (False, True), value, hint)
                         yield Found(self.session.sessions.look)
-                    if field.name == "wc":
+                    if field.name == "limits":
                         with Horizontal(classes="line"):
                             yield Label("complexity", classes="name")
                             yield Cycle(
@@ -645,6 +673,7 @@ class SetupScreen(Screen[None]):
             seed=seed,
             features=self.start["features"],
             macs_cap=self.start["macs_cap"],
+            limits=values["limits"],
             domains=domains,
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,

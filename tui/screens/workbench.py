@@ -287,7 +287,11 @@ class WorkbenchScreen(TwoSides):
         if snapshot is None or self.session.client is None:
             return
         self.query_one(WhyPanel).show(
-            proposal, ranking, self.space.measures, snapshot.session.strategy
+            proposal,
+            ranking,
+            self.space.measures,
+            snapshot.session.strategy,
+            "" if proposal is None else words.of_limits(proposal, snapshot.session),
         )
         self._chart(snapshot, ranking, proposal)
 

@@ -35,8 +35,11 @@ class WhyPanel(Text):
         ranking: Ranking | None,
         measures: Sequence[Measure],
         strategy: Strategy = "gp",
+        limits: str = "",
     ) -> None:
-        """Explain a proposal of this strategy; without one, say nothing.  measures: its costs."""
+        """Explain a proposal of this strategy; without one, say nothing.  measures: its costs.
+        limits: what there is to say of those.
+        """
         if proposal is None or ranking is None:
             self.update("", layout=False)
             return
@@ -74,6 +77,8 @@ class WhyPanel(Text):
                 )
             )
         lines.append(Content(made_of(proposal, measures)))
+        if limits:
+            lines.append(Content(limits))
         if proposal.prediction is not None and proposal.feasible < 0.95:
             risk = words.percent(1 - proposal.feasible, 0)
             lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
