@@ -210,7 +210,10 @@ async def test_what_is_back_says_what_waits_in_it() -> None:
         await until(pilot, lambda: f"beta is back. {sessions.waiting}" in toasts(pilot))
 
 
-async def test_with_nothing_deleted_the_keys_that_bring_back_say_so() -> None:
+async def test_with_nothing_deleted_the_keys_that_bring_back_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Console, "NOTIFICATION_TIMEOUT", PATIENCE)  # the first is there still
     sessions = two_sessions()
     async with console(sessions=sessions) as pilot:
         await until(pilot, lambda: table_of(pilot).cursor_key == "beta")

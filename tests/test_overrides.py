@@ -43,8 +43,20 @@ def space(store: Store) -> Space:
     return session_space(store.refresh().session)
 
 
+RANKED: dict[str, Ranking] = {}
+
+
 def ranked(store: Store, space: Space) -> Ranking:
-    return search.ranking(store.refresh(), space)
+    """The ranking of this session, made once for all tests whose sessions are the same so far."""
+    snapshot = store.refresh()
+    key = repr((
+        [(t.config, t.state, t.error, t.complexity) for t in snapshot.trials],
+        [(d.kind, d.config) for d in snapshot.decisions],
+        snapshot.session.model_dump(exclude={"created"}),
+    ))  # fmt: skip
+    if key not in RANKED:
+        RANKED[key] = search.ranking(snapshot, space)
+    return RANKED[key]
 
 
 def queue(
