@@ -171,6 +171,7 @@ def _finishing(now: Finishing | None, session: str) -> str:
 
 def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
     trial, session = best.trial, snapshot.session
+    outside = words.breaks(best.broken, session)
     head = [f"f {words.f_measured(objective(trial, session.wc))} measured"]
     if best.belief is not None:
         head.append(f"{words.belief(*best.belief)} by the model")
@@ -180,6 +181,7 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
         Content(" · ".join(head)),
         Content(told(trial, session)),
         Content(sizes(space.measures, trial.costs)),
+        *([Content.styled(outside, "$warning")] if outside else []),
         Content(""),
     ]
     rows = layers(space, trial.config)

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ...engine.objective import predicted
+from ...engine.search.limits import broken_by
 from ...engine.search.standing import objective, shown_level
 from ...engine.tasks.task import level_names, task_of
 from ...sessions.exchange import compact
@@ -452,6 +453,8 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         lines.append(Content.styled(told, "$foreground 70%"))
     reasons = reasons_of(snapshot).get(trial.number, ())
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]
+    if outside := words.breaks(broken_by(snapshot.session, trial), snapshot.session):
+        lines.append(Content.styled(outside, "$warning"))
     spoilt = disturbed(trial, snapshot.session)
     if spoilt:
         told = f"~ disturbed: {spoilt}. r trains it again."
