@@ -80,6 +80,7 @@ def set_up(terminal: Terminal) -> None:
     terminal.wait("take at most       300")
     terminal.press("Tab", "share of these images")
     terminal.press("Tab", "accuracy alone")
+    terminal.press("Tab", "what a network may cost")
     terminal.press("Tab", "what complexity is")
     terminal.press("Tab", "what is searched for")
     terminal.press("Tab", "in the loss")

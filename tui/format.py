@@ -454,15 +454,21 @@ def of_limits(proposal: Proposal, session: Session) -> str:
     return told or ("" if kept is None else keeping(kept))
 
 
+def _beyond(broken: Broken) -> str:
+    """By how much: `by 12%`, `57 times`."""
+    share = broken.share
+    if share >= 1:
+        return f"{1 + share:.3g} times"
+    return f"by {max(share, 1e-4):.2%}" if share < 0.01 else f"by {share:.0%}"
+
+
 def breaks(broken: Sequence[Broken], session: Session) -> str:
     """Which limits a network breaks, and by how much: `breaks params<=50k by 12 %`."""
     from ..engine.tasks.limits import spelled_limit
     from ..engine.tasks.task import task_of
 
     measures = task_of(session).measures
-    told = [
-        f"{spelled_limit(b.name, b.limit, measures)} by {max(b.share, 1e-4):.2%}" for b in broken
-    ]
+    told = [f"{spelled_limit(b.name, b.limit, measures)} {_beyond(b)}" for b in broken]
     return f"breaks {' and '.join(told)}" if told else ""
 
 

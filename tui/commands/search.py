@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...sessions.choices import Strategy
-from .. import cost
 from .base import fail, opened, or_so_already, print_json, say, tell
 from .options import (
     Address,
@@ -205,6 +204,7 @@ def ask(
     with opened(name) as client:
         from ...engine import search
         from ...sessions.records import is_weight
+        from .. import cost
         from .. import format as words
         from ..networks import network_line
 

@@ -78,8 +78,7 @@ NOTES = {
     "train_size": "images for training and validation; empty takes all of them",
     "val_fraction": "the share of these images that is held out, and decides f_p",
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
-    "limits": "what a network may cost, and how good it must be: params<=50k, macs<=2x (the "
-    "reference's), accuracy>=90; commas between them, empty for none",
+    "limits": "what a network may cost, how good it must be: params<=50k, macs<=2x, accuracy>=90",
     "measure": "what complexity is; a time is compared with the reference's, timed beside it",
     "metric": "what is searched for; balanced accuracy (the mean of the classes' recalls) and "
     "macro-F1 count unequal classes alike",
