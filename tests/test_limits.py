@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -397,6 +398,16 @@ def test_the_recommended_network_keeps_the_limits_or_is_the_nearest(store: Store
     assert nearest.trial.costs["params"] == sizes[0]
     assert [broken.name for broken in nearest.broken] == ["params"]
     assert "no trial keeps" in nearest.why
+
+
+def test_the_cap_that_nobody_set_is_on_proposals_alone(store: Store) -> None:
+    snapshot = store.refresh()
+    best = search.recommended(snapshot, None)
+    assert best is not None
+    session = snapshot.session.model_copy(update={"macs_cap": 1e-6})  # every network is above it
+    capped = replace(snapshot, session=session)
+    assert search.recommended(capped, None) == best
+    assert not any(search.broken_by(session, trial) for trial in capped.trials)
 
 
 def test_a_level_that_cannot_mend_says_which_could(home: Path) -> None:

@@ -38,7 +38,7 @@ class Broken:
 
 
 def limits_of(session: Session) -> Limits:
-    """All limits of a session, the cap on MACs that it was made with among them."""
+    """What candidates keep: the limits that were set, and the cap on MACs, which nobody set."""
     return {**_cap(session), **session.limits}
 
 
@@ -94,12 +94,12 @@ def broken_limits(
     beside: Mapping[str, float] | None = None,
     error: float | None = None,
 ) -> list[Broken]:
-    """The limits that a network with these costs and this f_p breaks; what is not known breaks
-    none.
+    """The limits that were set and that a network with these costs and this f_p breaks; what is not
+    known breaks none.  The cap says what is not proposed, and forbids nobody's own network.
     """
     measures = {m.name: m for m in task_of(session).measures}
     found = []
-    for name, limit in limits_of(session).items():
+    for name, limit in session.limits.items():
         if name in METRICS:
             if error is not None and 1 - error < limit:
                 found.append(Broken(name, limit, 1 - error))
