@@ -115,38 +115,24 @@ class Evidence:
         bounds = self.bounds
         if not bounds:
             return (True,) * len(self.observations)
-        configs = [o.config for o in self.observations]
         if self.observed is None:
-            likely = [
-                o.error <= bounds.error
+            return tuple(
+                (self.over is None or self.over(o.config) <= 0)
+                and o.error <= bounds.error
                 and o.complexity <= bounds.complexity
                 and all(o.costs.get(n, 0.0) <= most for n, most in bounds.believed.items())
                 for o in self.observations
-            ]
-        else:
-            likely = list(self.log_kept(configs, self.observed) >= LIKELY)
-        return tuple(bool(likely[row]) for row in range(len(configs)))
+            )
+        kept = self.log_kept([o.config for o in self.observations], self.observed)
+        return tuple(bool(one >= LIKELY) for one in kept)
 
     def log_kept(self, configs: Sequence[Config], belief: Belief) -> Array:
         """Logarithm of the probability that networks keep all limits, shape (len(configs),)."""
-        bounds = self.bounds
-        result = np.zeros(len(configs))
-        if self.over is not None:
-            within = [not self.space.broken(c) and self.over(c) <= 0 for c in configs]
-            result = np.where(within, 0.0, -np.inf)
-        if math.isfinite(bounds.error):
-            result = result + belief.error.log_at_most(bounds.error)
-        if math.isfinite(bounds.complexity):
-            result = result + belief.complexity.log_at_most(bounds.complexity)
-        return result + self.log_others(belief)
-
-    def log_others(self, belief: Belief) -> Array:
-        """The same of the limits on what f is not made of: independent of its improvement."""
-        result = np.zeros(len(belief.error.mean))
-        for name, most in self.bounds.believed.items():
-            if name in belief.costs:
-                result = result + belief.costs[name].log_at_most(most)
-        return result
+        believed = log_believed(self.bounds, belief)
+        if self.over is None:
+            return believed
+        within = [not self.space.broken(c) and self.over(c) <= 0 for c in configs]
+        return np.where(within, believed, -np.inf)
 
     def best(self, wc: float) -> tuple[int, float, float] | None:
         """See `Ranking.best`."""
@@ -183,6 +169,26 @@ class Evidence:
                 rows = tuple(row for row in rows if kept[row] >= LIKELY)
             values += [float(mean[row]) for row in rows]
         return min(values, default=None)
+
+
+def log_believed(bounds: Bounds, belief: Belief) -> Array:
+    """Logarithm of the probability that networks keep the limits that arithmetic does not know:
+    shape (n,).
+    """
+    return (
+        belief.error.log_at_most(bounds.error)
+        + belief.complexity.log_at_most(bounds.complexity)
+        + log_others(bounds, belief)
+    )
+
+
+def log_others(bounds: Bounds, belief: Belief) -> Array:
+    """The same of limits on what f is not made of, which are independent of its improvement."""
+    result = np.zeros(len(belief.error.mean))
+    for name, most in bounds.believed.items():
+        if name in belief.costs:
+            result = result + belief.costs[name].log_at_most(most)
+    return result
 
 
 def gather(

@@ -12,19 +12,17 @@ import numpy as np
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
-from ..objective import NEVER, Observation
+from ..objective import Observation
 from ..tasks.space import Space
 from . import explain
 from .bounds import NO_BOUNDS, Bounds
 from .candidates import NEAR_COPY, Pool
-from .evidence import LIKELY, Evidence, favoured_region, gather
+from .evidence import LIKELY, Evidence, favoured_region, gather, log_believed
 from .ranking import Origin, Place, Profile, Proposal, Ranking
 from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
-    from ..model.acquisition import Improvement
-    from ..model.belief import Belief, Points
-    from .evidence import Array
+    from ..model.belief import Points
 
 
 def rank(
@@ -186,14 +184,20 @@ class Advisor:
         belief = self.evidence.surrogate.belief(points)
         mean, std, predictive = belief.objective(wc)
         best = self.evidence.threshold(wc)
-        log_ei, gain, kept = self._gains(belief, points.configs, wc, best)
+        gain = promise(self.evidence, belief, wc, best)
+        kept: list[float | None] = [None] * len(points.configs)
+        if self.evidence.bounds:
+            kept = np.exp(self.evidence.log_kept(points.configs, belief)).tolist()
+            # what a person asked about may break what arithmetic knows
+            never = np.array([share == 0 for share in kept])
+            gain = gain.never(never)
         return [
             Prediction(
                 mean=float(mean[i]),
                 std=float(std[i]),
                 predictive_std=float(predictive[i]),
                 ei=float(gain.ei[i]),
-                log_ei=float(log_ei[i]),
+                log_ei=float(gain.log_ei[i]),
                 exploit=float(gain.exploit[i]),
                 explore=float(gain.explore[i]),
                 incumbent=best,
@@ -202,32 +206,10 @@ class Advisor:
                 error_std=float(belief.error.std[i]),
                 complexity=float(belief.complexity.mean[i]),
                 complexity_std=float(belief.complexity.std[i]),
-                kept=None if kept is None else float(kept[i]),
+                kept=kept[i],
             )
             for i in range(len(points.configs))
         ]
-
-    def _gains(
-        self, belief: Belief, configs: Sequence[Config], wc: float, best: float | None
-    ) -> tuple[Array, Improvement, Array | None]:
-        """What ranks, the improvement in its parts, and the probability of keeping the limits."""
-        from ..model.acquisition import Improvement
-
-        bounds = self.evidence.bounds
-        if not bounds:
-            assert best is not None
-            gain = belief.improvement(wc, best)
-            return gain.log_ei, gain, None
-        kept = np.exp(self.evidence.log_kept(configs, belief))
-        log_ei = promise(self.evidence, belief, configs, wc, best)
-        log_ei = np.where(kept > 0, log_ei, NEVER)  # what a person asked about may break them
-        ei = np.exp(log_ei)
-        if best is None:
-            none = np.zeros(len(configs))
-            return log_ei, Improvement(log_ei, ei, none, ei), kept
-        gain = belief.improvement(wc, best, bounds.error, bounds.complexity)
-        exploit = gain.exploit * np.exp(log_ei - gain.log_ei)
-        return log_ei, Improvement(log_ei, ei, exploit, ei - exploit), kept
 
     def place_of(self, proposal: Proposal) -> Place:
         """See `Ranking.place_of`."""
@@ -268,7 +250,7 @@ class Advisor:
                 surrogate = surrogate.believing(believed)
                 belief = surrogate.belief(points)
             assert belief is not None
-            worth = promise(evidence, belief, points.configs, wc, best) + weights
+            worth = promise(evidence, belief, wc, best).log_ei + weights
             order = sorted(left, key=lambda i: -float(worth[i]))
             rows = pool.different(order, len(rows) + 1, rows)
             if rows[-1] not in left:  # near copies of those are all that is left
@@ -290,11 +272,11 @@ class Advisor:
             return 0.0
         kept = pool.over(bounds) <= 0
         if bounds.uncertain and pool.belief is not None:
-            loose = self.evidence.within(replace(bounds, exact={}))
-            belief = pool.belief
-            if loose.surrogate is not None and pool.points is not None and bounds.believed:
-                belief = loose.surrogate.belief(pool.points)
-            return float((kept * np.exp(loose.log_kept(pool.configs, belief))).mean())
+            belief, surrogate = pool.belief, self.evidence.surrogate
+            if bounds.believed and surrogate is not None and pool.points is not None:
+                surrogate = surrogate.also(bounds.believed, self.evidence.observations)
+                belief = surrogate.belief(pool.points)
+            return float((kept * np.exp(log_believed(bounds, belief))).mean())
         return float(kept.mean())
 
     def profile(

@@ -9,9 +9,10 @@ import numpy as np
 
 from ...sessions.records import Config
 from ..objective import NEVER
-from .evidence import Array, Evidence
+from .evidence import Array, Evidence, log_believed, log_others
 
 if TYPE_CHECKING:
+    from ..model.acquisition import Improvement
     from ..model.belief import Belief, Points
 
 FADING = 3.0
@@ -28,23 +29,31 @@ def value(evidence: Evidence, belief: Belief, points: Points, wc: float) -> Arra
     LogEI is within the limits; while nothing keeps them, it is the logarithm of the probability
     that this would.
     """
-    return promise(evidence, belief, points.configs, wc, evidence.threshold(wc)) + weight(
+    best = evidence.threshold(wc)
+    return promise(evidence, belief, wc, best).log_ei + weight(
         evidence, points.configs, points.features
     )
 
 
-def promise(
-    evidence: Evidence, belief: Belief, configs: Sequence[Config], wc: float, best: float | None
-) -> Array:
-    """LogEI within the limits, shape (n,).  best: what has to be beaten, None where nothing is."""
-    if best is None:
-        return np.maximum(evidence.log_kept(configs, belief), NEVER)
+def promise(evidence: Evidence, belief: Belief, wc: float, best: float | None) -> Improvement:
+    """Expected improvement within the limits that only a belief tells of, each part (n,).
+
+    best: what has to be beaten; None while nothing keeps the limits, when it is the probability of
+    keeping them.  What arithmetic knows is kept where candidates are drawn.
+    """
+    from ..model.acquisition import Improvement
+
     bounds = evidence.bounds
-    gain = belief.improvement(wc, best, bounds.error, bounds.complexity).log_ei
-    if not bounds:
+    if best is None:
+        log_ei = np.maximum(log_believed(bounds, belief), NEVER)
+        ei = np.exp(log_ei)
+        return Improvement(log_ei, ei, np.zeros_like(ei), ei)
+    gain = belief.improvement(wc, best, bounds.error, bounds.complexity)
+    if not bounds.believed:
         return gain
-    # what arithmetic knows is kept where candidates are drawn
-    return np.maximum(gain + evidence.log_others(belief), NEVER)
+    others = log_others(bounds, belief)
+    log_ei, share = np.maximum(gain.log_ei + others, NEVER), np.exp(others)
+    return Improvement(log_ei, gain.ei * share, gain.exploit * share, gain.explore * share)
 
 
 def weight(evidence: Evidence, configs: Sequence[Config], features: Array) -> Array:

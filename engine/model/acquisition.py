@@ -76,6 +76,11 @@ class Improvement:
     exploit: Array
     explore: Array
 
+    def never(self, rows: NDArray[np.bool_]) -> Improvement:
+        """The same, with nothing to be had in these rows."""
+        nothing = (np.where(rows, 0.0, part) for part in (self.ei, self.exploit, self.explore))
+        return Improvement(np.where(rows, NEVER, self.log_ei), *nothing)
+
 
 def expected_improvement(mean: Array, std: Array, best: float) -> Improvement:
     """EI(x) = (f* - mean) Phi(z) + std phi(z) with z = (f* - mean) / std, its terms apart.

@@ -6,6 +6,7 @@ complexity weight, so the weight can move without a new fit.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -80,30 +81,24 @@ class Surrogate:
                 spread=0.5 if self.log_complexity else None,
             )
 
-        self.costs = self._cost_processes(costs, observations)
+        self.costs: dict[str, Process] = {}
+        self._fit_costs(costs, observations)
 
-    def _cost_processes(
-        self, names: Collection[str], observations: Sequence[Observation]
-    ) -> dict[str, Process]:
-        """A process on the logarithm of each cost that an observation has."""
-        found: dict[str, Process] = {}
+    def _fit_costs(self, names: Collection[str], observations: Sequence[Observation]) -> None:
+        """Fit a process to the logarithm of each of these costs that an observation has."""
         for name in names:
             rows = [row for row, o in enumerate(observations) if o.costs.get(name, 0.0) > 0]
-            if rows:
+            if name not in self.costs and rows:
                 logs = np.log([observations[row].costs[name] for row in rows])
                 none = np.zeros(len(rows))
-                found[name] = self._process(logs, none, linear=True, spread=0.5, rows=rows)
-        return found
+                self.costs[name] = self._process(logs, none, linear=True, spread=0.5, rows=rows)
 
     def also(self, costs: Collection[str], observations: Sequence[Observation]) -> Surrogate:
-        """The same belief, and one of other costs of the observations that it was fitted to."""
-        new = [name for name in costs if name not in self.costs]
-        if not new:
-            return self
-        result = object.__new__(Surrogate)
-        result.__dict__.update(self.__dict__)
-        result.costs = {**self.costs, **self._cost_processes(new, observations)}
-        return result
+        """The same with a belief about these costs of the observations that it was fitted to, each
+        fitted the first time that it is asked for.
+        """
+        self._fit_costs(costs, observations)
+        return self
 
     def _process(
         self,
@@ -152,8 +147,7 @@ class Surrogate:
         Kriging believers (Ginsbourger, Le Riche, Carraro 2010): no mean moves, but nothing more
         is to be learnt there.
         """
-        result = object.__new__(Surrogate)
-        result.__dict__.update(self.__dict__)
+        result = copy.copy(self)
         for name in ("error", "complexity"):
             process: Process | None = getattr(self, name)
             if process is not None:
