@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from ...sessions.records import Config
 from ..tasks.domains import Real
 from .bounds import Bounds
 from .evidence import Array, Evidence
-from .limited import Sampler, over_limits
+from .limited import Sampler, over_limits, sobol
 from .strategies import STREAMS
 from .value import value
 
@@ -103,8 +104,7 @@ class Pool:
     def within(self, evidence: Evidence) -> Pool:
         """Those that keep the limits of this evidence, which differs in its limits alone."""
         rows = np.flatnonzero(self.over(evidence.bounds) <= ROUNDING)
-        result = object.__new__(Pool)
-        result.__dict__.update(self.__dict__)
+        result = copy.copy(self)
         result.evidence = evidence
         result.keys = [self.keys[i] for i in rows]
         result.planned = []
@@ -167,12 +167,13 @@ class Pool:
         space, level, base = evidence.space, evidence.level, evidence.base
         if space.dimensions(level, base) == 0:
             return [base] if self._proposable(base) else []
-        units = _points(space.dimensions(level, base), count, seed)
+        units = sobol(space.dimensions(level, base), count, seed)
         sampler = Sampler(space, level, base, evidence.over)
         inside = sampler.draw(units, count, np.random.default_rng(seed))
         self.drawn += sampler.looked
         self.allowed += len(inside)
-        return [config for config in inside if self._proposable(config)]
+        allowed = space.proposable
+        return inside if allowed is None else [config for config in inside if allowed(config)]
 
     def _sobol(self, count: int, seed: Any) -> list[Config]:
         """Scrambled Sobol points of the level, decoded, those that can be built and proposed."""
@@ -180,7 +181,7 @@ class Pool:
         size = space.dimensions(level, base)
         if size == 0:
             return [base]
-        units = _points(size, count, seed)
+        units = sobol(size, count, seed)
         decoded = map(space.decoder(level, base), units.tolist())
         return [config for config in decoded if self._fit(config)]
 
@@ -339,15 +340,6 @@ class Pool:
         fresh = self._apart(fresh)
         if fresh:
             self._extend(fresh)
-
-
-def _points(dimensions: int, count: int, seed: Any) -> Array:
-    """Scrambled Sobol points, at least `count`: shape (n, dimensions)."""
-    from scipy.stats import qmc
-
-    engine = qmc.Sobol(dimensions, rng=np.random.default_rng(seed))
-    points: Array = engine.random(1 << max(count - 1, 0).bit_length())
-    return points
 
 
 def _peak(evidence: Evidence, start: Config, wc: float) -> Config | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,15 @@ def over_limits(space: Space, limits: Mapping[str, float]) -> Over:
         return worst
 
     return over
+
+
+def sobol(dimensions: int, count: int, seed: Any) -> Array:
+    """Scrambled Sobol points, at least `count`: shape (n, dimensions)."""
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(dimensions, rng=np.random.default_rng(seed))
+    points: Array = engine.random(1 << max(count - 1, 0).bit_length())
+    return points
 
 
 @dataclass

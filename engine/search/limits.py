@@ -190,18 +190,14 @@ def smallest_cost(space: Space, limits: Mapping[str, float], level: int, base: C
     """How many times its limit the cost that is furthest over has, in the network of a level that
     is nearest to them all; with one limit of 1 it is the smallest cost.
     """
-    import numpy as np
-    from scipy.stats import qmc
-
-    from ..advisor.limited import Sampler, over_limits
+    from ..advisor.limited import Sampler, over_limits, sobol
 
     over = over_limits(space, limits)
     size = space.dimensions(level, base)
     if size == 0:
         return _times(over(base))
     sampler = Sampler(space, level, base, over)
-    units = qmc.Sobol(size, rng=np.random.default_rng(0)).random(DRAWN)
-    return _times(sampler.nearest(units, STARTS))
+    return _times(sampler.nearest(sobol(size, DRAWN, 0), STARTS))
 
 
 def _times(over: float) -> float:
