@@ -228,4 +228,4 @@ def test_nothing_else_takes_the_incumbent_of_a_level_for_the_best() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "incumbent_number"
     }
-    assert found <= {"tui/commands/search.py"}
+    assert found <= {"tui/commands/candidates.py"}
