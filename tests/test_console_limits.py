@@ -11,8 +11,16 @@ from lcsearch.engine import search
 from lcsearch.tui.dialogs.limits import LimitsDialog, stops
 from lcsearch.tui.screens.setup import SetupScreen
 
-from .consoles import console, press, snapshot_of, text_of, toasts, until
+from .consoles import ConsolePilot, console, press, snapshot_of, text_of, toasts, until
 from .fakes import FakeClient, make_snapshot
+
+
+async def opened(pilot: ConsolePilot) -> LimitsDialog:
+    """The dialog of the limits, asked for by its key."""
+    await press(pilot, "l")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, LimitsDialog)
+    return dialog
 
 
 def test_stops_are_round_and_reach_past_both_ends() -> None:
@@ -26,9 +34,7 @@ def test_stops_are_round_and_reach_past_both_ends() -> None:
 async def test_a_limit_is_moved_with_the_arrows_and_kept_by_enter() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        await press(pilot, "l")
-        dialog = pilot.app.screen
-        assert isinstance(dialog, LimitsDialog)
+        dialog = await opened(pilot)
         await until(pilot, lambda: dialog.seen is not None)
         while dialog.name_chosen != "params":
             await press(pilot, "down")
@@ -44,7 +50,7 @@ async def test_a_limit_is_moved_with_the_arrows_and_kept_by_enter() -> None:
         )
         assert client.made("set_limits") == []
         await press(pilot, "enter")
-        assert client.made("set_limits") == [({"params": tight},)]
+        await until(pilot, lambda: client.made("set_limits") == [({"params": tight},)])
         await until(pilot, lambda: snapshot_of(pilot).session.limits == {"params": tight})
         assert "The limits are set. u undoes it." in toasts(pilot)
         await press(pilot, "u")
@@ -54,9 +60,7 @@ async def test_a_limit_is_moved_with_the_arrows_and_kept_by_enter() -> None:
 async def test_beyond_the_last_stop_and_by_delete_a_limit_is_lifted() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        await press(pilot, "l")
-        dialog = pilot.app.screen
-        assert isinstance(dialog, LimitsDialog)
+        dialog = await opened(pilot)
         assert dialog.limits == search.limits_of(snapshot_of(pilot).session)  # the cap on MACs
         while dialog.name_chosen != "params":
             await press(pilot, "down")
@@ -72,9 +76,8 @@ async def test_beyond_the_last_stop_and_by_delete_a_limit_is_lifted() -> None:
 
 async def test_the_accuracy_goes_the_other_way() -> None:
     async with console(FakeClient(make_snapshot())) as pilot:
-        await press(pilot, "l", "up")
-        dialog = pilot.app.screen
-        assert isinstance(dialog, LimitsDialog)
+        dialog = await opened(pilot)
+        await press(pilot, "up")
         assert dialog.name_chosen == "accuracy"
         await press(pilot, "left")
         assert "accuracy" not in dialog.limits
@@ -91,7 +94,8 @@ async def test_the_accuracy_goes_the_other_way() -> None:
 async def test_what_is_typed_wrongly_is_said_and_nothing_is_decided(typed: str, words: str) -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        await press(pilot, "l", "tab")
+        await opened(pilot)
+        await press(pilot, "tab")
         pilot.app.screen.query_one("#typed", Input).value = typed
         await press(pilot, "enter")
         assert words in str(pilot.app.screen.query_one("#problem", Label).render())
@@ -102,16 +106,17 @@ async def test_what_is_typed_wrongly_is_said_and_nothing_is_decided(typed: str, 
 async def test_what_is_typed_is_kept_and_what_nothing_keeps_is_refused() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:
-        await press(pilot, "l", "tab")
+        await opened(pilot)
+        await press(pilot, "tab")
         pilot.app.screen.query_one("#typed", Input).value = "params<=5"
         await press(pilot, "enter", "enter")
-        said = str(pilot.app.screen.query_one("#problem", Label).render())
-        assert "the smallest network of these domains has" in said
+        words = "the smallest network of these domains has"
+        await until(pilot, lambda: words in text_of(pilot, "#problem"))
         assert client.made("set_limits") == []
         await press(pilot, "tab")
         pilot.app.screen.query_one("#typed", Input).value = "params<=50k"
         await press(pilot, "enter", "enter")
-        assert client.made("set_limits") == [({"params": 50_000.0},)]
+        await until(pilot, lambda: client.made("set_limits") == [({"params": 50_000.0},)])
 
 
 async def test_the_set_up_takes_limits_and_says_what_is_wrong_with_one() -> None:
@@ -124,6 +129,10 @@ async def test_the_set_up_takes_limits_and_says_what_is_wrong_with_one() -> None
         field.value = "params<=3q"
         await until(pilot, lambda: "q is no unit" in text_of(pilot, "#note-limits"))
         field.value = "params<=50k, macs<=2x, accuracy>=90"
+        await until(pilot, lambda: "q is no unit" not in text_of(pilot, "#note-limits"))
+        field.value = "params<=50,000,macs<=3q"
+        await until(pilot, lambda: "q is no unit" in text_of(pilot, "#note-limits"))
+        field.value = "params<=50,000,macs<=2x"
         await until(pilot, lambda: "q is no unit" not in text_of(pilot, "#note-limits"))
 
 

@@ -132,6 +132,7 @@ class LimitsDialog(Dialog[Changes]):
         self._free = free
         self._following: Latest[Seen] = Latest(self, self._followed)
         self._freeing: Latest[Ranking] = Latest(self, self._freed)
+        self._checking: Latest[tuple[Changes, str]] = Latest(self, self._checked)
 
     def compose(self) -> ComposeResult:
         """The rows, the one that is typed, the candidates, the buttons."""
@@ -163,7 +164,7 @@ class LimitsDialog(Dialog[Changes]):
         return self.names[self.row]
 
     def _example(self) -> str:
-        name = self.names[self.row] if hasattr(self, "row") else self.names[0]
+        name = self.name_chosen
         return f"or type it: {name}>=90" if name in METRICS else f"or type it: {name}<=…"
 
     def rows(self) -> Content:
@@ -305,18 +306,37 @@ class LimitsDialog(Dialog[Changes]):
     @on(Button.Pressed, "#yes")
     def keep(self) -> None:
         """Answer with what was changed; what nothing can keep is said, and nothing decided."""
-        changes: Changes = {
+        changes = self._changes()
+        if not changes:
+            self.dismiss(changes)
+            return
+        session = self.snapshot.session
+
+        def check() -> tuple[Changes, str]:
+            try:
+                search.merged_limits(session, changes)
+            except Misuse as error:
+                return changes, words.sentence(str(error))
+            return changes, ""
+
+        self.query_one("#problem", Label).update("Looking for a network that keeps them…")
+        self._checking.ask(check)
+
+    def _changes(self) -> Changes:
+        return {
             name: self.limits.get(name)
             for name in {*self.limits, *self.before}
             if self.limits.get(name) != self.before.get(name)
         }
-        try:
-            if changes:
-                search.merged_limits(self.snapshot.session, changes)
-        except Misuse as error:
-            self.query_one("#problem", Label).update(words.sentence(str(error)))
+
+    def _checked(self, answer: tuple[Changes, str]) -> None:
+        changes, problem = answer
+        if not self.is_mounted or changes != self._changes():  # moved since
             return
-        self.dismiss(changes)
+        if problem:
+            self.query_one("#problem", Label).update(problem)
+        else:
+            self.dismiss(changes)
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -327,9 +326,8 @@ class DecidingScreen(Screen[Any]):
         from ..dialogs.limits import Changes, LimitsDialog
 
         def free() -> Ranking:
-            update: dict[str, Any] = {"limits": {}, "macs_cap": None}
-            session = snapshot.session.model_copy(update=update)
-            return client.rank(replace(snapshot, session=session))
+            lifted = dict.fromkeys(search.limits_of(snapshot.session))
+            return client.rank(search.look(snapshot, limits=lifted))
 
         def set_limits(changes: Changes | None) -> None:
             if changes:

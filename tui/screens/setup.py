@@ -386,12 +386,12 @@ class SetupScreen(Screen[None]):
 
     def _limits(self, text: str) -> list[str]:
         """Limits as they are typed, their form checked: what they come to depends on the images."""
-        typed = [part.strip() for part in text.split(",") if part.strip()]
+        # a comma within a number parts its thousands
+        typed = [part.strip() for part in re.split(r",(?!\d)", text) if part.strip()]
         reference = {measure.name: 1.0 for measure in self.sought.measures if measure.exact}
-        metric = self.metric
         for part in typed:
             try:
-                read_limit(part, self.sought.measures, metric, reference)
+                read_limit(part, self.sought.measures, self.metric, reference)
             except Misuse as error:
                 raise ValueError(str(error).partition(": ")[2]) from error
         return typed
