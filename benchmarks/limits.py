@@ -25,7 +25,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from problems import Table
-from search import DESIGN, INITIAL
+from search import FlatAdvisor, Method, Optuna
 from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.advisor.bounds import Bounds
-from lcsearch.engine.advisor.rank import rank
-from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks.measure import Measure
 from lcsearch.sessions.records import Config
 
@@ -88,8 +86,6 @@ class Limited:
         )
         self.space = self.table.space
         if case.before:
-            from dataclasses import replace
-
             self.space = replace(self.space, measures=(measure,))
 
     def cost_of(self, config: Config) -> float:
@@ -101,78 +97,37 @@ class Limited:
         return self.cost_of(config) <= self.limit
 
 
-@dataclass
-class Ours:
+class Ours(FlatAdvisor):
     """lcsearch, the whole cell at once."""
 
     problem: Limited
-    seed: int
-    observations: list[Observation] = field(default_factory=list)
 
-    def ask(self) -> Config:
-        """The first proposal."""
-        case, space = self.problem.case, self.problem.space
-        limit = {case.cost: self.problem.limit}
-        found = rank(
-            space,
-            self.observations,
-            1,
-            space.defaults(),
-            case.wc,
-            count=1,
-            seed=self.seed,
-            design=max(DESIGN - len(self.observations), 0),
-            initial=DESIGN,
-            bounds=Bounds(exact=limit) if case.before else Bounds(believed=limit),
-        )
-        config: Config = found.proposals[0].config
-        return config
+    def start(self) -> None:
+        """Set up what the method keeps, and the limit."""
+        super().start()
+        limit = {self.problem.case.cost: self.problem.limit}
+        known = self.problem.case.before
+        self.bounds = Bounds(exact=limit) if known else Bounds(believed=limit)
 
-    def tell(self, config: Config, error: float, cost: float) -> None:
-        """Observe it."""
-        name = self.problem.case.cost
-        self.observations.append(
-            Observation(
-                len(self.observations),
-                1,
-                config,
-                error,
-                0,
-                cost,
-                {} if self.problem.case.before else {name: self.problem.cost_of(config)},
-            )
-        )
+    def costs_of(self, config: Config) -> dict[str, float]:
+        """The limited cost, where only a training tells it."""
+        case = self.problem.case
+        return {} if case.before else {case.cost: self.problem.cost_of(config)}
 
 
-@dataclass
-class Optuna:
+class Constrained(Optuna):
     """Optuna by ask and tell, the limit as its constraint."""
 
     problem: Limited
-    seed: int
-    sampler: str = "gp"
 
-    def __post_init__(self) -> None:
+    def sampler_options(self) -> dict[str, Any]:
+        """The constraint, where it is not a trial's to say."""
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore")
-        made = {"gp": optuna.samplers.GPSampler, "tpe": optuna.samplers.TPESampler}[self.sampler]
-        options: dict[str, Any] = {"seed": self.seed, "n_startup_trials": INITIAL}
         self.sets = hasattr(optuna.Trial, "set_constraint")
-        if not self.sets:
-            options["constraints_func"] = lambda trial: trial.user_attrs["over"]
-        self.study = optuna.create_study(sampler=made(**options))
         self.rng = np.random.default_rng(self.seed)
-
-    def suggestion(self) -> Config:
-        """The sampler's."""
-        self.trial = self.study.ask()
-        operations = self.problem.table.operations
-        return {
-            name: self.trial.suggest_categorical(name, operations)
-            for name in (p.name for p in self.problem.space.parameters)
-        }
+        return {} if self.sets else {"constraints_func": lambda trial: trial.user_attrs["over"]}
 
     def ask(self) -> Config:
         """The next; where the cost is known before, the next that keeps the limit, and after
@@ -191,7 +146,7 @@ class Optuna:
             self.study.tell(self.trial, state=TrialState.PRUNED)
             config = self.suggestion()
         while not self.problem.keeps(config):
-            self.study.tell(self.trial, state=TrialState.FAIL)
+            self.refuse()
             self.study.enqueue_trial(self.problem.space.sample(self.rng))
             config = self.suggestion()
         return config
@@ -206,13 +161,19 @@ class Optuna:
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Give it the objective and how far over the limit it is."""
         self._constrain(config)
-        self.study.tell(self.trial, error + self.problem.case.wc * cost)
+        super().tell(config, error, cost)
 
 
-METHODS: dict[str, Callable[[Limited, int], Any]] = {
+class ConstrainedTPE(Constrained):
+    """Optuna's default sampler."""
+
+    sampler = "tpe"
+
+
+METHODS: dict[str, Callable[..., Method]] = {
     "lcsearch": Ours,
-    "optuna-gp": Optuna,
-    "optuna-tpe": lambda problem, seed: Optuna(problem, seed, "tpe"),
+    "optuna-gp": Constrained,
+    "optuna-tpe": ConstrainedTPE,
 }
 PEERS = ("optuna-gp", "optuna-tpe")
 
@@ -224,7 +185,7 @@ def run(case: Case, method: str, budget: int, seed: int) -> dict[str, Any]:
     found, outside = problem.worst, 0
     regret: list[float] = []
     with threadpool_limits(1):
-        search = METHODS[method](problem, seed)
+        search = METHODS[method](problem, case.wc, budget, seed)
         for number in range(budget):
             config = search.ask()
             error, cost = problem.table.evaluate(config, seed * 1000 + number)

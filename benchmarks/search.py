@@ -29,6 +29,7 @@ import numpy as np
 import problems
 from threadpoolctl import threadpool_limits
 
+from lcsearch.engine.advisor.bounds import NO_BOUNDS, Bounds
 from lcsearch.engine.advisor.rank import rank
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks.domains import Categorical, Integer, Real
@@ -105,6 +106,7 @@ class Advisor(Search):
     again: tuple[int, ...] = (1,)
     """The levels that are opened once more."""
     strategy: Strategy = "gp"
+    bounds: Bounds = NO_BOUNDS
 
     def start(self) -> None:
         """Set up what the method keeps."""
@@ -127,7 +129,12 @@ class Advisor(Search):
             design=design,
             initial=initial,
             strategy=self.strategy,
+            bounds=self.bounds,
         )
+
+    def costs_of(self, config: Config) -> dict[str, float]:
+        """What a training tells besides f_p and f_c."""
+        return {}
 
     def ask(self) -> Config:
         """The first proposal."""
@@ -157,6 +164,7 @@ class Advisor(Search):
                 error,
                 getattr(self.problem, "images", 0),
                 cost,
+                self.costs_of(config),
             )
         )
 
@@ -323,11 +331,15 @@ class Optuna(Peer):
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if self.sampler == "gp":
-            sampler: Any = optuna.samplers.GPSampler(seed=self.seed, n_startup_trials=INITIAL)
-        else:
-            sampler = optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=INITIAL)
-        self.study = optuna.create_study(sampler=sampler)
+        samplers = {"gp": optuna.samplers.GPSampler, "tpe": optuna.samplers.TPESampler}
+        made = samplers[self.sampler](
+            seed=self.seed, n_startup_trials=INITIAL, **self.sampler_options()
+        )
+        self.study = optuna.create_study(sampler=made)
+
+    def sampler_options(self) -> dict[str, Any]:
+        """What else the sampler is told."""
+        return {}
 
     def suggestion(self) -> Config:
         """The sampler's; entries of absent layers are not asked for, where it can do without."""
