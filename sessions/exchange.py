@@ -16,11 +16,11 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from .errors import Misuse
 from .files import put
 from .records import Config, Decision, Machine, Record, Session, Trial, in_words, now
-from .schema import OLD_COSTS, old_costs
+from .schema import OLD_COSTS, measured_by, old_costs, predictions_measured_by
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[4] = 4
+VERSION: Literal[5] = 5
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
 4: limits.  Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
@@ -173,7 +173,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2, 3, 4] = VERSION
+    version: Literal[1, 2, 3, 4, 5] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument
@@ -330,6 +330,15 @@ def read(path: Path) -> Document:
             "Upgrade lcsearch."
         )
     try:
+        document = Document.model_validate(plain)
+        if document.version >= 5:
+            return document
+        # what complexity is of could not change then, and predictions did not say it
+        measure = document.session.measure
+        for trial in plain["trials"]:
+            if trial.get("prediction"):
+                trial["prediction"] = measured_by(trial["prediction"], measure)
+        plain["decisions"] = [predictions_measured_by(d, measure) for d in plain["decisions"]]
         return Document.model_validate(plain)
     except ValidationError as error:
         raise Misuse(

@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Strategy
+from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Strategy, Weights
 from .text import printable
 
 Scalar = bool | int | float | str
@@ -45,6 +45,7 @@ DecisionKind = Literal[
     "autopilot",
     "takeover",
     "wc",
+    "measure",
     "strategy",
     "domains",
     "favour",
@@ -261,7 +262,7 @@ class Prediction(Record):
     expected improvement and its two signed terms.  incumbent: f*; None while no network keeps the
     limits, when ei is the probability that this one does.  wc: the complexity weight.  error,
     complexity: predicted f_p and f_c, each with its own standard deviation.  kept: the probability
-    that it keeps the limits; None where there were none.
+    that it keeps the limits; None where there were none.  measure: what complexity was of.
     """
 
     mean: float
@@ -278,6 +279,7 @@ class Prediction(Record):
     complexity: float
     complexity_std: float
     kept: Annotated[float, Field(ge=0, le=1)] | None = None
+    measure: Word | None = None
 
 
 class Failure(Record):
@@ -504,13 +506,13 @@ class Session(Record):
     """One search: its task, its trade-off, its space, and the level it has come to.
 
     task: what is searched.  wc: weight of the complexity.  measure: the one of the task's
-    measures that complexity is.  features: pixels a side of the map
-    that the classifier sees, at most (1 is global average pooling).  macs_cap: candidates above
-    this many times the reference's MACs are not proposed, None where `limits` says what is: measure
-    -> the most that it may be, the metric -> the least.  domains: narrowed or widened domains,
-    as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it starts from.
-    strategy: what proposes; only gp has a belief.  flat: one level, all parameters at once.
-    favourite: parameter -> domain as text, a region that a person believes in.
+    measures that complexity is.  weights: the type that a network is deployed in.  features: pixels
+    a side of the map that the classifier sees, at most (1 is global average pooling).  macs_cap:
+    candidates above this many times the reference's MACs are not proposed, None where `limits` says
+    what is: measure -> the most that it may be, the metric -> the least.  domains: narrowed or
+    widened domains, as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it
+    starts from.  strategy: what proposes; only gp has a belief.  flat: one level, all parameters at
+    once.  favourite: parameter -> domain as text, a region that a person believes in.
     execution: where trials run.  metric: f_p is 1 minus it.  class_weights: of the loss.
     """
 
@@ -521,6 +523,7 @@ class Session(Record):
     task: Word = "cnn"
     wc: Annotated[float, Field(ge=0, lt=LARGEST_WC, alias="w_c")] = 0.1
     measure: Word = "seconds"
+    weights: Weights = "float32"
     epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 10
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     features: Annotated[int, Field(ge=1, le=1024)] = 4
@@ -558,6 +561,7 @@ class Setup:
     data: DataSource
     wc: float = 0.1
     measure: str = "seconds"
+    weights: Weights = "float32"
     epochs: int = 10
     seed: int = 0
     features: int = 4

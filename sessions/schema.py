@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from .files import part_of
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself, filled with their defaults; what else there is
 to do is in `Store._migrate`.  tests/fixtures has a file of each version."""
@@ -119,6 +119,37 @@ def gather_costs(db: sqlite3.Connection) -> None:
             db.execute(f"UPDATE trials SET {column} = ? WHERE number = ?", kept)
     for column in old:
         db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+
+
+def name_measures(db: sqlite3.Connection) -> None:
+    """Have predictions say what complexity they are of: the session's, which could not change."""
+    body = db.execute("SELECT body FROM session").fetchone()[0]
+    measure = json.loads(body).get("measure", "seconds")
+    rows = db.execute("SELECT number, prediction FROM trials WHERE prediction IS NOT NULL")
+    for number, kept in rows.fetchall():
+        told = json.dumps(measured_by(json.loads(kept), measure))
+        db.execute("UPDATE trials SET prediction = ? WHERE number = ?", (told, number))
+    for number, kept in db.execute("SELECT number, body FROM decisions").fetchall():
+        decision = json.loads(kept)
+        told = json.dumps(predictions_measured_by(decision, measure), ensure_ascii=False)
+        db.execute("UPDATE decisions SET body = ? WHERE number = ?", (told, number))
+
+
+def predictions_measured_by(decision: dict[str, Any], measure: str) -> dict[str, Any]:
+    """The decision, its own prediction and that of what was advised with the measure named."""
+    made = dict(decision)
+    if made.get("prediction"):
+        made["prediction"] = measured_by(made["prediction"], measure)
+    advised = (made.get("detail") or {}).get("advised")
+    if advised and advised.get("prediction"):
+        named = {**advised, "prediction": measured_by(advised["prediction"], measure)}
+        made["detail"] = {**made["detail"], "advised": named}
+    return made
+
+
+def measured_by(prediction: dict[str, Any], measure: str) -> dict[str, Any]:
+    """The prediction, with the measure named."""
+    return {**prediction, "measure": measure}
 
 
 def costs_gathered(values: dict[str, Any]) -> dict[str, Any]:

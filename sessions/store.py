@@ -43,6 +43,7 @@ from .schema import (
     back_up,
     costs_gathered,
     gather_costs,
+    name_measures,
     outdated,
     readable_columns,
 )
@@ -250,6 +251,8 @@ class Store:
                 try:
                     add_columns(self._db)
                     gather_costs(self._db)
+                    if version < 7:
+                        name_measures(self._db)
                     # the lock is held, and by no engine: who looks must not take us for one
                     self._db.execute("UPDATE engine SET state = 'none' WHERE state != 'stopped'")
                     self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -351,6 +354,8 @@ class Store:
             news.setdefault(row[0], []).append(record)
         trials = [] if before is None else list(before.trials)
         read = self._complete(session)
+        if body is not None:  # what completes them follows from the session's settings
+            trials = [read.trial(trial) for trial in trials]
         for row in rows:
             if row[0] < len(trials):
                 trials[row[0]] = _trial(of_trials, row, trials[row[0]].epochs, read)

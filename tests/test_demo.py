@@ -48,7 +48,7 @@ def test_every_screen_has_something_to_show(showcase: demo.Showcase) -> None:
     snapshot = client.refresh()
     for figure in (figures.tradeoff, figures.calibration, figures.convergence, figures.curves):
         assert figure(snapshot).plot is not None
-    assert len(outcomes(snapshot.trials)) > 10
+    assert len(outcomes(snapshot)) > 10
     against = overrides(snapshot)
     assert len(against) >= 4
     assert 0 < sum(override.right for override in against) < len(against)

@@ -134,13 +134,15 @@ def test_a_session_of_every_version_ranks_goes_on_and_comes_back(
         row = rows[trial.number]
         kept = {field: json.loads(row[field]) for field in OLD_COSTS if field in row}
         gathered = {field: old_costs(row, field) for field in OLD_COSTS}
-        assert (kept or gathered) == {field: getattr(trial, field) for field in OLD_COSTS}
+        for field, before in (kept or gathered).items():  # what a later version counts comes in
+            now = getattr(trial, field)
+            assert before == {name: now[name] for name in before}
         if number < 5:
             assert (trial.recalls, trial.confusion, trial.effective_images) == ((), b"", None)
         else:
             assert trial.recalls == tuple(json.loads(row["recalls"]))
             assert trial.confusion == row["confusion"] != b""
-    assert client.refresh().session.metric == ("accuracy" if number < 5 else "balanced")
+    assert client.refresh().session.metric == ("balanced" if number == 5 else "accuracy")
     ranking = client.rank(client.refresh())
     decision = client.accept(ranking.proposals[0])
     finish(client._store, trial_of(decision), 0.2, 1.0)

@@ -80,7 +80,7 @@ async def test_the_last_result_is_held_against_what_is_predicted_under_the_prese
 
 async def test_trust_judges_under_the_weight_of_then_and_says_so() -> None:
     snapshot = weighed()
-    for result in outcomes(snapshot.trials):
+    for result in outcomes(snapshot):
         assert result.mean == belief_of(result.trial).mean
         assert result.f == objective(result.trial, OLD)
     async with console(FakeClient(snapshot)) as pilot:

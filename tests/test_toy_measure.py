@@ -120,7 +120,8 @@ async def test_a_new_session_can_have_it_for_its_complexity() -> None:
             names.append(choices.value)
             choices.focus()
             await press(pilot, "space")
-        assert set(names) == {"seconds", "params", "macs", "neurons", "loss"}
+        known = {"seconds", "params", "macs", "size", "activations"}
+        assert set(names) == known | {"neurons", "loss"}
 
 
 def test_every_export_has_it(home: Path, tmp_path: Path) -> None:
@@ -143,7 +144,9 @@ def test_every_export_has_it(home: Path, tmp_path: Path) -> None:
     page = (tmp_path / "demo.html").read_text()
     assert "neur</th>" in page
     assert f"{trials[0]:,.0f} neurons" in page
-    assert "seconds|params|macs|neurons|loss" in lcsearch("new", "--help")[0].replace("\n", "")
+    assert "seconds|params|macs|size|activations|neurons|loss" in lcsearch("new", "--help")[
+        0
+    ].replace("\n", "")
 
 
 def test_what_was_made_before_has_it_too(home: Path) -> None:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from ..sessions.records import Prediction, Session, Trial
     from ..sessions.snapshot import Snapshot
 
-_WRITTEN = {"count": words.count, "big": words.big, "seconds": words.seconds}
+_WRITTEN = {
+    "count": words.count,
+    "big": words.big,
+    "seconds": words.seconds,
+    "bytes": words.memory,
+}
 
 
 def number(measure: Measure, value: float | None) -> str:
@@ -30,7 +35,12 @@ def number(measure: Measure, value: float | None) -> str:
 
 def short(measure: Measure, value: float | None) -> str:
     """The same where a column has six characters: `41.3 k`."""
-    return number(measure, value) if measure.number == "seconds" else words.big(value)
+    match measure.number:
+        case "seconds":
+            return words.seconds(value)
+        case "bytes":
+            return words.memory(value, 2)
+    return words.big(value)
 
 
 def sizes(measures: Sequence[Measure], costs: Mapping[str, float], between: str = " · ") -> str:

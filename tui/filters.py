@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
-from ..engine.objective import predicted
-from ..engine.search.standing import objective
+from ..engine.search.standing import objective, predicted_now
 from ..engine.tasks.domains import Categorical
 from ..engine.tasks.space import Parameter, Space, entry_name
 from ..sessions.errors import Misuse
-from ..sessions.records import Trial, TrialState
+from ..sessions.records import Session, Trial, TrialState
 from . import format as words
 from .cost import short
 from .networks import whole_lines
@@ -34,17 +33,18 @@ STATES: tuple[str, ...] = get_args(TrialState)
 DECIDERS = ("person", "autopilot", "reference")
 """Whose a trial is: a person's, the autopilot's; the reference is nobody's."""
 
-FIGURES: Mapping[str, Callable[[Trial, float], float | None]] = {
-    "trial": lambda trial, wc: trial.number,
-    "level": lambda trial, wc: trial.level,
-    "f": objective,
-    "f_p": lambda trial, wc: trial.error,
-    "f_c": lambda trial, wc: trial.complexity,
-    "acc": lambda trial, wc: None if trial.error is None else 100 * (1 - trial.error),
-    "μ": lambda trial, wc: mean(trial, wc),
-    "epochs": lambda trial, wc: len(trial.epochs),
+FIGURES: Mapping[str, Callable[[Trial, Session], float | None]] = {
+    "trial": lambda trial, session: trial.number,
+    "level": lambda trial, session: trial.level,
+    "f": lambda trial, session: objective(trial, session.wc),
+    "f_p": lambda trial, session: trial.error,
+    "f_c": lambda trial, session: trial.complexity,
+    "acc": lambda trial, session: None if trial.error is None else 100 * (1 - trial.error),
+    "μ": lambda trial, session: mean(trial, session),
+    "epochs": lambda trial, session: len(trial.epochs),
 }
-"""Numbers of a trial under a w_c, by the names that the console gives them; measures beside."""
+"""Numbers of a trial as its session weighs them, by the names that the console gives them;
+measures beside."""
 WORDS: Mapping[str, tuple[tuple[str, ...], Callable[[Trial], str]]] = {
     "state": (STATES, lambda trial: trial.state),
     "by": (DECIDERS, lambda trial: decider(trial)),
@@ -72,9 +72,10 @@ class BadFilter(Misuse):
     """A filter that cannot be read: which term, and what would do."""
 
 
-def mean(trial: Trial, wc: float) -> float | None:
-    """μ under this w_c, as it stands beside f: what was predicted of a trial; None if nothing."""
-    return None if trial.prediction is None else predicted(trial.prediction, wc).mean
+def mean(trial: Trial, session: Session) -> float | None:
+    """μ as it stands beside f: what was predicted of a trial; None if nothing of this f."""
+    now = None if trial.prediction is None else predicted_now(session, trial.prediction)
+    return None if now is None else now.mean
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Seen:
     """A trial as a filter sees it.  measures: of its task.  reasons: given with the decisions."""
 
     trial: Trial
-    wc: float
+    session: Session
     measures: Sequence[Measure]
     reasons: Sequence[str] = ()
 
@@ -96,8 +97,8 @@ class Seen:
             trial.state,
             decider(trial),
             words.SOURCE_WORDS[trial.source],
-            words.f_measured(objective(trial, self.wc)),
-            words.f_value(mean(trial, self.wc)),
+            words.f_measured(objective(trial, self.session.wc)),
+            words.f_value(mean(trial, self.session)),
             words.percent(None if trial.error is None else 1 - trial.error),
             *(short(m, trial.costs.get(m.name)) for m in self.measures if not m.exact),
             *self.reasons,
@@ -121,16 +122,16 @@ class Filter:
     terms: tuple[Term, ...] = field(default=(), compare=False)
     measures: tuple[Measure, ...] = ()
 
-    def passes(self, trial: Trial, wc: float, reasons: Sequence[str] = ()) -> bool:
-        """Whether all terms hold for a trial, f under this w_c."""
-        seen = Seen(trial, wc, self.measures, reasons)
+    def passes(self, trial: Trial, session: Session, reasons: Sequence[str] = ()) -> bool:
+        """Whether all terms hold for a trial of the session."""
+        seen = Seen(trial, session, self.measures, reasons)
         return all(term(seen) for term in self.terms)
 
     def matching(self, snapshot: Snapshot) -> list[Trial]:
         """The trials of a session that pass, in its order."""
         reasons = reasons_of(snapshot)
-        wc = snapshot.session.wc
-        return [t for t in snapshot.standing if self.passes(t, wc, reasons.get(t.number, ()))]
+        session = snapshot.session
+        return [t for t in snapshot.standing if self.passes(t, session, reasons.get(t.number, ()))]
 
 
 def reasons_of(snapshot: Snapshot) -> dict[int, list[str]]:
@@ -210,7 +211,7 @@ def _term(term: str, space: Space) -> Term:
     if name in FIGURES:
         figure = FIGURES[name]
         limit = _number(term, value, 1.0 if name == PERCENT else _SUFFIXES["%"])
-        return _of_numbers(operator, limit, lambda seen: [figure(seen.trial, seen.wc)])
+        return _of_numbers(operator, limit, lambda seen: [figure(seen.trial, seen.session)])
     return _of_parameter(term, space[name], layer, operator, value, space)
 
 
@@ -358,5 +359,5 @@ def _example(name: str, space: Space) -> str:
     return f"{name}={words.number(space[name].default)}"
 
 
-_AGAINST = {"count": "<50k", "big": "<=5M", "seconds": "<1"}
+_AGAINST = {"count": "<50k", "big": "<=5M", "seconds": "<1", "bytes": "<=64k"}
 _EXAMPLES = {PERCENT: ">85", "trial": ">9", "level": "=2"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..engine.search.standing import Recommendation
     from ..sessions.choices import Metric
     from ..sessions.records import Decision, Session
-    from ..sessions.snapshot import EngineStatus
+    from ..sessions.snapshot import EngineStatus, Snapshot
 
 
 FOLD = "    "
@@ -179,6 +179,19 @@ def big(value: float | None) -> str:
         if scaled < 999.5:
             return f"{scaled:.0f} {letter}"
     return improvement(value)
+
+
+def memory(value: float | None, digits: int = 3) -> str:
+    """Bytes in decimal units: `940 B`, `64.2 KB`, `1.35 MB`; with two digits `64 KB`, `1.4 MB`."""
+    if value is None:
+        return DASH
+    if value < 999.5:
+        return f"{value:.0f} B"
+    for power, unit in ((1e3, "KB"), (1e6, "MB"), (1e9, "GB")):
+        scaled = value / power
+        if scaled < 999.5:
+            return f"{scaled:.{max(0, digits - len(str(int(scaled))))}f} {unit}"
+    return f"{improvement(value)} B"
 
 
 def size(value: float) -> str:
@@ -379,6 +392,7 @@ _DECIDED = {
     "repeat": "the repeat",
     "reject": "the rejection",
     "wc": "the change of w_c",
+    "measure": "the change of the measure",
     "strategy": "the change of strategy",
     "domains": "the change of the domains",
     "favour": "the favourite region",
@@ -423,6 +437,19 @@ def restrictions(session: Session, strength: float | None) -> list[str]:
     lines = [f"searched: {region(session.domains)}"] if session.domains else []
     lines += [told] if (told := limited(session)) else []
     return lines + ([favoured(session, strength)] if session.favourite else [])
+
+
+def counted(snapshot: Snapshot) -> str:
+    """What complexity is of, and how many trials are left out because that is not known of them."""
+    from ..engine.tasks.task import measure_of
+
+    measure = measure_of(snapshot.session)
+    unknown = sum(t.state == "done" and t.complexity is None for t in snapshot.trials)
+    told = f"f_c is of {measure.noun}."
+    if not unknown:
+        return told
+    are = "trial is" if unknown == 1 else "trials are"
+    return f"{told} {unknown} {are} left out until it is measured."
 
 
 def limited(session: Session) -> str:

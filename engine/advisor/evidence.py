@@ -34,9 +34,9 @@ LIKELY = math.log(0.5)
 class Evidence:
     """All that a ranking rests on; nothing in it changes once it was gathered.
 
-    space, level, base, observations, seed, strategy, radius: as `rank` was given them.  seen: keys
-    that are not proposed.  region: the space narrowed to what is favoured, `favourite` its
-    parameters.  surrogate: None without a model, or before the first observation; what waits is
+    space, level, base, observations, seed, strategy, measure, radius: as `rank` was given them.
+    seen: keys that are not proposed.  region: the space narrowed to what is favoured, `favourite`
+    its parameters.  surrogate: None without a model, or before the first observation; what waits is
     believed in it to come out as expected.  bounds: the limits to keep; over: by how much a network
     is over those that arithmetic knows, None where there is none.  observed, waiting: belief about
     the observations and about what waits.  rejected, failed, trained: features, shape (n,
@@ -50,6 +50,7 @@ class Evidence:
     observations: tuple[Observation, ...]
     seed: int
     strategy: Strategy
+    measure: str | None
     radius: float
     seen: frozenset[str]
     pending: tuple[Config, ...]
@@ -207,6 +208,7 @@ def gather(
     radius: float,
     seed: int,
     strategy: Strategy,
+    measure: str | None,
 ) -> Evidence:
     """What counts in this level, the model fitted to it.  The arguments are those of `rank`."""
     from ..model.embedding import Embedding
@@ -252,6 +254,7 @@ def gather(
         observations=tuple(observations),
         seed=seed,
         strategy=strategy,
+        measure=measure,
         radius=radius,
         seen=frozenset(seen),
         pending=tuple(pending),

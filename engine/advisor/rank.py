@@ -46,6 +46,7 @@ def rank(
     bounds: Bounds = NO_BOUNDS,
     outside: Callable[[], str] | None = None,
     strategy: Strategy = "gp",
+    measure: str | None = None,
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
 
@@ -60,7 +61,8 @@ def rank(
     is not proposed, and the others enter the improvement, E[(f* - f)+ 1(limits kept)] (Gardner et
     al. 2014), f* being the best network that keeps them.  outside: says what to do where no network
     of the level keeps what arithmetic knows.  strategy: `gp`, or a search without a model, whose
-    proposals have no prediction and whose incumbent is the best measured.
+    proposals have no prediction and whose incumbent is the best measured.  measure: what complexity
+    is of, kept with the predictions.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -85,6 +87,7 @@ def rank(
             radius=radius,
             seed=seed,
             strategy=strategy,
+            measure=measure,
         )
         pool = Pool(evidence, complexity_weight, design=design, count=count)
         advisor = Advisor(evidence, pool, count, design, initial, outside)
@@ -207,6 +210,7 @@ class Advisor:
                 complexity=float(belief.complexity.mean[i]),
                 complexity_std=float(belief.complexity.std[i]),
                 kept=kept[i],
+                measure=self.evidence.measure,
             )
             for i in range(len(points.configs))
         ]

@@ -161,6 +161,10 @@ class SessionClient:
         """Change the trade-off; nothing is trained again."""
         return self._decide(decide.set_wc(self.refresh(), wc, reason))
 
+    def set_measure(self, measure: str, reason: str = "") -> Decision:
+        """Let f_c be of another cost; nothing is trained again."""
+        return self._decide(decide.set_measure(self.refresh(), measure, reason))
+
     def set_strategy(self, strategy: str, reason: str = "") -> Decision:
         """Let something else propose from now on."""
         return self._decide(decide.set_strategy(self.refresh(), strategy, reason))

@@ -33,7 +33,7 @@ from ...sessions.store import SAID
 from .. import search
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
-from ..tasks.task import level_names, session_space
+from ..tasks.task import level_names, measure_named, session_space, task_of
 
 MOST_TRIALS = 100_000
 MOST_MINUTES = 525_600
@@ -309,6 +309,14 @@ def set_wc(snapshot: Snapshot, wc: float, reason: str = "") -> Plan:
     if not is_weight(wc):
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
     return _set(snapshot, "wc", float(wc), f"w_c is {wc:g} already.", reason)
+
+
+def set_measure(snapshot: Snapshot, measure: str, reason: str = "") -> Plan:
+    """Let f_c be of another cost from now on; nothing is trained again, and a trial whose cost of
+    that kind is not known counts again when it is.  Raises Misuse for what there is not.
+    """
+    found = measure_named(measure, task_of(snapshot.session))
+    return _set(snapshot, "measure", found.name, f"f_c is of {found.title} already.", reason)
 
 
 def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .standing import objective
+from .standing import objective, objective_then
 
 if TYPE_CHECKING:
-    from ...sessions.records import Advised, Trial
+    from ...sessions.records import Advised, Prediction, Trial
     from ...sessions.snapshot import Snapshot
 
 
@@ -20,7 +20,8 @@ PERSON = ("edited", "manual")
 class Outcome:
     """One prediction that was put to the test.
 
-    f is measured under the w_c of the prediction: changing w_c later makes nobody wrong.
+    f is measured under the w_c and the measure of the prediction: changing them later makes nobody
+    wrong.
     """
 
     trial: Trial
@@ -77,12 +78,12 @@ class Picks:
     mean: float | None
 
 
-def outcomes(trials: Sequence[Trial]) -> list[Outcome]:
+def outcomes(snapshot: Snapshot) -> list[Outcome]:
     """Every measured trial that was predicted."""
     found = []
-    for trial in trials:
+    for trial in snapshot.trials:
         belief = trial.prediction
-        f = None if belief is None else objective(trial, belief.wc)
+        f = None if belief is None else objective_then(snapshot, trial, belief)
         if belief is not None and f is not None:
             found.append(Outcome(trial, belief.mean, belief.predictive_std, f))
     return found
@@ -120,26 +121,29 @@ def overrides(snapshot: Snapshot) -> list[Override]:
         if trial.observed:
             measured.setdefault(trial.key, []).append(trial)
 
-    def mean_f(key: str, wc: float) -> float:
-        values = [objective(trial, wc) or 0.0 for trial in measured[key]]
-        return sum(values) / len(values)
+    def mean_f(key: str, belief: Prediction) -> float | None:
+        values = [objective_then(snapshot, trial, belief) for trial in measured[key]]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
 
     found = []
     for decision in snapshot.decisions:
         advised = decision.advised
         if advised is None or decision.by != "person" or decision.trial is None:
             continue
-        trial, wc = snapshot.trials[decision.trial], advised.prediction.wc
-        if not trial.observed:
+        trial, belief = snapshot.trials[decision.trial], advised.prediction
+        f = mean_f(trial.key, belief) if trial.observed else None
+        if f is None:
             continue
         later = measured.get(advised.id)
+        against = mean_f(advised.id, belief) if later else None
         found.append(
             Override(
                 trial=trial,
                 advised=advised,
-                f=mean_f(trial.key, wc),
-                against=mean_f(advised.id, wc) if later else advised.prediction.mean,
-                measured=later[0].number if later else None,
+                f=f,
+                against=belief.mean if against is None else against,
+                measured=later[0].number if later and against is not None else None,
             )
         )
     return found

@@ -9,16 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...sessions.records import OPEN_STATES, Config, Decision, Session, Trial
+from ...sessions.records import OPEN_STATES, Config, Decision, Prediction, Session, Trial
 from ...sessions.snapshot import Snapshot
 from ...sessions.store import SAID
 from ..advisor.rank import rank
 from ..advisor.ranking import Ranking
 from ..advisor.value import strength
-from ..objective import Observation
+from ..objective import Observation, Predicted, predicted
 from ..objective import objective as weigh
 from ..tasks.space import Space
-from ..tasks.task import exact_complexity, level_names, measure_of, task_of
+from ..tasks.task import (
+    complexity_of,
+    exact_complexity,
+    level_names,
+    measure_named,
+    measure_of,
+    session_space,
+    task_of,
+)
 from .limits import Broken, bounds_of, broken_by, limited_cost, way_out
 
 INITIAL = {1: 6}
@@ -27,6 +35,7 @@ INITIAL_LATER = 3
 QUEUEING = ("accept", "edit", "new", "repeat")
 SETTING = {
     "wc": "wc",
+    "measure": "measure",
     "strategy": "strategy",
     "domains": "domains",
     "favour": "favourite",
@@ -92,6 +101,33 @@ def objective(trial: Trial, wc: float) -> float | None:
     assert trial.error is not None
     assert trial.complexity is not None
     return weigh(trial.error, trial.complexity, wc)
+
+
+def objective_then(snapshot: Snapshot, trial: Trial, belief: Prediction) -> float | None:
+    """f of a trial under the w_c and the measure of a prediction; None where it is not known.
+
+    Changing either later makes nobody wrong.
+    """
+    session = snapshot.session
+    name = belief.measure or session.measure
+    if name == session.measure:
+        return objective(trial, belief.wc)
+    if trial.state != "done" or trial.error is None:
+        return None
+    measure = measure_named(name, task_of(session))
+    space = session_space(session)
+    costs, beside = trial.costs, trial.reference_costs
+    complexity = complexity_of(space, trial.config, measure, costs, beside)
+    return None if complexity is None else weigh(trial.error, complexity, belief.wc)
+
+
+def predicted_now(session: Session, belief: Prediction) -> Predicted | None:
+    """What a prediction says of f as the session weighs it now; None where it was made of another
+    measure, and says nothing of this one.
+    """
+    if belief.measure not in (None, session.measure):
+        return None
+    return predicted(belief, session.wc)
 
 
 def observations(snapshot: Snapshot) -> list[Observation]:
@@ -393,4 +429,5 @@ def ranking(
         bounds=bounds_of(session, space),
         outside=lambda: way_out(session, space, base_trial(snapshot).config),
         strategy=session.strategy,
+        measure=measure.name,
     )

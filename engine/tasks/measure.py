@@ -23,7 +23,7 @@ class Measure:
     is in a sentence (`seconds per epoch`, `training time per epoch`).  unit, per: of a number, such
     as s and epoch.  heading: of a column, six characters at most; a filter knows it by that.
     number: how it is written: `count` in full, `big` in three digits and a letter, `seconds` in two
-    digits.  axis: its name on an axis, where it is divided by `scale`.
+    digits, `bytes` in KB or MB.  axis: its name on an axis, where it is divided by `scale`.
 
     of: by arithmetic, from what the space lays out of a configuration.  from_epochs: from what was
     measured while it trained, its own and the reference's in the same moments, (cost, cost of the
@@ -36,7 +36,7 @@ class Measure:
     title: str
     unit: str
     heading: str
-    number: Literal["count", "big", "seconds"]
+    number: Literal["count", "big", "seconds", "bytes"]
     axis: str
     quantity: str = ""
     per: str = ""
@@ -54,6 +54,11 @@ class Measure:
     def exact(self) -> bool:
         """Whether arithmetic knows it, before anything is trained."""
         return self.of is not None
+
+    @property
+    def label(self) -> str:
+        """What a row of numbers is called: `parameters`, `size`."""
+        return self.title if self.number == "bytes" else self.unit
 
     @property
     def noun(self) -> str:

@@ -108,11 +108,12 @@ def open_store(folder: Path, *, migrate: bool = True) -> Store:
 
 
 def reader(session: Session) -> Reader:
-    """What completes a session's records: neutral values, costs by arithmetic and from epochs.
+    """What completes a session's records: neutral values, costs by arithmetic and from epochs, and
+    f_c by the measure that the session has now.
 
     Raises Misuse where its task or its measure is none of this program's.
     """
-    measure_of(session)
+    counted = measure_of(session)
     space = session_space(session)
     exact = {measure.name for measure in space.measures if measure.exact}
     by_epochs = [measure for measure in space.measures if measure.from_epochs is not None]
@@ -126,10 +127,18 @@ def reader(session: Session) -> Reader:
         if kept.state == "done" and missing:
             told, told_beside = costs_of_epochs(missing, kept.epochs)
             costs, beside = {**told, **costs}, {**told_beside, **beside}
-        if config is kept.config and costs == kept.costs and beside == kept.reference_costs:
+        complexity = kept.complexity
+        if kept.state == "done":
+            complexity = complexity_of(space, config, counted, costs, beside)
+        if (
+            config is kept.config
+            and costs == kept.costs
+            and beside == kept.reference_costs
+            and complexity == kept.complexity
+        ):
             return kept
         update = {"config": config, "costs": costs, "reference_costs": beside}
-        return kept.model_copy(update=update)
+        return kept.model_copy(update={**update, "complexity": complexity})
 
     return Reader(space.read, trial)
 

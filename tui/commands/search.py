@@ -200,6 +200,10 @@ def reopen(
 def set_(
     name: Name,
     wc: Annotated[float | None, typer.Option(help="The new w_c; nothing is trained again.")] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(help="What complexity is from now on; nothing is trained again."),
+    ] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="What proposes from now on.")] = None,
     limit: Limit = None,
     no_limit: NoLimit = None,
@@ -223,20 +227,22 @@ def set_(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Change the trade-off, the limits, the strategy or the domains, or where trials run.
+    """Change the trade-off, the measure, the limits, the strategy or the domains, or where trials
+    run.
 
-    Each of the first four is a decision of its own; what runs ends where it began.
+    Each of the first five is a decision of its own; what runs ends where it began.
     """
     domains = read_domains(domain, "--domain ")
     places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
     moved = any(option is not None for option in places)
     limiting = bool(limit or no_limit)
-    decided = wc is not None or strategy is not None or bool(domains) or limiting
+    weighed = wc is not None or measure is not None
+    decided = weighed or strategy is not None or bool(domains) or limiting
     if not decided and not moved and stop_behind is None:
         fail(
-            "give --wc, --limit, --no-limit, --strategy, --domain, --stop-behind, --executor, "
-            "--address, --per-trial, --parallel, --data-on-nodes, --data-by-ray, --device or "
-            "--dtype.",
+            "give --wc, --measure, --limit, --no-limit, --strategy, --domain, --stop-behind, "
+            "--executor, --address, --per-trial, --parallel, --data-on-nodes, --data-by-ray, "
+            "--device or --dtype.",
             2,
         )
     with opened(name) as client:
@@ -249,6 +255,9 @@ def set_(
         if wc is not None:
             with contextlib.suppress(Already):
                 decide.set_wc(client.refresh(), wc)  # refused before anything is changed
+        if measure is not None:
+            with contextlib.suppress(Already):
+                decide.set_measure(client.refresh(), measure)
         changes = search.changed_limits(client.refresh().session, limit or (), no_limit or ())
         if moved:
             say(describe(client.set_execution(**read_execution(*places))))
@@ -270,6 +279,10 @@ def set_(
             with or_so_already():
                 client.set_strategy(strategy, reason)
                 say(f"{strategy} proposes.")
+        if measure is not None:
+            with or_so_already():
+                client.set_measure(measure, reason)
+            say(words.counted(client.refresh()))
         if wc is not None:
             with or_so_already():
                 client.set_wc(wc, reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...sessions.choices import Augment, ClassWeights, Metric, Strategy
+from ...sessions.choices import Augment, ClassWeights, Metric, Strategy, Weights
 from .base import fail, in_words, opened, print_json, say, tell
 from .images import SHOWN, reading
 from .options import (
@@ -57,6 +57,10 @@ def new(
     measure: Annotated[
         str | None, typer.Option(help="What complexity is.", show_default="seconds")
     ] = None,
+    weights: Annotated[
+        Weights,
+        typer.Option(help="What weights and activations are where it is used: their bytes."),
+    ] = "float32",
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
     train_size: TrainSize = None,
     val_fraction: ValFraction = 0.2,
@@ -183,6 +187,7 @@ def new(
             data=images,
             wc=wc,
             measure=measure or task_named(task).measures[0].name,
+            weights=weights,
             epochs=epochs,
             seed=seed,
             features=1 if features == "gap" else int(features),

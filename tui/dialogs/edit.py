@@ -377,7 +377,7 @@ class EditDialog(Dialog[Edited]):
             "EI",
             words.metric(snapshot.session).short,
             "f_c" if measure.exact else " / ".join(w for w in (measure.unit, measure.per) if w),
-            *(m.unit for m in exact),
+            *(m.label for m in exact),
         ]
         before = figures(self.before, {})
         now = figures(self.now, known)

@@ -218,7 +218,7 @@ class HelpDialog(Dialog[None]):
 
 def _figures(width: int, measures: Sequence[Measure], metric: words.MetricWords) -> Content:
     told = {
-        "exact": ", ".join(f"its {measure.unit}" for measure in measures if measure.exact),
+        "exact": ", ".join(f"its {measure.label}" for measure in measures if measure.exact),
         "measured": " and ".join(measure.name for measure in measures if not measure.exact),
         "figures": " ".join(filters.figure_names(measures)),
         "validated": metric.validated,

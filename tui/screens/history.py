@@ -13,9 +13,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
-from ...engine.objective import predicted
 from ...engine.search.limits import broken_by
-from ...engine.search.standing import objective, shown_level
+from ...engine.search.standing import objective, predicted_now, shown_level
 from ...engine.tasks.task import level_names, task_of
 from ...sessions.exchange import compact
 from ...sessions.records import OPEN_STATES
@@ -198,7 +197,8 @@ class HistoryScreen(TwoSides):
 
     def _passing(self, snapshot: Snapshot) -> list[Trial]:
         """The trials that the filter lets pass, sorted."""
-        wanted = (self._filter, snapshot.session.wc, len(snapshot.decisions))
+        session = snapshot.session
+        wanted = (self._filter, session.wc, session.measure, len(snapshot.decisions))
         if self._passed_for != wanted:
             self._passed_for = wanted
             self._passed.clear()
@@ -207,9 +207,7 @@ class HistoryScreen(TwoSides):
         for trial in self._sorted(snapshot):
             kept = self._passed.get(trial.number)
             if kept is None or kept[0] is not trial:
-                passes = self._filter.passes(
-                    trial, snapshot.session.wc, reasons.get(trial.number, ())
-                )
+                passes = self._filter.passes(trial, session, reasons.get(trial.number, ()))
                 kept = self._passed[trial.number] = trial, passes
             if kept[1]:
                 found.append(trial)
@@ -273,7 +271,7 @@ class HistoryScreen(TwoSides):
                 words.FLAT_MARK if session.flat and trial.level else words.LEVEL_MARKS[trial.level],
                 network_line(trial.config, shown_level(session, trial.level), room or None),
                 value,
-                words.f_value(mean(trial, session.wc)),
+                words.f_value(mean(trial, session)),
                 words.percent(None if trial.error is None else 1 - trial.error),
                 cost.of_trial(trial, self._sort == "complexity"),
             ),
@@ -435,11 +433,15 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
         )
     belief = trial.prediction
     if belief is not None:
-        of_f = predicted(belief, wc)
-        told = f"predicted {words.belief(of_f.mean, of_f.predictive_std)}"
-        told += f", EI {words.improvement(belief.ei)}"
-        if belief.wc != wc:
-            told += f" (at w_c {words.weight(belief.wc)})"
+        of_f = predicted_now(snapshot.session, belief)
+        if of_f is None:
+            told = f"predicted {words.belief(belief.mean, belief.predictive_std)} where f_c was of "
+            told += f"{belief.measure}, at w_c {words.weight(belief.wc)}"
+        else:
+            told = f"predicted {words.belief(of_f.mean, of_f.predictive_std)}"
+            told += f", EI {words.improvement(belief.ei)}"
+            if belief.wc != wc:
+                told += f" (at w_c {words.weight(belief.wc)})"
         lines.append(Content(told))
     advised = next(
         (d.advised for d in snapshot.decisions if d.trial == trial.number and d.advised), None
@@ -447,9 +449,9 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
     if advised is not None:
         level = shown_level(snapshot.session, trial.level)
         first = network_line(advised.config, level)
-        told = (
-            f"instead of {first}, predicted {words.f_value(predicted(advised.prediction, wc).mean)}"
-        )
+        now = predicted_now(snapshot.session, advised.prediction)
+        told = f"instead of {first}"
+        told += "" if now is None else f", predicted {words.f_value(now.mean)}"
         lines.append(Content.styled(told, "$foreground 70%"))
     reasons = reasons_of(snapshot).get(trial.number, ())
     lines += [Content.styled(f"“{reason}”", "$secondary") for reason in reasons]

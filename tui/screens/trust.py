@@ -62,7 +62,7 @@ class TrustScreen(TwoSides):
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
         """Points and scores."""
-        results = outcomes(snapshot.trials)
+        results = outcomes(snapshot)
         other = under(results, snapshot.session.wc)
         title = f"Measured f against predicted, {other}" if other else TITLE
         self.query_one("#trust-title", Edge).title_text = title
@@ -89,7 +89,7 @@ class TrustScreen(TwoSides):
                     "wc": r.wc,
                     "f": r.f,
                 }
-                for r in outcomes(snapshot.trials)
+                for r in outcomes(snapshot)
             ]
         )
 

@@ -84,7 +84,7 @@ def calibration(snapshot: Snapshot) -> Figure:
     """Measured f against predicted, the whiskers two predictive standard deviations."""
     from .charts import trust_plot
 
-    results = outcomes(snapshot.trials)
+    results = outcomes(snapshot)
     inside = coverage(results)
     told = f"{inside} of {len(results)} within 2σ" if results else "nothing predicted yet"
     other = under(results, snapshot.session.wc)

@@ -8,7 +8,7 @@ from ... import __version__
 from ...engine.client.images import misread
 from ...engine.objective import predicted
 from ...engine.search.scorecard import coverage, outcomes, overrides
-from ...engine.search.standing import objective, standings
+from ...engine.search.standing import objective, predicted_now, standings
 from ...engine.tasks.task import level_names, measure_of, task_of
 from ...sessions.records import matrix, now
 from .. import format as words
@@ -42,6 +42,7 @@ KINDS = {
     "autopilot": "handed over to the autopilot",
     "takeover": "took the wheel back",
     "wc": "changed w_c",
+    "measure": "changed what complexity is",
     "strategy": "changed the strategy",
     "domains": "changed the domains",
     "favour": "marked a favourite region",
@@ -276,7 +277,7 @@ def _classes(trial: Trial | None, session: Session) -> Classes | None:
 
 
 def _scores(snapshot: Snapshot) -> list[str]:
-    results = outcomes(snapshot.trials)
+    results = outcomes(snapshot)
     if not results:
         return []
     inside = [coverage(results, widths) for widths in (1, 2)]
@@ -301,11 +302,13 @@ def _scores(snapshot: Snapshot) -> list[str]:
     return told
 
 
-def _told(belief: Prediction | None, wc: float | None = None) -> tuple[str, str]:
-    """f predicted under this w_c, or under that of its moment; EI is of its moment."""
+def _told(belief: Prediction | None, session: Session | None = None) -> tuple[str, str]:
+    """f predicted as the session weighs it now, or as at its moment; EI is of its moment."""
     if belief is None:
         return "", ""
-    of_f = predicted(belief, belief.wc if wc is None else wc)
+    of_f = predicted(belief, belief.wc) if session is None else predicted_now(session, belief)
+    if of_f is None:
+        return "", words.improvement(belief.ei)
     return f"{of_f.mean:.4f} ± {of_f.predictive_std:.4f}", words.improvement(belief.ei)
 
 
@@ -326,7 +329,7 @@ def _trials(snapshot: Snapshot) -> Table:
         rows.append(
             (
                 str(trial.number), str(trial.level), network_line(trial.config), who, state,
-                *_told(trial.prediction, wc), words.f_measured(objective(trial, wc)),
+                *_told(trial.prediction, snapshot.session), words.f_measured(objective(trial, wc)),
                 words.DASH if error is None else f"{words.percent(1 - error, 2)}",
                 words.DASH if cost is None else f"{cost:.3f}",
                 *(number(m, trial.costs.get(m.name)) for m in measures),

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from ...engine.objective import predicted
 from ...engine.search.racing import falling_behind
 from ...engine.search.schedule import epoch_seconds, seconds_left
-from ...engine.search.standing import objective
+from ...engine.search.standing import objective, predicted_now
 from .. import format as words
 from ..networks import trial_line
 from .text import Text
@@ -139,10 +138,13 @@ def _last(snapshot: Snapshot) -> Content | None:
         why = trial.failure.message if trial.failure is not None else "failed"
         return Content.assemble(head, ("✗ ", "$error"), why.splitlines()[0])
     value = objective(trial, snapshot.session.wc)
-    assert value is not None
-    if trial.prediction is None:
+    if value is None:
+        return Content.assemble(head, "its cost is not measured yet")
+    belief = None
+    if trial.prediction is not None:
+        belief = predicted_now(snapshot.session, trial.prediction)
+    if belief is None:
         return Content.assemble(head, f"f {words.f_measured(value)}")
-    belief = predicted(trial.prediction, snapshot.session.wc)
     mark = words.verdict(belief, value)
     meaning = {"✓": "$success", "▲": "$warning", "▼": "$primary"}[mark]
     return Content.assemble(

@@ -19,6 +19,7 @@ def _space_for(problem: Problem, domains: Mapping[str, str]) -> Space:
         problem.classes,
         features=problem.features,
         macs_cap=problem.macs_cap,
+        weights=problem.weights,
         domains=domains,
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ....sessions.records import Config
 from ..space import InvalidConfig, entry_name
 
 NONE, STRIDE, POOL = "none", "stride", "pool"
+BYTES = {"float32": 4, "int8": 1}
+"""Of a weight and of an activation, by the type that a network is deployed in."""
+BIAS_BYTES = 4
+"""Of a bias: beside int8 weights it is an int32."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class ConvLayer:
     params: int
     macs: int
 
+    @property
+    def weights(self) -> int:
+        """Without what batch norm or a bias has."""
+        return self.kernel**2 * (self.channels_in // self.groups) * self.channels_out
+
+    @property
+    def map_inside(self) -> tuple[int, int]:
+        """Height and width before the pool, if there is one."""
+        return -(-self.height_in // self.stride), -(-self.width_in // self.stride)
+
 
 @dataclass(frozen=True)
 class DenseLayer:
@@ -45,16 +59,65 @@ class DenseLayer:
     params: int
     macs: int
 
+    def deployed_bytes(self, each: int) -> int:
+        """Of its weights, `each` bytes one: those that it keeps, each with the number of its input
+        in as many whole bytes as that takes, or all of them with zeros, whichever is less.
+        """
+        kept = self.in_degree * self.outputs
+        index = 1 if self.inputs <= 1 << 8 else 2 if self.inputs <= 1 << 16 else 4
+        return min(self.inputs * self.outputs * each, kept * (each + index))
+
 
 @dataclass(frozen=True)
 class Network:
-    """A network as it is built.  pooled: height and width of the map the classifier sees."""
+    """A network as it is built.
 
+    shape: channels, height, width of an image.  pooled: height and width of the map the classifier
+    sees.  deployed: the type of its weights and activations where it is used, a key of `BYTES`.
+    """
+
+    shape: tuple[int, int, int]
     convolutions: tuple[ConvLayer, ...]
     pooled: tuple[int, int]
     dense: tuple[DenseLayer, ...]
     params: int
     macs: int
+    deployed: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights as they are deployed: batch norm folded into its convolution, which
+        then has a bias; sparse layers by what they keep.
+        """
+        each = BYTES[self.deployed]
+        weights = sum(layer.weights for layer in self.convolutions) * each
+        weights += sum(layer.deployed_bytes(each) for layer in self.dense)
+        biases = sum(layer.channels_out for layer in self.convolutions)
+        return weights + BIAS_BYTES * (biases + sum(layer.outputs for layer in self.dense))
+
+    @property
+    def activations(self) -> int:
+        """Bytes alive at the peak of inference of one image: the most that a step reads and writes.
+
+        Steps are convolutions with their batch norm, pools and classifier layers; ReLU works in
+        place.  Nothing else is alive meanwhile: there are no shortcuts.
+        """
+        return BYTES[self.deployed] * max(read + written for read, written in self._steps())
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        channels, height, width = self.shape
+        alive = channels * height * width
+        for layer in self.convolutions:
+            inside = layer.channels_out * layer.map_inside[0] * layer.map_inside[1]
+            yield alive, inside
+            alive = layer.channels_out * layer.height_out * layer.width_out
+            if layer.pool:
+                yield inside, alive
+        last = self.convolutions[-1]
+        if (last.height_out, last.width_out) != self.pooled:
+            yield alive, last.channels_out * self.pooled[0] * self.pooled[1]
+        for dense in self.dense:
+            yield dense.inputs, dense.outputs
 
 
 def in_degree(density: float, inputs: int) -> int:
@@ -63,12 +126,16 @@ def in_degree(density: float, inputs: int) -> int:
 
 
 def network(
-    config: Config, shape: tuple[int, int, int], classes: int, features: int = 4
+    config: Config,
+    shape: tuple[int, int, int],
+    classes: int,
+    features: int = 4,
+    deployed: str = "float32",
 ) -> Network:
     """Lay out a valid configuration for images of `shape` (channels, height, width).
 
-    features: pixels a side of the map that the classifier sees, at most.  Raises InvalidConfig
-    where groups do not divide channels or nothing is left to downsample.
+    features: pixels a side of the map that the classifier sees, at most.  deployed: see `Network`.
+    Raises InvalidConfig where groups do not divide channels or nothing is left to downsample.
     """
     found = downsampled_too_far(config, shape) + undivided(config)
     if found:
@@ -92,11 +159,13 @@ def network(
         inputs = outputs
     layers: list[ConvLayer | DenseLayer] = [*convolutions, *dense]
     return Network(
+        shape,
         tuple(convolutions),
         pooled,
         tuple(dense),
         params=sum(layer.params for layer in layers),
         macs=sum(layer.macs for layer in layers),
+        deployed=deployed,
     )
 
 

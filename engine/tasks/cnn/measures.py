@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...objective import SECONDS, medians
-from ..measure import COUNTS, RATIO, Measure
+from ..measure import BYTES, COUNTS, RATIO, Measure
 
 MEASURES = (
     Measure(
@@ -42,5 +42,29 @@ MEASURES = (
         of=lambda network: network.macs,
         units=COUNTS,
         informs=True,
+    ),
+    Measure(
+        name="size",
+        title="size",
+        quantity="size of the deployed weights",
+        unit="of weights",
+        heading="size",
+        number="bytes",
+        axis="KB of weights",
+        scale=1e3,
+        of=lambda network: network.size,
+        units=BYTES,
+    ),
+    Measure(
+        name="activations",
+        title="activations",
+        quantity="peak of the activations",
+        unit="of activations",
+        heading="act",
+        number="bytes",
+        axis="KB of activations",
+        scale=1e3,
+        of=lambda network: network.activations,
+        units=BYTES,
     ),
 )

@@ -93,11 +93,13 @@ def space(
     *,
     features: int = 4,
     macs_cap: float | None = 8.0,
+    weights: str = "float32",
     domains: Mapping[str, str] | None = None,
 ) -> Space:
     """The four levels for images of `shape` (channels, height, width) and `classes` classes.
 
     macs_cap: what is above this many times the reference's MACs is not proposed; None: no cap.
+    weights: the type that networks are deployed in, which their bytes depend on.
     domains: narrowed or widened domains as text.  Raises InvalidDomain.
     """
     conv, dense = "conv_layers", "classifier_layers"
@@ -106,7 +108,8 @@ def space(
 
     @lru_cache(maxsize=4096)
     def laid(*structure: Any) -> Network:
-        return network(dict(zip(names, structure, strict=True)), shape, classes, features)
+        config = dict(zip(names, structure, strict=True))
+        return network(config, shape, classes, features, weights)
 
     def layout(config: Config) -> Network:
         # a ranking asks three times for each of thousands of networks, many of them alike

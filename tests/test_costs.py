@@ -1,0 +1,105 @@
+"""Costs by arithmetic, against what is built: a walk through the modules of random networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.cnn.layout import BYTES, Network
+from lcsearch.engine.training.build import build
+from lcsearch.engine.training.sparse import SparseLinear
+
+NETWORKS = 700
+PROBLEMS = (((1, 8, 8), 10, 4), ((3, 33, 21), 7, 2), ((1, 28, 28), 47, 1))
+
+
+def random_networks(problem: int, deployed: str) -> list[Network]:
+    shape, classes, features = PROBLEMS[problem]
+    space = cnn.space(shape, classes, features=features, weights=deployed)
+    rng = np.random.default_rng(problem)
+    base = space.reference
+    assert base is not None
+    drawn = (space.sample(rng, 0, base) for _ in range(NETWORKS))
+    return [
+        cnn.network(config, shape, classes, features, deployed)
+        for config in drawn
+        if not space.broken(config)
+    ]
+
+
+def built(network: Network) -> nn.Sequential:
+    """The network without numbers in it: shapes alone."""
+    with torch.device("meta"):
+        return build(network, 0).eval()
+
+
+def counted_bytes(model: nn.Sequential, each: int) -> int:
+    """Of what a deployed network keeps: no batch norm, and a bias wherever there is none yet."""
+    total = 0
+    for layer in model:
+        match layer:
+            case nn.Conv2d():
+                total += layer.weight.numel() * each + 4 * layer.out_channels
+            case nn.Linear():
+                total += layer.weight.numel() * each + 4 * layer.out_features
+            case SparseLinear():
+                index = next(n for n in (1, 2, 4) if layer.inputs <= 256**n)
+                dense = layer.inputs * layer.outputs * each
+                total += min(dense, layer.weight.numel() * (each + index)) + 4 * layer.outputs
+    return total
+
+
+def peak(model: nn.Sequential, image: Tensor, each: int) -> int:
+    """The most that is alive, every tensor from when it is made to when nothing reads it any more.
+
+    Batch norm is part of its convolution, ReLU works in place, flattening moves nothing.
+    """
+    most, alive = 0, image
+    for layer in model:
+        if isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.Flatten):
+            alive = layer(alive)
+            continue
+        if isinstance(layer, SparseLinear):  # its tables hold numbers, which shapes have none of
+            made = alive.new_empty(1, layer.outputs)
+        else:
+            made = layer(alive)
+        most = max(most, alive.numel() + made.numel())
+        alive = made
+    return most * each
+
+
+@pytest.mark.parametrize("deployed", BYTES)
+@pytest.mark.parametrize("problem", range(len(PROBLEMS)))
+def test_bytes_are_those_of_the_network_that_is_built(problem: int, deployed: str) -> None:
+    networks = random_networks(problem, deployed)
+    assert len(networks) > NETWORKS / 2
+    for network in networks:
+        model = built(network)
+        image = torch.empty((1, *network.shape), device="meta")
+        assert network.size == counted_bytes(model, BYTES[deployed])
+        assert network.activations == peak(model, image, BYTES[deployed])
+
+
+def test_the_reference_by_hand() -> None:
+    shape = (1, 28, 28)
+    network = cnn.network(cnn.reference(shape, 10), shape, 10)
+    weights = 9 * (16 + 16 * 32 + 32 * 32 + 32 * 64) + 64 * 4 * 4 * 10
+    biases = 16 + 32 + 32 + 64 + 10
+    assert network.size == 4 * (weights + biases)
+    # the second convolution reads 16 maps of 28 x 28 and writes 32
+    assert network.activations == 4 * (16 + 32) * 28 * 28
+    quantised = cnn.network(cnn.reference(shape, 10), shape, 10, deployed="int8")
+    assert quantised.size == weights + 4 * biases
+    assert quantised.activations == (16 + 32) * 28 * 28
+
+
+def test_a_sparse_layer_keeps_its_weights_with_their_inputs_or_all_of_them() -> None:
+    shape = (1, 8, 8)
+    whole = cnn.network(cnn.reference(shape, 10), shape, 10)
+    inputs = whole.dense[0].inputs
+    for density, kept in ((0.1, round(0.1 * inputs) * 10 * (4 + 1)), (0.9, inputs * 10 * 4)):
+        network = cnn.network({**cnn.reference(shape, 10), "density": [density]}, shape, 10)
+        assert whole.size - network.size == inputs * 10 * 4 - kept
