@@ -147,7 +147,12 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show() -> None:
     execution = Execution(executor="ray", per_trial={"gpus": 1}, parallel=4, dtype="float32")
     client = FakeClient(
         make_snapshot(
-            execution=execution, features=2, macs_cap=3.0, metric="macro-f1", class_weights="none"
+            execution=execution,
+            features=2,
+            macs_cap=3.0,
+            metric="macro-f1",
+            class_weights="none",
+            weights="int8",
         )
     )
     sessions = FakeHome({"fashion": client})
@@ -159,6 +164,7 @@ async def test_a_copied_set_up_keeps_what_the_form_does_not_show() -> None:
     (setup,) = sessions.created
     assert (setup.execution, setup.features, setup.macs_cap) == (execution, 2, 3.0)
     assert (setup.metric, setup.class_weights) == ("macro-f1", "none")
+    assert setup.weights == "int8"
 
 
 async def test_the_set_up_says_how_many_trials_train_at_once(
@@ -208,6 +214,7 @@ async def test_every_field_of_the_set_up_is_explained_whole_below_it() -> None:
             ("field-wc", "more look for low complexity"),
             ("measure", "timed beside it"),
             ("stop-behind", "median"),
+            ("weights", "where the network is used"),
             ("metric", "count unequal classes alike"),
             ("class-weights", "rare classes"),
         ]:

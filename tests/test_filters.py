@@ -158,6 +158,7 @@ def test_a_wrong_term_before_the_last_one_is_told_while_typing_too() -> None:
 def test_of_one_value_exactly_one_of_less_equal_and_more_holds(name: str, limit: float) -> None:
     for trial in SNAPSHOT.trials:
         single = f"{name}[1]" if name in LISTS else name
+        session = SNAPSHOT.session
         told = [parse(f"{single}{op}{limit!r}", SPACE).passes(trial, session) for op in "<=>"]
         assert sum(told) in (0, 1)
         for pair, (one, other) in {"<=": (0, 1), ">=": (2, 1)}.items():

@@ -116,7 +116,7 @@ async def test_a_new_session_can_have_it_for_its_complexity() -> None:
         assert isinstance(pilot.app.screen, SetupScreen)
         choices = pilot.app.screen.query_one("#measure", Cycle)
         names = []
-        for _ in range(5):
+        for _ in range(7):
             names.append(choices.value)
             choices.focus()
             await press(pilot, "space")

@@ -183,7 +183,7 @@ def spelled(space: Space, name: str, value: float) -> str:
 
 def told(measure: Measure, value: float) -> str:
     """A cost in words: `1,010 parameters`, `4,040 bytes of weights`."""
-    return f"{value:,.0f} {'bytes ' * (measure.number == 'bytes')}{measure.unit}"
+    return f"{value:,.0f} {'bytes of ' * (measure.number == 'bytes')}{measure.unit}"
 
 
 def smallest_cost(space: Space, limits: Mapping[str, float], level: int, base: Config) -> float:

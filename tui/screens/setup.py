@@ -30,6 +30,7 @@ from ...sessions.choices import (
     FITS,
     METRICS,
     STRATEGIES,
+    WEIGHTS,
     Augment,
     ClassWeights,
     Metric,
@@ -80,6 +81,7 @@ NOTES = {
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
     "limits": "what a network may cost, how good it must be: params<=50k, macs<=2x, accuracy>=90",
     "measure": "what complexity is; a time is compared with the reference's, timed beside it",
+    "weights": "what weights and activations are where the network is used: their bytes follow",
     "metric": "what is searched for; balanced accuracy (the mean of the classes' recalls) and "
     "macro-F1 count unequal classes alike",
     "class-weights": "in the loss: balanced weighs rare classes up, so that all count alike",
@@ -427,6 +429,10 @@ class SetupScreen(Screen[None]):
                             )
                             yield _note("measure", "space changes it")
                         with Horizontal(classes="line"):
+                            yield Label("deployed as", classes="name")
+                            yield Cycle(WEIGHTS, self.start["weights"], id="weights")
+                            yield _note("weights", "for size and activations")
+                        with Horizontal(classes="line"):
                             yield Label("metric", classes="name")
                             titles = [words.METRICS[metric].title for metric in METRICS]
                             yield Cycle(METRICS, self.metric, names=titles, id="metric")
@@ -666,6 +672,7 @@ class SetupScreen(Screen[None]):
             task=self.sought.name,
             wc=values["wc"],
             measure=self.query_one("#measure", Cycle).value,
+            weights=self.query_one("#weights", Cycle).value,
             metric=self.query_one("#metric", Cycle).value,
             class_weights=self.query_one("#class-weights", Cycle).value,
             epochs=values["epochs"],
