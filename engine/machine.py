@@ -23,6 +23,17 @@ def processors() -> int:
     return int(cpu_count())
 
 
+@cache
+def processor_name() -> str:
+    """The processor's name: Linux keeps it in /proc, other systems tell it to Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def held_back() -> bool:
     """Whether a quota allows fewer processors than are seen, which PyTorch does not know."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -54,6 +54,10 @@ def predicted(belief: Prediction, wc: float) -> Predicted:
 
 NEVER = -1e6
 """The logarithm of an improvement that cannot happen: finite, so that it can be kept and shown."""
+Timed = Mapping[str, Mapping[str, tuple[Config, float]]]
+"""Cost -> key of a network -> the network and what it was timed for, above 0."""
+COMPLEXITY = "f_c"
+"""The complexity, among what networks are timed for."""
 SECONDS = "seconds"
 """The measure that is time: what a search still takes is reckoned by it, whatever f_c is of."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import Augment, ClassWeights, Metric
+from ..sessions.choices import Augment, ClassWeights, Metric, Runtime
 from ..sessions.records import (
     Config,
     Confusion,
@@ -65,6 +65,32 @@ class Stop(Record):
     trial: int
     attempt: int
     mode: StopMode
+
+
+class Clock(Record):
+    """Time networks without training them: one image at a time, one thread, beside the reference.
+
+    shape, classes, features: as a session has them.
+    """
+
+    kind: Literal["clock"] = "clock"
+    runtime: Runtime
+    shape: tuple[int, int, int]
+    classes: int
+    features: int
+    reference: Config
+    configs: tuple[Config, ...]
+
+
+class Clocked(Record):
+    """How long a network took: over the reference's time, the coefficient of variation of that, and
+    the reference's own milliseconds in the same moments.
+    """
+
+    kind: Literal["clocked"] = "clocked"
+    ratio: float
+    variation: float
+    reference_milliseconds: float
 
 
 class Reading(Record):

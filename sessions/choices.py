@@ -24,6 +24,9 @@ by n / (C n_c)."""
 Weights = Literal["float32", "int8"]
 """What the weights and activations of a network are where it is deployed."""
 
+Runtime = Literal["onnx", "torch"]
+"""What runs a network whose latency is measured."""
+
 Fit = Literal["crop", "pad", "stretch"]
 """How an image of another shape becomes one of the session's: the shorter side is scaled and the
 centre taken; the longer side is scaled and the rest filled; or both sides are scaled."""
@@ -33,6 +36,7 @@ AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 METRICS: tuple[Metric, ...] = get_args(Metric)
 CLASS_WEIGHTS: tuple[ClassWeights, ...] = get_args(ClassWeights)
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 FITS: tuple[Fit, ...] = get_args(Fit)
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,2})?"

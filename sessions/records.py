@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Strategy, Weights
+from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Runtime, Strategy, Weights
 from .text import printable
 
 Scalar = bool | int | float | str
@@ -282,6 +282,23 @@ class Prediction(Record):
     measure: Word | None = None
 
 
+class Latency(Record):
+    """How long a network takes for one image on a machine, by a runtime: measured, not trained.
+
+    key: of the network, as its space has it.  ratio: over the reference network's time in the same
+    moments; variation: its coefficient of variation.  milliseconds: that ratio of what the
+    reference took when it was first timed there.
+    """
+
+    key: str
+    config: Config
+    runtime: Runtime
+    machine: str
+    ratio: Annotated[float, Field(gt=0)]
+    milliseconds: Annotated[float, Field(gt=0)]
+    variation: Annotated[float, Field(ge=0)]
+
+
 class Failure(Record):
     """Why a trial failed; `message` says what to do about it."""
 
@@ -505,15 +522,16 @@ class Execution(Record):
 class Session(Record):
     """One search: its task, its trade-off, its space, and the level it has come to.
 
-    task: what is searched.  wc: weight of the complexity.  measure: the one of the task's
-    measures that complexity is.  weights: the type that a network is deployed in.  features: pixels
-    a side of the map that the classifier sees, at most (1 is global average pooling).  macs_cap:
+    task: what is searched.  wc: weight of the complexity.  measure: the one of the task's measures
+    that complexity is.  weights: the type that a network is deployed in.  runtime: what runs it
+    where its latency is measured; None: onnxruntime where it is installed.  features: pixels a side
+    of the map that the classifier sees, at most (1 is global average pooling).  macs_cap:
     candidates above this many times the reference's MACs are not proposed, None where `limits` says
     what is: measure -> the most that it may be, the metric -> the least.  domains: narrowed or
     widened domains, as text (`conv_layers` -> `2..6`).  bases: level -> trial whose network it
     starts from.  strategy: what proposes; only gp has a belief.  flat: one level, all parameters at
-    once.  favourite: parameter -> domain as text, a region that a person believes in.
-    execution: where trials run.  metric: f_p is 1 minus it.  class_weights: of the loss.
+    once.  favourite: parameter -> domain as text, a region that a person believes in.  execution:
+    where trials run.  metric: f_p is 1 minus it.  class_weights: of the loss.
     """
 
     name: str
@@ -524,6 +542,7 @@ class Session(Record):
     wc: Annotated[float, Field(ge=0, lt=LARGEST_WC, alias="w_c")] = 0.1
     measure: Word = "seconds"
     weights: Weights = "float32"
+    runtime: Runtime | None = None
     epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 10
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     features: Annotated[int, Field(ge=1, le=1024)] = 4
@@ -562,6 +581,7 @@ class Setup:
     wc: float = 0.1
     measure: str = "seconds"
     weights: Weights = "float32"
+    runtime: Runtime | None = None
     epochs: int = 10
     seed: int = 0
     features: int = 4

@@ -50,6 +50,10 @@ CREATE TABLE epochs (
 CREATE INDEX epochs_change ON epochs (change);
 CREATE TABLE decisions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
 CREATE INDEX decisions_change ON decisions (change);
+CREATE TABLE latencies (
+    key TEXT NOT NULL, runtime TEXT NOT NULL, machine TEXT NOT NULL, body TEXT NOT NULL,
+    change INTEGER NOT NULL, PRIMARY KEY (key, runtime, machine));
+CREATE INDEX latencies_change ON latencies (change);
 CREATE TABLE engine (
     id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
     message TEXT NOT NULL, change INTEGER NOT NULL);
@@ -119,6 +123,18 @@ def gather_costs(db: sqlite3.Connection) -> None:
             db.execute(f"UPDATE trials SET {column} = ? WHERE number = ?", kept)
     for column in old:
         db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+
+
+def add_tables(db: sqlite3.Connection) -> None:
+    """Make the tables that an older file lacks, empty."""
+    there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for statement in SCHEMA.split(";"):
+        words = statement.split()
+        if words[1:2] == ["TABLE"] and words[2] not in there:
+            for needed in SCHEMA.split(";"):
+                named = needed.split()
+                if named[2:3] == [words[2]] or named[3:5] == ["ON", words[2]]:
+                    db.execute(needed)
 
 
 def name_measures(db: sqlite3.Connection) -> None:

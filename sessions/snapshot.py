@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from .records import Decision, Session, Trial
+from .choices import Runtime
+from .records import Decision, Latency, Session, Trial
 
 Standing = Literal["none", "serving", "stopping", "leaving", "stopped", "left", "failed", "gone"]
 
@@ -57,6 +58,8 @@ class Snapshot:
     decisions: tuple[Decision, ...]
     engine: EngineStatus
     read_only: bool = False
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
+    """What was timed for this session, by the networks' keys: by its runtime, on one machine."""
 
     @cached_property
     def standing(self) -> tuple[Trial, ...]:
@@ -70,6 +73,17 @@ class Snapshot:
             trial.model_copy(update={"state": "interrupted"}) if trial.state == "running" else trial
             for trial in self.trials
         )
+
+
+def comparable(latencies: Iterable[Latency], runtime: Runtime | None) -> dict[str, Latency]:
+    """Those that were timed by one runtime (the session's, or the first that was used) on the
+    machine that was the first to time anything by it, by the networks' keys.
+    """
+    by_it = [latency for latency in latencies if runtime in (None, latency.runtime)]
+    if not by_it:
+        return {}
+    alike = by_it[0].runtime, by_it[0].machine
+    return {found.key: found for found in by_it if (found.runtime, found.machine) == alike}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .errors import Closed, Known, Late, Misuse, NoRoom, StoreError
 from .places import check_name, refuse_network
-from .records import OPEN_STATES, Config, Decision, Epoch, Session, Trial, in_words, now
+from .records import OPEN_STATES, Config, Decision, Epoch, Latency, Session, Trial, in_words, now
 from .schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -39,15 +39,17 @@ from .schema import (
     SCHEMA_VERSION,
     TRIAL_COLUMNS,
     add_columns,
+    add_tables,
     as_column,
     back_up,
     costs_gathered,
     gather_costs,
     name_measures,
     outdated,
+    present_columns,
     readable_columns,
 )
-from .snapshot import EngineStatus, Snapshot, TrialUpdate
+from .snapshot import EngineStatus, Snapshot, TrialUpdate, comparable
 
 if TYPE_CHECKING:
     from .snapshot import Plan
@@ -69,14 +71,15 @@ _EPOCHS = TypeAdapter(list[Epoch])
 @dataclass(frozen=True)
 class Reader:
     """What completes records that were kept before there was all that there is now: a
-    configuration, which may have fewer parameters, and a trial, its costs as well.
+    configuration, which may have fewer parameters, and a trial, its costs as well: those by
+    arithmetic, and what networks of its key were timed.
     """
 
     config: Callable[[Config], Config]
-    trial: Callable[[Trial], Trial]
+    trial: Callable[[Trial, Mapping[str, Latency]], Trial]
 
 
-AS_IT_IS = Reader(lambda config: config, lambda trial: trial)
+AS_IT_IS = Reader(lambda config: config, lambda trial, latencies: trial)
 """Completes nothing."""
 
 
@@ -98,6 +101,7 @@ class Store:
         """
         self.folder = path
         self._complete = read
+        self._latencies: dict[tuple[str, str, str], Latency] = {}
         refuse_network(path)
         self.read_only = not os.access(path, os.W_OK)
         self._guard = threading.RLock()
@@ -147,6 +151,7 @@ class Store:
         session: Session,
         trials: Sequence[Trial],
         decisions: Sequence[Decision],
+        latencies: Sequence[Latency] = (),
     ) -> Store:
         """Make a session in folder `path` with a past of its own, whole or not at all.
 
@@ -154,7 +159,8 @@ class Store:
         nowhere at work, and waits too, or ended as it was asked to.  Raises StoreError as `create`.
         """
         waits = session.autopilot is not None or any(t.state in OPEN_STATES for t in trials)
-        return cls._make(path, session, trials, decisions, IMPORTED if waits else "")
+        stopped = IMPORTED if waits else ""
+        return cls._make(path, session, trials, decisions, latencies, stopped)
 
     @classmethod
     def _make(
@@ -163,6 +169,7 @@ class Store:
         session: Session,
         trials: Sequence[Trial],
         decisions: Sequence[Decision] = (),
+        latencies: Sequence[Latency] = (),
         stopped: str = "",
     ) -> Store:
         check_name(path.name)
@@ -178,7 +185,8 @@ class Store:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as place:
                 draft = Path(place) / path.name
                 draft.mkdir(mode=0o700)
-                _write_all(draft / "session.db", session, trials, decisions, stopped)
+                past = trials, decisions, latencies
+                _write_all(draft / "session.db", session, *past, stopped)
                 draft.rename(path)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{path}: cannot be made ({error}).") from error
@@ -251,6 +259,7 @@ class Store:
                 try:
                     add_columns(self._db)
                     gather_costs(self._db)
+                    add_tables(self._db)
                     if version < 7:
                         name_measures(self._db)
                     # the lock is held, and by no engine: who looks must not take us for one
@@ -314,7 +323,8 @@ class Store:
             return self._read(before)
 
     def _columns(self) -> dict[str, tuple[str, ...]]:
-        return {table: readable_columns(self._db, table, names) for table, _, names in COLUMNS}
+        columns = {table: readable_columns(self._db, table, names) for table, _, names in COLUMNS}
+        return columns | {"latencies": present_columns(self._db, "latencies", ("body",))}
 
     def _read(self, before: Snapshot | None) -> Snapshot:
         db = self._db
@@ -334,6 +344,9 @@ class Store:
                 f"SELECT trial, {', '.join(of_epochs)} FROM epochs {new}"
             ).fetchall()
             decided = db.execute(f"SELECT number, body FROM decisions {new}").fetchall()
+            timed = []
+            if self._selected["latencies"]:  # what another has not brought up to date has none
+                timed = db.execute("SELECT body FROM latencies" + f" {new}" * bool(new)).fetchall()
         finally:
             db.execute("COMMIT")
         if body is None:
@@ -354,13 +367,21 @@ class Store:
             news.setdefault(row[0], []).append(record)
         trials = [] if before is None else list(before.trials)
         read = self._complete(session)
-        if body is not None:  # what completes them follows from the session's settings
-            trials = [read.trial(trial) for trial in trials]
+        for (told,) in timed:
+            latency = Latency.model_validate_json(told)
+            self._latencies[latency.key, latency.runtime, latency.machine] = latency
+        latencies = {} if before is None else before.latencies
+        if timed or body is not None:
+            latencies = comparable(self._latencies.values(), session.runtime)
+            # what completes trials follows from these and from the session's settings
+            trials = [read.trial(trial, latencies) for trial in trials]
         for row in rows:
             if row[0] < len(trials):
-                trials[row[0]] = _trial(of_trials, row, trials[row[0]].epochs, read)
+                trial = _trial(of_trials, row, trials[row[0]].epochs)
+                trials[row[0]] = read.trial(trial, latencies)
             else:
-                trials.append(_trial(of_trials, row, tuple(news.pop(row[0], ())), read))
+                trial = _trial(of_trials, row, tuple(news.pop(row[0], ())))
+                trials.append(read.trial(trial, latencies))
         for number, added in news.items():
             merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *added)}
             ordered = tuple(merged[key] for key in sorted(merged))
@@ -380,6 +401,7 @@ class Store:
                 trouble="" if before is None else before.engine.trouble,
             ),
             read_only=self.read_only,
+            latencies=latencies,
         )
 
     def engine_lock(self) -> filelock.FileLock:
@@ -523,6 +545,12 @@ class Store:
         """Set fields of the session.  Raises Late unless it still has the values expected."""
         with self._write() as (db, change):
             _store_session(db, change, _expected(db, expect).model_copy(update=fields))
+
+    def add_latencies(self, latencies: Sequence[Latency]) -> None:
+        """Keep what was timed; a network that was timed before as well counts as it was now."""
+        with self._write() as (db, change):
+            for latency in latencies:
+                _insert_latency(db, change, latency)
 
     def say(self, message: str) -> None:
         """Let the engine say something to whoever looks."""
@@ -693,6 +721,7 @@ def _write_all(
     session: Session,
     trials: Sequence[Trial],
     decisions: Sequence[Decision],
+    latencies: Sequence[Latency],
     stopped: str,
 ) -> None:
     """A new file with a session and its past, in one transaction.
@@ -721,6 +750,8 @@ def _write_all(
         for decision in decisions:
             body = decision.model_dump_json()
             db.execute("INSERT INTO decisions VALUES (?, ?, 1)", (decision.number, body))
+        for latency in latencies:
+            _insert_latency(db, 1, latency)
         _interrupt(db, 1)
         db.execute("COMMIT")
     finally:
@@ -754,6 +785,11 @@ def _insert_epoch(db: sqlite3.Connection, change: int, number: int, epoch: Epoch
     )
 
 
+def _insert_latency(db: sqlite3.Connection, change: int, latency: Latency) -> None:
+    values = latency.key, latency.runtime, latency.machine, latency.model_dump_json(), change
+    db.execute("INSERT OR REPLACE INTO latencies VALUES (?, ?, ?, ?, ?)", values)
+
+
 def _decision(body: str, read: Reader) -> Decision:
     decision = Decision.model_validate_json(body)
     if decision.config is None:
@@ -766,13 +802,12 @@ def _trial(
     names: tuple[str, ...],
     row: tuple[Any, ...],
     epochs: tuple[Epoch, ...],
-    read: Reader,
 ) -> Trial:
     values = costs_gathered(dict(zip(names, row, strict=True)))
     for name in JSON_COLUMNS:
         if isinstance(values.get(name), str):
             values[name] = json.loads(values[name])
-    return read.trial(Trial.model_validate({**values, "epochs": epochs}))
+    return Trial.model_validate({**values, "epochs": epochs})
 
 
 def _damaged(path: Path, error: Exception) -> str:

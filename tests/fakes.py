@@ -520,6 +520,9 @@ class FakeClient:
         """Somebody else has changed these fields of the session."""
         self.change(session=self.snapshot.session.model_copy(update=fields))
 
+    def time(self, ranking: Ranking) -> int:
+        return 0
+
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         self.ranked += 1
         if self.slow is not None:

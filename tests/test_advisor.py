@@ -83,7 +83,11 @@ def advisor(ranking: Ranking) -> Advisor:
 def numbers(proposal: Proposal) -> list[float]:
     return [
         proposal.feasible,
-        *(v for n, v in belief(proposal).model_dump().items() if (n, v) != ("kept", None)),
+        *(
+            v
+            for n, v in belief(proposal).model_dump().items()
+            if v is not None or n not in ("kept", "measure")
+        ),
     ]
 
 

@@ -102,7 +102,7 @@ def test_a_limit_is_read(text: str, name: str, value: float) -> None:
         ("accuracy>=-3", "more than 0"),
         ("accuracy>=90k", "k is no unit of accuracy"),
         ("params<=50KB", "KB is no unit of parameters. Use k, M, G, x or nothing."),
-        ("size<=50ms", "ms is no unit of size of the deployed weights. Use B, KB, MB, KiB, MiB, x"),
+        ("size<=50ms", "ms is no unit of size. Use B, KB, MB, KiB, MiB, x"),
         ("latency<=2x", "x is no unit of latency. Use us, ms, s or nothing."),
         ("params<=0", "Use a number above 0."),
         ("params<=-4", "Use a number above 0."),

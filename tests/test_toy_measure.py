@@ -116,11 +116,11 @@ async def test_a_new_session_can_have_it_for_its_complexity() -> None:
         assert isinstance(pilot.app.screen, SetupScreen)
         choices = pilot.app.screen.query_one("#measure", Cycle)
         names = []
-        for _ in range(7):
+        for _ in range(8):
             names.append(choices.value)
             choices.focus()
             await press(pilot, "space")
-        known = {"seconds", "params", "macs", "size", "activations"}
+        known = {"seconds", "params", "macs", "size", "activations", "latency"}
         assert set(names) == known | {"neurons", "loss"}
 
 
@@ -144,7 +144,7 @@ def test_every_export_has_it(home: Path, tmp_path: Path) -> None:
     page = (tmp_path / "demo.html").read_text()
     assert "neur</th>" in page
     assert f"{trials[0]:,.0f} neurons" in page
-    assert "seconds|params|macs|size|activations|neurons|loss" in lcsearch("new", "--help")[
+    assert "seconds|params|macs|size|activations|latency|neurons|loss" in lcsearch("new", "--help")[
         0
     ].replace("\n", "")
 

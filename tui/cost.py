@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..engine.objective import COMPLEXITY
 from ..engine.tasks.task import measure_of, task_of
 from . import format as words
 
 if TYPE_CHECKING:
+    from ..engine.advisor.ranking import Proposal
     from ..engine.tasks.measure import Measure
     from ..sessions.records import Prediction, Session, Trial
     from ..sessions.snapshot import Snapshot
@@ -48,6 +50,26 @@ def sizes(measures: Sequence[Measure], costs: Mapping[str, float], between: str 
     return between.join(
         f"{number(m, costs[m.name])} {m.unit}" for m in measures if m.exact and m.name in costs
     )
+
+
+def timed(measures: Sequence[Measure], proposal: Proposal) -> str:
+    """What a network was timed for, or is believed to take: `0.31 ms measured`, `0.35 ± 0.05 ms
+    believed`.
+    """
+    told = []
+    if COMPLEXITY in proposal.believed:
+        mean, std = proposal.believed[COMPLEXITY]
+        told.append(f"f_c {mean:.3f} ± {std:.3f} believed" if std else f"f_c {mean:.3f} measured")
+    for measure in measures:
+        if not measure.timed or measure.name not in proposal.believed:
+            continue
+        mean, std = proposal.believed[measure.name]
+        value = number(measure, mean)
+        if std > 0:
+            told.append(f"{value} ± {number(measure, std)} {measure.unit} believed")
+        else:
+            told.append(f"{value} {measure.unit} measured")
+    return " · ".join(told)
 
 
 def with_unit(measure: Measure, value: float | None) -> str:

@@ -106,6 +106,8 @@ class OpenSession:
         self.look: dict[str, str] = {}
         self.opening: str | None = None
         self.undo_named: tuple[int, int] | None = None
+        self._not_timed = ""
+        """Why latency is not measured, as it was said."""
         """The decision that undoing again takes back, and the trial before which it came."""
         self._app = app
         self._opened_call, self._lost_call = opened, lost
@@ -317,6 +319,8 @@ class OpenSession:
                 else:
                     shown = search.look(snapshot, domains=look) if look else snapshot
                     ranking = client.rank(shown, count=CANDIDATES)
+                    if search.counts_latency(snapshot.session):
+                        self._time(client, ranking)
             except (StoreError, Exhausted) as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - a thread's edge: the session stays open
@@ -326,6 +330,21 @@ class OpenSession:
             self._app.call_later(self._take_ranking, client, wanted, look, ranking, reason)
 
         self._work(work, "rank")
+
+    def _time(self, client: Client, ranking: Ranking) -> None:
+        """Have what is proposed timed: news of the session, which is then ranked by them."""
+
+        def work() -> None:
+            from ..sessions.errors import StoreError
+
+            try:
+                client.time(ranking)
+            except StoreError as error:
+                if self.client is client and str(error) != self._not_timed:
+                    self._not_timed = str(error)
+                    self._app.call_later(self.fail, "Latency is not measured", str(error))
+
+        self._work(work, "time")
 
     def _take_ranking(
         self,

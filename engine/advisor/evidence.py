@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...sessions.choices import Strategy
 from ...sessions.records import Config
-from ..objective import Observation, objective
+from ..objective import Observation, Timed, objective
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
 from .bounds import Bounds
@@ -209,6 +209,7 @@ def gather(
     seed: int,
     strategy: Strategy,
     measure: str | None,
+    timed: Timed | None,
 ) -> Evidence:
     """What counts in this level, the model fitted to it.  The arguments are those of `rank`."""
     from ..model.embedding import Embedding
@@ -231,6 +232,7 @@ def gather(
             space.dimensions(level, base),
             exact,
             tuple(bounds.believed),
+            timed,
         )
         embedding = surrogate.embedding
         observed = surrogate.belief(surrogate.observed)

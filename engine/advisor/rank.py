@@ -12,7 +12,7 @@ import numpy as np
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
-from ..objective import Observation
+from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
 from . import explain
 from .bounds import NO_BOUNDS, Bounds
@@ -22,7 +22,8 @@ from .ranking import Origin, Place, Profile, Proposal, Ranking
 from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
-    from ..model.belief import Points
+    from ..model.belief import Belief, Points
+    from ..model.surrogate import Surrogate
 
 
 def rank(
@@ -47,6 +48,7 @@ def rank(
     outside: Callable[[], str] | None = None,
     strategy: Strategy = "gp",
     measure: str | None = None,
+    timed: Timed | None = None,
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
 
@@ -62,7 +64,9 @@ def rank(
     al. 2014), f* being the best network that keeps them.  outside: says what to do where no network
     of the level keeps what arithmetic knows.  strategy: `gp`, or a search without a model, whose
     proposals have no prediction and whose incumbent is the best measured.  measure: what complexity
-    is of, kept with the predictions.
+    is of, kept with the predictions.  timed: cost, or `f_c` -> what networks were timed for it
+    without being trained, by their keys: known of those, and what the belief about the rest learns
+    from.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -88,6 +92,7 @@ def rank(
             seed=seed,
             strategy=strategy,
             measure=measure,
+            timed=timed,
         )
         pool = Pool(evidence, complexity_weight, design=design, count=count)
         advisor = Advisor(evidence, pool, count, design, initial, outside)
@@ -165,7 +170,9 @@ class Advisor:
                 for key, config, chance, known in zip(keys, configs, chances, facts, strict=True)
             ]
         points = evidence.surrogate.points(configs)
-        predictions = self._predictions(points, wc)
+        belief = evidence.surrogate.belief(points)
+        predictions = self._predictions(points, belief, wc)
+        believed = _believed(evidence.surrogate, belief)
         chances = feasible(evidence, points.features)
         nearest = explain.nearest(evidence, points, wc)
         return [
@@ -175,16 +182,15 @@ class Advisor:
                 prediction=predictions[i],
                 origin=origin,
                 feasible=float(chances[i]),
-                known=facts[i],
+                known=facts[i] | _timed(believed[i]),
                 nearest=nearest[i],
+                believed=believed[i],
             )
             for i, config in enumerate(configs)
         ]
 
-    def _predictions(self, points: Points, wc: float) -> list[Prediction]:
+    def _predictions(self, points: Points, belief: Belief, wc: float) -> list[Prediction]:
         """What is believed of each point, and what that is worth against f*."""
-        assert self.evidence.surrogate is not None
-        belief = self.evidence.surrogate.belief(points)
         mean, std, predictive = belief.objective(wc)
         best = self.evidence.threshold(wc)
         gain = promise(self.evidence, belief, wc, best)
@@ -333,3 +339,19 @@ class Advisor:
         return (
             f"Up to {remaining:.2g} may still be gained here, and the noise is {noise:.2g}: stay."
         )
+
+
+def _believed(surrogate: Surrogate, belief: Belief) -> list[dict[str, tuple[float, float]]]:
+    """Mean and σ of what a limit is on, and of the complexity where networks are timed for it."""
+    costs = dict(belief.costs)
+    if COMPLEXITY in surrogate.timed:
+        costs[COMPLEXITY] = belief.complexity
+    return [
+        {name: (float(cost.mean[row]), float(cost.std[row])) for name, cost in costs.items()}
+        for row in range(len(belief.error.mean))
+    ]
+
+
+def _timed(believed: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """What is not believed but known of a network, which was timed for it."""
+    return {name: mean for name, (mean, std) in believed.items() if std == 0}

@@ -33,7 +33,9 @@ class Proposal:
     """A network to consider, and why.
 
     id: `Space.key` of the configuration.  prediction: None only while nothing was observed.
-    feasible: probability that it trains at all.  known: what arithmetic knows of it.
+    feasible: probability that it trains at all.  known: what arithmetic knows of it, and
+    what it was timed for.  believed: other costs that a limit is on, or `f_c` where networks are
+    timed for it, mean and σ, which is 0 where this one was.
     note: `initial design 2 of 6`, or nothing.
     """
 
@@ -45,6 +47,7 @@ class Proposal:
     known: Mapping[str, float]
     nearest: Nearest | None
     note: str = ""
+    believed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,16 @@ from pydantic import ValidationError
 from ...sessions import exchange
 from ...sessions.errors import Misuse
 from ...sessions.places import check_name
-from ...sessions.records import LARGEST_MATRIX, Decision, Session, Trial, in_words, matrix
-from ...sessions.snapshot import EngineStatus, Snapshot
+from ...sessions.records import (
+    LARGEST_MATRIX,
+    Decision,
+    Latency,
+    Session,
+    Trial,
+    in_words,
+    matrix,
+)
+from ...sessions.snapshot import EngineStatus, Snapshot, comparable
 from ...sessions.store import Reader, Store
 from .. import search
 from ..metric import Confusion
@@ -83,7 +91,8 @@ def bring_back(home: Path, file: Path, name: str | None = None) -> Path:
         )
     snapshot = contents(whole, file)
     session = snapshot.session.model_copy(update={"name": wanted})
-    Store.bring_back(target, session, snapshot.trials, snapshot.decisions).close()
+    past = snapshot.trials, snapshot.decisions, tuple(snapshot.latencies.values())
+    Store.bring_back(target, session, *past).close()
     return target
 
 
@@ -108,7 +117,7 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         raise Misuse(f"{file}: {words} {DAMAGED}")
     # a space that cannot be is found out among the contradictions
     with contextlib.suppress(InvalidDomain, Misuse):
-        whole = _read(whole, reader(session))
+        whole = _read(whole, reader(session), comparable(whole.latencies, session.runtime))
     trials = tuple(
         Trial.model_validate({field: getattr(trial, field) for field in Trial.model_fields})
         for trial in whole.trials
@@ -119,17 +128,20 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         trials=trials,
         decisions=tuple(whole.decisions),
         engine=EngineStatus(),
+        latencies=comparable(whole.latencies, session.runtime),
     )
     for words in _contradictions(whole, snapshot):
         raise Misuse(f"{file}: {words} {DAMAGED}")
     return snapshot
 
 
-def _read(whole: exchange.Document, read: Reader) -> exchange.Document:
+def _read(
+    whole: exchange.Document, read: Reader, latencies: Mapping[str, Latency]
+) -> exchange.Document:
     """The document with every record read as one that was kept."""
     trials = []
     for given in whole.trials:
-        kept = read.trial(given)
+        kept = read.trial(given, latencies)
         trials.append(exchange.completed(given, kept.config, kept))
     decisions = [
         decision

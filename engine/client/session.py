@@ -14,6 +14,8 @@ from ...sessions.errors import Deleted, StoreError
 from ...sessions.records import Advised, Config, Decision, Execution, Levels, Prediction, StopMode
 from ...sessions.snapshot import Plan, Snapshot
 from .. import search
+from ..executors.latency import NotTimed as NotTimed
+from ..executors.latency import Stopwatch
 from ..executors.registry import check_fields, checked, executor_named
 from ..search import decide
 from ..tasks.task import open_store, session_space
@@ -34,9 +36,11 @@ class SessionClient:
         self._store = open_store(folder, migrate=migrate)
         self.space = session_space(self._store.refresh().session)
         self._engine = EngineProcess(folder, self._store)
+        self._stopwatch = Stopwatch(self._store)
 
     def close(self) -> None:
         """Close the session; an engine at work goes on."""
+        self._stopwatch.close()
         self._store.close()
 
     def refresh(self) -> Snapshot:
@@ -62,6 +66,15 @@ class SessionClient:
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         """Rank what could be trained next (up to a second)."""
         return search.ranking(snapshot, session_space(snapshot.session), wc=wc, count=count)
+
+    def time(self, ranking: Ranking, of: Snapshot | None = None) -> int:
+        """Where latency counts, time what is proposed and was not timed yet, for a second at most;
+        gives how many were: a ranking of the session as it is now knows them.
+
+        of: the session as it was looked at, where that was with other limits.  Raises NotTimed.
+        """
+        snapshot = self.refresh() if of is None else of
+        return self._stopwatch.time(snapshot, [p.config for p in ranking.proposals])
 
     # -- decisions ------------------------------------------------------------------------------
 

@@ -182,14 +182,14 @@ def probe(
             with contextlib.suppress(BrokenPipeError):  # one that has died says so below
                 process.stdin.write(order.encode() + b"\n")
                 process.stdin.close()
-            threading.Thread(target=_listen, args=(process, said), daemon=True).start()
+            threading.Thread(target=lines_to(process, said), daemon=True).start()
             answer = _answer(said, progress, cancelled)
             if answer is None:
                 process.wait()  # its output has ended, and so it does
         except TimeoutError:
             return Refused(message=f"{data.spec}: gave no sign of life for {PROBE_SECONDS:.0f} s.")
         finally:
-            _end(process)
+            end_process(process)
         if answer is not None:
             return answer
         errors.seek(0)
@@ -200,12 +200,19 @@ def probe(
     )
 
 
-def _listen(process: subprocess.Popen[bytes], said: queue.Queue[bytes | None]) -> None:
-    assert process.stdout is not None
-    with process.stdout as lines:
-        for line in lines:
-            said.put(line)
-    said.put(None)
+def lines_to(
+    process: subprocess.Popen[bytes], said: queue.Queue[bytes | None]
+) -> Callable[[], None]:
+    """What listens to a process, in a thread: its lines into the queue, and None at their end."""
+
+    def listen() -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                said.put(line)
+        said.put(None)
+
+    return listen
 
 
 def _answer(
@@ -236,7 +243,7 @@ def _answer(
         return reply
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
     """The process ends, if it has not: whatever it does is wanted no longer."""
     if process.poll() is not None:
         return

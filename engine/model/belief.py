@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +65,28 @@ class Quantity:
     def log_at_most(self, most: float) -> Array:
         """Logarithm of the probability that the latent quantity is at most this, shape (n,)."""
         return self.uncertain.log_below(np.full(len(self.mean), most - self.origin))
+
+    def known(self, rows: Sequence[int], values: Array) -> Quantity:
+        """The same, without doubt in these rows, where it has these values, above `origin`."""
+        if not rows:
+            return self
+        at = list(rows)
+
+        def put(before: Array, value: Array | float) -> Array:
+            after = before.copy()
+            after[at] = value
+            return after
+
+        transformed = np.log(values - self.origin) if self.log else values
+        return Quantity(
+            self.log,
+            put(self.transformed_mean, transformed),
+            put(self.transformed_std, 0.0),
+            put(self.mean, values),
+            put(self.std, 0.0),
+            put(self.predictive_std, 0.0),
+            self.origin,
+        )
 
     def __add__(self, other: Quantity) -> Quantity:
         """Belief about the networks of both, in order."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ...sessions.records import Config
-from ..objective import Observation
+from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
 from .belief import Belief, Points, Quantity, quantity
 from .embedding import Embedding
@@ -41,13 +41,17 @@ class Surrogate:
         dimensions: float,
         exact: Callable[[Config], float] | None = None,
         costs: Collection[str] = (),
+        timed: Timed | None = None,
     ) -> None:
         """Fit to the observations (at least one).
 
         dimensions: how many coordinates are searched, which the prior on length scales grows
         with.  exact: complexity by arithmetic, or None where it is measured.  costs: names of
         what else is believed, of `Observation.costs`; what no observation has is not.
+        timed: cost -> what networks were timed for it, trained or not, by their keys; those are
+        known, and believed is the rest.
         """
+        self.space, self.timed = space, timed or {}
         self.embedding = Embedding(space)
         self.exact = exact
         self.dimensions = dimensions
@@ -69,7 +73,9 @@ class Surrogate:
                 self.transform, self.origin, self.error = "identity", 0.0, plain
         self.complexity: Process | None = None
         self.log_complexity = True
-        if exact is None:
+        if exact is None and COMPLEXITY in self.timed:
+            self.complexity = self._timed_process(COMPLEXITY)
+        elif exact is None:
             complexities = np.array([o.complexity for o in observations], dtype=float)
             self.log_complexity = bool((complexities > 0).all())
             if self.log_complexity:
@@ -87,11 +93,31 @@ class Surrogate:
     def _fit_costs(self, names: Collection[str], observations: Sequence[Observation]) -> None:
         """Fit a process to the logarithm of each of these costs that an observation has."""
         for name in names:
+            if name in self.timed and name not in self.costs:
+                self.costs[name] = self._timed_process(name)
+                continue
             rows = [row for row, o in enumerate(observations) if o.costs.get(name, 0.0) > 0]
             if name not in self.costs and rows:
                 logs = np.log([observations[row].costs[name] for row in rows])
                 none = np.zeros(len(rows))
-                self.costs[name] = self._process(logs, none, linear=True, spread=0.5, rows=rows)
+                features = self.observed.features[rows]
+                self.costs[name] = self._process(logs, none, linear=True, spread=0.5, at=features)
+
+    def _timed_process(self, name: str) -> Process:
+        """A process on the logarithm of what networks were timed for."""
+        found = self.timed[name].values()
+        logs = np.log([value for _, value in found])
+        features = self.embedding([config for config, _ in found])
+        return self._process(logs, np.zeros(len(logs)), linear=True, spread=0.5, at=features)
+
+    def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
+        """The belief, without doubt where a network was timed."""
+        timed = self.timed.get(name)
+        if not timed:
+            return quantity
+        keys = [self.space.key(config) for config in configs]
+        rows = [row for row, key in enumerate(keys) if key in timed]
+        return quantity.known(rows, np.array([timed[keys[row]][1] for row in rows]))
 
     def also(self, costs: Collection[str], observations: Sequence[Observation]) -> Surrogate:
         """The same with a belief about these costs of the observations that it was fitted to, each
@@ -107,11 +133,10 @@ class Surrogate:
         *,
         linear: bool,
         spread: float | None,
-        rows: Sequence[int] | None = None,
+        at: Array | None = None,
     ) -> Process:
-        features = self.observed.features
         return Process(
-            features if rows is None else features[rows],
+            self.observed.features if at is None else at,
             y,
             noise,
             self.embedding,
@@ -183,11 +208,12 @@ class Surrogate:
             mean, std = self.complexity.predict(points.features)
             noise = np.full(len(mean), self.complexity.noise_variance)
             complexity = quantity(self.log_complexity, mean, std, noise)
+            complexity = self._known(COMPLEXITY, complexity, points.configs)
         costs = {}
         for name, process in self.costs.items():
             mean, std = process.predict(points.features)
             noise = np.full(len(mean), process.noise_variance)
-            costs[name] = quantity(True, mean, std, noise)
+            costs[name] = self._known(name, quantity(True, mean, std, noise), points.configs)
         return Belief(error, complexity, costs)
 
 

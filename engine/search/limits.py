@@ -67,7 +67,7 @@ def bounds_of(session: Session, space: Space) -> Bounds:
             error = 1 - value
         elif name in exact:
             arithmetic[name] = value
-        elif name == measure.name:
+        elif name == measure.name and not measure.timed:
             complexity = value
         else:
             believed[name] = value
@@ -82,7 +82,7 @@ def limited_cost(
     """
     if measure.name not in costs:
         return None
-    if measure.exact:
+    if measure.exact or measure.timed:
         return costs[measure.name]
     other = beside.get(measure.name, 0.0)
     return costs[measure.name] / other if other > 0 else None

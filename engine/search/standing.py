@@ -15,8 +15,9 @@ from ...sessions.store import SAID
 from ..advisor.rank import rank
 from ..advisor.ranking import Ranking
 from ..advisor.value import strength
-from ..objective import Observation, Predicted, predicted
+from ..objective import COMPLEXITY, Observation, Predicted, Timed, predicted
 from ..objective import objective as weigh
+from ..tasks.measure import LATENCY
 from ..tasks.space import Space
 from ..tasks.task import (
     complexity_of,
@@ -387,8 +388,27 @@ def ranking_key(snapshot: Snapshot) -> tuple[object, ...]:
     session = snapshot.session
     trials = tuple("pending" if trial.pending else trial.state for trial in snapshot.trials)
     verdicts = sum(decision.kind in ("reject", "undo") for decision in snapshot.decisions)
+    timed: tuple[object, ...] = ()
+    if counts_latency(session):
+        timed = tuple((key, one.milliseconds) for key, one in snapshot.latencies.items())
     names = (name for name in Session.model_fields if name not in NOT_RANKED_BY)
-    return tuple(getattr(session, name) for name in names), trials, verdicts
+    return tuple(getattr(session, name) for name in names), trials, verdicts, timed
+
+
+def counts_latency(session: Session) -> bool:
+    """Whether a ranking of the session depends on what networks were timed for."""
+    return LATENCY in session.limits or measure_of(session).name == LATENCY
+
+
+def _timed(snapshot: Snapshot) -> Timed | None:
+    """What networks were timed for, as the advisor takes it."""
+    if not counts_latency(snapshot.session) or not snapshot.latencies:
+        return None
+    found = snapshot.latencies
+    timed = {LATENCY: {key: (one.config, one.milliseconds) for key, one in found.items()}}
+    if measure_of(snapshot.session).name == LATENCY:
+        timed[COMPLEXITY] = {key: (one.config, one.ratio) for key, one in found.items()}
+    return timed
 
 
 def ranking(
@@ -430,4 +450,5 @@ def ranking(
         outside=lambda: way_out(session, space, base_trial(snapshot).config),
         strategy=session.strategy,
         measure=measure.name,
+        timed=_timed(snapshot),
     )

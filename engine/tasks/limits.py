@@ -77,12 +77,13 @@ def _factor(label: str, measure: Measure, unit: str, reference: Mapping[str, flo
             return factor
     usable = [*measure.units, *([TIMES] if measure.name in reference else [])]
     which = f"Use {', '.join(usable)} or nothing." if usable else "Leave it out."
-    raise Misuse(f"{label}: {unit} is no unit of {measure.noun}. {which}")
+    raise Misuse(f"{label}: {unit} is no unit of {measure.title}. {which}")
 
 
 def spelled_value(value: float, units: Mapping[str, float]) -> str:
     """A number with the unit that writes it shortest: `50k`, `64KiB`, `1.25M`."""
-    best = f"{value:.10g}"
+    own = next((unit for unit, factor in units.items() if factor == 1), "")
+    best = f"{value:.10g}{own}"
     for unit, factor in units.items():
         written = f"{value / factor:.10g}"
         # bytes are told in units: 64KiB rather than 65536

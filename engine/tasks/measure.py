@@ -13,6 +13,8 @@ BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "KiB": 2.0**10, "MiB": 2.0**20}
 MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 RATIO = {"x": 1.0, "%": 0.01}
 """Units that limits are written in."""
+LATENCY = "latency"
+"""The measure that networks are timed for, as `Snapshot.latencies` holds it, in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Measure:
 
     of: by arithmetic, from what the space lays out of a configuration.  from_epochs: from what was
     measured while it trained, its own and the reference's in the same moments, (cost, cost of the
-    reference).  Where there is neither, an executor measures it and reports both.
+    reference).  Where there is neither, an executor measures it and reports both, or it is timed:
+    networks are run without being trained, beside the reference.  A limit on what is measured is on
+    its ratio to the reference's, or, where it is timed, on its own number.
     units: what a limit may be written in besides the own unit, with what that is worth: `k` 1000.
     informs: whether the model sees it; only what is known by arithmetic can.
     """
@@ -45,6 +49,7 @@ class Measure:
     from_epochs: Callable[[Sequence[Epoch]], tuple[float, float]] | None = None
     units: Mapping[str, float] = field(default_factory=dict, hash=False)
     informs: bool = False
+    timed: bool = False
 
     def __post_init__(self) -> None:
         if self.informs and self.of is None:

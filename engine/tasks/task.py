@@ -8,12 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...sessions.errors import Misuse, StoreError
-from ...sessions.records import Config, Epoch, Session, Trial
+from ...sessions.records import Config, Epoch, Latency, Session, Trial
 from ...sessions.store import Reader, Store
 from ..objective import warm
 from . import cnn
 from .face import FLAT, Problem, Task
-from .measure import Measure
+from .measure import LATENCY, Measure
 from .space import Space
 
 TASKS: dict[str, Task] = {cnn.TASK.name: cnn.TASK}
@@ -118,9 +118,15 @@ def reader(session: Session) -> Reader:
     exact = {measure.name for measure in space.measures if measure.exact}
     by_epochs = [measure for measure in space.measures if measure.from_epochs is not None]
 
-    def trial(kept: Trial) -> Trial:
+    timed = any(measure.timed for measure in space.measures)
+
+    def trial(kept: Trial, latencies: Mapping[str, Latency]) -> Trial:
         config = space.read(kept.config)
         costs, beside = kept.costs, kept.reference_costs
+        found = latencies.get(kept.key) if timed else None
+        if found is not None:
+            costs = {**costs, LATENCY: found.milliseconds}
+            beside = {**beside, LATENCY: found.milliseconds / found.ratio}
         if not costs.keys() >= exact and not space.problems(config):
             costs = {**space.known(config), **costs}
         missing = [m for m in by_epochs if m.name not in costs]

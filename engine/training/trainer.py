@@ -11,7 +11,6 @@ import argparse
 import gc
 import math
 import os
-import platform
 import queue
 import signal
 import sys
@@ -27,7 +26,14 @@ from filelock import FileLock, Timeout
 from ...sessions.choices import DTYPES, Metric
 from ...sessions.files import NO_ROOM
 from ...sessions.records import DataSummary, Failure, Machine, StopMode
-from ..machine import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, processors, set_malloc
+from ..machine import (
+    M_MMAP_MAX,
+    M_TOP_PAD,
+    M_TRIM_THRESHOLD,
+    processor_name,
+    processors,
+    set_malloc,
+)
 from ..metric import Confusion
 from ..objective import best_error
 from ..protocol import (
@@ -466,7 +472,7 @@ def machine(device: torch.device, dtype: torch.dtype) -> Machine:
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         device=f"{device} ({name})" if name else str(device),
         threads=torch.get_num_threads(),
         dtype=str(dtype).removeprefix("torch."),
@@ -487,16 +493,6 @@ def chosen_device(name: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _processor() -> str:
-    """The processor's name: Linux keeps it in /proc, other systems tell it to Python."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

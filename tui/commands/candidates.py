@@ -33,6 +33,8 @@ LookDomains = Annotated[
 ]
 
 
+ASKED = 24
+"""Candidates that are timed before the best of them is told, where a limit is on latency."""
 MOST_JSON_BYTES = 1_000_000
 """Of a network of one's own: hundreds of layers fit."""
 
@@ -51,12 +53,16 @@ def propose(
     domains = read_domains(domain, "--domain ")
     with opened(name) as client:
         from ...engine import search
+        from .. import cost
         from .. import format as words
         from ..networks import network_line
 
         snapshot = _look(client, strategy, domains)
         session = snapshot.session
         ranking = client.rank(snapshot, count=count)
+        if _timed(client, ranking):
+            snapshot = _look(client, strategy, domains)
+            ranking = client.rank(snapshot, count=count)
         idle = search.idle_parameters(session, domains)
         if idle:
             say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
@@ -95,6 +101,8 @@ def propose(
             note = f"  ({p.note})" if p.note else ""
             if b is not None and b.kept is not None:
                 figures += f"  {words.keeping(b.kept)}"
+            if timed := cost.timed(search.task_of(session).measures, p):
+                figures += f"  {timed}"
             tell(f"{rank:>3}  {p.id}  {network_line(p.config)}{figures}{note}")
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
@@ -130,7 +138,10 @@ def ask(
         changes = search.changed_limits(snapshot.session, limits)
         asked = search.look(snapshot, limits=changes)
         session = asked.session
-        ranking = client.rank(asked, wc=wc, count=1)
+        ranking = client.rank(asked, wc=wc, count=ASKED)
+        if _timed(client, ranking, asked):
+            asked = search.look(client.refresh(), limits=changes)
+            ranking = client.rank(asked, wc=wc, count=1)
         best = search.recommended(asked, ranking, ranking.wc)
         measured = None if best is None or best.broken else best
         first = ranking.proposals[0] if ranking.proposals else None
@@ -168,7 +179,9 @@ def ask(
                 f"f {belief.mean:.4f} ± {belief.std:.4f}  {metric.val} {1 - belief.error:.1%} "
                 f"± {belief.error_std:.1%}  {words.keeping(belief.kept or 0.0)}"
             )
-        tell(f"proposed: {first.id}  {network_line(first.config)}  {figures}  {exact}")
+        timed = cost.timed(search.task_of(session).measures, first)
+        told = "  ".join(part for part in (figures, exact, timed) if part)
+        tell(f"proposed: {first.id}  {network_line(first.config)}  {told}")
 
 
 def _answer(best: Recommendation, wc: float) -> dict[str, Any]:
@@ -186,6 +199,17 @@ def _answer(best: Recommendation, wc: float) -> dict[str, Any]:
         "complexity": trial.complexity,
         **{name: as_exported(name, value) for name, value in trial.costs.items()},
     }
+
+
+def _timed(client: SessionClient, ranking: Ranking, of: Snapshot | None = None) -> bool:
+    """Whether networks were timed that the ranking did not know of."""
+    from ...sessions.errors import StoreError
+
+    try:
+        return bool(client.time(ranking, of))
+    except StoreError as error:
+        say(f"lcsearch: {error}")
+        return False
 
 
 def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, str]) -> Snapshot:

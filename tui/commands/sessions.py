@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...sessions.choices import Augment, ClassWeights, Metric, Strategy, Weights
+from ...sessions.choices import Augment, ClassWeights, Metric, Runtime, Strategy, Weights
 from .base import fail, in_words, opened, print_json, say, tell
 from .images import SHOWN, reading
 from .options import (
@@ -61,6 +61,13 @@ def new(
         Weights,
         typer.Option(help="What weights and activations are where it is used: their bytes."),
     ] = "float32",
+    runtime: Annotated[
+        Runtime | None,
+        typer.Option(
+            help="What runs networks whose latency is measured.",
+            show_default="onnx where onnxruntime is installed",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of every trial.")] = 10,
     train_size: TrainSize = None,
     val_fraction: ValFraction = 0.2,
@@ -188,6 +195,7 @@ def new(
             wc=wc,
             measure=measure or task_named(task).measures[0].name,
             weights=weights,
+            runtime=runtime,
             epochs=epochs,
             seed=seed,
             features=1 if features == "gap" else int(features),

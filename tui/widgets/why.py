@@ -8,7 +8,7 @@ from textual.content import Content
 
 from ...engine.tasks.space import entry_name
 from .. import format as words
-from ..cost import sizes
+from ..cost import sizes, timed
 from ..networks import depth
 from .text import Text
 
@@ -90,5 +90,5 @@ class WhyPanel(Text):
 
 def made_of(proposal: Proposal, measures: Sequence[Measure]) -> str:
     """`41,322 parameters · 5.2 M MACs · 3 conv, 1 classifier`."""
-    parts = sizes(measures, proposal.known), depth(proposal.config)
+    parts = (sizes(measures, proposal.known), timed(measures, proposal), depth(proposal.config))
     return " · ".join(part for part in parts if part)

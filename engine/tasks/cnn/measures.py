@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...objective import SECONDS, medians
-from ..measure import BYTES, COUNTS, RATIO, Measure
+from ..measure import BYTES, COUNTS, LATENCY, MILLISECONDS, RATIO, Measure
 
 MEASURES = (
     Measure(
@@ -66,5 +66,17 @@ MEASURES = (
         scale=1e3,
         of=lambda network: network.activations,
         units=BYTES,
+    ),
+    Measure(
+        name=LATENCY,
+        title="latency",
+        quantity="time of inference",
+        unit="ms",
+        per="image",
+        heading="ms",
+        number="seconds",
+        axis="milliseconds an image",
+        units=MILLISECONDS,
+        timed=True,
     ),
 )

@@ -1,0 +1,162 @@
+"""Times networks as they are used: one image at a time, one thread, beside the reference network.
+
+    python -P -m lcsearch.engine.training.latency < orders > replies
+
+A `Clock` says what is timed and by which runtime, and is answered by a `Clocked` for each of its
+networks, in order, or by one `Refused`.  It ends with its input.  Weights are random: a network is
+as fast with them as with trained ones.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ...sessions.records import Config
+from ..protocol import Clock, Clocked, Refused
+from ..tasks import cnn
+from ..tasks.cnn.layout import Network
+
+Run = Callable[[], object]
+"""One inference of one image."""
+WINDOWS = 9
+"""Pairs of windows, the reference's and the network's; what counts is their median."""
+WINDOW_SECONDS = 0.001
+"""A window is at least so long, and at least `RUNS` inferences: it is as long as their median."""
+RUNS = 3
+VARIATION = 0.05
+"""Coefficient of variation of the windows' ratios up to which a measurement is steady."""
+TRIES = 3
+"""Measurements of a network until one is steady; the steadiest of them counts."""
+
+
+def runner(network: Network, runtime: str) -> Run:
+    """What runs it once.  Raises ImportError where the runtime is not installed."""
+    return _in_onnxruntime(network) if runtime == "onnx" else _in_torch(network)
+
+
+def _in_onnxruntime(network: Network) -> Run:
+    import onnxruntime
+
+    from .graph import graph, spread
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    model = graph(network, spread(network)).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    image = {"images": np.full((1, *network.shape), 0.5, np.float32)}
+    return lambda: session.run(None, image)
+
+
+def _in_torch(network: Network) -> Run:
+    import torch
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    from .build import build
+    from .portable import Portable
+
+    torch.set_num_threads(1)
+    built = build(network, 0).eval()
+    layers: list[nn.Module] = []
+    for layer in built:
+        if isinstance(layer, nn.BatchNorm2d):
+            before = layers.pop()
+            assert isinstance(before, nn.Conv2d)
+            layer = fuse_conv_bn_eval(before, layer)
+        layers.append(layer)
+    channels = network.shape[0]
+    mean, std = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    model = Portable(nn.Sequential(*layers), mean, std).eval()
+    image = torch.full((1, *network.shape), 0.5).to(memory_format=torch.channels_last)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return model(image)
+
+    return run
+
+
+def timed(run: Run, reference: Run) -> tuple[float, float, float]:
+    """Time over the reference's, its coefficient of variation, milliseconds of the reference."""
+    best: tuple[float, float, float] | None = None
+    for _ in range(TRIES):
+        ratios, beside = [], []
+        for _ in range(WINDOWS):
+            other, own = _window(reference), _window(run)
+            beside.append(other)
+            ratios.append(own / other)
+        variation = statistics.stdev(ratios) / statistics.mean(ratios)
+        if best is None or variation < best[1]:
+            best = statistics.median(ratios), variation, 1000 * statistics.median(beside)
+        if variation <= VARIATION:
+            break
+    assert best is not None
+    return best
+
+
+def _window(run: Run) -> float:
+    """Seconds of an inference: the median of those in a window, which no interruption moves."""
+    seconds: list[float] = []
+    begin = time.perf_counter()
+    while len(seconds) < RUNS or time.perf_counter() - begin < WINDOW_SECONDS:
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+class Clockwork:
+    """The reference networks that are loaded, and what is timed beside them."""
+
+    def __init__(self) -> None:
+        self._references: dict[str, Run] = {}
+
+    def answer(self, order: Clock) -> list[Clocked]:
+        """Time the networks of an order.  Raises ImportError where the runtime is missing."""
+
+        def laid(config: Config) -> Network:
+            return cnn.network(config, order.shape, order.classes, order.features)
+
+        called = order.model_copy(update={"configs": ()}).model_dump_json()
+        reference = self._references.get(called)
+        if reference is None:
+            reference = self._references[called] = runner(laid(order.reference), order.runtime)
+            _window(reference)  # the first runs find their way
+        found = []
+        for config in order.configs:
+            run = runner(laid(config), order.runtime)
+            _window(run)
+            ratio, variation, milliseconds = timed(run, reference)
+            found.append(
+                Clocked(ratio=ratio, variation=variation, reference_milliseconds=milliseconds)
+            )
+        return found
+
+
+def main() -> int:
+    """Answer orders until there are no more."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    clockwork = Clockwork()
+    for line in sys.stdin:
+        order = Clock.model_validate_json(line)
+        try:
+            answers: list[Clocked] | list[Refused] = list(clockwork.answer(order))
+        except ImportError as error:
+            what = "onnx" if order.runtime == "onnx" else "torch"
+            remedy = "pip install 'lcsearch[onnx]'" if what == "onnx" else "Install it again"
+            told = f"--runtime {order.runtime}: not installed ({error}). {remedy}, or use another."
+            answers = [Refused(message=told)]
+        for answer in answers:
+            print(answer.model_dump_json(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
