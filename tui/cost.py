@@ -85,7 +85,7 @@ def told(trial: Trial, session: Session) -> str:
     counted = measure_of(session)
     parts = []
     for measure in task_of(session).measures:
-        if measure.exact:
+        if measure.exact or (measure.timed and measure.name not in trial.costs):
             continue
         text = with_unit(measure, trial.costs.get(measure.name))
         beside = trial.reference_costs.get(measure.name)

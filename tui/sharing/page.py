@@ -313,7 +313,12 @@ def _told(belief: Prediction | None, session: Session | None = None) -> tuple[st
 
 
 def _trials(snapshot: Snapshot) -> Table:
-    wc, measures = snapshot.session.wc, task_of(snapshot.session).measures
+    wc = snapshot.session.wc
+    measures = [
+        measure
+        for measure in task_of(snapshot.session).measures
+        if not measure.timed or snapshot.latencies
+    ]
     rows: list[tuple[str, ...]] = []
     dim: set[int] = set()
     for trial in snapshot.trials:
