@@ -11,23 +11,36 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sessions.records import Config, Epoch, Prediction
+from ..sessions.records import COST_ALONE, Config, Epoch, Prediction
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 def objective(error: Number, complexity: Number, complexity_weight: float) -> Number:
-    """f = f_p + w_c f_c.
+    """f = f_p + w_c f_c; f_c alone where the weight is `COST_ALONE`.
 
     error: f_p, 1 - the metric at its best epoch.  complexity: f_c, over the reference network's.
     Numbers, or arrays of one shape; returns the same.
     """
+    if complexity_weight == COST_ALONE:
+        return complexity
     return error + complexity_weight * complexity
 
 
 def error_at(value: float, complexity: Number, complexity_weight: float) -> Number:
-    """f_p of a network that has this f and this f_c: what lines of equal f are drawn by."""
+    """f_p of a network that has this f and this f_c: what lines of equal f are drawn by.
+
+    complexity_weight: finite.
+    """
     return value - complexity_weight * complexity
+
+
+def objective_std(error: Number, complexity: Number, complexity_weight: float) -> Number:
+    """Standard deviation of f from those of f_p and f_c, which are independent."""
+    if complexity_weight == COST_ALONE:
+        return complexity
+    result: Number = np.hypot(error, complexity_weight * complexity)
+    return result
 
 
 class Predicted(NamedTuple):
@@ -46,7 +59,7 @@ def predicted(belief: Prediction, wc: float) -> Predicted:
     """
     if wc == belief.wc:
         return Predicted(belief.mean, belief.std, belief.predictive_std)
-    std = math.hypot(belief.error_std, wc * belief.complexity_std)
+    std = float(objective_std(belief.error_std, belief.complexity_std, wc))
     noise = max(belief.predictive_std**2 - belief.std**2, 0.0)
     mean = objective(belief.error, belief.complexity, wc)
     return Predicted(mean, std, math.sqrt(std**2 + noise))

@@ -27,6 +27,9 @@ Weights = Literal["float32", "int8"]
 Runtime = Literal["onnx", "torch"]
 """What runs a network whose latency is measured."""
 
+COST_ALONE = float("inf")
+"""The w_c under which f is the cost alone: the cheapest network that keeps the limits is wanted."""
+
 Fit = Literal["crop", "pad", "stretch"]
 """How an image of another shape becomes one of the session's: the shorter side is scaled and the
 centre taken; the longer side is scaled and the rest filled; or both sides are scaled."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -17,8 +18,11 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
+from .choices import COST_ALONE as COST_ALONE
 from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Runtime, Strategy, Weights
 from .text import printable
 
@@ -74,7 +78,28 @@ def now() -> datetime:
 
 def is_weight(value: float) -> bool:
     """Whether a number can be a w_c."""
-    return 0 <= value < LARGEST_WC
+    return 0 <= value < LARGEST_WC or value == COST_ALONE
+
+
+def _weight(value: float) -> float:
+    if not is_weight(value):
+        raise PydanticCustomError("weight", "not usable")
+    return value
+
+
+def kept_weight(value: float) -> float | str:
+    """A w_c in JSON, which has no infinity."""
+    return "inf" if value == COST_ALONE else value
+
+
+Weight = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    AfterValidator(_weight),
+    PlainSerializer(kept_weight, when_used="json"),
+    WithJsonSchema({"anyOf": [{"minimum": 0, "type": "number"}, {"const": "inf"}]}),
+]
+"""A w_c; that of the cost alone is "inf" in JSON, which has no such number."""
 
 
 class Record(BaseModel):
@@ -86,6 +111,7 @@ class Record(BaseModel):
 
 
 _REMEDIES = {
+    "weight": "Use 0 (accuracy alone) or more, or inf (the cost alone).",
     "greater_than_equal": "Use {ge:,} or more.",
     "greater_than": "Use more than {gt:,}.",
     "less_than_equal": "Use at most {le:,}.",
@@ -273,7 +299,7 @@ class Prediction(Record):
     exploit: float
     explore: float
     incumbent: float | None
-    wc: float
+    wc: Weight
     error: float
     error_std: float
     complexity: float
@@ -539,7 +565,7 @@ class Session(Record):
     data: DataSource
     summary: DataSummary
     task: Word = "cnn"
-    wc: Annotated[float, Field(ge=0, lt=LARGEST_WC, alias="w_c")] = 0.1
+    wc: Annotated[Weight, Field(alias="w_c")] = 0.1
     measure: Word = "seconds"
     weights: Weights = "float32"
     runtime: Runtime | None = None

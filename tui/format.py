@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..sessions.choices import COST_ALONE
+
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Place, Proposal
     from ..engine.objective import Predicted
@@ -211,7 +213,9 @@ def number(value: Any) -> str:
 
 
 def weight(value: float) -> str:
-    """A w_c: two digits after the point, more only where they matter."""
+    """A w_c: two digits after the point, more only where they matter; ∞ for the cost alone."""
+    if value == COST_ALONE:
+        return "∞"
     return f"{value:.2f}" if round(value, 2) == value else f"{value:g}"
 
 

@@ -115,6 +115,7 @@ def create(
         if changes:
             limits, cap = search.merged_limits(session, changes)
             session = session.model_copy(update={"limits": limits, "macs_cap": cap})
+        search.check_goal(session, session.wc, session.limits)
         first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...sessions.records import Config
-from ..objective import objective
+from ...sessions.records import COST_ALONE, Config
+from ..objective import NEVER, objective, objective_std
 from .acquisition import (
     Improvement,
     Uncertain,
@@ -121,8 +121,8 @@ class Belief:
         """Mean, latent standard deviation and predictive standard deviation of f."""
         return (
             objective(self.error.mean, self.complexity.mean, wc),
-            np.hypot(self.error.std, wc * self.complexity.std),
-            np.hypot(self.error.predictive_std, wc * self.complexity.predictive_std),
+            objective_std(self.error.std, self.complexity.std, wc),
+            objective_std(self.error.predictive_std, self.complexity.predictive_std, wc),
         )
 
     def improvement(
@@ -133,6 +133,8 @@ class Belief:
         most_complexity: float = math.inf,
     ) -> Improvement:
         """Expected improvement on f* = `best` within limits on the error and the complexity."""
+        if wc == COST_ALONE:
+            return self._cheaper(best, most_error, most_complexity)
         if math.isfinite(most_error) or math.isfinite(most_complexity):
             return self._limited(wc, best, most_error, most_complexity)
         mean, std, _ = self.objective(wc)
@@ -165,6 +167,17 @@ class Belief:
             filled[wide] = part
             merged.append(filled)
         return Improvement(*merged)
+
+    def _cheaper(self, best: float, most_error: float, most_complexity: float) -> Improvement:
+        """That of the complexity alone, by networks whose error keeps its limit."""
+        best = min(best, most_complexity)
+        likely = self.error.log_at_most(most_error)
+        below = np.full((len(likely), 1), best)
+        log_ei = np.maximum(self.complexity.uncertain.log_short(below)[:, 0] + likely, NEVER)
+        ei = np.exp(log_ei)
+        likely = np.exp(likely + self.complexity.log_at_most(best))
+        exploit = (best - self.complexity.mean) * likely
+        return Improvement(log_ei, ei, exploit, ei - exploit)
 
     def _limited(
         self, wc: float, best: float, most_error: float, most_complexity: float

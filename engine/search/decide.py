@@ -26,6 +26,7 @@ from ...sessions.records import (
     StopMode,
     Trial,
     is_weight,
+    kept_weight,
     now,
 )
 from ...sessions.snapshot import Plan, Snapshot, TrialUpdate
@@ -296,10 +297,13 @@ def _set(snapshot: Snapshot, kind: DecisionKind, value: Any, so: str, reason: st
     """Another value of what this decision sets.  Raises Already, with `so`, for the one it has."""
     name = search.SETTING[kind]
     before = getattr(snapshot.session, name)
+    kept = kept_weight if kind == "wc" else lambda value: value
     if value == before:
         raise Already(so)
     return Plan(
-        decision=_decision(snapshot, kind, reason=reason, detail={"from": before, "to": value}),
+        decision=_decision(
+            snapshot, kind, reason=reason, detail={"from": kept(before), "to": kept(value)}
+        ),
         session={name: value},
     )
 
@@ -308,6 +312,7 @@ def set_wc(snapshot: Snapshot, wc: float, reason: str = "") -> Plan:
     """Another trade-off; nothing is trained again.  Raises StoreError for a negative weight."""
     if not is_weight(wc):
         raise Misuse(f"w_c = {wc}: not usable. Use 0 (accuracy alone) or more, such as 0.1.")
+    search.check_goal(snapshot.session, wc, snapshot.session.limits)
     return _set(snapshot, "wc", float(wc), f"w_c is {wc:g} already.", reason)
 
 
@@ -334,6 +339,7 @@ def set_limits(snapshot: Snapshot, changes: Mapping[str, float | None], reason: 
     """
     session = snapshot.session
     limits, cap = search.merged_limits(session, changes)
+    search.check_goal(session, session.wc, limits)
     if (limits, cap) == (session.limits, session.macs_cap):
         raise Already("these are the limits already.")
     return Plan(
@@ -576,15 +582,16 @@ def undo(snapshot: Snapshot, meant: int | None = None) -> Plan:
         fields = {"state": "cancelled", "ended": now()}
         updates = (TrialUpdate(decision.trial, frozenset({"queued"}), fields),)
     elif decision.kind in search.SETTING:
-        session = {search.SETTING[decision.kind]: decision.detail["from"]}
+        before = decision.detail["from"]
+        session = {search.SETTING[decision.kind]: float(before) if before == "inf" else before}
         if decision.kind == "limits":
             session["macs_cap"] = decision.detail["cap"]
     elif decision.kind == "autopilot":
         session = {"autopilot": None}
     elif decision.kind in ("advance", "reopen"):
-        before = decision.detail["from"]
-        bases = {int(level): int(number) for level, number in before["bases"].items()}
-        session = {"level": before["level"], "bases": bases}
+        past = decision.detail["from"]
+        bases = {int(level): int(number) for level, number in past["bases"].items()}
+        session = {"level": past["level"], "bases": bases}
     return Plan(
         decision=_decision(
             snapshot,

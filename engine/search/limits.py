@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...sessions.choices import METRICS
 from ...sessions.errors import Misuse
-from ...sessions.records import Config, Session, Trial
+from ...sessions.records import COST_ALONE, Config, Session, Trial
 from ..advisor.bounds import Bounds
 from ..tasks.limits import read_limit, spelled_limit, spelled_value
 from ..tasks.measure import Measure
@@ -234,6 +234,15 @@ def sentence_of(parts: Sequence[str]) -> str:
     """Parts as one sentence."""
     text = ", and ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def check_goal(session: Session, wc: float, limits: Mapping[str, float]) -> None:
+    """Raise Misuse where the cost alone is to count and no limit says what is good enough."""
+    if wc == COST_ALONE and session.metric not in limits:
+        raise Misuse(
+            f"w_c = inf: the cheapest network is wanted, and nothing says how good it must be. Set "
+            f"a limit first, such as {session.metric}>=90."
+        )
 
 
 def check_names(session: Session) -> None:

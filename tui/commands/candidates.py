@@ -53,6 +53,7 @@ def propose(
     domains = read_domains(domain, "--domain ")
     with opened(name) as client:
         from ...engine import search
+        from ...sessions.records import kept_weight
         from .. import cost
         from .. import format as words
         from ..networks import network_line
@@ -74,7 +75,7 @@ def propose(
                     "domains": session.domains,
                     "favourite": session.favourite,
                     "limits": search.limits_of(session),
-                    "wc": ranking.wc,
+                    "wc": kept_weight(ranking.wc),
                     "incumbent": ranking.incumbent,
                     "incumbent_trial": ranking.incumbent_number,
                     "candidates": ranking.candidates,
@@ -127,7 +128,7 @@ def ask(
     """
     with opened(name) as client:
         from ...engine import search
-        from ...sessions.records import is_weight
+        from ...sessions.records import is_weight, kept_weight
         from .. import cost
         from .. import format as words
         from ..networks import network_line
@@ -150,7 +151,7 @@ def ask(
             print_json(
                 {
                     "limits": search.limits_of(session),
-                    "wc": ranking.wc,
+                    "wc": kept_weight(ranking.wc),
                     "measured": None if measured is None else _answer(measured, ranking.wc),
                     "proposed": None if first is None else _proposal(first, 1, session),
                     "advice": ranking.advice,

@@ -51,7 +51,8 @@ class WcDialog(Dialog[float]):
             box.border_title = "w_c · how much complexity counts"
             box.border_subtitle = KEYS
             yield Static(
-                "0 looks for accuracy alone. The ranking follows; nothing is trained again.",
+                "0 looks for accuracy alone, ∞ (inf) for the cheapest within the limits. The "
+                "ranking follows; nothing is trained again.",
                 classes="hint",
             )
             with Horizontal(classes="line"):
@@ -105,7 +106,7 @@ class WcDialog(Dialog[float]):
 
     def _value(self) -> float | None:
         try:
-            value = float(self.query_one("#value", Input).value)
+            value = float(self.query_one("#value", Input).value.replace("∞", "inf"))
         except ValueError:
             return None
         return value if is_weight(value) else None

@@ -86,7 +86,7 @@ class TrustScreen(TwoSides):
                     "trial": r.trial.number,
                     "mean": r.mean,
                     "predictive_std": r.std,
-                    "wc": r.wc,
+                    "wc": kept_weight(r.wc),
                     "f": r.f,
                 }
                 for r in outcomes(snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -10,6 +11,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from ...sessions.records import COST_ALONE
 from .. import format as words
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ STOPS = (
     3.0,
     5.0,
     10.0,
+    COST_ALONE,
 )
 """Where the slider stands still: even steps of what w_c does, not of its value."""
 
@@ -74,12 +77,12 @@ class Slider(Widget, can_focus=True):
 
     def _share(self) -> float:
         """Where the value stands on the line: 0 at the left, 1 at the right."""
-        value = min(max(self.value, STOPS[0]), STOPS[-1])
-        for i in range(len(STOPS) - 1):
-            if value <= STOPS[i + 1]:
-                within = (value - STOPS[i]) / (STOPS[i + 1] - STOPS[i])
-                return (i + within) / (len(STOPS) - 1)
-        return 1.0
+        value, finite = max(self.value, STOPS[0]), STOPS[:-1]
+        for i, (stop, following) in enumerate(itertools.pairwise(finite)):
+            if value <= following:
+                return (i + (value - stop) / (following - stop)) / (len(STOPS) - 1)
+        # between the last number and the end lies every number that is larger
+        return 1.0 if value == COST_ALONE else (len(finite) - 0.5) / (len(STOPS) - 1)
 
     def render(self) -> Content:
         """The line with its knob, and some of its stops below."""
@@ -87,8 +90,8 @@ class Slider(Widget, can_focus=True):
         knob = round(self._share() * (width - 3)) + 1
         line = "├" + "─" * (knob - 1) + "●" + "─" * (width - 2 - knob) + "┤"
         below = [" "] * width
-        for stop in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0):
-            text = words.number(stop) if stop else "0"
+        for stop in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, COST_ALONE):
+            text = "∞" if stop == COST_ALONE else words.number(stop) if stop else "0"
             at = round(STOPS.index(stop) / (len(STOPS) - 1) * (width - 3)) + 1
             start = min(max(at - len(text) // 2, 0), width - len(text))
             below[start : start + len(text)] = text
