@@ -47,6 +47,7 @@ __all__ = [
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHADE = "░"
+HATCH = "╱"
 _BRAILLE = 0x2800
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each braille dot, by row and column within a cell."""
@@ -113,6 +114,17 @@ class _Canvas:
                 elif eighths[0] - eighths[1] >= 4:
                     self.grounds[row, column] = role
 
+    def forbid(self, box: Box) -> None:
+        """Shade a rectangle that no limit allows, its border left to the line of the limit."""
+        left, right = math.ceil(self.column(box[0])), math.floor(self.column(box[1]))
+        top, bottom = math.ceil(self.row(box[3])), math.floor(self.row(box[2]))
+        for row in range(max(top, 0), min(bottom, self.height - 1) + 1):
+            for column in range(max(left, 0), min(right, self.width - 1) + 1):
+                if not self.shade:
+                    self.grounds[row, column] = "forbidden"
+                elif (row + column) % 2 == 0:
+                    self.put(row, column, HATCH, "forbidden")
+
     def heights(self, values: Array) -> Array:
         """Values as heights above the floor, in cells; a row's value is at its middle."""
         low, high = self.plot.y.low, self.plot.y.high
@@ -123,8 +135,7 @@ class _Canvas:
         columns = range(self.width)
         first, last = self.column(float(band.xs[0])), self.column(float(band.xs[-1]))
         columns = range(max(math.floor(first), 0), min(math.ceil(last) + 1, self.width))
-        span = self.plot.x.high - self.plot.x.low
-        at = self.plot.x.low + np.asarray(columns) / max(self.width - 1, 1) * span
+        at = np.array([self.plot.x.at(column / max(self.width - 1, 1)) for column in columns])
         low = self.heights(np.interp(at, band.xs, band.low))
         high = self.heights(np.interp(at, band.xs, band.high))
         # a band thinner than a line is still shown
@@ -287,12 +298,15 @@ def _beside(column: int, row: int, width: int, gap: int) -> list[tuple[int, int]
 def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[list[Cell]]:
     """Draw a plot into `size` (width, height) cells; the last row holds the labels of x.
 
-    shade: draw bands and bars as ░ in the foreground, for terminals without colour.
+    shade: draw bands and bars as ░ in the foreground, and what is forbidden as ╱, for terminals
+    without colour.
     """
     width, height = size
     if width < 4 or height < 2:
         return [[EMPTY] * width for _ in range(height)]
     canvas = _Canvas(plot, width, height, shade)
+    for box in plot.forbidden:
+        canvas.forbid(box)
     if plot.band is not None:
         canvas.band(plot.band)
     for bar in plot.bars:
@@ -319,6 +333,10 @@ class Chart(Widget):
         "selected",
         "front",
         "faint",
+        "dim",
+        "broken",
+        "limit",
+        "forbidden",
     )
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in ROLES}
     DEFAULT_CSS = """
@@ -334,6 +352,10 @@ class Chart(Widget):
         .chart--selected { color: $foreground; text-style: bold; }
         .chart--front { color: $success; }
         .chart--faint { color: $foreground 45%; }
+        .chart--dim { color: $secondary 65%; }
+        .chart--broken { color: $warning 70%; }
+        .chart--limit { color: $warning; }
+        .chart--forbidden { color: $warning 14%; }
     }
     """
     plot: reactive[Plot | None] = reactive(None)
@@ -434,10 +456,6 @@ class Chart(Widget):
         column, row = event.x - canvas.gutter, event.y
         if column < 0 or row >= canvas.height:
             return
-        x = self.plot.x.low + column / max(canvas.width - 1, 1) * (
-            self.plot.x.high - self.plot.x.low
-        )
-        y = self.plot.y.high - row / max(canvas.height - 1, 1) * (
-            self.plot.y.high - self.plot.y.low
-        )
+        x = self.plot.x.at(column / max(canvas.width - 1, 1))
+        y = self.plot.y.at(1 - row / max(canvas.height - 1, 1))
         self.post_message(self.Clicked(self, x, y))
