@@ -14,7 +14,7 @@ import numpy as np
 
 from lcsearch.engine import search
 from lcsearch.engine.advisor.bounds import Bounds
-from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
+from lcsearch.engine.advisor.ranking import Front, Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
 from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
@@ -145,6 +145,18 @@ class FakeRanking(Ranking):
         costs = self.space.known(config)
         inside = all(costs[name] <= most for name, most in bounds.exact.items())
         return inside and true_error(config) <= bounds.error
+
+    def front(self, name: str | None = None) -> Front | None:
+        if not self.configs or not self.proposals or self.proposals[0].prediction is None:
+            return None
+        believed = [self.proposal(config) for config in self.configs]
+        costs = [p.prediction.complexity if name is None else p.known[name] for p in believed]
+        steps = []
+        for value, p in sorted(zip(costs, believed, strict=True), key=lambda pair: pair[0]):
+            if not steps or p.prediction.error < steps[-1][1]:
+                steps.append((value, p.prediction.error, p.prediction.error_std, p.config))
+        costs, errors, stds, configs = zip(*steps, strict=True)
+        return Front(np.array(costs), np.array(errors), np.array(stds), configs)
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..engine.search.limits import limited_cost
 from ..engine.tasks.task import measure_of, task_of
 from . import format as words
 
 if TYPE_CHECKING:
+    from ..engine.advisor.ranking import Front, Ranking
+    from ..engine.search.front import Smaller
     from ..engine.tasks.measure import Measure
     from ..sessions.records import Prediction, Session, Trial
     from ..sessions.snapshot import Snapshot
@@ -94,10 +97,11 @@ def disturbed(trial: Trial, session: Session) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """How one session's f_c is shown.
+    """How one session's f_c is shown, or another cost of its networks.
 
     scale: what f_c = 1 is on an axis.  axis, short: the axis' name, and where there is no room.
     reference: what the session's reference costs where that is measured; None before it was.
+    counted: whether f_c is of it.
     """
 
     measure: Measure
@@ -105,10 +109,36 @@ class Cost:
     axis: str
     short: str
     reference: float | None
+    counted: bool = True
 
-    def drawn(self, trial: Trial) -> float:
-        """Where a measured trial stands on the axis."""
-        return (trial.complexity or 0.0) * self.scale
+    @property
+    def unit(self) -> float:
+        """What 1 on the axis is, as a limit has it: so many parameters, or a ratio."""
+        return self.measure.scale if self.measure.exact else 1.0
+
+    def drawn(self, trial: Trial) -> float | None:
+        """Where a trial stands on the axis; None where its cost is not known."""
+        if self.counted and trial.complexity is not None:
+            return trial.complexity * self.scale
+        value = limited_cost(self.measure, trial.costs, trial.reference_costs)
+        return None if value is None else value / self.unit
+
+    def of_limit(self, trial: Trial) -> float | None:
+        """What a trial costs as a limit has it: so many parameters, or a ratio."""
+        place = self.drawn(trial)
+        return None if place is None else place * self.unit
+
+    def of_limit_told(self, value: float) -> str:
+        """Such a value in words: `20.6 k parameters`, `f_c 0.52`."""
+        if self.measure.exact:
+            return f"{short(self.measure, value)} {self.measure.unit}"
+        return f"f_c {value:.3f}" if self.counted else f"{words.times(value)} {self.measure.title}"
+
+    def front(self, ranking: Ranking) -> Front | None:
+        """What a ranking believes of the networks at each cost, costs as a limit has them."""
+        if self.measure.exact:
+            return ranking.front(self.measure.name)
+        return ranking.front() if self.counted else None
 
     def heading(self, ratio: bool = False) -> str:
         """The heading of a table's column.  ratio: of one that shows f_c where it is measured."""
@@ -137,25 +167,62 @@ class Cost:
         return short(self.measure, belief.complexity * self.reference)
 
 
-def cost_of(snapshot: Snapshot) -> Cost:
-    """How this session's f_c is shown."""
-    measure = measure_of(snapshot.session)
+def cost_of(snapshot: Snapshot, measure: Measure | None = None) -> Cost:
+    """How this session's f_c is shown; or another cost of its networks, on an axis alone."""
+    own = measure_of(snapshot.session)
+    measure = own if measure is None else measure
+    counted = measure == own
     if measure.exact:
         size = snapshot.trials[0].costs[measure.name] if snapshot.trials else 0.0
-        return Cost(measure, size / measure.scale, measure.axis, measure.axis, None)
+        return Cost(measure, size / measure.scale, measure.axis, measure.axis, None, counted)
     cost = session_cost(snapshot.trials, measure.name)
+    name = "f_c" if counted else measure.noun
+    brief = "f_c" if counted else measure.heading
     if cost is None:
-        name = "f_c (1 = the reference network)"
-        return Cost(measure, 1.0, name, name, None)
+        told = f"{name} (1 = the reference network)"
+        return Cost(measure, 1.0, told, told, None, counted)
     took = with_unit(measure, cost)
-    brief = f"{number(measure, cost)} {measure.heading}"
+    number_of = f"{number(measure, cost)} {measure.heading}"
     return Cost(
         measure,
         1.0,
-        f"f_c (1 = the reference network, {took})",
-        f"f_c (1 = reference, {brief})",
+        f"{name} (1 = the reference network, {took})",
+        f"{brief} (1 = reference, {number_of})",
         cost,
+        counted,
     )
+
+
+def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> list[str]:
+    """What there is below the cost of the best network, in words: a line a question.
+
+    front: what is believed of candidates, by this cost.
+    """
+    best, near, told = found.best, found.near, cost.of_limit_told
+
+    def expected(entry: int) -> str:
+        assert front is not None
+        error, std = float(front.error[entry]), float(front.std[entry])
+        return f"{words.percent(1 - error)} % ± {words.percent(std)} expected"
+
+    lines = []
+    if found.at_half is not None:
+        most = told(found.half)
+        lines.append(
+            f"at half the cost of trial {best.number} (≤ {most}): {expected(found.at_half)}"
+        )
+    nothing = near.number == best.number
+    text = "none that is cheaper" if nothing else ""
+    if not nothing:
+        value = cost.of_limit(near)
+        assert value is not None
+        text = f"trial {near.number}, {told(value)}, {words.percent(1 - (near.error or 0))} %"
+    if found.expected is not None:
+        assert front is not None
+        price = told(float(front.costs[found.expected]))
+        text += f" · a candidate of {price}: {expected(found.expected)}"
+    lines.append(f"cheapest within one point of trial {best.number}: {text}")
+    return lines
 
 
 def session_cost(trials: Iterable[Trial], name: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from ..tasks.task import level_names, session_space, task_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
+from .front import Price, Smaller, pareto, smaller
 from .limits import (
     Broken,
     bounds_of,
@@ -17,9 +18,7 @@ from .standing import (
     NOTHING_DONE,
     QUEUEING,
     SETTING,
-    Price,
     Recommendation,
-    Smaller,
     base_trial,
     begun,
     best_measured,
@@ -27,10 +26,10 @@ from .standing import (
     excluded,
     failures,
     favour_strength,
+    keeping,
     level_trials,
     objective,
     observations,
-    pareto,
     passed_over,
     pending,
     ranking,
@@ -40,7 +39,6 @@ from .standing import (
     rejected,
     searched_level,
     shown_level,
-    smaller,
     standings,
     timed_with,
     undoable,
@@ -70,6 +68,7 @@ __all__ = [
     "falling_behind",
     "favour_strength",
     "idle_parameters",
+    "keeping",
     "level_names",
     "level_trials",
     "limits_of",

@@ -39,6 +39,7 @@ INKS: Mapping[str, str] = {
     "selected": "#111827",
     "front": "#047857",
     "faint": "#9ca3af",
+    "believed": "#2563eb",
     "dim": "#d9a06b",
     "broken": "#c98a86",
     "limit": "#b91c1c",
@@ -202,7 +203,7 @@ def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
     for line in plot.lines:
         axes.plot(
             line.xs, line.ys, color=inks[line.ink], linestyle="--" if line.dashed else "-",
-            linewidth=1.0 if line.ink in ("faint", "front", "whisker") else 1.7,
+            linewidth=1.0 if line.ink in ("faint", "front", "whisker", "believed", "limit") else 1.7,
         )  # fmt: skip
     for mark in plot.marks:
         if mark.spread > 0:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...engine.search.front import pareto
 from ...engine.search.scorecard import coverage, outcomes
 from ...engine.search.standing import (
     base_trial,
-    best_measured,
+    keeping,
     level_trials,
     objective,
-    pareto,
     searched_level,
 )
 from ...engine.tasks.space import entry_key, entry_name
@@ -24,7 +24,8 @@ from ..format import under
 from ..plot import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
-    from ...engine.advisor.ranking import Profile, Proposal
+    from ...engine.advisor.ranking import Front, Profile, Proposal
+    from ...engine.tasks.measure import Measure
     from ...engine.tasks.space import Space
     from ...sessions.records import Trial
     from ...sessions.snapshot import Snapshot
@@ -34,28 +35,33 @@ CURVES = 4
 """Trials overlaid where nobody has marked any: the best ones."""
 
 
-def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None = None) -> Figure:
-    """The metric against complexity, the Pareto front, the lines of equal f."""
+def tradeoff(
+    snapshot: Snapshot,
+    wc: float | None = None,
+    selected: Trial | None = None,
+    *,
+    measure: Measure | None = None,
+    believed: Front | None = None,
+    log: bool | None = None,
+) -> Figure:
+    """The metric against complexity or another cost, the Pareto front, the lines of equal f.
+
+    believed: what the candidates are expected to reach, by the same cost.  log: see `charts`.
+    """
     from .charts import tradeoff_plot
 
     weight = snapshot.session.wc if wc is None else wc
+    cost, metric = cost_of(snapshot, measure), words.metric(snapshot.session)
+    plot = tradeoff_plot(snapshot, cost, weight, selected, believed, log)
     measured = [trial for trial in snapshot.trials if trial.observed]
-    best = best_measured(snapshot, weight)
-    cost, metric = cost_of(snapshot), words.metric(snapshot.session)
-    front = {trial.number for trial in pareto(measured)}
-    legend = [
-        ("○", "front", "nothing is both better and cheaper"),
-        ("●", "trial", "lowest f"),
-        ("--", "faint", f"equal f at w_c {words.weight(weight)}"),
-    ]
-    if selected is not None:
-        legend.insert(2, ("◆", "selected", f"trial {selected.number}"))
+    front = {trial.number for trial in pareto(keeping(snapshot), cost.drawn)}
+    against = "complexity" if cost.counted else cost.measure.noun
     return Figure(
         name="tradeoff",
-        title=f"{snapshot.session.name}: {metric.title} against complexity",
+        title=f"{snapshot.session.name}: {metric.title} against {against}",
         x=cost.axis,
         y=f"best {metric.validated}, %",
-        plot=tradeoff_plot(measured, best, selected, weight, cost),
+        plot=plot,
         columns=(
             "trial", "level", "error", "complexity", "f", snapshot.session.metric,
             *_cost_columns(snapshot), "front",
@@ -67,8 +73,32 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
             )
             for t in measured
         ),
-        legend=tuple(legend),
+        legend=() if plot is None else tuple(_tradeoff_legend(plot, weight, selected)),
     )  # fmt: skip
+
+
+def _tradeoff_legend(
+    plot: Plot, weight: float, selected: Trial | None
+) -> Iterator[tuple[str, str, str]]:
+    """What is drawn, and no more."""
+    told = {
+        "front": ("●", "nothing is both better and cheaper"),
+        "trial": ("★", "lowest f"),
+        "dim": ("•", "beaten in both"),
+        "broken": ("○", "breaks a limit"),
+        "selected": ("◆", "" if selected is None else f"trial {selected.number}"),
+    }
+    drawn = {mark.ink for mark in plot.marks}
+    for ink, (char, what) in told.items():
+        if ink in drawn:
+            yield char, ink, what
+    inks = {line.ink for line in plot.lines}
+    if "faint" in inks:
+        yield "--", "faint", f"equal f at w_c {words.weight(weight)}"
+    if plot.band is not None:
+        yield "band", "band", "to be expected of candidates, ± σ"
+    if "limit" in inks:
+        yield "-", "limit", "limit"
 
 
 def _cost_columns(snapshot: Snapshot, trial: Trial | None = None) -> Iterator[Any]:

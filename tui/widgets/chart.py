@@ -333,6 +333,7 @@ class Chart(Widget):
         "selected",
         "front",
         "faint",
+        "believed",
         "dim",
         "broken",
         "limit",
@@ -352,6 +353,7 @@ class Chart(Widget):
         .chart--selected { color: $foreground; text-style: bold; }
         .chart--front { color: $success; }
         .chart--faint { color: $foreground 45%; }
+        .chart--believed { color: $primary 70%; }
         .chart--dim { color: $secondary 65%; }
         .chart--broken { color: $warning 70%; }
         .chart--limit { color: $warning; }
