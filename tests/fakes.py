@@ -149,13 +149,16 @@ class FakeRanking(Ranking):
     def front(self, name: str | None = None) -> Front | None:
         if not self.configs or not self.proposals or self.proposals[0].prediction is None:
             return None
-        believed = [self.proposal(config) for config in self.configs]
-        costs = [p.prediction.complexity if name is None else p.known[name] for p in believed]
-        steps = []
-        for value, p in sorted(zip(costs, believed, strict=True), key=lambda pair: pair[0]):
-            if not steps or p.prediction.error < steps[-1][1]:
-                steps.append((value, p.prediction.error, p.prediction.error_std, p.config))
-        costs, errors, stds, configs = zip(*steps, strict=True)
+        steps: list[tuple[float, float, float, Config]] = []
+        for config in self.configs:
+            proposal = self.proposal(config)
+            belief = proposal.prediction
+            assert belief is not None
+            value = belief.complexity if name is None else proposal.known[name]
+            steps.append((value, belief.error, belief.error_std, config))
+        steps.sort(key=lambda step: step[:2])
+        least = [s for at, s in enumerate(steps) if all(s[1] < e for _, e, *_ in steps[:at])]
+        costs, errors, stds, configs = zip(*least, strict=True)
         return Front(np.array(costs), np.array(errors), np.array(stds), configs)
 
     def profile(

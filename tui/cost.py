@@ -193,36 +193,32 @@ def cost_of(snapshot: Snapshot, measure: Measure | None = None) -> Cost:
     )
 
 
-def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> list[str]:
-    """What there is below the cost of the best network, in words: a line a question.
+def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[str, str]:
+    """What is to be expected at half the cost of the best network, and the cheapest within one
+    point of it, in words; nothing of the former where nothing is believed there.
 
     front: what is believed of candidates, by this cost.
     """
-    best, near, told = found.best, found.near, cost.of_limit_told
+    near, told = found.near, cost.of_limit_told
 
     def expected(entry: int) -> str:
         assert front is not None
         error, std = float(front.error[entry]), float(front.std[entry])
-        return f"{words.percent(1 - error)} % ± {words.percent(std)} expected"
+        return f"{words.percent(1 - error)} % ± {words.percent(std)}"
 
-    lines = []
+    half = ""
     if found.at_half is not None:
-        most = told(found.half)
-        lines.append(
-            f"at half the cost of trial {best.number} (≤ {most}): {expected(found.at_half)}"
-        )
-    nothing = near.number == best.number
-    text = "none that is cheaper" if nothing else ""
-    if not nothing:
+        half = f"at half its cost (≤ {told(found.half)}): {expected(found.at_half)} expected"
+    text = "none cheaper"
+    if near.number != found.best.number:
         value = cost.of_limit(near)
         assert value is not None
         text = f"trial {near.number}, {told(value)}, {words.percent(1 - (near.error or 0))} %"
     if found.expected is not None:
         assert front is not None
-        price = told(float(front.costs[found.expected]))
-        text += f" · a candidate of {price}: {expected(found.expected)}"
-    lines.append(f"cheapest within one point of trial {best.number}: {text}")
-    return lines
+        text += f" · expected {told(float(front.costs[found.expected]))}"
+        text += f", {expected(found.expected)}"
+    return half, f"cheapest within one point: {text}"
 
 
 def session_cost(trials: Iterable[Trial], name: str) -> float | None:

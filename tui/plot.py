@@ -46,7 +46,7 @@ class Axis:
     def at(self, share: float) -> float:
         """The value that stands there: the inverse of `share`."""
         if self.log:
-            return self.low * (self.high / self.low) ** share
+            return self.low * math.exp(share * math.log(self.high / self.low))
         return self.low + share * (self.high - self.low)
 
     def holds(self, value: float) -> bool:

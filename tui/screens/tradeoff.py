@@ -201,16 +201,18 @@ class TradeoffScreen(SessionScreen):
                 )
             )
         if best is not None:
+            found = smaller(keeping(snapshot), best, cost.of_limit, front)
+            half, near = ("", "") if found is None else smaller_networks(found, front, cost)
             lines.append(
                 Content.assemble(
                     "best measured at this w_c: trial ",
                     (str(best.number), "bold"),
                     f", f {words.f_measured(objective(best, wc))}",
+                    f" · {half}" * bool(half),
                 )
             )
-            found = smaller(keeping(snapshot), best, cost.of_limit, front)
-            if found is not None:
-                lines += map(Content, smaller_networks(found, front, cost))
+            if near:
+                lines.append(Content(near))
         ranking = self._preview if self._preview is not None else self.ranking
         if ranking is not None and ranking.wc == wc and ranking.proposals:
             top = ranking.proposals[0]

@@ -120,13 +120,15 @@ def tradeoff_plot(
     chosen = [t for t in (best, selected) if t is not None and t.number in points]
     limits = limits_of(session)
     most, least = limits.get(cost.measure.name), limits.get(session.metric)
+    most = None if most is None else most / cost.unit
+    least = None if least is None else 100 * least
     kept = [points[trial.number] for trial in (*front, *chosen)] or [points[measured[0].number]]
     horizontal = _cost_axis(
-        [points[t.number][0] for t in measured] + ([] if most is None else [most / cost.unit]),
+        [points[t.number][0] for t in measured] + ([] if most is None else [most]),
         [x for x, _ in kept],
         log,
     )
-    heights = [points[t.number][1] for t in measured] + ([] if least is None else [100 * least])
+    heights = [points[t.number][1] for t in measured] + ([] if least is None else [least])
     if believed is not None and (last := believed.within(horizontal.high * cost.unit)) is not None:
         heights.append(100 * (1 - float(believed.error[last])))
     vertical = axis(near(heights, [y for _, y in kept]), ticks=5, within=PERCENT)
@@ -136,16 +138,11 @@ def tradeoff_plot(
         else _equal_f(objective(best, wc) or 0.0, wc, cost, horizontal, vertical)
     )
     band = None
-    if believed is not None and (steps := _steps(believed, cost, horizontal)) is not None:
+    if believed is not None and (steps := _steps(believed, cost, horizontal, most)) is not None:
         xs, expected, std = steps
         band = Band(xs, np.maximum(expected - std, 0.0), np.minimum(expected + std, 100.0))
         lines.append(Line(xs, expected, "believed"))
-    forbidden, borders = _limits(
-        None if most is None else most / cost.unit,
-        None if least is None else 100 * least,
-        horizontal,
-        vertical,
-    )
+    forbidden, borders = _limits(most, least, horizontal, vertical)
     lines += borders
     lines.append(
         Line(
@@ -204,18 +201,21 @@ def _equal_f(value: float, wc: float, cost: Cost, horizontal: Axis, vertical: Ax
     return lines
 
 
-def _steps(believed: Front, cost: Cost, horizontal: Axis) -> tuple[Array, Array, Array] | None:
+def _steps(
+    believed: Front, cost: Cost, horizontal: Axis, most: float | None
+) -> tuple[Array, Array, Array] | None:
     """Cost, expected metric and σ, in percent, at both ends of every step of the believed front
-    that is on the axis; None where none is.
+    that is on the axis and within the limit; None where none is.
     """
+    right = horizontal.high if most is None else min(horizontal.high, most)
     costs = believed.costs / cost.unit
     ends = np.append(costs[1:], np.inf)
-    rows = np.flatnonzero((ends > horizontal.low) & (costs < horizontal.high))
+    rows = np.flatnonzero((ends > horizontal.low) & (costs < right))
     if not len(rows):
         return None
     xs = np.column_stack([costs[rows], ends[rows]]).ravel()
     return (
-        np.clip(xs, horizontal.low, horizontal.high),
+        np.clip(xs, horizontal.low, right),
         np.repeat(100 * (1 - believed.error[rows]), 2),
         np.repeat(100 * believed.std[rows], 2),
     )

@@ -57,6 +57,8 @@ _MARKERS = {
     "▴": "^", "▾": "v", "▸": ">", "◂": "<",
 }  # fmt: skip
 _SIZES = {"•": 4.0, "★": 11.0, "◆": 6.5, "✗": 7.0}
+THIN = ("faint", "front", "whisker", "believed", "limit")
+"""Lines that are no curve of the figure."""
 LABEL_POINTS = 8.0
 """The height of a mark's label, in points."""
 LEGEND_WIDTH = 116
@@ -203,7 +205,7 @@ def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
     for line in plot.lines:
         axes.plot(
             line.xs, line.ys, color=inks[line.ink], linestyle="--" if line.dashed else "-",
-            linewidth=1.0 if line.ink in ("faint", "front", "whisker", "believed", "limit") else 1.7,
+            linewidth=1.0 if line.ink in THIN else 1.7,
         )  # fmt: skip
     for mark in plot.marks:
         if mark.spread > 0:

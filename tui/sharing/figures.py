@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...engine.search.front import pareto
+from ...engine.search.limits import limits_of
 from ...engine.search.scorecard import coverage, outcomes
 from ...engine.search.standing import (
     base_trial,
@@ -14,6 +15,7 @@ from ...engine.search.standing import (
     objective,
     searched_level,
 )
+from ...engine.tasks.limits import spelled_limit
 from ...engine.tasks.space import entry_key, entry_name
 from ...engine.tasks.task import level_names, task_of
 from ...sessions.errors import Misuse, StoreError
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from ...engine.advisor.ranking import Front, Profile, Proposal
     from ...engine.tasks.measure import Measure
     from ...engine.tasks.space import Space
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
+    from ..cost import Cost
     from ..ports import Client
 
 CURVES = 4
@@ -73,15 +76,17 @@ def tradeoff(
             )
             for t in measured
         ),
-        legend=() if plot is None else tuple(_tradeoff_legend(plot, weight, selected)),
+        legend=() if plot is None else tuple(
+            _tradeoff_legend(plot, snapshot.session, cost, weight, selected)
+        ),
     )  # fmt: skip
 
 
 def _tradeoff_legend(
-    plot: Plot, weight: float, selected: Trial | None
+    plot: Plot, session: Session, cost: Cost, weight: float, selected: Trial | None
 ) -> Iterator[tuple[str, str, str]]:
     """What is drawn, and no more."""
-    told = {
+    looks = {
         "front": ("●", "nothing is both better and cheaper"),
         "trial": ("★", "lowest f"),
         "dim": ("•", "beaten in both"),
@@ -89,7 +94,7 @@ def _tradeoff_legend(
         "selected": ("◆", "" if selected is None else f"trial {selected.number}"),
     }
     drawn = {mark.ink for mark in plot.marks}
-    for ink, (char, what) in told.items():
+    for ink, (char, what) in looks.items():
         if ink in drawn:
             yield char, ink, what
     inks = {line.ink for line in plot.lines}
@@ -97,8 +102,11 @@ def _tradeoff_legend(
         yield "--", "faint", f"equal f at w_c {words.weight(weight)}"
     if plot.band is not None:
         yield "band", "band", "to be expected of candidates, ± σ"
-    if "limit" in inks:
-        yield "-", "limit", "limit"
+    if plot.forbidden:
+        drawn_limits = {cost.measure.name, session.metric} & limits_of(session).keys()
+        measures = task_of(session).measures
+        told = [spelled_limit(n, limits_of(session)[n], measures) for n in sorted(drawn_limits)]
+        yield "-", "limit", " · ".join(told)
 
 
 def _cost_columns(snapshot: Snapshot, trial: Trial | None = None) -> Iterator[Any]:

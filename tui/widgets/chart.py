@@ -48,6 +48,8 @@ __all__ = [
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHADE = "░"
 HATCH = "╱"
+FILLS = ("band", "bar", "forbidden")
+"""Roles that cells are filled with; their own cells are no ground to what is drawn of them."""
 _BRAILLE = 0x2800
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each braille dot, by row and column within a cell."""
@@ -115,15 +117,19 @@ class _Canvas:
                     self.grounds[row, column] = role
 
     def forbid(self, box: Box) -> None:
-        """Shade a rectangle that no limit allows, its border left to the line of the limit."""
-        left, right = math.ceil(self.column(box[0])), math.floor(self.column(box[1]))
-        top, bottom = math.ceil(self.row(box[3])), math.floor(self.row(box[2]))
-        for row in range(max(top, 0), min(bottom, self.height - 1) + 1):
-            for column in range(max(left, 0), min(right, self.width - 1) + 1):
-                if not self.shade:
-                    self.grounds[row, column] = "forbidden"
-                elif (row + column) % 2 == 0:
-                    self.put(row, column, HATCH, "forbidden")
+        """Shade a rectangle that no limit allows, under all that is drawn already."""
+        rows = slice(max(math.ceil(self.row(box[3])), 0), math.floor(self.row(box[2])) + 1)
+        first = max(math.ceil(self.column(box[0])), 0)
+        columns = slice(first, math.floor(self.column(box[1])) + 1)
+        if self.shade:
+            hatched = np.indices(self.chars.shape).sum(axis=0)[rows, columns] % 2 == 0
+            hatched &= self.chars[rows, columns] == " "
+            self.chars[rows, columns][hatched] = HATCH
+            self.inks[rows, columns][hatched] = "forbidden"
+            return
+        grounds, inks = self.grounds[rows, columns], self.inks[rows, columns]
+        grounds[grounds == ""] = "forbidden"
+        inks[inks == "ground"] = "forbidden"
 
     def heights(self, values: Array) -> Array:
         """Values as heights above the floor, in cells; a row's value is at its middle."""
@@ -305,8 +311,6 @@ def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[li
     if width < 4 or height < 2:
         return [[EMPTY] * width for _ in range(height)]
     canvas = _Canvas(plot, width, height, shade)
-    for box in plot.forbidden:
-        canvas.forbid(box)
     if plot.band is not None:
         canvas.band(plot.band)
     for bar in plot.bars:
@@ -316,6 +320,8 @@ def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[li
     for mark in plot.marks:
         canvas.mark(mark)
     canvas.labels(plot.marks)
+    for box in plot.forbidden:
+        canvas.forbid(box)
     return [row[:width] for row in canvas.finish()]
 
 
@@ -442,7 +448,7 @@ class Chart(Widget):
             behind = self._colour(under, ground)
             bold = ink in self.ROLES and self.get_component_styles(f"chart--{ink}").text_style.bold
             styles[kind] = Style(
-                color=self._colour(ink, ground if ink in ("band", "bar") else behind).rich_color
+                color=self._colour(ink, ground if ink in FILLS else behind).rich_color
                 if ink != "ground"
                 else ground.rich_color,
                 bgcolor=behind.rich_color,
