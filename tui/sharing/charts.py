@@ -183,9 +183,6 @@ def _cost_axis(costs: Sequence[float], keep: Sequence[float], log: bool | None) 
     seen = near(costs, keep)
     if log is None:
         log = max(seen) > LOG_FROM * min(seen)
-    if log and min(seen) > 0:
-        logs = near([math.log(x) for x in costs if x > 0], [math.log(x) for x in keep])
-        seen = [math.exp(x) for x in logs]
     return axis(seen, ticks=5, within=POSITIVE, log=log)
 
 

@@ -17,7 +17,7 @@ from ...engine.search.standing import (
 )
 from ...engine.tasks.limits import spelled_limit
 from ...engine.tasks.space import entry_key, entry_name
-from ...engine.tasks.task import level_names, task_of
+from ...engine.tasks.task import level_names, measure_named, task_of
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.exchange import as_exported, exported_names
 from .. import format as words
@@ -274,15 +274,24 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
     )
 
 
-def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None = None) -> Figure:
+def of(
+    client: Client,
+    what: str,
+    numbers: Sequence[int] = (),
+    along: str | None = None,
+    cost: str | None = None,
+) -> Figure:
     """The figure of this name.
 
-    Raises Misuse for a trial or a parameter that is not there, or that the figure has no use for.
+    Raises Misuse for a trial, a parameter or a cost that is not there, or that the figure has no
+    use for.
     """
     if numbers and what != "curves":
         raise Misuse(f"--trial: {what} shows every trial; only curves are drawn of chosen ones.")
     if along is not None and what != "belief":
         raise Misuse(f"--along {along}: only belief is drawn along a parameter, not {what}.")
+    if cost is not None and what != "tradeoff":
+        raise Misuse(f"--cost {cost}: only tradeoff is drawn against a cost, not {what}.")
     snapshot = client.refresh()
     for number in numbers:
         if not 0 <= number < len(snapshot.trials):
@@ -290,7 +299,7 @@ def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None
             raise Misuse(f"--trial {number}: this session has trials 0 to {last}.")
     match what:
         case "tradeoff":
-            return tradeoff(snapshot)
+            return _tradeoff_of(client, snapshot, cost)
         case "convergence":
             return convergence(snapshot)
         case "calibration":
@@ -298,6 +307,14 @@ def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None
         case "curves":
             return curves(snapshot, numbers)
     return _belief_of(client, snapshot, along)
+
+
+def _tradeoff_of(client: Client, snapshot: Snapshot, cost: str | None) -> Figure:
+    """Against this cost, or the one that the session counts, with what is believed of it."""
+    session = snapshot.session
+    measure = None if cost is None else measure_named(cost, task_of(session))
+    believed = cost_of(snapshot, measure).front(client.rank(snapshot, count=1))
+    return tradeoff(snapshot, measure=measure, believed=believed)
 
 
 def _belief_of(client: Client, snapshot: Snapshot, along: str | None) -> Figure:
