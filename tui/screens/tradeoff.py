@@ -71,7 +71,6 @@ class TradeoffScreen(SessionScreen):
             "L",
             "scale",
             "Log",
-            show=False,
             id="tradeoff.scale",
             tooltip="The cost's axis logarithmic, or not",
         ),
@@ -160,11 +159,11 @@ class TradeoffScreen(SessionScreen):
 
     def _believed_front(self, ranking: Ranking | None, cost: Cost) -> Front | None:
         """What the ranking believes of this cost: asked for once, there as soon as it is known."""
-        if ranking is None:
-            return self._front
-        if self._asked is None or self._asked[0] is not ranking or self._asked[1] != cost:
-            if self._asked is None or self._asked[1].measure != cost.measure:
-                self._front = None
+        if self._asked is not None and self._asked[1].measure != cost.measure:
+            self._asked = self._front = None
+        if ranking is not None and (
+            self._asked is None or self._asked[0] is not ranking or self._asked[1] != cost
+        ):
             self._asked = asked = ranking, cost
             self._believing.ask(lambda: (asked, cost.front(ranking)))
         return self._front
