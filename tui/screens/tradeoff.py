@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     Believed = tuple[tuple[Ranking, Cost], Front | None]
 
 
+ROOMY = 24
+"""Lines of a terminal from which there is room for all words."""
+
+
 class TradeoffScreen(SessionScreen):
     """The chart, the slider of w_c under it, and the trial under the cursor."""
 
@@ -113,6 +117,11 @@ class TradeoffScreen(SessionScreen):
         super().on_mount()
         self.query_one(Slider).focus()
 
+    def on_resize(self) -> None:
+        """Fewer words where there is little room."""
+        if self.snapshot is not None:
+            self.repaint(self.snapshot, self.ranking)
+
     def on_screen_suspend(self) -> None:
         """A w_c that was moved and not kept is dropped with the screen, and not silently."""
         if self._kept is None or self.app.current_mode == "tradeoff":
@@ -142,12 +151,17 @@ class TradeoffScreen(SessionScreen):
         selected = next((t for t in measured if t.number == self._number), best)
         cost = cost_of(snapshot, self._measure)
         front = self._believed_front(ranking, cost)
-        title, marks = self.query_one("#tradeoff-title", Edge), "● front ★ lowest f ◆ selected"
+        title = self.query_one("#tradeoff-title", Edge)
         metric = words.metric(snapshot.session)
         plot = tradeoff_plot(snapshot, cost, wc, selected, front, self._log)
         log = ", log" if plot is not None and plot.x.log else ""
-        title.title_text = f"{words.sentence(metric.title)} in % against {cost.axis}{log} · {marks}"
-        title.short_text = f"{words.sentence(metric.short)} by {cost.short}{log} · {marks}"
+        title.title_text = (
+            f"{words.sentence(metric.title)} in % against {cost.axis}{log} · "
+            "● front ★ lowest f ◆ selected"
+        )
+        title.short_text = (
+            f"{words.sentence(metric.short)} by {cost.short}{log} · ● front ★ best ◆ selected"
+        )
         self.query_one("#tradeoff", Chart).plot = plot
         self.query_one("#wc-title", Edge).title_text = (
             f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "
@@ -184,6 +198,8 @@ class TradeoffScreen(SessionScreen):
         front: Front | None,
     ) -> None:
         lines: list[Content] = []
+        # the chart comes first
+        small = self.size.height < ROOMY
         if selected is not None and selected.error is not None:
             lines.append(
                 Content.assemble(
@@ -191,29 +207,29 @@ class TradeoffScreen(SessionScreen):
                     f"  {network_line(selected.config)}",
                 )
             )
-            lines.append(
-                Content(
-                    f"f {words.f_measured(objective(selected, wc))} · "
-                    f"{words.percent(1 - selected.error)} % · "
-                    f"{told(selected, snapshot.session)} · "
-                    f"{sizes(task_of(snapshot.session).measures, selected.costs)}"
-                )
+            figures = (
+                f"f {words.f_measured(objective(selected, wc))} · "
+                f"{words.percent(1 - selected.error)} %"
             )
+            if small:
+                price = cost.of_limit(selected)
+                figures += "" if price is None else f" · {cost.of_limit_told(price)}"
+            else:
+                exact = sizes(task_of(snapshot.session).measures, selected.costs)
+                figures += f" · {told(selected, snapshot.session)} · {exact}"
+            lines.append(Content(figures))
         if best is not None:
             found = smaller(keeping(snapshot), best, cost.of_limit, front)
             half, near = ("", "") if found is None else smaller_networks(found, front, cost)
-            lines.append(
-                Content.assemble(
-                    "best measured at this w_c: trial ",
-                    (str(best.number), "bold"),
-                    f", f {words.f_measured(objective(best, wc))}",
-                    f" · {half}" * bool(half),
-                )
-            )
+            told_of: list[tuple[str, str] | str] = ["lowest f at this w_c"]
+            if best != selected:
+                value = words.f_measured(objective(best, wc))
+                told_of += [": trial ", (str(best.number), "bold"), f", {value}"]
+            lines.append(Content.assemble(*told_of, f" · {half}" * bool(half)))
             if near:
                 lines.append(Content(near))
         ranking = self._preview if self._preview is not None else self.ranking
-        if ranking is not None and ranking.wc == wc and ranking.proposals:
+        if ranking is not None and ranking.wc == wc and ranking.proposals and not small:
             top = ranking.proposals[0]
             belief = top.prediction
             believed = (

@@ -280,8 +280,8 @@ class _Canvas:
         taken, free = -1, len(line)
         note = f"{self.plot.outside} outside" if self.plot.outside else ""
         if note and 2 * len(note) < self.width:
-            free -= len(note) + 1
-            line[free + 1 :] = note
+            free -= len(note) + 2  # not to be read as one with the last tick
+            line[free + 2 :] = note
         for value, text in self.plot.x.ticks:
             middle = self.gutter + round(self.column(value))
             start = min(max(middle - len(text) // 2, 0), len(line) - len(text))
