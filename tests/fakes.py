@@ -149,17 +149,16 @@ class FakeRanking(Ranking):
     def front(self, name: str | None = None) -> Front | None:
         if not self.configs or not self.proposals or self.proposals[0].prediction is None:
             return None
-        steps: list[tuple[float, float, float, Config]] = []
+        steps: list[tuple[float, float, float]] = []
         for config in self.configs:
             proposal = self.proposal(config)
             belief = proposal.prediction
             assert belief is not None
             value = belief.complexity if name is None else proposal.known[name]
-            steps.append((value, belief.error, belief.error_std, config))
-        steps.sort(key=lambda step: step[:2])
-        least = [s for at, s in enumerate(steps) if all(s[1] < e for _, e, *_ in steps[:at])]
-        costs, errors, stds, configs = zip(*least, strict=True)
-        return Front(np.array(costs), np.array(errors), np.array(stds), configs)
+            steps.append((value, belief.error, belief.error_std))
+        steps.sort()
+        least = [s for at, s in enumerate(steps) if all(s[1] < e for _, e, _ in steps[:at])]
+        return Front(*(np.array(column) for column in zip(*least, strict=True)))
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64

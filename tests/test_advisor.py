@@ -464,9 +464,6 @@ def test_the_believed_front_is_the_best_candidate_at_each_cost(
         assert front.error[entry] == error[row]
         assert front.std[entry] == std[row]
     assert front.within(front.costs[0] * 0.99) is None
-    for cost, config in zip(front.costs, front.configs, strict=True):
-        if name is not None:
-            assert SPACE.known(config)[name] == pytest.approx(cost)
 
 
 def test_without_a_belief_there_is_no_front(ranking: Ranking) -> None:

@@ -21,7 +21,17 @@ from lcsearch.tui.sharing import draw, figures
 from lcsearch.tui.widgets.chart import Chart
 
 from .conftest import lcsearch
-from .consoles import NARROW, ConsolePilot, console, press, ranking_of, text_of, until
+from .consoles import (
+    NARROW,
+    SMALL,
+    ConsolePilot,
+    console,
+    press,
+    ranking_of,
+    snapshot_of,
+    text_of,
+    until,
+)
 from .fakes import FakeClient, changed, make_snapshot, timed
 from .sessions_for_tests import filled_store
 
@@ -134,9 +144,7 @@ def test_limits_are_lines_with_the_forbidden_side_shaded() -> None:
 
 def test_the_belief_is_a_band_at_what_a_candidate_costs() -> None:
     snapshot = make_snapshot()
-    believed = Front(
-        np.array([10e3, 40e3]), np.array([0.14, 0.12]), np.array([0.01, 0.02]), ({}, {})
-    )
+    believed = Front(np.array([10e3, 40e3]), np.array([0.14, 0.12]), np.array([0.01, 0.02]))
     plot = drawn(snapshot, "params", believed)
     assert plot.band is not None
     assert plot.band.xs.tolist() == [10, 40, 40, plot.x.high]
@@ -181,9 +189,8 @@ def test_what_is_smaller_than_the_best() -> None:
         np.array([0.15, 0.2, 0.45, 0.7]) * most,
         best.error + np.array([0.03, 0.008, 0.004, -0.01]),
         np.array([0.03, 0.01, 0.02, 0.02]),
-        ({}, {}, {}, {}),
     )
-    found = search.smaller(trials, best, cost.of_limit, steps)
+    found = search.smaller(trials, best, cost.value, steps)
     assert found is not None
     assert found.half == most / 2
     assert (found.at_half, found.expected) == (2, 1)
@@ -194,7 +201,7 @@ def test_what_is_smaller_than_the_best() -> None:
     assert near.startswith(f"cheapest within one point: trial {trials[2].number}, ")
     assert near.endswith(f"{100 * (1 - best.error - 0.008):.1f} % ± 1.0")
     # nothing is believed, and nothing is cheaper
-    alone = search.smaller([best], best, cost.of_limit)
+    alone = search.smaller([best], best, cost.value)
     assert alone is not None
     assert (alone.near, alone.at_half, alone.expected) == (best, None, None)
     assert smaller_networks(alone, None, cost) == ("", "cheapest within one point: none cheaper")
@@ -207,7 +214,7 @@ async def test_the_answers_stand_under_the_chart() -> None:
         await until(pilot, lambda: "at half its cost" in text_of(pilot, "#point"))
         front = ranking_of(pilot).front()
         assert front is not None
-        best = search.best_measured(pilot.app.session.snapshot or make_snapshot())
+        best = search.best_measured(snapshot_of(pilot))
         assert best is not None
         assert best.complexity is not None
         entry = front.within(best.complexity / 2)
@@ -298,6 +305,41 @@ async def test_the_axis_is_logarithmic_by_itself_and_by_hand() -> None:
         # another cost has the axis that suits it
         await press(pilot, "L", "c")
         assert chart_of(pilot).x.log
+
+
+async def test_a_cost_that_no_trial_has_is_said_to_be_missing() -> None:
+    snapshot = make_snapshot(measure="params")
+    for trial in snapshot.trials:
+        snapshot = timed(snapshot, trial.number)
+    async with console(FakeClient(snapshot)) as pilot:
+        await press(pilot, "4", "c", "c")
+        chart = pilot.app.screen.query_one("#tradeoff", Chart)
+        assert chart.plot is None
+        assert chart.empty == "No trial has this cost: training time per epoch."
+        await press(pilot, "L", "j", "c")
+        assert chart_of(pilot).marks
+
+
+async def test_moving_w_c_leaves_what_is_believed() -> None:
+    async with console(FakeClient(make_snapshot())) as pilot:
+        await press(pilot, "4")
+        await until(pilot, lambda: chart_of(pilot).band is not None)
+        band = chart_of(pilot).band
+        assert band is not None
+        await press(pilot, "right", "right")
+        moved = chart_of(pilot).band
+        assert moved is not None
+        assert moved.low.tolist() == band.low.tolist()
+
+
+async def test_a_small_terminal_has_fewer_words_and_a_chart() -> None:
+    async with console(FakeClient(make_snapshot()), size=SMALL) as pilot:
+        await press(pilot, "4")
+        await until(pilot, lambda: "at half its cost" in text_of(pilot, "#point"))
+        assert "first candidate" not in text_of(pilot, "#point")
+        assert pilot.app.screen.query_one("#tradeoff", Chart).size.height >= 3
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: "first candidate" in text_of(pilot, "#point"))
 
 
 async def test_a_narrow_span_is_drawn_even() -> None:

@@ -123,12 +123,12 @@ class Cost:
         value = limited_cost(self.measure, trial.costs, trial.reference_costs)
         return None if value is None else value / self.unit
 
-    def of_limit(self, trial: Trial) -> float | None:
+    def value(self, trial: Trial) -> float | None:
         """What a trial costs as a limit has it: so many parameters, or a ratio."""
         place = self.drawn(trial)
         return None if place is None else place * self.unit
 
-    def of_limit_told(self, value: float) -> str:
+    def told(self, value: float) -> str:
         """Such a value in words: `20.6 k parameters`, `f_c 0.52`."""
         if self.measure.exact:
             return f"{short(self.measure, value)} {self.measure.unit}"
@@ -199,7 +199,7 @@ def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[s
 
     front: what is believed of candidates, by this cost.
     """
-    near, told = found.near, cost.of_limit_told
+    near, told = found.near, cost.told
 
     def expected(entry: int) -> str:
         assert front is not None
@@ -211,7 +211,7 @@ def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[s
         half = f"at half its cost (≤ {told(found.half)}): {expected(found.at_half)} expected"
     text = "none cheaper"
     if near.number != found.best.number:
-        value = cost.of_limit(near)
+        value = cost.value(near)
         assert value is not None
         text = f"trial {near.number}, {told(value)}, {words.percent(1 - (near.error or 0))} %"
     if found.expected is not None:

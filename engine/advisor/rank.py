@@ -292,8 +292,7 @@ class Advisor:
         least = np.minimum.accumulate(error.mean[order])
         # where it becomes less; of those that cost the same, only the best
         rows = order[np.flatnonzero(np.diff(least, prepend=np.inf) < 0)]
-        configs = tuple(pool.configs[int(row)] for row in rows)
-        return Front(costs[rows], error.mean[rows], error.std[rows], configs)
+        return Front(costs[rows], error.mean[rows], error.std[rows])
 
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float

@@ -63,14 +63,13 @@ class Profile:
 class Front:
     """The least error to be expected of a network that costs at most so much, by candidates alone.
 
-    costs ascend; of each the error's posterior mean, which descends, its standard deviation, and
-    the candidate that it is expected of: shape (n,).
+    costs ascend; of each the error's posterior mean, which descends, and its standard deviation:
+    shape (n,).
     """
 
     costs: Array
     error: Array
     std: Array
-    configs: tuple[Config, ...]
 
     def within(self, cost: float) -> int | None:
         """The entry of the best that costs at most this; None where every candidate costs more."""

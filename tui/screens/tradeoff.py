@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Believed = tuple[tuple[Ranking, Cost], Front | None]
 
 
+EMPTY = "The first measured trial is the first point."
 ROOMY = 24
 """Lines of a terminal from which there is room for all words."""
 
@@ -54,7 +55,7 @@ class TradeoffScreen(SessionScreen):
             "Next trial",
             show=False,
             id="tradeoff.next",
-            tooltip="The next trial by complexity",
+            tooltip="The next trial by its cost",
         ),
         Binding(
             "k",
@@ -62,7 +63,7 @@ class TradeoffScreen(SessionScreen):
             "Trial before",
             show=False,
             id="tradeoff.before",
-            tooltip="The trial before by complexity",
+            tooltip="The trial before by its cost",
         ),
         Binding(
             "c",
@@ -102,7 +103,7 @@ class TradeoffScreen(SessionScreen):
         with Vertical(classes="side only"):
             yield Edge("top", "Trade-off", id="tradeoff-title")
             with Vertical(classes="panel grows"):
-                yield Chart(id="tradeoff", empty="The first measured trial is the first point.")
+                yield Chart(id="tradeoff", empty=EMPTY)
             yield Edge("middle", "w_c · ← → move it", id="wc-title")
             with Vertical(classes="panel"):
                 yield Slider(0.0, id="slider")
@@ -119,7 +120,7 @@ class TradeoffScreen(SessionScreen):
 
     def on_resize(self) -> None:
         """Fewer words where there is little room."""
-        if self.snapshot is not None:
+        if self._shown and self.snapshot is not None:
             self.repaint(self.snapshot, self.ranking)
 
     def on_screen_suspend(self) -> None:
@@ -140,7 +141,7 @@ class TradeoffScreen(SessionScreen):
         self._preview = None
 
     def repaint(self, snapshot: Snapshot, ranking: Ranking | None) -> None:
-        """The points, the front, the lines of equal f, the words."""
+        """The points, the front, what is believed of it, the lines of equal f, the words."""
         if self._kept != snapshot.session.wc:
             self._put(snapshot.session.wc)
         wc = self.query_one(Slider).value
@@ -150,7 +151,7 @@ class TradeoffScreen(SessionScreen):
             self._number = best.number
         selected = next((t for t in measured if t.number == self._number), best)
         cost = cost_of(snapshot, self._measure)
-        front = self._believed_front(ranking, cost)
+        front = self._believed_front(cost)
         title = self.query_one("#tradeoff-title", Edge)
         metric = words.metric(snapshot.session)
         plot = tradeoff_plot(snapshot, cost, wc, selected, front, self._log)
@@ -162,7 +163,9 @@ class TradeoffScreen(SessionScreen):
         title.short_text = (
             f"{words.sentence(metric.short)} by {cost.short}{log} · ● front ★ best ◆ selected"
         )
-        self.query_one("#tradeoff", Chart).plot = plot
+        chart = self.query_one("#tradeoff", Chart)
+        chart.empty = f"No trial has this cost: {cost.measure.noun}." if measured else EMPTY
+        chart.plot = plot
         self.query_one("#wc-title", Edge).title_text = (
             f"w_c {words.weight(wc)}, not kept: enter keeps it · it was "
             f"{words.weight(snapshot.session.wc)}"
@@ -171,8 +174,12 @@ class TradeoffScreen(SessionScreen):
         )
         self._words(snapshot, best, selected, wc, cost, front)
 
-    def _believed_front(self, ranking: Ranking | None, cost: Cost) -> Front | None:
-        """What the ranking believes of this cost: asked for once, there as soon as it is known."""
+    def _believed_front(self, cost: Cost) -> Front | None:
+        """What the ranking believes of this cost: asked for once, there as soon as it is known.
+
+        Another w_c has the same candidates.
+        """
+        ranking = self.ranking
         if self._asked is not None and self._asked[1].measure != cost.measure:
             self._asked = self._front = None
         if ranking is not None and (
@@ -212,14 +219,14 @@ class TradeoffScreen(SessionScreen):
                 f"{words.percent(1 - selected.error)} %"
             )
             if small:
-                price = cost.of_limit(selected)
-                figures += "" if price is None else f" · {cost.of_limit_told(price)}"
+                price = cost.value(selected)
+                figures += "" if price is None else f" · {cost.told(price)}"
             else:
                 exact = sizes(task_of(snapshot.session).measures, selected.costs)
                 figures += f" · {told(selected, snapshot.session)} · {exact}"
             lines.append(Content(figures))
         if best is not None:
-            found = smaller(keeping(snapshot), best, cost.of_limit, front)
+            found = smaller(keeping(snapshot), best, cost.value, front)
             half, near = ("", "") if found is None else smaller_networks(found, front, cost)
             told_of: list[tuple[str, str] | str] = ["lowest f at this w_c"]
             if best != selected:
