@@ -52,8 +52,13 @@ async def ranked(pilot: Pilot[int]) -> None:
 
 
 async def drawn(pilot: Pilot[int]) -> None:
-    """Until the screen's chart is."""
-    await until(pilot, lambda: all(c.plot is not None for c in pilot.app.screen.query(Chart)))
+    """Until the screen's chart is, and what is worked out beside it."""
+
+    def done() -> bool:
+        working = any(w.group == "latest" and not w.is_finished for w in pilot.app.workers)
+        return not working and all(c.plot is not None for c in pilot.app.screen.query(Chart))
+
+    await until(pilot, done)
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:

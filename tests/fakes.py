@@ -14,7 +14,7 @@ import numpy as np
 
 from lcsearch.engine import search
 from lcsearch.engine.advisor.bounds import Bounds
-from lcsearch.engine.advisor.ranking import Nearest, Place, Profile, Proposal, Ranking
+from lcsearch.engine.advisor.ranking import Front, Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
 from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
@@ -145,6 +145,20 @@ class FakeRanking(Ranking):
         costs = self.space.known(config)
         inside = all(costs[name] <= most for name, most in bounds.exact.items())
         return inside and true_error(config) <= bounds.error
+
+    def front(self, name: str | None = None) -> Front | None:
+        if not self.configs or not self.proposals or self.proposals[0].prediction is None:
+            return None
+        steps: list[tuple[float, float, float]] = []
+        for config in self.configs:
+            proposal = self.proposal(config)
+            belief = proposal.prediction
+            assert belief is not None
+            value = belief.complexity if name is None else proposal.known[name]
+            steps.append((value, belief.error, belief.error_std))
+        steps.sort()
+        least = [s for at, s in enumerate(steps) if all(s[1] < e for _, e, _ in steps[:at])]
+        return Front(*(np.array(column) for column in zip(*least, strict=True)))
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.candidates import NEAR_COPY
 from lcsearch.engine.advisor.rank import Advisor, rank
 from lcsearch.engine.advisor.ranking import Proposal, Ranking
@@ -442,6 +443,42 @@ def test_another_weight_ranks_again_without_a_fit(ranking: Ranking) -> None:
     accurate = ranking.reweighted(0.0)
     for proposal in accurate.proposals:
         assert belief(proposal).mean == pytest.approx(belief(proposal).error)
+
+
+@pytest.mark.parametrize("name", [None, "params", "macs"])
+def test_the_believed_front_is_the_best_candidate_at_each_cost(
+    ranking: Ranking, name: str | None
+) -> None:
+    front = ranking.front(name)
+    assert front is not None
+    pool = advisor(ranking).pool
+    assert pool.belief is not None
+    error, std = pool.belief.error.mean, pool.belief.error.std
+    costs = pool.belief.complexity.mean
+    if name is not None:
+        costs = np.array([SPACE.known(config)[name] for config in pool.configs])
+    assert (np.diff(front.costs) > 0).all()
+    assert (np.diff(front.error) < 0).all()
+    middles = (front.costs[1:] + front.costs[:-1]) / 2
+    for most in (*front.costs, *middles, costs.max()):
+        affordable = np.flatnonzero(costs <= most * (1 + 1e-12))
+        row = affordable[error[affordable].argmin()]
+        entry = front.within(most * (1 + 1e-12))
+        assert entry is not None
+        assert front.error[entry] == error[row]
+        assert front.std[entry] == std[row]
+    assert front.within(front.costs[0] * 0.99) is None
+
+
+def test_without_a_belief_there_is_no_front(ranking: Ranking) -> None:
+    assert ranking.front("seconds") is None  # no limit is on it, so nothing is believed of it
+    for strategy in ("random", "gp"):
+        trials = TWENTY if strategy == "random" else []
+        assert rank(SPACE, trials, 1, BASE, 0.1, strategy=strategy).front("params") is None
+    within = ranking.limited(Bounds(exact={"params": SPACE.known(BASE)["params"]}))
+    front = within.front("params")
+    assert front is not None
+    assert front.costs[-1] <= SPACE.known(BASE)["params"] * (1 + 1e-9)
 
 
 def test_a_slice_goes_through_the_belief(ranking: Ranking) -> None:

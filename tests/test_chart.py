@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,63 @@ def test_an_axis_holds_its_values_and_its_ticks(values: list[float]) -> None:
 def test_ticks_are_labelled_with_what_they_are() -> None:
     for value, label in axis([0.112, 0.241], ticks=5).ticks:
         assert math.isclose(float(label), value, abs_tol=1e-9)
+
+
+@given(
+    low=st.floats(1e-3, 1e6), factor=st.floats(1.0, 1e6), share=st.floats(0, 1), log=st.booleans()
+)
+def test_an_axis_finds_back_where_a_value_stands(
+    low: float, factor: float, share: float, log: bool
+) -> None:
+    found = axis([low, low * factor], ticks=5, log=log)
+    assert found.log == log
+    assert found.low < found.high
+    assert found.share(found.low) == pytest.approx(0, abs=1e-9)
+    assert found.share(found.high) == pytest.approx(1)
+    assert found.share(found.at(share)) == pytest.approx(share, abs=1e-6)
+    assert all(found.low <= value <= found.high for value, _ in found.ticks)
+
+
+def test_a_logarithmic_axis_has_ticks_at_1_2_and_5() -> None:
+    found = axis([0.04, 30], log=True)
+    labels = ["0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20"]
+    assert [label for _, label in found.ticks] == labels
+    assert [float(label) for label in labels] == [value for value, _ in found.ticks]
+    steps = np.diff([found.share(value) for value in (0.1, 1.0, 10.0)])
+    assert steps[0] == pytest.approx(steps[1])
+    assert "20,000" in [label for _, label in axis([15_000, 90_000], log=True).ticks]
+    # hardly a power of ten: round numbers that are even
+    assert len(axis([30, 40], ticks=5, log=True).ticks) >= 3
+    assert not axis([0.0, 40], log=True).log
+    assert found.share(0.0) == -math.inf
+
+
+def test_a_band_on_a_logarithmic_axis_lies_at_its_values() -> None:
+    across = Axis(1.0, 100.0, log=True)
+    band = Band(np.array([1.0, 10.0, 10.0, 100.0]), np.array([0, 0, 0.5, 0.5]), np.full(4, 1.0))
+    cells = inside(Plot(across, UNIT, band=band), (43, 22))
+    filled = [sum(row[column].ground == "band" for row in cells) for column in (5, 15, 25, 35)]
+    assert filled[0] == filled[1] > 1.5 * filled[2]
+    assert filled[2] == filled[3]
+
+
+@pytest.mark.parametrize("shade", [False, True])
+def test_what_is_forbidden_is_shaded_and_hides_nothing(shade: bool) -> None:
+    band = Band(XS, np.full(64, 0.4), np.full(64, 0.6))
+    bare = Plot(UNIT, UNIT, band=band, lines=(Line(XS, XS),), marks=(Mark(0.9, 0.2, label="7"),))
+    box = (0.5, 1.0, 0.0, 1.0)
+    before = inside(bare, shade=shade)
+    after = inside(replace(bare, forbidden=(box,)), shade=shade)
+    for old, new in zip(before, after, strict=True):
+        assert new[: len(new) // 2 - 1] == old[: len(old) // 2 - 1]
+        for was, now in zip(old, new, strict=True):
+            assert was.char in (" ", now.char)
+            assert was.ground in ("", now.ground)
+    right = [cell for row in after for cell in row[len(row) // 2 + 1 :]]
+    if shade:
+        assert any(cell.char == "╱" for cell in right)
+    else:
+        assert {cell.ground for cell in right} == {"band", "forbidden"}
 
 
 # -- what an axis holds, and what stands at its edge ----------------------------------------------

@@ -24,6 +24,7 @@ from lcsearch.engine.tasks.measure import Measure
 from lcsearch.sessions.records import Epoch
 from lcsearch.tui.screens.setup import SetupScreen
 from lcsearch.tui.sharing import draw, figures
+from lcsearch.tui.widgets.chart import Chart
 from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.table import Table
 
@@ -96,6 +97,11 @@ async def test_every_screen_shows_it(chosen: str) -> None:
         title = str(pilot.app.screen.query_one("#tradeoff-title").render())
         assert ("thousand neurons" in title) == (chosen == "neurons")
         assert " neurons" in text_of(pilot, "#point")
+        while "thousand neurons" not in str(pilot.app.screen.query_one("#tradeoff-title").render()):
+            await press(pilot, "c")
+        plot = pilot.app.screen.query_one("#tradeoff", Chart).plot
+        assert plot is not None
+        assert any(mark.char == "●" for mark in plot.marks)
         await press(pilot, "6")
         assert " neurons" in text_of(pilot, "#layers")
         await press(pilot, "2", "e")

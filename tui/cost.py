@@ -9,15 +9,17 @@ So f_c itself is drawn, and seconds that are believed are f_c times one number o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..engine.objective import COMPLEXITY
+from ..engine.search.limits import limited_cost
 from ..engine.tasks.task import measure_of, task_of
 from . import format as words
 
 if TYPE_CHECKING:
-    from ..engine.advisor.ranking import Proposal
+    from ..engine.advisor.ranking import Front, Proposal, Ranking
+    from ..engine.search.front import Smaller
     from ..engine.tasks.measure import Measure
     from ..sessions.records import Prediction, Session, Trial
     from ..sessions.snapshot import Snapshot
@@ -126,10 +128,11 @@ def disturbed(trial: Trial, session: Session) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """How one session's f_c is shown.
+    """How one session's f_c is shown, or another cost of its networks.
 
     scale: what f_c = 1 is on an axis.  axis, short: the axis' name, and where there is no room.
     reference: what the session's reference costs where that is measured; None before it was.
+    counted: whether f_c is of it.
     """
 
     measure: Measure
@@ -137,10 +140,44 @@ class Cost:
     axis: str
     short: str
     reference: float | None
+    counted: bool = True
 
-    def drawn(self, trial: Trial) -> float:
-        """Where a measured trial stands on the axis."""
-        return (trial.complexity or 0.0) * self.scale
+    @property
+    def unit(self) -> float:
+        """What 1 on the axis is, as a limit has it: so many parameters, or a ratio."""
+        return self.measure.scale if self.absolute else 1.0
+
+    @property
+    def absolute(self) -> bool:
+        """Whether the axis is of the cost itself, not of its ratio to the reference's."""
+        return self.measure.exact or self.measure.timed
+
+    def drawn(self, trial: Trial) -> float | None:
+        """Where a trial stands on the axis; None where its cost is not known."""
+        if self.counted and trial.complexity is not None:
+            return trial.complexity * self.scale
+        value = limited_cost(self.measure, trial.costs, trial.reference_costs)
+        return None if value is None else value / self.unit
+
+    def value(self, trial: Trial) -> float | None:
+        """What a trial costs as a limit has it: so many parameters, or a ratio."""
+        place = self.drawn(trial)
+        return None if place is None else place * self.unit
+
+    def told(self, value: float) -> str:
+        """Such a value in words: `20.6 k parameters`, `f_c 0.52`."""
+        if self.absolute:
+            return f"{short(self.measure, value)} {self.measure.unit}"
+        return f"f_c {value:.3f}" if self.counted else f"{words.times(value)} {self.measure.title}"
+
+    def front(self, ranking: Ranking) -> Front | None:
+        """What a ranking believes of the networks at each cost, costs as a limit has them."""
+        if self.measure.exact:
+            return ranking.front(self.measure.name)
+        found = ranking.front() if self.counted else None
+        if found is None or not self.absolute:
+            return found
+        return replace(found, costs=found.costs * self.scale * self.unit)
 
     def heading(self, ratio: bool = False) -> str:
         """The heading of a table's column.  ratio: of one that shows f_c where it is measured."""
@@ -169,25 +206,59 @@ class Cost:
         return short(self.measure, belief.complexity * self.reference)
 
 
-def cost_of(snapshot: Snapshot) -> Cost:
-    """How this session's f_c is shown."""
-    measure = measure_of(snapshot.session)
-    if measure.exact:
-        size = snapshot.trials[0].costs[measure.name] if snapshot.trials else 0.0
-        return Cost(measure, size / measure.scale, measure.axis, measure.axis, None)
+def cost_of(snapshot: Snapshot, measure: Measure | None = None) -> Cost:
+    """How this session's f_c is shown; or another cost of its networks, on an axis alone."""
+    own = measure_of(snapshot.session)
+    measure = own if measure is None else measure
+    counted = measure == own
     cost = session_cost(snapshot.trials, measure.name)
+    if measure.exact or measure.timed:
+        size = (cost or 0.0) / measure.scale
+        reference = None if measure.exact else cost
+        return Cost(measure, size, measure.axis, measure.axis, reference, counted)
+    name = "f_c" if counted else measure.noun
+    brief = "f_c" if counted else measure.heading
     if cost is None:
-        name = "f_c (1 = the reference network)"
-        return Cost(measure, 1.0, name, name, None)
+        told = f"{name} (1 = the reference network)"
+        return Cost(measure, 1.0, told, told, None, counted)
     took = with_unit(measure, cost)
-    brief = f"{number(measure, cost)} {measure.heading}"
+    number_of = f"{number(measure, cost)} {measure.heading}"
     return Cost(
         measure,
         1.0,
-        f"f_c (1 = the reference network, {took})",
-        f"f_c (1 = reference, {brief})",
+        f"{name} (1 = the reference network, {took})",
+        f"{brief} (1 = reference, {number_of})",
         cost,
+        counted,
     )
+
+
+def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[str, str]:
+    """What is to be expected at half the cost of the best network, and the cheapest within one
+    point of it, in words; nothing of the former where nothing is believed there.
+
+    front: what is believed of candidates, by this cost.
+    """
+    near, told = found.near, cost.told
+
+    def expected(entry: int) -> str:
+        assert front is not None
+        error, std = float(front.error[entry]), float(front.std[entry])
+        return f"{words.percent(1 - error)} % ± {words.percent(std)}"
+
+    half = ""
+    if found.at_half is not None:
+        half = f"at half its cost (≤ {told(found.half)}): {expected(found.at_half)} expected"
+    text = "none cheaper"
+    if near.number != found.best.number:
+        value = cost.value(near)
+        assert value is not None
+        text = f"trial {near.number}, {told(value)}, {words.percent(1 - (near.error or 0))} %"
+    if found.expected is not None:
+        assert front is not None
+        text += f" · expected {told(float(front.costs[found.expected]))}"
+        text += f", {expected(found.expected)}"
+    return half, f"cheapest within one point: {text}"
 
 
 def session_cost(trials: Iterable[Trial], name: str) -> float | None:

@@ -28,15 +28,26 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis spans, and its labelled ticks (value, label)."""
+    """What an axis spans, and its labelled ticks (value, label).  log: low > 0."""
 
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...] = ()
+    log: bool = False
 
     def share(self, value: float) -> float:
         """Where a value stands on the axis: 0 at its low end, 1 at its high end."""
-        return (value - self.low) / (self.high - self.low)
+        if not self.log:
+            return (value - self.low) / (self.high - self.low)
+        if value <= 0:
+            return -math.inf
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+    def at(self, share: float) -> float:
+        """The value that stands there: the inverse of `share`."""
+        if self.log:
+            return self.low * math.exp(share * math.log(self.high / self.low))
+        return self.low + share * (self.high - self.low)
 
     def holds(self, value: float) -> bool:
         """Whether the value stands on the axis."""
@@ -89,7 +100,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Plot:
-    """All that a chart shows, on screen and on paper.  Later marks lie over earlier ones."""
+    """All that a chart shows, on screen and on paper.  Later marks lie over earlier ones.
+
+    forbidden: rectangles within the axes that a limit keeps networks out of, under all else.
+    """
 
     x: Axis
     y: Axis
@@ -97,6 +111,7 @@ class Plot:
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
     marks: tuple[Mark, ...] = ()
+    forbidden: tuple[Box, ...] = ()
 
     @property
     def outside(self) -> int:
@@ -177,10 +192,12 @@ def axis(
     ticks: int = 3,
     margin: float = 0.06,
     within: tuple[float, float] = (-math.inf, math.inf),
+    log: bool = False,
 ) -> Axis:
     """An axis around the values with about `ticks` round numbers on it.
 
-    within: what a value can be at all; no axis goes beyond it.
+    within: what a value can be at all; no axis goes beyond it.  log: logarithmic, where all values
+    are above 0; its ticks are 1, 2 and 5 in every power of ten.
     """
     listed = [v for v in values if math.isfinite(v)]
     low, high = (min(listed), max(listed)) if listed else (0.0, 1.0)
@@ -188,21 +205,33 @@ def axis(
         # one value, or as good as one: some room around it
         half = max(0.05 * abs(low), 1e-6)
         low, high = low - half, high + half
+    if log and low > 0:
+        room = (high / low) ** margin
+        low, high = low / room, min(high * room, within[1])
+        return Axis(low, high, _decades(low, high) or _even(low, high, ticks), log=True)
     room = (high - low) * margin
     low, high = max(low - room, within[0]), min(high + room, within[1])
+    return Axis(low, high, _even(low, high, ticks))
+
+
+def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """1, 2 and 5 in every power of ten between two values; nothing where that is hardly one."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    rounds = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
+    rounds = [value for value in rounds if low <= value <= high]
+    return tuple((value, f"{value:,.10g}") for value in rounds) if len(rounds) > 1 else ()
+
+
+def _even(low: float, high: float, ticks: int) -> tuple[tuple[float, str], ...]:
+    """About `ticks` round numbers between two values, all as far apart."""
     raw = (high - low) / max(ticks, 1)
     exponent = math.floor(math.log10(raw))
     factor = next(f for f in (1, 2, 2.5, 5, 10) if f * 10.0**exponent >= raw * 0.999)
     step = factor * 10.0**exponent
     first = math.ceil(low / step)
     digits = max(0, -exponent + (factor == 2.5) - (factor == 10))
-    return Axis(
-        low,
-        high,
-        tuple(
-            (at * step, f"{at * step:.{digits}f}")
-            for at in range(first, math.floor(high / step) + 1)
-        ),
+    return tuple(
+        (at * step, f"{at * step:.{digits}f}") for at in range(first, math.floor(high / step) + 1)
     )
 
 

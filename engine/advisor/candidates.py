@@ -95,11 +95,18 @@ class Pool:
         """How far each is over limits that arithmetic knows, as `over_limits` has it: (n,)."""
         result = np.full(len(self.keys), -np.inf)
         for name, most in bounds.exact.items():
-            if name not in self._logs:
-                over = over_limits(self.evidence.space, {name: 1.0})
-                self._logs[name] = np.array([over(config) for config in self.configs])
-            result = np.maximum(result, self._logs[name] - math.log(most))
+            result = np.maximum(result, self._log_cost(name) - math.log(most))
         return result
+
+    def costs(self, name: str) -> Array | None:
+        """What each costs by a measure that arithmetic knows, shape (n,); None by another."""
+        return np.exp(self._log_cost(name)) if self.evidence.space.measure(name).exact else None
+
+    def _log_cost(self, name: str) -> Array:
+        if name not in self._logs:
+            over = over_limits(self.evidence.space, {name: 1.0})
+            self._logs[name] = np.array([over(config) for config in self.configs])
+        return self._logs[name]
 
     def within(self, evidence: Evidence) -> Pool:
         """Those that keep the limits of this evidence, which differs in its limits alone."""

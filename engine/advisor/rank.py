@@ -18,7 +18,7 @@ from . import explain
 from .bounds import NO_BOUNDS, Bounds
 from .candidates import NEAR_COPY, Pool
 from .evidence import LIKELY, Evidence, favoured_region, gather, log_believed
-from .ranking import Origin, Place, Profile, Proposal, Ranking
+from .ranking import Front, Origin, Place, Profile, Proposal, Ranking
 from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
@@ -288,6 +288,21 @@ class Advisor:
                 belief = surrogate.belief(pool.points)
             return float((kept * np.exp(log_believed(bounds, belief))).mean())
         return float(kept.mean())
+
+    def front(self, name: str | None) -> Front | None:
+        """See `Ranking.front`."""
+        pool = self.pool
+        if pool.belief is None or not pool.keys:
+            return None
+        costs = pool.belief.complexity.mean if name is None else pool.costs(name)
+        if costs is None:
+            return None
+        error = pool.belief.error
+        order = np.lexsort((error.mean, costs))
+        least = np.minimum.accumulate(error.mean[order])
+        # where it becomes less; of those that cost the same, only the best
+        rows = order[np.flatnonzero(np.diff(least, prepend=np.inf) < 0)]
+        return Front(costs[rows], error.mean[rows], error.std[rows])
 
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float

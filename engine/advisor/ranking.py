@@ -62,6 +62,24 @@ class Profile:
     std: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The least error to be expected of a network that costs at most so much, by candidates alone.
+
+    costs ascend; of each the error's posterior mean, which descends, and its standard deviation:
+    shape (n,).
+    """
+
+    costs: Array
+    error: Array
+    std: Array
+
+    def within(self, cost: float) -> int | None:
+        """The entry of the best that costs at most this; None where every candidate costs more."""
+        at = int((self.costs <= cost).sum()) - 1
+        return at if at >= 0 else None
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a network stands: its rank, 1 the best and before anything is known, among how many.
@@ -84,6 +102,7 @@ class Answers(Protocol):
     def together(self, ranked: Sequence[Proposal], count: int, wc: float) -> list[Proposal]: ...
     def limited(self, bounds: Bounds, wc: float, start: float) -> Ranking: ...
     def share(self, bounds: Bounds) -> float: ...
+    def front(self, name: str | None) -> Front | None: ...
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float
     ) -> Profile: ...
@@ -176,6 +195,15 @@ class Ranking:
         """The share of the candidates that keep limits, each by its probability."""
         with one_thread():
             return self._asked().share(bounds)
+
+    def front(self, name: str | None = None) -> Front | None:
+        """The best accuracy to be expected at each cost, from the belief about the candidates.
+
+        name: a measure that arithmetic knows, in its own unit; None is f_c as it is believed.  None
+        where nothing is believed of the error or of this cost, and where there is no candidate.
+        """
+        with one_thread():
+            return self._asked().front(name)
 
     def profile(
         self, config: Config, parameter: str, index: int | None = None, points: int = 64

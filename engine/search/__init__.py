@@ -2,6 +2,7 @@
 
 from ..tasks.task import level_names, session_space, task_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
+from .front import Price, Smaller, pareto, smaller
 from .limits import (
     Broken,
     bounds_of,
@@ -27,10 +28,10 @@ from .standing import (
     excluded,
     failures,
     favour_strength,
+    keeping,
     level_trials,
     objective,
     observations,
-    pareto,
     passed_over,
     pending,
     ranking,
@@ -52,7 +53,9 @@ __all__ = [
     "QUEUEING",
     "SETTING",
     "Broken",
+    "Price",
     "Recommendation",
+    "Smaller",
     "base_trial",
     "begun",
     "best_measured",
@@ -69,6 +72,7 @@ __all__ = [
     "falling_behind",
     "favour_strength",
     "idle_parameters",
+    "keeping",
     "level_names",
     "level_trials",
     "limits_of",
@@ -90,6 +94,7 @@ __all__ = [
     "searched_level",
     "session_space",
     "shown_level",
+    "smaller",
     "standings",
     "task_of",
     "timed_with",

@@ -274,6 +274,11 @@ def best_measured(snapshot: Snapshot, wc: float | None = None) -> Trial | None:
     return min(scored, key=rank)[1]
 
 
+def keeping(snapshot: Snapshot) -> list[Trial]:
+    """The trials trained to their end that break no limit, as measured."""
+    return [t for t in snapshot.trials if t.observed and not broken_by(snapshot.session, t)]
+
+
 def excess(session: Session, trial: Trial) -> float:
     """By how much a trial breaks its worst limit, as a share of that; 0 where it keeps them."""
     return max((b.share for b in broken_by(session, trial)), default=0.0)
@@ -300,17 +305,6 @@ def recommended(
         return measured
     number, mean, std = found
     return Recommendation(snapshot.trials[number], (mean, std))
-
-
-def pareto(trials: Sequence[Trial]) -> list[Trial]:
-    """The observed trials that no other beats in both error and complexity, cheapest first."""
-    front: list[Trial] = []
-    observed = [t for t in trials if t.observed]
-    for trial in sorted(observed, key=lambda t: (t.complexity, t.error, t.number)):
-        assert trial.error is not None
-        if not front or trial.error < (front[-1].error or 0.0):
-            front.append(trial)
-    return front
 
 
 def _undone(decisions: Sequence[Decision]) -> set[int]:

@@ -431,6 +431,13 @@ def plot(
             help="What belief is drawn along, such as kernel[2]: the second layer's.",
         ),
     ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEASURE",
+            help="What tradeoff is drawn against, such as params; what f_c is of if none.",
+        ),
+    ] = None,
 ) -> None:
     """Draw a chart of a session, or write its figures as CSV or JSON."""
     with opened(name) as client:
@@ -438,7 +445,7 @@ def plot(
         from ..sharing.draw import kind_of, write
 
         kind_of(output)
-        figure = figures.of(client, what.value, tuple(trial or ()), along)
+        figure = figures.of(client, what.value, tuple(trial or ()), along, cost)
         write(figure, output)
         say(f"{figure.title}: written to {output}.")
 

@@ -46,6 +46,18 @@ FIGURES = (
         "",
     ),
     (
+        "4: band",
+        "the best {validated} ± σ that the model expects of a candidate which costs at most so "
+        "much; flat where a dearer one is not expected to be better",
+        "100 · (1 − least μ of f_p), its σ",
+    ),
+    (
+        "4: ● • ○ ✗",
+        "a trial of the front: no other is both better and cheaper; one that is beaten; one that "
+        "breaks a limit, what limits forbid being shaded; one that failed, as far as it came",
+        "",
+    ),
+    (
         "▸ ◂ ▴ ▾  3 outside",
         "points far off stand at the edge of a chart that they lie beyond, so that they do not "
         "press the others flat: further from the front, the best, the selected one and all but a "

@@ -19,6 +19,7 @@ from ...engine.search.scorecard import (
     overrides,
     picks,
 )
+from ...sessions.records import kept_weight
 from .. import format as words
 from ..format import under
 from ..sharing.charts import trust_plot

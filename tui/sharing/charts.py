@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...engine.objective import error_at
+from ...engine.objective import best_error, error_at
+from ...engine.search.front import pareto
+from ...engine.search.limits import limits_of
 from ...engine.search.scorecard import Outcome
-from ...engine.search.standing import objective, pareto
+from ...engine.search.standing import best_measured, keeping, objective
 from ...engine.tasks.domains import Categorical, Domain, Integer, Real
 from .. import format as words
 from ..plot import (
     PERCENT,
     POSITIVE,
+    Array,
     Axis,
     Band,
     Bar,
+    Box,
     Line,
     Mark,
     Plot,
@@ -29,9 +33,10 @@ from ..plot import (
 )
 
 if TYPE_CHECKING:
-    from ...engine.advisor.ranking import Profile, Ranking
+    from ...engine.advisor.ranking import Front, Profile, Ranking
     from ...engine.tasks.space import Space
     from ...sessions.records import Config, Trial
+    from ...sessions.snapshot import Snapshot
     from ..cost import Cost
 
 
@@ -73,42 +78,72 @@ def curves(trials: list[Trial], epochs: int) -> Plot | None:
     )
 
 
-def standing_at(trial: Trial, cost: Cost) -> tuple[float, float]:
-    return cost.drawn(trial), 100 * (1 - (trial.error or 0.0))
+LOG_FROM = 5.0
+"""A cost is drawn on a logarithmic axis where what is seen of it spans more than this factor."""
+SAMPLED = 33
+"""Points of a line of equal f on such an axis, where it is a curve."""
+
+
+def standing_at(trial: Trial, cost: Cost) -> tuple[float, float] | None:
+    """Cost and metric of a trial, of a failed one as far as it came; None where there are none."""
+    x = cost.drawn(trial)
+    error = trial.error
+    if trial.state == "failed" and trial.epochs:
+        error = best_error(trial.epochs)
+    return None if x is None or error is None else (x, 100 * (1 - error))
 
 
 def tradeoff_plot(
-    measured: Sequence[Trial], best: Trial | None, selected: Trial | None, wc: float, cost: Cost
+    snapshot: Snapshot,
+    cost: Cost,
+    wc: float,
+    selected: Trial | None = None,
+    believed: Front | None = None,
+    log: bool | None = None,
 ) -> Plot | None:
-    """Trials as points, the front joined, lines of equal f through the best and above it.
+    """Trials as points, the front joined, what is believed of it, the limits; lines of equal f
+    through the best and above it, where f counts this cost.
 
     The axes hold the front, the best, the selected trial and the bulk of the others; what is far
-    off stands at the edge with its number.
+    off stands at the edge with its number.  The front is of the trials that keep the limits.  log:
+    of the axis of the cost; None chooses.
     """
+    session = snapshot.session
+    points = {t.number: at for t in snapshot.trials if (at := standing_at(t, cost)) is not None}
+    measured = [t for t in snapshot.trials if t.observed and t.number in points]
+    best = best_measured(snapshot, wc)
     if not measured or best is None:
         return None
-    points = {trial.number: standing_at(trial, cost) for trial in measured}
-    front = pareto(measured)
-    chosen = [best] if selected is None else [best, selected]
-    kept = [points[trial.number] for trial in (*front, *chosen)]
-    horizontal, vertical = (
-        axis(
-            near([point[side] for point in points.values()], [point[side] for point in kept]),
-            ticks=5,
-            within=within,
-        )
-        for side, within in enumerate((POSITIVE, PERCENT))
+    good = keeping(snapshot)
+    front = pareto(good, cost.drawn)
+    broken = {t.number for t in measured} - {t.number for t in good}
+    chosen = [t for t in (best, selected) if t is not None and t.number in points]
+    limits = limits_of(session)
+    most, least = limits.get(cost.measure.name), limits.get(session.metric)
+    most = None if most is None else most / cost.unit
+    least = None if least is None else 100 * least
+    kept = [points[trial.number] for trial in (*front, *chosen)] or [points[measured[0].number]]
+    horizontal = _cost_axis(
+        [points[t.number][0] for t in measured] + ([] if most is None else [most]),
+        [x for x, _ in kept],
+        log,
     )
-    lines = []
-    value = objective(best, wc) or 0.0
-    # higher lines are better
-    span = vertical.high - vertical.low
-    for step in range(4):
-        f = value + step * span / 100 / 4
-        ends = [
-            100 * (1 - error_at(f, x / cost.scale, wc)) for x in (horizontal.low, horizontal.high)
-        ]
-        lines.append(Line((horizontal.low, horizontal.high), ends, "faint", dashed=step > 0))
+    heights = [points[t.number][1] for t in measured] + ([] if least is None else [least])
+    if believed is not None and (last := believed.within(horizontal.high * cost.unit)) is not None:
+        heights.append(100 * (1 - float(believed.error[last])))
+    vertical = axis(near(heights, [y for _, y in kept]), ticks=5, within=PERCENT)
+    lines = (
+        []
+        if not cost.counted
+        else _equal_f(objective(best, wc) or 0.0, wc, cost, horizontal, vertical)
+    )
+    band = None
+    if believed is not None and (steps := _steps(believed, cost, horizontal, most)) is not None:
+        xs, expected, std = steps
+        band = Band(xs, np.maximum(expected - std, 0.0), np.minimum(expected + std, 100.0))
+        lines.append(Line(xs, expected, "believed"))
+    forbidden, borders = _limits(most, least, horizontal, vertical)
+    lines += borders
     lines.append(
         Line(
             [points[t.number][0] for t in front],
@@ -117,22 +152,87 @@ def tradeoff_plot(
             dashed=True,
         )
     )
-    looks = {trial.number: ("○", "front") for trial in front}
-    looks[best.number] = "●", "trial"
+    looks = dict.fromkeys(broken, ("○", "broken"))
+    looks |= {trial.number: ("●", "front") for trial in front}
+    looks[best.number] = "★", "trial"
     if selected is not None:
         looks[selected.number] = "◆", "selected"
-    marks = []
-    for trial in measured:
-        x, y = points[trial.number]
-        if trial.number not in looks:
-            beyond = not (horizontal.holds(x) and vertical.holds(y))
-            mark = Mark(x, y, "·", "label", label=str(trial.number) if beyond else "")
-            marks.append(at_edge(mark, horizontal, vertical))
     # the best and the selected one lie over the front, and keep their numbers before it does
-    numbers = [t.number for t in front if t not in chosen] + [t.number for t in chosen]
-    for number in dict.fromkeys(numbers):
+    numbered = [t.number for t in front if t not in chosen] + [t.number for t in chosen]
+    marks = []
+    for trial in snapshot.trials:
+        if trial.number not in points or trial.number in numbered:
+            continue
+        x, y = points[trial.number]
+        beyond = not (horizontal.holds(x) and vertical.holds(y))
+        if trial.observed:
+            look = looks.get(trial.number, ("•", "dim"))
+            mark = Mark(x, y, *look, label=str(trial.number) if beyond else "")
+            marks.append(at_edge(mark, horizontal, vertical))
+        elif not beyond:
+            marks.append(Mark(x, y, "✗", "dim"))
+    for number in dict.fromkeys(numbered):
         marks.append(Mark(*points[number], *looks[number], label=str(number)))
-    return Plot(horizontal, vertical, lines=tuple(lines), marks=tuple(marks))
+    return Plot(
+        horizontal, vertical, band=band, lines=tuple(lines), marks=tuple(marks), forbidden=forbidden
+    )
+
+
+def _cost_axis(costs: Sequence[float], keep: Sequence[float], log: bool | None) -> Axis:
+    """What an axis of a cost spans; log: None is where that spans a large factor."""
+    seen = near(costs, keep)
+    if log is None:
+        log = max(seen) > LOG_FROM * min(seen)
+    return axis(seen, ticks=5, within=POSITIVE, log=log)
+
+
+def _equal_f(value: float, wc: float, cost: Cost, horizontal: Axis, vertical: Axis) -> list[Line]:
+    """Where f is this, and, dashed, where it is more; higher lines are better."""
+    span = vertical.high - vertical.low
+    xs = [horizontal.at(s) for s in np.linspace(0, 1, SAMPLED if horizontal.log else 2).tolist()]
+    lines = []
+    for step in range(4):
+        f = value + step * span / 100 / 4
+        ys = [100 * (1 - error_at(f, x / cost.scale, wc)) for x in xs]
+        lines.append(Line(xs, ys, "faint", dashed=step > 0))
+    return lines
+
+
+def _steps(
+    believed: Front, cost: Cost, horizontal: Axis, most: float | None
+) -> tuple[Array, Array, Array] | None:
+    """Cost, expected metric and σ, in percent, at both ends of every step of the believed front
+    that is on the axis and within the limit; None where none is.
+    """
+    right = horizontal.high if most is None else min(horizontal.high, most)
+    costs = believed.costs / cost.unit
+    ends = np.append(costs[1:], np.inf)
+    rows = np.flatnonzero((ends > horizontal.low) & (costs < right))
+    if not len(rows):
+        return None
+    xs = np.column_stack([costs[rows], ends[rows]]).ravel()
+    return (
+        np.clip(xs, horizontal.low, right),
+        np.repeat(100 * (1 - believed.error[rows]), 2),
+        np.repeat(100 * believed.std[rows], 2),
+    )
+
+
+def _limits(
+    most: float | None, least: float | None, horizontal: Axis, vertical: Axis
+) -> tuple[tuple[Box, ...], list[Line]]:
+    """What lies beyond the most of a cost and below the least of the metric, and the borders."""
+    boxes: list[Box] = []
+    lines = []
+    if most is not None and most < horizontal.high:
+        boxes.append((max(most, horizontal.low), horizontal.high, vertical.low, vertical.high))
+        if horizontal.holds(most):
+            lines.append(Line((most, most), (vertical.low, vertical.high), "limit"))
+    if least is not None and least > vertical.low:
+        boxes.append((horizontal.low, horizontal.high, vertical.low, min(least, vertical.high)))
+        if vertical.holds(least):
+            lines.append(Line((horizontal.low, horizontal.high), (least, least), "limit"))
+    return tuple(boxes), lines
 
 
 def trust_plot(results: Sequence[Outcome]) -> Plot | None:

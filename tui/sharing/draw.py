@@ -39,6 +39,11 @@ INKS: Mapping[str, str] = {
     "selected": "#111827",
     "front": "#047857",
     "faint": "#9ca3af",
+    "believed": "#2563eb",
+    "dim": "#d9a06b",
+    "broken": "#c98a86",
+    "limit": "#b91c1c",
+    "forbidden": "#b91c1c",
     "text": "#111827",
     "paper": "#ffffff",
 }
@@ -48,10 +53,12 @@ VARIABLES: Mapping[str, str] = {
 }
 """Stand-ins that `inline` changes for CSS variables, so that a page's own colours hold."""
 _MARKERS = {
-    "●": "o", "○": "o", "◆": "D", "·": "o", "✗": "x", "│": "",
+    "●": "o", "○": "o", "◆": "D", "•": "o", "★": "*", "✗": "x", "│": "",
     "▴": "^", "▾": "v", "▸": ">", "◂": "<",
 }  # fmt: skip
-_SIZES = {"·": 4.0, "◆": 6.5, "✗": 7.0}
+_SIZES = {"•": 4.0, "★": 11.0, "◆": 6.5, "✗": 7.0}
+THIN = ("faint", "front", "whisker", "believed", "limit")
+"""Lines that are no curve of the figure."""
 LABEL_POINTS = 8.0
 """The height of a mark's label, in points."""
 LEGEND_WIDTH = 116
@@ -166,9 +173,11 @@ def _drawn(figure: Figure, inks: Mapping[str, str]) -> Drawing:
             transform=axes.transAxes,
         )  # fmt: skip
         return drawing
+    axes.set_xscale("log" if plot.x.log else "linear")
     axes.set_xlim(plot.x.low, plot.x.high)
     axes.set_ylim(plot.y.low, plot.y.high)
     axes.set_xticks([at for at, _ in plot.x.ticks], [text for _, text in plot.x.ticks])
+    axes.minorticks_off()
     axes.set_yticks([at for at, _ in plot.y.ticks], [text for _, text in plot.y.ticks])
     axes.grid(axis="y", color=inks["axis"], alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -183,6 +192,10 @@ def _drawn(figure: Figure, inks: Mapping[str, str]) -> Drawing:
 
 
 def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
+    for left, right, low, high in plot.forbidden:
+        axes.fill_between(
+            [left, right], low, high, color=inks["forbidden"], alpha=0.08, linewidth=0
+        )
     if plot.band is not None:
         band = plot.band
         axes.fill_between(band.xs, band.low, band.high, color=inks["band"], alpha=0.18, linewidth=0)
@@ -192,7 +205,7 @@ def _contents(axes: Axes, plot: Plot, inks: Mapping[str, str]) -> None:
     for line in plot.lines:
         axes.plot(
             line.xs, line.ys, color=inks[line.ink], linestyle="--" if line.dashed else "-",
-            linewidth=1.0 if line.ink in ("faint", "front", "whisker") else 1.7,
+            linewidth=1.0 if line.ink in THIN else 1.7,
         )  # fmt: skip
     for mark in plot.marks:
         if mark.spread > 0:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...engine.search.front import pareto
+from ...engine.search.limits import limits_of
 from ...engine.search.scorecard import coverage, outcomes
 from ...engine.search.standing import (
     base_trial,
-    best_measured,
+    keeping,
     level_trials,
     objective,
-    pareto,
     searched_level,
 )
+from ...engine.tasks.limits import spelled_limit
 from ...engine.tasks.space import entry_key, entry_name
-from ...engine.tasks.task import level_names, task_of
+from ...engine.tasks.task import level_names, measure_named, task_of
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.exchange import as_exported, exported_names
 from .. import format as words
@@ -24,38 +26,45 @@ from ..format import under
 from ..plot import POSITIVE, Figure, Line, Mark, Plot, at_edge, axis, near
 
 if TYPE_CHECKING:
-    from ...engine.advisor.ranking import Profile, Proposal
+    from ...engine.advisor.ranking import Front, Profile, Proposal
+    from ...engine.tasks.measure import Measure
     from ...engine.tasks.space import Space
-    from ...sessions.records import Trial
+    from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
+    from ..cost import Cost
     from ..ports import Client
 
 CURVES = 4
 """Trials overlaid where nobody has marked any: the best ones."""
 
 
-def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None = None) -> Figure:
-    """The metric against complexity, the Pareto front, the lines of equal f."""
+def tradeoff(
+    snapshot: Snapshot,
+    wc: float | None = None,
+    selected: Trial | None = None,
+    *,
+    measure: Measure | None = None,
+    believed: Front | None = None,
+    log: bool | None = None,
+) -> Figure:
+    """The metric against complexity or another cost, the Pareto front, the lines of equal f.
+
+    believed: what the candidates are expected to reach, by the same cost.  log: see `charts`.
+    """
     from .charts import tradeoff_plot
 
     weight = snapshot.session.wc if wc is None else wc
+    cost, metric = cost_of(snapshot, measure), words.metric(snapshot.session)
+    plot = tradeoff_plot(snapshot, cost, weight, selected, believed, log)
     measured = [trial for trial in snapshot.trials if trial.observed]
-    best = best_measured(snapshot, weight)
-    cost, metric = cost_of(snapshot), words.metric(snapshot.session)
-    front = {trial.number for trial in pareto(measured)}
-    legend = [
-        ("○", "front", "nothing is both better and cheaper"),
-        ("●", "trial", "lowest f"),
-        ("--", "faint", f"equal f at w_c {words.weight(weight)}"),
-    ]
-    if selected is not None:
-        legend.insert(2, ("◆", "selected", f"trial {selected.number}"))
+    front = {trial.number for trial in pareto(keeping(snapshot), cost.drawn)}
+    against = "complexity" if cost.counted else cost.measure.noun
     return Figure(
         name="tradeoff",
-        title=f"{snapshot.session.name}: {metric.title} against complexity",
+        title=f"{snapshot.session.name}: {metric.title} against {against}",
         x=cost.axis,
         y=f"best {metric.validated}, %",
-        plot=tradeoff_plot(measured, best, selected, weight, cost),
+        plot=plot,
         columns=(
             "trial", "level", "error", "complexity", "f", snapshot.session.metric,
             *_cost_columns(snapshot), "front",
@@ -67,8 +76,37 @@ def tradeoff(snapshot: Snapshot, wc: float | None = None, selected: Trial | None
             )
             for t in measured
         ),
-        legend=tuple(legend),
+        legend=() if plot is None else tuple(
+            _tradeoff_legend(plot, snapshot.session, cost, weight, selected)
+        ),
     )  # fmt: skip
+
+
+def _tradeoff_legend(
+    plot: Plot, session: Session, cost: Cost, weight: float, selected: Trial | None
+) -> Iterator[tuple[str, str, str]]:
+    """What is drawn, and no more."""
+    looks = {
+        "front": ("●", "nothing is both better and cheaper"),
+        "trial": ("★", "lowest f"),
+        "dim": ("•", "beaten in both"),
+        "broken": ("○", "breaks a limit"),
+        "selected": ("◆", "" if selected is None else f"trial {selected.number}"),
+    }
+    drawn = {mark.ink for mark in plot.marks}
+    for ink, (char, what) in looks.items():
+        if ink in drawn:
+            yield char, ink, what
+    inks = {line.ink for line in plot.lines}
+    if "faint" in inks:
+        yield "--", "faint", f"equal f at w_c {words.weight(weight)}"
+    if plot.band is not None:
+        yield "band", "band", "to be expected of candidates, ± σ"
+    if plot.forbidden:
+        drawn_limits = {cost.measure.name, session.metric} & limits_of(session).keys()
+        measures = task_of(session).measures
+        told = [spelled_limit(n, limits_of(session)[n], measures) for n in sorted(drawn_limits)]
+        yield "-", "limit", " · ".join(told)
 
 
 def _cost_columns(snapshot: Snapshot, trial: Trial | None = None) -> Iterator[Any]:
@@ -236,15 +274,24 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
     )
 
 
-def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None = None) -> Figure:
+def of(
+    client: Client,
+    what: str,
+    numbers: Sequence[int] = (),
+    along: str | None = None,
+    cost: str | None = None,
+) -> Figure:
     """The figure of this name.
 
-    Raises Misuse for a trial or a parameter that is not there, or that the figure has no use for.
+    Raises Misuse for a trial, a parameter or a cost that is not there, or that the figure has no
+    use for.
     """
     if numbers and what != "curves":
         raise Misuse(f"--trial: {what} shows every trial; only curves are drawn of chosen ones.")
     if along is not None and what != "belief":
         raise Misuse(f"--along {along}: only belief is drawn along a parameter, not {what}.")
+    if cost is not None and what != "tradeoff":
+        raise Misuse(f"--cost {cost}: only tradeoff is drawn against a cost, not {what}.")
     snapshot = client.refresh()
     for number in numbers:
         if not 0 <= number < len(snapshot.trials):
@@ -252,7 +299,7 @@ def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None
             raise Misuse(f"--trial {number}: this session has trials 0 to {last}.")
     match what:
         case "tradeoff":
-            return tradeoff(snapshot)
+            return _tradeoff_of(client, snapshot, cost)
         case "convergence":
             return convergence(snapshot)
         case "calibration":
@@ -260,6 +307,14 @@ def of(client: Client, what: str, numbers: Sequence[int] = (), along: str | None
         case "curves":
             return curves(snapshot, numbers)
     return _belief_of(client, snapshot, along)
+
+
+def _tradeoff_of(client: Client, snapshot: Snapshot, cost: str | None) -> Figure:
+    """Against this cost, or the one that the session counts, with what is believed of it."""
+    session = snapshot.session
+    measure = None if cost is None else measure_named(cost, task_of(session))
+    believed = cost_of(snapshot, measure).front(client.rank(snapshot, count=1))
+    return tradeoff(snapshot, measure=measure, believed=believed)
 
 
 def _belief_of(client: Client, snapshot: Snapshot, along: str | None) -> Figure:

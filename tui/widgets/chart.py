@@ -47,6 +47,9 @@ __all__ = [
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHADE = "░"
+HATCH = "╱"
+FILLS = ("band", "bar", "forbidden")
+"""Roles that cells are filled with; their own cells are no ground to what is drawn of them."""
 _BRAILLE = 0x2800
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each braille dot, by row and column within a cell."""
@@ -113,6 +116,21 @@ class _Canvas:
                 elif eighths[0] - eighths[1] >= 4:
                     self.grounds[row, column] = role
 
+    def forbid(self, box: Box) -> None:
+        """Shade a rectangle that no limit allows, under all that is drawn already."""
+        rows = slice(max(math.ceil(self.row(box[3])), 0), math.floor(self.row(box[2])) + 1)
+        first = max(math.ceil(self.column(box[0])), 0)
+        columns = slice(first, math.floor(self.column(box[1])) + 1)
+        if self.shade:
+            hatched = np.indices(self.chars.shape).sum(axis=0)[rows, columns] % 2 == 0
+            hatched &= self.chars[rows, columns] == " "
+            self.chars[rows, columns][hatched] = HATCH
+            self.inks[rows, columns][hatched] = "forbidden"
+            return
+        grounds, inks = self.grounds[rows, columns], self.inks[rows, columns]
+        grounds[grounds == ""] = "forbidden"
+        inks[inks == "ground"] = "forbidden"
+
     def heights(self, values: Array) -> Array:
         """Values as heights above the floor, in cells; a row's value is at its middle."""
         low, high = self.plot.y.low, self.plot.y.high
@@ -123,8 +141,7 @@ class _Canvas:
         columns = range(self.width)
         first, last = self.column(float(band.xs[0])), self.column(float(band.xs[-1]))
         columns = range(max(math.floor(first), 0), min(math.ceil(last) + 1, self.width))
-        span = self.plot.x.high - self.plot.x.low
-        at = self.plot.x.low + np.asarray(columns) / max(self.width - 1, 1) * span
+        at = np.array([self.plot.x.at(column / max(self.width - 1, 1)) for column in columns])
         low = self.heights(np.interp(at, band.xs, band.low))
         high = self.heights(np.interp(at, band.xs, band.high))
         # a band thinner than a line is still shown
@@ -263,8 +280,8 @@ class _Canvas:
         taken, free = -1, len(line)
         note = f"{self.plot.outside} outside" if self.plot.outside else ""
         if note and 2 * len(note) < self.width:
-            free -= len(note) + 1
-            line[free + 1 :] = note
+            free -= len(note) + 2  # not to be read as one with the last tick
+            line[free + 2 :] = note
         for value, text in self.plot.x.ticks:
             middle = self.gutter + round(self.column(value))
             start = min(max(middle - len(text) // 2, 0), len(line) - len(text))
@@ -287,7 +304,8 @@ def _beside(column: int, row: int, width: int, gap: int) -> list[tuple[int, int]
 def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[list[Cell]]:
     """Draw a plot into `size` (width, height) cells; the last row holds the labels of x.
 
-    shade: draw bands and bars as ░ in the foreground, for terminals without colour.
+    shade: draw bands and bars as ░ in the foreground, and what is forbidden as ╱, for terminals
+    without colour.
     """
     width, height = size
     if width < 4 or height < 2:
@@ -302,6 +320,8 @@ def raster(plot: Plot, size: tuple[int, int], *, shade: bool = False) -> list[li
     for mark in plot.marks:
         canvas.mark(mark)
     canvas.labels(plot.marks)
+    for box in plot.forbidden:
+        canvas.forbid(box)
     return [row[:width] for row in canvas.finish()]
 
 
@@ -319,6 +339,11 @@ class Chart(Widget):
         "selected",
         "front",
         "faint",
+        "believed",
+        "dim",
+        "broken",
+        "limit",
+        "forbidden",
     )
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in ROLES}
     DEFAULT_CSS = """
@@ -334,6 +359,11 @@ class Chart(Widget):
         .chart--selected { color: $foreground; text-style: bold; }
         .chart--front { color: $success; }
         .chart--faint { color: $foreground 45%; }
+        .chart--believed { color: $primary 70%; }
+        .chart--dim { color: $secondary 65%; }
+        .chart--broken { color: $warning 70%; }
+        .chart--limit { color: $warning; }
+        .chart--forbidden { color: $warning 14%; }
     }
     """
     plot: reactive[Plot | None] = reactive(None)
@@ -418,7 +448,7 @@ class Chart(Widget):
             behind = self._colour(under, ground)
             bold = ink in self.ROLES and self.get_component_styles(f"chart--{ink}").text_style.bold
             styles[kind] = Style(
-                color=self._colour(ink, ground if ink in ("band", "bar") else behind).rich_color
+                color=self._colour(ink, ground if ink in FILLS else behind).rich_color
                 if ink != "ground"
                 else ground.rich_color,
                 bgcolor=behind.rich_color,
@@ -434,10 +464,6 @@ class Chart(Widget):
         column, row = event.x - canvas.gutter, event.y
         if column < 0 or row >= canvas.height:
             return
-        x = self.plot.x.low + column / max(canvas.width - 1, 1) * (
-            self.plot.x.high - self.plot.x.low
-        )
-        y = self.plot.y.high - row / max(canvas.height - 1, 1) * (
-            self.plot.y.high - self.plot.y.low
-        )
+        x = self.plot.x.at(column / max(canvas.width - 1, 1))
+        y = self.plot.y.at(1 - row / max(canvas.height - 1, 1))
         self.post_message(self.Clicked(self, x, y))
