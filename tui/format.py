@@ -212,6 +212,11 @@ def number(value: Any) -> str:
     return str(value)
 
 
+def formula(wc: float) -> str:
+    """What is minimised: `f_p + 0.10 · f_c`, `f_c`."""
+    return "f_c" if wc == COST_ALONE else f"f_p + {weight(wc)} · f_c"
+
+
 def weight(value: float) -> str:
     """A w_c: two digits after the point, more only where they matter; ∞ for the cost alone."""
     if value == COST_ALONE:

@@ -16,6 +16,7 @@ from textual.widgets import Input
 from ...engine.search.limits import broken_by
 from ...engine.search.standing import objective, predicted_now, shown_level
 from ...engine.tasks.task import level_names, task_of
+from ...sessions.choices import COST_ALONE
 from ...sessions.exchange import compact
 from ...sessions.records import OPEN_STATES
 from .. import format as words
@@ -428,7 +429,9 @@ def _story(trial: Trial, snapshot: Snapshot, names: tuple[str, ...]) -> Content:
             Content.assemble(
                 "f ",
                 (words.f_measured(value), "bold"),
-                f"  =  {trial.error:.4f} + {words.weight(wc)} · {trial.complexity:.3f}",
+                f"  =  f_c, f_p {trial.error:.4f}"
+                if wc == COST_ALONE
+                else f"  =  {trial.error:.4f} + {words.weight(wc)} · {trial.complexity:.3f}",
             )
         )
     belief = trial.prediction

@@ -27,6 +27,7 @@ from ...engine.tasks.task import DEFAULT, blank_space, task_named
 from ...sessions.choices import (
     AUGMENTS,
     CLASS_WEIGHTS,
+    COST_ALONE,
     FITS,
     METRICS,
     STRATEGIES,
@@ -41,7 +42,6 @@ from ...sessions.places import is_name
 from ...sessions.records import (
     LARGEST_BUDGET,
     LARGEST_SEED,
-    LARGEST_WC,
     MOST_PARALLEL,
     READER,
     WHITE,
@@ -49,6 +49,7 @@ from ...sessions.records import (
     Execution,
     Session,
     Setup,
+    is_weight,
 )
 from .. import format as words
 from .. import images
@@ -78,7 +79,10 @@ NOTES = {
     "columns": "where names are not the usual ones: image=file, label=species, split=part",
     "train_size": "images for training and validation; empty takes all of them",
     "val_fraction": "the share of these images that is held out, and decides f_p",
-    "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity",
+    "goal": "balance: accuracy and cost, by w_c · best under limits: w_c is 0 · cheapest above an "
+    "accuracy: w_c is infinite, and a limit such as accuracy>=90 says what is good enough",
+    "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity · inf "
+    "for the cheapest",
     "limits": "what a network may cost, how good it must be: params<=50k, macs<=2x, accuracy>=90",
     "measure": "what complexity is; a time is compared with the reference's, timed beside it",
     "weights": "what weights and activations are where the network is used: their bytes follow",
@@ -93,6 +97,8 @@ NOTES = {
     "stop-behind": "a trial whose f so far is worse than the others' median is stopped, not marked",
 }
 """What there is to say of a field: below the form while it has the focus."""
+GOALS = {"balance": 0.1, "best under limits": 0.0, "cheapest above an accuracy": COST_ALONE}
+"""What a search is after, and the w_c that says so."""
 TRIALS = {flat: str(planned(DEFAULT, flat)) for flat in (False, True)}
 """Trials proposed for a level, of several and of the one that searches all at once."""
 USUAL: dict[str, Any] = {field.name: field.default for field in fields(Setup)}
@@ -156,6 +162,17 @@ def _real(low: float, high: float, words_of_it: str) -> Callable[[str], float]:
     return read
 
 
+def _weight(text: str) -> float:
+    words_of_it = "must be a number, 0 or more, or inf"
+    try:
+        value = float(text.replace("∞", "inf"))
+    except ValueError:
+        raise ValueError(words_of_it) from None
+    if not is_weight(value):
+        raise ValueError(words_of_it)
+    return value
+
+
 def _name(taken: set[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not is_name(text):
@@ -190,6 +207,11 @@ def _briefly(read: Callable[[str], Any], words_of_it: str) -> Callable[[str], An
 
 def _size(text: str) -> tuple[int, int] | None:
     return read_size(text) if text else None
+
+
+def _goal(wc: float) -> str:
+    """The goal that a w_c stands for."""
+    return next((goal for goal, value in GOALS.items() if value == wc), "balance")
 
 
 def _columns(text: str) -> dict[str, str]:
@@ -327,7 +349,7 @@ class SetupScreen(Screen[None]):
                 "w_c",
                 words.number(start["wc"]),
                 "0 accuracy … 1 low complexity",
-                _real(0, LARGEST_WC, "must be a number, 0 or more"),
+                _weight,
             ),
             Field(
                 "limits",
@@ -407,6 +429,9 @@ class SetupScreen(Screen[None]):
             yield Edge("top", "New session")
             with Form(classes="panel grows", id="setup-form"):
                 for field in self.fields:
+                    if field.name == "wc":
+                        goal = _goal(self.start["wc"])
+                        yield from self._choice("goal", "goal", tuple(GOALS), goal, "of the search")
                     yield from self._line(field.name, field.label, field.start, field.hint)
                     if field.name == "image_size":
                         hint = "images of other shapes"
@@ -507,6 +532,11 @@ class SetupScreen(Screen[None]):
         field = self.query_one("#field-trials", Input)
         if field.value == TRIALS[not message.value]:
             field.value = TRIALS[message.value]
+
+    @on(Cycle.Changed, "#goal")
+    def aim(self, message: Cycle.Changed) -> None:
+        """The w_c that the goal stands for; a number of one's own can be typed."""
+        self.query_one("#field-wc", Input).value = words.number(GOALS[message.value])
 
     @on(Cycle.Changed, "#metric")
     def weigh(self, message: Cycle.Changed) -> None:

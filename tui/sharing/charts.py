@@ -15,6 +15,7 @@ from ...engine.search.limits import limits_of
 from ...engine.search.scorecard import Outcome
 from ...engine.search.standing import best_measured, keeping, objective
 from ...engine.tasks.domains import Categorical, Domain, Integer, Real
+from ...sessions.choices import COST_ALONE
 from .. import format as words
 from ..plot import (
     PERCENT,
@@ -189,6 +190,9 @@ def _cost_axis(costs: Sequence[float], keep: Sequence[float], log: bool | None) 
 def _equal_f(value: float, wc: float, cost: Cost, horizontal: Axis, vertical: Axis) -> list[Line]:
     """Where f is this, and, dashed, where it is more; higher lines are better."""
     span = vertical.high - vertical.low
+    if wc == COST_ALONE:  # f is the cost: one line, upright
+        x = value * cost.scale
+        return [Line([x, x], [vertical.low, vertical.high], "faint")]
     xs = [horizontal.at(s) for s in np.linspace(0, 1, SAMPLED if horizontal.log else 2).tolist()]
     lines = []
     for step in range(4):

@@ -72,7 +72,7 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
             f"A search for {task_of(session).title} that are cheap as well as good, on "
             f"{words.count(images.train)} images of {images.height}x{images.width}x"
             f"{images.channels} in {images.classes} classes ({session.data.spec}). "
-            f"It minimises f = f_p + {words.weight(session.wc)} · f_c: f_p is {error} on "
+            f"It minimises f = {words.formula(session.wc)}: f_p is {error} on "
             f"{words.count(images.val)} validation images, f_c the {measure_of(session).noun} over "
             "the reference network's."
         ),
