@@ -202,13 +202,12 @@ def test_what_is_smaller_than_the_best() -> None:
     assert near.startswith(f"cheapest within one point: trial {trials[2].number}, ")
     assert near.endswith(f"{100 * (1 - best.error - 0.008):.1f} % ± 1.0")
     # nothing is believed at half of it
-    found = search.smaller(
-        trials, best, cost.value, Front(steps.costs[3:], steps.error[3:], steps.std[3:])
-    )
+    dear = Front(steps.costs[3:], steps.error[3:], steps.std[3:])
+    found = search.smaller(trials, best, cost.value, dear)
     assert found is not None
     assert (found.half_expected, found.near_expected) == (None, None)
     told = f"trial {trials[2].number}, {cost.told(0.3 * most)}, {100 * (0.991 - best.error):.1f} %"
-    half, near = smaller_networks(found, steps, cost)
+    half, near = smaller_networks(found, dear, cost)
     assert half.endswith(f": {told}")
     assert near.endswith(f": {told}")
     # nothing is cheaper

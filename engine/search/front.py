@@ -64,9 +64,7 @@ def smaller(
         for t in trials
         if t.observed and t.error is not None and (value := cost(t)) is not None and value < most
     ]
-    half_measured = min(
-        ((e, n, t) for value, e, n, t in cheaper if value <= most / 2), default=None
-    )
+    halved = min(((e, n, t) for value, e, n, t in cheaper if value <= most / 2), default=None)
     near = ((value, n, t) for value, e, n, t in cheaper if e <= enough)
     least, _, nearest = min(near, default=(most, best.number, best))
     half_expected = near_expected = None
@@ -79,7 +77,7 @@ def smaller(
         best,
         most / 2,
         half_expected,
-        None if half_measured is None else half_measured[-1],
+        None if halved is None else halved[-1],
         nearest,
         near_expected,
     )
