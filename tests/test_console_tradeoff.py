@@ -193,18 +193,35 @@ def test_what_is_smaller_than_the_best() -> None:
     found = search.smaller(trials, best, cost.value, steps)
     assert found is not None
     assert found.half == most / 2
-    assert (found.at_half, found.expected) == (2, 1)
+    assert (found.half_expected, found.near_expected) == (2, 1)
     assert found.near == trials[2]
+    assert found.half_measured == trials[2]
     half, near = smaller_networks(found, steps, cost)
     assert half.startswith("at half its cost (≤ ")
     assert half.endswith(f"{100 * (1 - best.error - 0.004):.1f} % ± 2.0 expected")
     assert near.startswith(f"cheapest within one point: trial {trials[2].number}, ")
     assert near.endswith(f"{100 * (1 - best.error - 0.008):.1f} % ± 1.0")
-    # nothing is believed, and nothing is cheaper
+    # nothing is believed at half of it
+    dear = Front(steps.costs[3:], steps.error[3:], steps.std[3:])
+    found = search.smaller(trials, best, cost.value, dear)
+    assert found is not None
+    assert (found.half_expected, found.near_expected) == (None, None)
+    told = f"trial {trials[2].number}, {cost.told(0.3 * most)}, {100 * (0.991 - best.error):.1f} %"
+    half, near = smaller_networks(found, dear, cost)
+    assert half.endswith(f": {told}")
+    assert near.endswith(f": {told}")
+    # nothing is cheaper
     alone = search.smaller([best], best, cost.value)
     assert alone is not None
-    assert (alone.near, alone.at_half, alone.expected) == (best, None, None)
-    assert smaller_networks(alone, None, cost) == ("", "cheapest within one point: none cheaper")
+    assert (alone.near, alone.half_expected, alone.half_measured, alone.near_expected) == (
+        best,
+        None,
+        None,
+        None,
+    )
+    half, near = smaller_networks(alone, None, cost)
+    assert half == f"at half its cost (≤ {cost.told(most / 2)}): no network is known"
+    assert near == "cheapest within one point: none cheaper"
     assert search.smaller([best], best, lambda trial: None) is None
 
 

@@ -234,8 +234,8 @@ def cost_of(snapshot: Snapshot, measure: Measure | None = None) -> Cost:
 
 
 def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[str, str]:
-    """What is to be expected at half the cost of the best network, and the cheapest within one
-    point of it, in words; nothing of the former where nothing is believed there.
+    """What is to be expected at half the cost of the best network, or was measured there, and the
+    cheapest within one point of it, in words.
 
     front: what is believed of candidates, by this cost.
     """
@@ -246,19 +246,22 @@ def smaller_networks(found: Smaller, front: Front | None, cost: Cost) -> tuple[s
         error, std = float(front.error[entry]), float(front.std[entry])
         return f"{words.percent(1 - error)} % ± {words.percent(std)}"
 
-    half = ""
-    if found.at_half is not None:
-        half = f"at half its cost (≤ {told(found.half)}): {expected(found.at_half)} expected"
-    text = "none cheaper"
-    if near.number != found.best.number:
-        value = cost.value(near)
+    def measured(trial: Trial) -> str:
+        value = cost.value(trial)
         assert value is not None
-        text = f"trial {near.number}, {told(value)}, {words.percent(1 - (near.error or 0))} %"
-    if found.expected is not None:
+        return f"trial {trial.number}, {told(value)}, {words.percent(1 - (trial.error or 0))} %"
+
+    half = "no network is known"
+    if found.half_expected is not None:
+        half = f"{expected(found.half_expected)} expected"
+    elif found.half_measured is not None:
+        half = measured(found.half_measured)
+    text = "none cheaper" if near.number == found.best.number else measured(near)
+    if found.near_expected is not None:
         assert front is not None
-        text += f" · expected {told(float(front.costs[found.expected]))}"
-        text += f", {expected(found.expected)}"
-    return half, f"cheapest within one point: {text}"
+        text += f" · expected {told(float(front.costs[found.near_expected]))}"
+        text += f", {expected(found.near_expected)}"
+    return f"at half its cost (≤ {told(found.half)}): {half}", f"cheapest within one point: {text}"
 
 
 def session_cost(trials: Iterable[Trial], name: str) -> float | None:

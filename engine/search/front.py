@@ -33,17 +33,18 @@ def pareto(trials: Sequence[Trial], cost: Price = _complexity) -> list[Trial]:
 class Smaller:
     """What there is below the cost of the best network.
 
-    half: half of its cost; at_half: the entry of the believed front that is the best there.
-    near: the cheapest trial within `POINT` of its error, itself where none is cheaper; expected:
-    the entry of the cheapest candidate that is expected to be that near, where it costs less.
-    Entries are None where nothing is believed, or nothing is there.
+    half: half of its cost; half_expected: the entry of the believed front that is the best there;
+    half_measured: the trial with the least error there.  near: the cheapest trial within `POINT` of
+    its error, itself where none is cheaper; near_expected: the entry of the cheapest candidate that
+    is expected to be that near, where it costs less.  None where nothing is believed, or there.
     """
 
     best: Trial
     half: float
-    at_half: int | None
+    half_expected: int | None
+    half_measured: Trial | None
     near: Trial
-    expected: int | None
+    near_expected: int | None
 
 
 def smaller(
@@ -58,20 +59,25 @@ def smaller(
     if most is None or best.error is None:
         return None
     enough = best.error + POINT
-    near = [
-        (value, t.number, t)
+    cheaper = [
+        (value, t.error, t.number, t)
         for t in trials
-        if t.observed
-        and t.error is not None
-        and t.error <= enough
-        and (value := cost(t)) is not None
-        and value < most
+        if t.observed and t.error is not None and (value := cost(t)) is not None and value < most
     ]
+    halved = min(((e, n, t) for value, e, n, t in cheaper if value <= most / 2), default=None)
+    near = ((value, n, t) for value, e, n, t in cheaper if e <= enough)
     least, _, nearest = min(near, default=(most, best.number, best))
-    at_half = expected = None
+    half_expected = near_expected = None
     if front is not None:
-        at_half = front.within(most / 2)
+        half_expected = front.within(most / 2)
         good = [i for i, error in enumerate(front.error.tolist()) if error <= enough]
         if good and front.costs[good[0]] < least:
-            expected = good[0]
-    return Smaller(best, most / 2, at_half, nearest, expected)
+            near_expected = good[0]
+    return Smaller(
+        best,
+        most / 2,
+        half_expected,
+        None if halved is None else halved[-1],
+        nearest,
+        near_expected,
+    )
