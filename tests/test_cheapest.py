@@ -43,12 +43,7 @@ def test_the_improvement_is_that_of_the_cost_where_the_accuracy_is_kept() -> Non
     cost = quantity(True, rng.uniform(-1, 0.5, n), rng.uniform(0.05, 0.5, n), np.full(n, 0.01))
     belief = Belief(error, cost)
     found = belief.improvement(COST_ALONE, 0.8, GOOD, math.inf)
-    e = np.exp(
-        error.transformed_mean[:, None] + error.transformed_std[:, None] * _normal(1, n, draws)
-    )
-    c = np.exp(
-        cost.transformed_mean[:, None] + cost.transformed_std[:, None] * _normal(2, n, draws)
-    )
+    e, c = drawn(error, 1), drawn(cost, 2)
     wanted = (np.maximum(0.8 - c, 0) * (e <= GOOD)).mean(axis=1)
     np.testing.assert_allclose(found.ei, wanted, rtol=0.03, atol=2e-4)
     np.testing.assert_allclose(found.exploit + found.explore, found.ei)
