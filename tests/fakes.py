@@ -17,6 +17,7 @@ from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.ranking import Front, Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.metric import Confusion
+from lcsearch.engine.objective import objective
 from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.domains import Categorical
@@ -85,7 +86,7 @@ class FakeRanking(Ranking):
         assert self.space is not None
         error = true_error(config) + 0.03 * (wobble(config, 2) - 0.45)
         complexity = cost(self.space, config)
-        mean = error + self.wc * complexity
+        mean = objective(error, complexity, self.wc)
         std = 0.006 + 0.02 * wobble(config, 1)
         best = self.incumbent or 0.2
         z = (best - mean) / std

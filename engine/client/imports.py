@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ...sessions import exchange
+from ...sessions.choices import COST_ALONE
 from ...sessions.errors import Misuse
 from ...sessions.places import check_name
 from ...sessions.records import (
@@ -495,6 +496,7 @@ def _about_levels(snapshot: Snapshot) -> Iterator[str]:
     if stands_at != session.level or present != bases:
         yield f"session.level = {session.level}: its decisions lead elsewhere."
     for name, value in values.items():
+        value = COST_ALONE if (name, value) == ("wc", "inf") else value
         if getattr(session, name) != value:
             yield f"session.{name} = {getattr(session, name)}: the last decision set it to {value}."
 
