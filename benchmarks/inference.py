@@ -1,6 +1,6 @@
 """Latency by the probe against an independent timing of the exported files, and against itself.
 
-    python benchmarks/inference.py --json                      # 100 networks, both runtimes, minutes
+    python benchmarks/inference.py --json            # 100 networks, both runtimes, minutes
     python benchmarks/inference.py --networks 20 --runtime onnx
 
 Networks are drawn from the whole space for images of 28 x 28.  The probe times each with random

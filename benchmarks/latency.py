@@ -1,9 +1,12 @@
-"""How long the advisor takes: a ranking, a what-if, a moved weight.
+"""How long the advisor takes: a ranking, a what-if, a moved weight, limits.
 
     python benchmarks/latency.py --json
 
 prints a line for every case and number of observations.  Each case runs in a process of its own,
-so that `peak_mb` is what that process held at most, the libraries included.
+so that `peak_mb` is what that process held at most, the libraries included.  `rank-flat` ranks
+all parameters at once, `rank-limited` does so within a limit that one network in a hundred keeps;
+`first-limit` and `move-limit` are what a limit that is moved in the console takes, at first and
+from then on: the share of the candidates that keeps it, and the ranking of those.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from lcsearch.engine.advisor.bounds import NO_BOUNDS, Bounds
 from lcsearch.engine.advisor.rank import rank
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
@@ -27,7 +31,17 @@ from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10)
 BASE: Config = SPACE.reference or SPACE.defaults()
-CASES = ("rank", "what-if", "move-wc")
+CASES = ("rank", "what-if", "move-wc", "rank-flat", "rank-limited", "first-limit", "move-limit")
+RARE = 0.01
+"""Of drawn networks, the share that keeps the limit on parameters."""
+
+
+def limit() -> float:
+    """The parameters that so few networks of the whole space have at most."""
+    rng = np.random.default_rng(1)
+    drawn = (SPACE.sample(rng, 0, BASE) for _ in range(4000))
+    params = [SPACE.known(config)["params"] for config in drawn if not SPACE.broken(config)]
+    return float(np.quantile(params, RARE))
 
 
 def observations(space: Space, count: int) -> list[Observation]:
@@ -52,9 +66,11 @@ def measure(case: str, count: int, repeats: int) -> dict[str, Any]:
     seen = observations(SPACE, count)
     rank(SPACE, seen[:3], 1, BASE, 0.1)
     seconds = []
+    level = 0 if case in ("rank-flat", "rank-limited") else 1
+    few = Bounds(exact={"params": limit()}) if case == "rank-limited" else NO_BOUNDS
     for seed in range(repeats):
         start = time.perf_counter()
-        ranking = rank(SPACE, seen, 1, BASE, 0.1, seed=seed)
+        ranking = rank(SPACE, seen, level, BASE, 0.1, seed=seed, bounds=few)
         if case == "what-if":
             edited = {**ranking.proposals[0].config, "learning_rate": 2e-3}
             start = time.perf_counter()
@@ -62,6 +78,12 @@ def measure(case: str, count: int, repeats: int) -> dict[str, Any]:
         elif case == "move-wc":
             start = time.perf_counter()
             ranking.reweighted(1.0)
+        elif case in ("first-limit", "move-limit"):
+            first, further = (Bounds(error=0.2, exact={"params": x * limit()}) for x in (4, 3))
+            for moved in [first, further] if case == "move-limit" else [first]:
+                start = time.perf_counter()
+                ranking.share(moved)
+                ranking.limited(moved)
         seconds.append(time.perf_counter() - start)
     return {
         "case": case,

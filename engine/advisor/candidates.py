@@ -125,7 +125,11 @@ class Pool:
             self.points, configs=configs, features=self.points.features[rows], exact=exact
         )
         assert evidence.surrogate is not None
-        result.belief = evidence.surrogate.belief(result.points)
+        assert self.belief is not None
+        if evidence.surrogate.costs.keys() <= self.belief.costs.keys():
+            result.belief = self.belief.taken(rows)
+        else:  # a limit on what nothing was believed of until now
+            result.belief = evidence.surrogate.belief(result.points)
         return result
 
     def value(self, wc: float) -> Array:

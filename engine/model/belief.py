@@ -66,6 +66,18 @@ class Quantity:
         """Logarithm of the probability that the latent quantity is at most this, shape (n,)."""
         return self.uncertain.log_below(np.full(len(self.mean), most - self.origin))
 
+    def taken(self, rows: NDArray[np.intp]) -> Quantity:
+        """That of some of the networks."""
+        return Quantity(
+            self.log,
+            self.transformed_mean[rows],
+            self.transformed_std[rows],
+            self.mean[rows],
+            self.std[rows],
+            self.predictive_std[rows],
+            self.origin,
+        )
+
     def known(self, rows: Sequence[int], values: Array) -> Quantity:
         """The same, without doubt in these rows, where it has these values, above `origin`."""
         if not rows:
@@ -116,6 +128,11 @@ class Belief:
         """Belief about the networks of both, in order."""
         costs = {name: quantity + other.costs[name] for name, quantity in self.costs.items()}
         return Belief(self.error + other.error, self.complexity + other.complexity, costs)
+
+    def taken(self, rows: NDArray[np.intp]) -> Belief:
+        """That of some of the networks."""
+        costs = {name: quantity.taken(rows) for name, quantity in self.costs.items()}
+        return Belief(self.error.taken(rows), self.complexity.taken(rows), costs)
 
     def objective(self, wc: float) -> tuple[Array, Array, Array]:
         """Mean, latent standard deviation and predictive standard deviation of f."""

@@ -396,7 +396,7 @@ def counts_latency(session: Session) -> bool:
 
 def _timed(snapshot: Snapshot) -> Timed | None:
     """What networks were timed for, as the advisor takes it."""
-    if not counts_latency(snapshot.session) or not snapshot.latencies:
+    if not snapshot.latencies:
         return None
     found = snapshot.latencies
     timed = {LATENCY: {key: (one.config, one.milliseconds) for key, one in found.items()}}

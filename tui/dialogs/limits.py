@@ -35,6 +35,8 @@ KEYS_TYPING = "tab back · enter keeps · esc drops"
 STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Stops within a power of ten."""
 RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+UNTIMED = 0.01, 100.0
+"""Milliseconds between which a limit moves before anything was timed."""
 SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
 Changes = dict[str, float | None]
 
@@ -220,13 +222,16 @@ class LimitsDialog(Dialog[Changes]):
         if name in METRICS:
             return SHARES
         measure = next(m for m in self.measures if m.name == name)
-        if not measure.exact:
+        if not measure.exact and not measure.timed:
             return RATIOS
         costs = [t.costs[name] for t in self.snapshot.trials if t.costs.get(name, 0.0) > 0]
+        costs += [one.milliseconds for one in self.snapshot.latencies.values() if measure.timed]
         ranking = self._ranking
         if ranking is not None:
             costs += [p.known[name] for p in ranking.proposals if p.known.get(name, 0.0) > 0]
-        return stops(min(costs) / 20, max(costs)) if costs else RATIOS
+        if not costs:
+            return stops(*UNTIMED) if measure.timed else RATIOS
+        return stops(min(costs) / 20, max(costs))
 
     # -- what follows -----------------------------------------------------------------------------
 
@@ -246,6 +251,8 @@ class LimitsDialog(Dialog[Changes]):
             return
         session, space = self._would_be().session, search.session_space(self.snapshot.session)
         limits = dict(self.limits)
+        # of what nothing was timed for nobody knows who keeps it, until the limit stands
+        unknown = [m.name for m in self.measures if m.timed and not self.snapshot.latencies]
 
         def follow() -> Seen:
             bounds = search.bounds_of(session, space)
@@ -254,6 +261,7 @@ class LimitsDialog(Dialog[Changes]):
                     search.bounds_of(session.model_copy(update={"limits": {name: value}}), space)
                 )
                 for name, value in limits.items()
+                if name not in unknown
             }
             return Seen(limits, alone, ranking.share(bounds), ranking.limited(bounds))
 
