@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ from lcsearch.sessions.snapshot import Snapshot, comparable
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cost import timed as told_timed
 
-from .conftest import lcsearch
+from .conftest import benchmark, lcsearch
 from .sessions_for_tests import filled_store
 
 Array = NDArray[np.float32]
@@ -342,3 +343,16 @@ def test_another_process_sees_what_was_timed(store: Store) -> None:
     assert looking.refresh().latencies == store.refresh().latencies
     assert looking.refresh().trials == store.refresh().trials
     looking.close()
+
+
+# -- the benchmarks -------------------------------------------------------------------------------
+
+
+def test_the_benchmark_holds_the_probe_against_the_exported_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert benchmark("inference").main(["--networks", "2", "--runtime", "torch", "--json"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["runtime"], line["networks"]) == ("torch", 2)
+    assert -1 <= line["rank_correlation"] <= 1
+    assert line["seconds_a_network"] > 0

@@ -34,7 +34,7 @@ from lcsearch.sessions.errors import Already, Misuse
 from lcsearch.sessions.records import Config
 from lcsearch.sessions.store import Store
 
-from .conftest import lcsearch
+from .conftest import benchmark, lcsearch
 from .sessions_for_tests import filled_store, make_store
 
 SPACE = TASK.space(Problem((1, 28, 28), 10), {})
@@ -461,3 +461,14 @@ def test_the_commands_take_limits(home: Path) -> None:
     assert "none to lift" in said
     _, said = lcsearch("set", "a", "--limit", "params<=3k", "--limit", "params<=4k", code=2)
     assert "limited twice" in said
+
+
+def test_the_benchmark_holds_what_is_drawn_against_rejection(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert benchmark("sampler").main(["--draws", "2000", "--seeds", "1", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["limit"] for line in lines] == ["params", "macs", "params and macs"]
+    for line in lines:
+        assert (line["share"], line["found"], line["broken"]) == (0.01, 20, 0)
+        assert line["smallest_share"] > 0
