@@ -281,7 +281,7 @@ def test_the_document_itself_is_taken(exported: dict[str, Any], tmp_path: Path) 
         ("levels.0.trials", [1], "levels[0].trials"),
         ("space.domains.kernel", "3", "space.domains.kernel"),
         ("reference.params", 3, "reference.params"),
-        ("version", 5, "newer lcsearch (version 5, this one reads 4)"),
+        ("version", 6, "newer lcsearch (version 6, this one reads 5)"),
         ("format", "something", "not an exported session"),
     ],
 )  # fmt: skip

@@ -42,7 +42,10 @@ def told(make: Callable[[], object]) -> str:
         ({"epochs": 0}, "epochs = 0: not usable. Use 1 or more."),
         ({"epochs": 100_001}, "epochs = 100001: not usable. Use at most 100,000."),
         ({"macs_cap": 0}, "macs_cap = 0: not usable. Use more than 0."),
-        ({"wc": float("nan")}, "wc = nan: not usable. Use a finite number."),
+        (
+            {"wc": float("nan")},
+            "wc = nan: not usable. Use 0 (accuracy alone) or more, or inf (the cost alone).",
+        ),
         ({"augment": "blur"}, "augment = blur: not usable. Use 'none', 'flip', 'crop' or"),
         ({"epochs": "many"}, "epochs = many: not usable. Use a whole number."),
         ({"colour": 1}, "colour = 1: not usable. There is nothing of this name."),

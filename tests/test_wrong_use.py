@@ -168,7 +168,10 @@ def test_wrong_use_is_said_in_one_message(
         ("new x --epochs 0", "'--epochs': 0: not usable. Use 1 or more."),
         ("new x --epochs 1.5", "'--epochs': 1.5: not usable. Use a whole number."),
         ("new x --wc much", "'--wc': much: not usable. Use a number."),
-        ("new x --measure joules", "measure joules: unknown. Use seconds, params, macs."),
+        (
+            "new x --measure joules",
+            "measure joules: unknown. Use seconds, params, macs, size, activations, latency.",
+        ),
         ("new x --seed 99999999999999999999", "Use at most 2,147,483,647."),
         ("propose demo -n 201", "'-n' / '--count': 201: not usable. Use at most 200."),
         ("plot demo pie -o x.svg", "pie: not usable. 'pie' is not one of 'tradeoff'"),

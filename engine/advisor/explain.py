@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...sessions.choices import COST_ALONE
 from ...sessions.records import Config, Scalar
 from ..objective import objective
 from ..tasks.domains import Categorical, Real
@@ -128,9 +129,12 @@ def relevance(evidence: Evidence, pool: Pool, wc: float) -> tuple[tuple[str, flo
         return ()
     features = pool.points.features[:SAMPLES]
     weights: dict[str, float] = {}
-    processes = [(evidence.surrogate.error, 1.0, evidence.observed.error)]
+    processes = []
+    if wc != COST_ALONE:
+        processes.append((evidence.surrogate.error, 1.0, evidence.observed.error))
     if evidence.surrogate.complexity is not None and wc > 0:
-        processes.append((evidence.surrogate.complexity, wc, evidence.observed.complexity))
+        share = 1.0 if wc == COST_ALONE else wc
+        processes.append((evidence.surrogate.complexity, share, evidence.observed.complexity))
     moved = evidence.embedding.variation(features)
     for process, share, quantity in processes:
         kernel = process.kernel
