@@ -79,7 +79,7 @@ def set_up(terminal: Terminal) -> None:
     terminal.type("300")
     terminal.wait("take at most       300")
     terminal.press("Tab", "share of these images")
-    terminal.press("Tab", "cheapest above an")
+    terminal.press("Tab", "best under limits (w_c 0)")
     terminal.press("Tab", "accuracy alone")
     terminal.press("Tab", "what a network may cost")
     terminal.press("Tab", "what complexity is")

@@ -79,8 +79,8 @@ NOTES = {
     "columns": "where names are not the usual ones: image=file, label=species, split=part",
     "train_size": "images for training and validation; empty takes all of them",
     "val_fraction": "the share of these images that is held out, and decides f_p",
-    "goal": "balance: accuracy and cost, by w_c · best under limits: w_c is 0 · cheapest above an "
-    "accuracy: w_c is infinite, and a limit such as accuracy>=90 says what is good enough",
+    "goal": "balance accuracy and cost · best under limits (w_c 0) · cheapest above an accuracy "
+    "(inf)",
     "wc": "0 looks for accuracy alone · 0.1 balances · 1 and more look for low complexity · inf "
     "for the cheapest",
     "limits": "what a network may cost, how good it must be: params<=50k, macs<=2x, accuracy>=90",
