@@ -89,8 +89,7 @@ def client(home: Path, monkeypatch: pytest.MonkeyPatch) -> SessionClient:
 def test_it_wants_a_limit_on_the_accuracy_and_is_undone(client: SessionClient) -> None:
     said = lcsearch("set", "demo", "--wc", "inf", code=2)[1]
     assert "Set a limit first, such as accuracy>=90." in said
-    lcsearch("set", "demo", "--limit", "accuracy>=80")
-    lcsearch("set", "demo", "--wc", "inf")
+    lcsearch("set", "demo", "--limit", "accuracy>=80", "--wc", "inf")
     snapshot = client.refresh()
     assert snapshot.session.wc == COST_ALONE
     best = best_measured(snapshot)
@@ -102,6 +101,9 @@ def test_it_wants_a_limit_on_the_accuracy_and_is_undone(client: SessionClient) -
     assert "w_c inf" in lcsearch("show", "demo")[0]
     lcsearch("undo", "demo")
     assert client.refresh().session.wc == 0.1
+    lcsearch("set", "demo", "--wc", "inf")
+    lcsearch("set", "demo", "--wc", "0.3", "--no-limit", "accuracy")
+    assert (client.refresh().session.wc, client.refresh().session.limits) == (0.3, {})
 
 
 def test_it_is_kept_exported_and_proposed_under(

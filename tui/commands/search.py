@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ...sessions.choices import Strategy
+from ...sessions.choices import COST_ALONE, Strategy
 from .base import fail, opened, or_so_already, print_json, say, tell
 from .options import (
     Address,
@@ -252,13 +252,28 @@ def set_(
         from ...sessions.errors import Already
         from .. import format as words
 
-        if wc is not None:
+        # what cannot be is refused before anything is changed
+        if wc is not None and wc != COST_ALONE:
             with contextlib.suppress(Already):
-                decide.set_wc(client.refresh(), wc)  # refused before anything is changed
+                decide.set_wc(client.refresh(), wc)
         if measure is not None:
             with contextlib.suppress(Already):
                 decide.set_measure(client.refresh(), measure)
-        changes = search.changed_limits(client.refresh().session, limit or (), no_limit or ())
+        session = client.refresh().session
+        changes = search.changed_limits(session, limit or (), no_limit or ())
+        limits = search.merged_limits(session, changes)[0] if changes else session.limits
+        search.check_goal(session, session.wc if wc is None else wc, limits)
+
+        def weigh() -> None:
+            if wc is not None:
+                with or_so_already():
+                    client.set_wc(wc, reason)
+                    say(f"w_c is {wc:g}.")
+
+        # while the cost alone counts, the limit on the accuracy cannot be lifted
+        before = session.wc == COST_ALONE
+        if before:
+            weigh()
         if moved:
             say(describe(client.set_execution(**read_execution(*places))))
         if domains:
@@ -283,10 +298,8 @@ def set_(
             with or_so_already():
                 client.set_measure(measure, reason)
             say(words.counted(client.refresh()))
-        if wc is not None:
-            with or_so_already():
-                client.set_wc(wc, reason)
-                say(f"w_c is {wc:g}.")
+        if not before:
+            weigh()
 
 
 @commands.command()
