@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from lcsearch.sessions.snapshot import Snapshot, comparable
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cost import timed as told_timed
 
-from .conftest import benchmark, lcsearch
+from .conftest import PATIENCE, benchmark, lcsearch, wait_for
 from .sessions_for_tests import filled_store
 
 Array = NDArray[np.float32]
@@ -188,6 +189,24 @@ def test_a_probe_that_dies_hangs_or_refuses_says_so(code: str, seconds: float, w
     with pytest.raises(NotTimed, match=words):
         list(probe.time(ORDER, CONFIGS, 60.0))
     probe.close()
+
+
+def test_closing_waits_for_no_answer() -> None:
+    probe = probe_of("sys.stdin.read()", 600.0)
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            list(probe.time(ORDER, CONFIGS, 60.0))
+        except NotTimed as error:
+            said.append(str(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_for(lambda: probe._process)
+    probe.close()
+    asking.join(PATIENCE)
+    assert "died" in said[0]
 
 
 # -- a session ------------------------------------------------------------------------------------

@@ -120,7 +120,10 @@ class LatencyProbe:
             end_process(process)
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; a thread that waits for its answer is told NotTimed."""
+        process = self._process
+        if process is not None:
+            end_process(process)
         with self._guard:
             self._end()
 
