@@ -16,6 +16,7 @@ from lcsearch.engine import search
 from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.ranking import Front, Nearest, Place, Profile, Proposal, Ranking
 from lcsearch.engine.client.home import SessionSummary, SetupError
+from lcsearch.engine.client.session import NotTimed
 from lcsearch.engine.metric import Confusion
 from lcsearch.engine.objective import objective
 from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
@@ -33,6 +34,7 @@ from lcsearch.sessions.records import (
     Decision,
     Epoch,
     Failure,
+    Latency,
     Levels,
     Prediction,
     Session,
@@ -506,6 +508,8 @@ class FakeClient:
     late: str = ""
     known: str = ""
     """Why a network cannot be queued: it is a trial already."""
+    not_timed: str = ""
+    """Why no network can be timed."""
     gone: bool = False
     """Somebody else has moved the session to the trash."""
     ranked: int = 0
@@ -535,8 +539,26 @@ class FakeClient:
         """Somebody else has changed these fields of the session."""
         self.change(session=self.snapshot.session.model_copy(update=fields))
 
-    def time(self, ranking: Ranking) -> int:
-        return 0
+    def time(self, ranking: Ranking, of: Snapshot | None = None) -> int:
+        if self.not_timed:
+            raise NotTimed(self.not_timed)
+        if of is None or not search.counts_latency(of.session):
+            return 0
+        self.calls.append(("time", dict(of.session.limits)))
+        found = {
+            p.id: Latency(
+                key=p.id,
+                config=p.config,
+                runtime="onnx",
+                machine="this one",
+                ratio=0.5 + 0.1 * place,
+                milliseconds=0.05 + 0.01 * place,
+                variation=0.01,
+            )
+            for place, p in enumerate(ranking.proposals)
+        }
+        self.snapshot = replace(self.snapshot, latencies=found)
+        return len(found)
 
     def rank(self, snapshot: Snapshot, *, wc: float | None = None, count: int = 10) -> Ranking:
         self.ranked += 1

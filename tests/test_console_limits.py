@@ -103,6 +103,42 @@ async def test_what_is_typed_wrongly_is_said_and_nothing_is_decided(typed: str, 
         assert client.made("set_limits") == []
 
 
+async def test_a_new_limit_on_latency_has_the_candidates_timed_before_it_is_kept() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        dialog = await opened(pilot)
+        while dialog.name_chosen != "latency":
+            await press(pilot, "down")
+        ranked = client.ranked
+        await press(pilot, "left")
+        most = dialog.limits["latency"]
+        await until(pilot, lambda: dialog.seen is not None and "latency" in dialog.seen.shares)
+        asked = client.made("time")
+        assert [limits["latency"] for (limits,) in asked] == [most]
+        assert client.ranked == ranked + 1  # of what was timed
+        assert client.made("set_limits") == []
+        # once is enough: they are known from now on
+        await press(pilot, "left")
+        tight = dialog.limits["latency"]
+        await until(
+            pilot, lambda: dialog.seen is not None and dialog.seen.limits.get("latency") == tight
+        )
+        assert len(client.made("time")) == 1
+
+
+async def test_a_probe_that_fails_is_said_in_the_limits_and_they_can_be_kept() -> None:
+    client = FakeClient(make_snapshot(), not_timed="latency: the process that times networks died.")
+    async with console(client) as pilot:
+        dialog = await opened(pilot)
+        while dialog.name_chosen != "latency":
+            await press(pilot, "down")
+        await press(pilot, "left")
+        await until(pilot, lambda: "networks died" in text_of(pilot, "#problem"))
+        assert dialog.seen is None or "latency" not in dialog.seen.shares
+        await press(pilot, "enter")
+        await until(pilot, lambda: len(client.made("set_limits")) == 1)
+
+
 async def test_what_is_typed_is_kept_and_what_nothing_keeps_is_refused() -> None:
     client = FakeClient(make_snapshot())
     async with console(client) as pilot:

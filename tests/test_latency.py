@@ -300,6 +300,27 @@ def test_complexity_can_be_of_latency(store: Store) -> None:
     client.close()
 
 
+def test_a_limit_on_the_latency_that_f_c_is_of_is_a_limit_on_f_c(store: Store) -> None:
+    client = SessionClient(store.folder)
+    client.set_measure("latency")
+    client._stopwatch = Stopwatch(client._store, FakeProbe(client.refresh()))
+    client.time(client.rank(client.refresh()))
+    snapshot = client.refresh()
+    bounds = search.bounds_of(snapshot.session, client.space, snapshot.latencies.values())
+    # 0.4 ms of the 0.5 ms that the reference takes: of one belief, not two that know no other
+    assert bounds.complexity == pytest.approx(0.8)
+    assert bounds.believed == {}
+    ranking = client.rank(snapshot, count=20)
+    for proposal in ranking.proposals:
+        assert proposal.prediction is not None
+        mean, std = proposal.believed["latency"]
+        b = proposal.prediction
+        assert (mean, std) == pytest.approx((0.5 * b.complexity, 0.5 * b.complexity_std))
+    # while nothing was timed there is no such ratio
+    assert search.bounds_of(snapshot.session, client.space).believed == {"latency": 0.4}
+    client.close()
+
+
 def test_it_is_exported_and_comes_back(store: Store, home: Path, tmp_path: Path) -> None:
     client = SessionClient(store.folder)
     client._stopwatch = Stopwatch(client._store, FakeProbe(client.refresh()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +14,15 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from threadpoolctl import threadpool_limits
 
-from lcsearch.engine.model.belief import Array
+from lcsearch.engine.model.belief import Array, Belief, quantity
+from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.model.process import Posterior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10)
 assert SPACE.reference is not None
@@ -63,7 +65,8 @@ def on_line(x: Iterable[float], y: Iterable[float], images: int = 0) -> list[Obs
 @pytest.mark.parametrize("output", ["error", "complexity"])
 def test_the_fit_follows_the_gradient_of_its_objective(output: str) -> None:
     surrogate = Surrogate(SPACE, seen(25), 17)
-    process = getattr(surrogate, output)
+    assert surrogate.complexity is not None
+    process = surrogate.error if output == "error" else surrogate.complexity.process
     initial = process._regressor.kernel.theta
     posterior = Posterior(process, initial, np.arange(25))
     for start in posterior.starts():
@@ -140,6 +143,104 @@ def test_the_cost_is_predicted_well_after_a_handful_of_trials() -> None:
     belief = surrogate.belief(surrogate.points([o.config for o in later]))
     wrong = np.log(belief.complexity.mean) - np.log([o.complexity for o in later])
     assert np.median(np.abs(wrong)) < 0.1
+
+
+def places(count: int, kinds: int = 4) -> Space:
+    """So many places that each take one of the same parts."""
+    part = Categorical(tuple("abcdefgh"[:kinds]))
+    return Space(("one",), tuple(Parameter(f"at{i}", 1, part, "a") for i in range(count)))
+
+
+def in_places(
+    space: Space, count: int, seed: int, cost: Callable[[Config], float]
+) -> list[Observation]:
+    rng = np.random.default_rng(seed)
+    configs = [space.sample(rng, 1, space.defaults()) for _ in range(count)]
+    return [Observation(i, 1, c, 0.1 + 0.01 * i, 0, cost(c)) for i, c in enumerate(configs)]
+
+
+def test_a_part_that_costs_the_same_in_every_place_is_known_after_a_few_networks() -> None:
+    price = {"a": 1.0, "b": 2.0, "c": 40.0, "d": 7.0}
+
+    def summed(config: Config) -> float:
+        return 10 + sum(price[part] for part in config.values())
+
+    space = places(6)
+    surrogate = Surrogate(space, in_places(space, 10, 0, summed), 6)
+    assert surrogate.complexity is not None
+    assert not surrogate.complexity.log
+    later = in_places(space, 100, 1, summed)
+    belief = surrogate.belief(surrogate.points([o.config for o in later])).complexity
+    true = np.array([o.complexity for o in later])
+    assert np.median(np.abs(belief.mean / true - 1)) < 0.02
+    assert (np.abs(belief.mean - true) < 3 * belief.std).mean() > 0.9
+
+
+def test_a_cost_that_is_no_sum_of_parts_keeps_its_logarithm() -> None:
+    factor = {"a": 1.0, "b": 1.2, "c": 2.0, "d": 5.0}
+
+    def product(config: Config) -> float:
+        return float(np.prod([factor[part] for part in config.values()]))
+
+    space = places(6)
+    surrogate = Surrogate(space, in_places(space, 40, 0, product), 6)
+    assert surrogate.complexity is not None
+    assert surrogate.complexity.log
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        (Parameter("x", 1, Categorical(("a", "b")), "a"), Parameter("y", 1, Real(0, 1), 0.5)),
+        (
+            Parameter("x", 1, Categorical((1, 2), ordered=True), 1),
+            Parameter("y", 1, Categorical((1, 2), ordered=True), 1),
+        ),
+        (
+            Parameter("x", 1, Categorical(("a", "b")), "a"),
+            Parameter("y", 1, Categorical(("a", "c")), "a"),
+        ),
+    ],
+    ids=["one alone", "ordered", "other choices"],
+)
+def test_only_those_that_choose_from_the_same_are_counted(
+    parameters: tuple[Parameter, ...],
+) -> None:
+    assert Embedding(Space(("one",), parameters)).counted_features == ()
+    assert Embedding(SPACE).counted_features == ()
+
+
+def test_the_improvement_where_an_error_is_a_logarithm_and_a_cost_is_none() -> None:
+    rng = np.random.default_rng(0)
+    error = quantity(True, np.full(1, -2.0), np.full(1, 0.3), np.zeros(1))
+    other = quantity(False, np.full(1, 1.0), np.full(1, 0.2), np.zeros(1))
+    draws = rng.normal(size=(2, 400_000))
+    f = np.exp(-2.0 + 0.3 * draws[0]) + 0.1 * (1.0 + 0.2 * draws[1])
+    gain = Belief(error, other).improvement(0.1, 0.22)
+    assert gain.ei[0] == pytest.approx(np.maximum(0.22 - f, 0).mean(), rel=0.02)
+    assert gain.exploit[0] + gain.explore[0] == pytest.approx(gain.ei[0])
+
+
+def test_what_is_counted_stands_beside_the_features_and_in_no_distance() -> None:
+    space = places(3)
+    embed = Embedding(space)
+    first, *_, last = embed.counted_features
+    assert last == embed.size - 1
+    assert all(stop <= first for group in embed.groups for stop in group.features)
+    features = embed([{"at0": "a", "at1": "c", "at2": "a"}])
+    assert features[0, first:].tolist() == [0.5, 0.0, 0.25, 0.0]
+    assert [group.counted for group in embed.groups] == pytest.approx([1 / 8] * 3)
+
+
+def test_pending_networks_are_believed_where_a_cost_is_a_sum() -> None:
+    space = places(4)
+    price = {"a": 1.0, "b": 2.0, "c": 40.0, "d": 7.0}
+    seen_ = in_places(space, 12, 0, lambda c: sum(price[part] for part in c.values()))
+    surrogate = Surrogate(space, seen_, 4)
+    pending = surrogate.points([{"at0": "c", "at1": "c", "at2": "d", "at3": "d"}])
+    before, after = surrogate.belief(pending), surrogate.believing(pending).belief(pending)
+    np.testing.assert_allclose(after.complexity.mean, before.complexity.mean, rtol=1e-3)
+    assert (after.complexity.std <= before.complexity.std).all()
 
 
 def test_an_exact_complexity_has_no_uncertainty() -> None:
@@ -219,8 +320,8 @@ def test_odd_data_give_finite_belief(errors: list[float], images: int, costs: fl
     ]
     surrogate = Surrogate(LINE, observations, 1)
     belief = surrogate.belief(surrogate.points([{"x": x} for x in (0.0, 0.33, 1.0)]))
-    for quantity in (belief.error, belief.complexity):
-        for array in (quantity.mean, quantity.std, quantity.predictive_std):
+    for believed in (belief.error, belief.complexity):
+        for array in (believed.mean, believed.std, believed.predictive_std):
             assert np.isfinite(array).all()
     gain = belief.improvement(0.1, float(belief.objective(0.1)[0].min()))
     assert np.isfinite(gain.log_ei).all()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...sessions.choices import Strategy
 from ...sessions.records import Config
-from ..objective import Observation, Timed, objective
+from ..objective import COMPLEXITY, Observation, Timed, objective
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
 from .bounds import Bounds
@@ -226,12 +226,15 @@ def gather(
     if observations and strategy == "gp":
         from ..model.surrogate import Surrogate
 
+        costs = set(bounds.believed)
+        if timed and COMPLEXITY in timed:  # f_c is one of them, and is told in its own unit too
+            costs |= timed.keys() - {COMPLEXITY}
         surrogate = Surrogate(
             space,
             tuple(observations),
             space.dimensions(level, base),
             exact,
-            tuple(bounds.believed),
+            sorted(costs),
             timed,
         )
         embedding = surrogate.embedding

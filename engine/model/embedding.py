@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ BEYOND = 0.5
 """How far beyond an end of its scale a value can stand."""
 NUMBERS_APART = 0.5
 """How far apart two random numbers on a scale are, in units of two categories that differ."""
+HOT = 1 / math.sqrt(2)
+"""What stands for the chosen category: two that differ are one apart."""
+COUNT = 1 / 4
+"""One more of a category, where they are counted."""
+COUNTED = (COUNT / HOT) ** 2
 COUNTS = -1
 """The width of a group that counts categories."""
 
@@ -40,7 +45,8 @@ class Group:
     of a list whose entries can be absent, COUNTS where categories are counted, 0 elsewhere.
     length: the parameter that decides which entries are there.  typical: how far apart two random
     networks are in one entry, by the root of the mean square: 1 for categories, which differ or
-    do not, about half for numbers on a scale of length 1.
+    do not, about half for numbers on a scale of length 1.  counted: how much a counted feature
+    varies with this group alone, in variances of the group; 0 where it is counted in none.
     """
 
     label: str
@@ -49,15 +55,20 @@ class Group:
     width: int = 0
     length: str = ""
     typical: float = 1.0
+    counted: float = 0.0
 
 
 class Embedding:
     """Configurations of a space -> features, shape (n, size).
 
+    known_features: those that are logarithms of what arithmetic knows.  counted_features: those
+    that count categories over parameters.
+
     Features, by groups: each parameter (the entries of a list share one group, so the layers share
     a length scale); each list as a whole, that is the mean of its numbers or how often each
     category occurs, which does not depend on where in the list; and the logarithms of what is
-    known by arithmetic, relative to the reference's.
+    known by arithmetic, relative to the reference's.  Last, in no group, so that no distance
+    counts them: how often a category is chosen by those parameters that choose from the same.
     """
 
     def __init__(self, space: Space) -> None:
@@ -66,6 +77,7 @@ class Embedding:
         self.groups: tuple[Group, ...] = ()
         self.known_names: tuple[str, ...] = ()
         self._known_origin = np.zeros(0)
+        self._counted: list[tuple[NDArray[np.intp], int]] = []
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -84,9 +96,14 @@ class Embedding:
             span = (position, position + size)
             length = parameter.length or parameter.name
             typical = 1.0 if kind in ("category", "counts") else NUMBERS_APART
-            groups.append(Group(parameter.name, parameter.level, span, width, length, typical))
+            share = COUNTED if parameter.name in counted else 0.0
+            groups.append(
+                Group(parameter.name, parameter.level, span, width, length, typical, share)
+            )
             position += size
 
+        alike = _alike([parameter for parameter in space.awake if parameter.name in columns])
+        counted = {name for names in alike.values() for name in names}
         for parameter in space.awake:
             at = columns.get(parameter.name, [])
             if not at:
@@ -115,12 +132,13 @@ class Embedding:
                 groups.append(Group(name, 0, (position, position + 1)))
                 position += 1
         self.groups = tuple(groups)
-        self.size = position
-
-    @property
-    def known_features(self) -> tuple[int, ...]:
-        """The features that are logarithms of what arithmetic knows."""
-        return tuple(range(self.size - len(self.known_names), self.size))
+        self.known_features = tuple(range(position - len(self.known_names), position))
+        self._counted = [
+            (np.array([at for name in names for at in columns[name]], dtype=np.intp), len(choices))
+            for choices, names in alike.items()
+        ]
+        self.size = position + sum(choices for _, choices in self._counted)
+        self.counted_features = tuple(range(position, self.size))
 
     def __call__(self, configs: Sequence[Config]) -> Array:
         """Shape (len(configs), size); no NaN."""
@@ -132,6 +150,7 @@ class Embedding:
             )
             logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
             blocks.append(logs / KNOWN_SCALE)
+        blocks += [_block("counts", rows[:, at], choices) for at, choices in self._counted]
         return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
 
     def variation(self, features: Array) -> list[dict[str, float]]:
@@ -172,16 +191,26 @@ def _shared(group: Group, within: float, total: float) -> dict[str, float]:
     return parts
 
 
+def _alike(parameters: Sequence[Parameter]) -> dict[tuple[Any, ...], list[str]]:
+    """Choices without an order -> those parameters, two or more, that each choose one of them."""
+    result: dict[tuple[Any, ...], list[str]] = {}
+    for parameter in parameters:
+        scale = parameter.scale
+        if isinstance(scale, Categorical) and not scale.ordered and parameter.length is None:
+            result.setdefault(scale.choices, []).append(parameter.name)
+    return {choices: names for choices, names in result.items() if len(names) > 1}
+
+
 def _block(kind: str, values: Array, choices: int) -> Array:
     """One group's features of encoded columns, shape (n, columns), NaN where absent."""
     present = ~np.isnan(values)
     if kind == "category":
         hot = values[:, :, None] == np.arange(choices)
         # one apart when they differ, wherever they stand
-        flat: Array = hot.reshape(len(values), choices * values.shape[1]) / math.sqrt(2)
+        flat: Array = hot.reshape(len(values), choices * values.shape[1]) * HOT
         return flat
     if kind == "counts":
-        counts: Array = (values[:, :, None] == np.arange(choices)).sum(axis=1) / 4
+        counts: Array = (values[:, :, None] == np.arange(choices)).sum(axis=1) * COUNT
         return counts
     if choices:
         values = values / max(choices - 1, 1)

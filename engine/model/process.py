@@ -80,18 +80,19 @@ class Process:
         embedding: Embedding,
         dimensions: float,
         *,
-        linear: bool,
+        lines: tuple[int, ...] | None,
         spread: float | None,
         like: Process | None = None,
     ) -> None:
         """Fit it, or take over the hyperparameters of `like`.
 
         X: features, shape (n, features).  y: shape (n,).  noise: the variance of each y that is
-        known beforehand.  linear: with a linear term in what arithmetic knows, the rest smooth.
+        known beforehand.  lines: features of a linear term, the rest smooth; None for neither.
         spread: what y's standard deviation is expected to be, None where
         nothing is known; it steadies the first few fits.
         """
-        self.X, self.y, self.noise = X, y, noise
+        self.X, self.y, self.noise, self.lines = X, y, noise, lines
+        self._counted = embedding.counted_features
         if like is None:
             self.centre = float(np.mean(y))
             self.scale = _scale(y, spread)
@@ -99,15 +100,15 @@ class Process:
             self.centre, self.scale = like.centre, like.scale
         spans = tuple(group.features for group in embedding.groups)
         self._lengths = [
-            smooth_prior(dimensions) if linear else length_prior(dimensions, group.typical)
+            length_prior(dimensions, group.typical) if lines is None else smooth_prior(dimensions)
             for group in embedding.groups
         ]
         kernel = Conditional(
             spans,
             np.array([prior.median for prior in self._lengths]),
             AMPLITUDE.median,
-            embedding.known_features if linear else (),
-            LINEAR.median if linear and embedding.known_features else 0.0,
+            lines or (),
+            LINEAR.median if lines else 0.0,
             level_factors(embedding),
         )
         if like is not None:
@@ -130,6 +131,11 @@ class Process:
         """The fitted kernel, of y in units of `scale`."""
         kernel: Conditional = self._regressor.kernel_.k1
         return kernel
+
+    @property
+    def sums_parts(self) -> bool:
+        """Whether its linear term is in how often each part is chosen."""
+        return bool(self.lines) and self.lines == self._counted
 
     @property
     def evidence(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -29,6 +30,26 @@ MARGIN = 0.1
 """By how much an observation the logarithm's evidence must be above that of plain errors."""
 ORIGIN = 0.3
 """How far below the smallest error the logarithm has its origin, in distances to the median."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was learnt of a cost: a process on its logarithm where `log`, else on itself.
+
+    unit: what one of the process's is, of the cost.
+    """
+
+    process: Process
+    log: bool
+    unit: float = 1.0
+
+    def believed(self, features: Array) -> Quantity:
+        """Belief about networks with these features, shape (n, features)."""
+        mean, std = self.process.predict(features)
+        noise = np.full(len(mean), self.process.noise_variance)
+        if self.log:
+            return quantity(True, mean + math.log(self.unit), std, noise)
+        return quantity(False, mean * self.unit, std * self.unit, noise * self.unit**2)
 
 
 class Surrogate:
@@ -64,51 +85,72 @@ class Surrogate:
         self.transform, self.origin = _error_transform(errors, images)
         y, noise = self._transformed_error(errors, images)
         known = self.transform == "log" and self.images > 0
-        self.error = self._process(y, noise, linear=False, spread=0.5 if known else None)
+        self.error = self._process(y, noise, spread=0.5 if known else None)
         if self.transform == "log" and not known:
-            plain = self._process(errors, np.zeros(len(errors)), linear=False, spread=None)
+            plain = self._process(errors, np.zeros(len(errors)), spread=None)
             # densities of the errors themselves: the logarithm's slope is 1 / (error - origin)
             gain = self.error.evidence - float(y.sum()) - plain.evidence
             if gain < MARGIN * len(errors):
                 self.transform, self.origin, self.error = "identity", 0.0, plain
-        self.complexity: Process | None = None
-        self.log_complexity = True
+        self.complexity: Cost | None = None
         if exact is None and COMPLEXITY in self.timed:
-            self.complexity = self._timed_process(COMPLEXITY)
+            self.complexity = self._timed_cost(COMPLEXITY)
         elif exact is None:
             complexities = np.array([o.complexity for o in observations], dtype=float)
-            self.log_complexity = bool((complexities > 0).all())
-            if self.log_complexity:
-                complexities = np.log(complexities)
-            self.complexity = self._process(
-                complexities,
-                np.zeros(len(complexities)),
-                linear=True,
-                spread=0.5 if self.log_complexity else None,
-            )
+            self.complexity = self._cost(complexities, self.observed.features)
 
-        self.costs: dict[str, Process] = {}
+        self.costs: dict[str, Cost] = {}
         self._fit_costs(costs, observations)
 
     def _fit_costs(self, names: Collection[str], observations: Sequence[Observation]) -> None:
-        """Fit a process to the logarithm of each of these costs that an observation has."""
+        """Learn each of these costs that an observation has."""
         for name in names:
-            if name in self.timed and name not in self.costs:
-                self.costs[name] = self._timed_process(name)
+            if name in self.costs:
+                continue
+            if name in self.timed:
+                self.costs[name] = self._timed_cost(name)
                 continue
             rows = [row for row, o in enumerate(observations) if o.costs.get(name, 0.0) > 0]
-            if name not in self.costs and rows:
-                logs = np.log([observations[row].costs[name] for row in rows])
-                none = np.zeros(len(rows))
-                features = self.observed.features[rows]
-                self.costs[name] = self._process(logs, none, linear=True, spread=0.5, at=features)
+            if rows:
+                values = np.array([observations[row].costs[name] for row in rows], dtype=float)
+                self.costs[name] = self._cost(values, self.observed.features[rows])
 
-    def _timed_process(self, name: str) -> Process:
-        """A process on the logarithm of what networks were timed for."""
-        found = self.timed[name].values()
-        logs = np.log([value for _, value in found])
-        features = self.embedding([config for config, _ in found])
-        return self._process(logs, np.zeros(len(logs)), linear=True, spread=0.5, at=features)
+    def _timed_cost(self, name: str) -> Cost:
+        """What networks were timed for, learnt."""
+        found = self.timed[name]
+        values = np.array([value for _, value in found.values()], dtype=float)
+        if self.complexity is not None and self.timed.get(COMPLEXITY, {}).keys() == found.keys():
+            ratios = [self.timed[COMPLEXITY][key][1] for key in found]
+            units = values / np.array(ratios, dtype=float)
+            if np.ptp(units) < 1e-9 * units.max():  # f_c is this one, over the reference's
+                return replace(self.complexity, unit=float(units[0]))
+        features = self.embedding([config for config, _ in found.values()])
+        return self._cost(values, features)
+
+    def _cost(self, values: Array, features: Array) -> Cost:
+        """A cost, learnt from these values, shape (n,), of networks with these features.
+
+        Its logarithm, with a line in those of what arithmetic knows: what is twice as large costs
+        about twice as much.  Or itself, with a line in how often each part is chosen, where
+        parameters choose from the same parts: a part costs the same in every place, and the
+        network costs their sum.  The likelier of the two.
+        """
+        none = np.zeros(len(values))
+        positive = bool((values > 0).all())
+        y = np.log(values) if positive else values
+        known = self.embedding.known_features
+        spread = 0.5 if positive else None
+        process = self._process(y, none, lines=known, spread=spread, at=features)
+        counted = self.embedding.counted_features
+        if counted:
+            # as wide as the logarithm is expected to be
+            spread = 0.5 * float(np.mean(np.abs(values)))
+            summed = self._process(values, none, lines=counted, spread=spread, at=features)
+            # densities of the values themselves: the logarithm's slope is 1 / value
+            slope = float(y.sum()) if positive else 0.0
+            if summed.evidence - (process.evidence - slope) > MARGIN * len(values):
+                return Cost(summed, log=False)
+        return Cost(process, positive)
 
     def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
         """The belief, without doubt where a network was timed."""
@@ -131,7 +173,7 @@ class Surrogate:
         y: Array,
         noise: Array,
         *,
-        linear: bool,
+        lines: tuple[int, ...] | None = None,
         spread: float | None,
         at: Array | None = None,
     ) -> Process:
@@ -141,7 +183,7 @@ class Surrogate:
             noise,
             self.embedding,
             self.dimensions,
-            linear=linear,
+            lines=lines,
             spread=spread,
         )
 
@@ -173,22 +215,25 @@ class Surrogate:
         is to be learnt there.
         """
         result = copy.copy(self)
-        for name in ("error", "complexity"):
-            process: Process | None = getattr(self, name)
-            if process is not None:
-                mean, _ = process.predict(pending.features)
-                extended = Process(
-                    np.vstack([process.X, pending.features]),
-                    np.concatenate([process.y, mean]),
-                    np.concatenate([process.noise, np.full(len(mean), process.noise.mean())]),
-                    self.embedding,
-                    self.dimensions,
-                    linear=process.kernel.linear > 0,
-                    spread=None,
-                    like=process,
-                )
-                setattr(result, name, extended)
+        result.error = self._extended(self.error, pending)
+        if self.complexity is not None:
+            process = self._extended(self.complexity.process, pending)
+            result.complexity = replace(self.complexity, process=process)
         return result
+
+    def _extended(self, process: Process, pending: Points) -> Process:
+        """A process that was right about these networks."""
+        mean, _ = process.predict(pending.features)
+        return Process(
+            np.vstack([process.X, pending.features]),
+            np.concatenate([process.y, mean]),
+            np.concatenate([process.noise, np.full(len(mean), process.noise.mean())]),
+            self.embedding,
+            self.dimensions,
+            lines=process.lines,
+            spread=None,
+            like=process,
+        )
 
     def belief(self, points: Points) -> Belief:
         """What is believed of the error and the complexity of some networks."""
@@ -205,15 +250,13 @@ class Surrogate:
             known = np.maximum(points.exact, 1e-300)
             complexity = Quantity(True, np.log(known), none, points.exact, none, none)
         else:
-            mean, std = self.complexity.predict(points.features)
-            noise = np.full(len(mean), self.complexity.noise_variance)
-            complexity = quantity(self.log_complexity, mean, std, noise)
-            complexity = self._known(COMPLEXITY, complexity, points.configs)
-        costs = {}
-        for name, process in self.costs.items():
-            mean, std = process.predict(points.features)
-            noise = np.full(len(mean), process.noise_variance)
-            costs[name] = self._known(name, quantity(True, mean, std, noise), points.configs)
+            complexity = self._known(
+                COMPLEXITY, self.complexity.believed(points.features), points.configs
+            )
+        costs = {
+            name: self._known(name, cost.believed(points.features), points.configs)
+            for name, cost in self.costs.items()
+        }
         return Belief(error, complexity, costs)
 
 

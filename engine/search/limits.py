@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...sessions.choices import METRICS
 from ...sessions.errors import Misuse
-from ...sessions.records import COST_ALONE, Config, Session, Trial
+from ...sessions.records import COST_ALONE, Config, Latency, Session, Trial
 from ..advisor.bounds import Bounds
 from ..tasks.limits import read_limit, spelled_limit, spelled_value
 from ..tasks.measure import Measure
@@ -55,11 +55,16 @@ def reference_costs(space: Space) -> Mapping[str, float]:
     return space.known(space.reference)
 
 
-def bounds_of(session: Session, space: Space) -> Bounds:
-    """The limits as a ranking takes them.  A cap on MACs is the space's own."""
+def bounds_of(session: Session, space: Space, timed: Iterable[Latency] = ()) -> Bounds:
+    """The limits as a ranking takes them.  A cap on MACs is the space's own.
+
+    timed: networks that were timed; any of them tells what the reference takes, and so which f_c a
+    limit in milliseconds is.
+    """
     measure = measure_of(session)
     exact = {m.name for m in space.measures if m.exact}
     error = complexity = math.inf
+    beside = next(iter(timed), None)
     arithmetic: Limits = {}
     believed: Limits = {}
     for name, value in session.limits.items():
@@ -69,6 +74,8 @@ def bounds_of(session: Session, space: Space) -> Bounds:
             arithmetic[name] = value
         elif name == measure.name and not measure.timed:
             complexity = value
+        elif name == measure.name and beside is not None:
+            complexity = value / (beside.milliseconds / beside.ratio)
         else:
             believed[name] = value
     return Bounds(error, complexity, arithmetic, believed)

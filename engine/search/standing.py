@@ -440,7 +440,7 @@ def ranking(
         design=design_left(snapshot),
         initial=initial_design(session),
         favourite=session.favourite,
-        bounds=bounds_of(session, space),
+        bounds=bounds_of(session, space, snapshot.latencies.values()),
         outside=lambda: way_out(session, space, base_trial(snapshot).config),
         strategy=session.strategy,
         measure=measure.name,

@@ -60,10 +60,11 @@ def propose(
 
         snapshot = _look(client, strategy, domains)
         session = snapshot.session
-        ranking = client.rank(snapshot, count=count)
+        ranking = client.rank(snapshot, count=max(count, ASKED))
         if _timed(client, ranking):
             snapshot = _look(client, strategy, domains)
             ranking = client.rank(snapshot, count=count)
+        shown = ranking.proposals[:count]
         idle = search.idle_parameters(session, domains)
         if idle:
             say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
@@ -84,14 +85,13 @@ def propose(
                     "flat": ranking.flat,
                     "advice": ranking.advice,
                     "proposals": [
-                        _proposal(p, rank, session)
-                        for rank, p in enumerate(ranking.proposals, start=1)
+                        _proposal(p, rank, session) for rank, p in enumerate(shown, start=1)
                     ],
                 }
             )
             return
         heading = words.metric(session).heading
-        for rank, p in enumerate(ranking.proposals, start=1):
+        for rank, p in enumerate(shown, start=1):
             b = p.prediction
             figures = (
                 ""

@@ -18,7 +18,7 @@ from textual.widgets import Button, Input, Label, Static
 from ...engine import search
 from ...engine.tasks.limits import spelled_limit
 from ...sessions.choices import METRICS
-from ...sessions.errors import Misuse
+from ...sessions.errors import Misuse, StoreError
 from .. import format as words
 from ..networks import network_line
 from ..widgets.latest import Latest
@@ -26,6 +26,7 @@ from .base import Dialog, buttons
 from .ranked import first_candidates
 
 if TYPE_CHECKING:
+    from ...engine.advisor.bounds import Bounds
     from ...engine.advisor.ranking import Ranking
     from ...engine.tasks.measure import Measure
     from ...sessions.snapshot import Snapshot
@@ -117,9 +118,11 @@ class LimitsDialog(Dialog[Changes]):
         ranking: Ranking | None,
         measures: tuple[Measure, ...],
         free: Callable[[], Ranking] | None = None,
+        time: Callable[[Ranking, Snapshot], Snapshot] | None = None,
     ) -> None:
         """ranking: the present one.  free: makes one without limits, whose candidates can be told
-        to keep any; it takes as long as any ranking.
+        to keep any; it takes as long as any ranking.  time: has candidates timed under other
+        limits, and gives what the session then holds; StoreError where nothing is timed.
         """
         super().__init__()
         self.snapshot = snapshot
@@ -131,9 +134,10 @@ class LimitsDialog(Dialog[Changes]):
         self.row = 0
         self.seen: Seen | None = None
         self._ranking = ranking
-        self._free = free
+        self._free, self._time = free, time
         self._following: Latest[Seen] = Latest(self, self._followed)
         self._freeing: Latest[Ranking] = Latest(self, self._freed)
+        self._timing: Latest[Snapshot | str] = Latest(self, self._timed)
         self._checking: Latest[tuple[Changes, str]] = Latest(self, self._checked)
 
     def compose(self) -> ComposeResult:
@@ -250,22 +254,50 @@ class LimitsDialog(Dialog[Changes]):
         if ranking is None:
             return
         session, space = self._would_be().session, search.session_space(self.snapshot.session)
-        limits = dict(self.limits)
-        # of what nothing was timed for nobody knows who keeps it, until the limit stands
+        limits, timed = dict(self.limits), self.snapshot.latencies.values()
+        # of what nothing was timed for nobody knows who keeps it
         unknown = [m.name for m in self.measures if m.timed and not self.snapshot.latencies]
+        if any(name in limits for name in unknown):
+            self._clock(ranking)
+
+        def bounds(limits: Mapping[str, float]) -> Bounds:
+            return search.bounds_of(session.model_copy(update={"limits": limits}), space, timed)
 
         def follow() -> Seen:
-            bounds = search.bounds_of(session, space)
             alone = {
-                name: ranking.share(
-                    search.bounds_of(session.model_copy(update={"limits": {name: value}}), space)
-                )
+                name: ranking.share(bounds({name: value}))
                 for name, value in limits.items()
                 if name not in unknown
             }
-            return Seen(limits, alone, ranking.share(bounds), ranking.limited(bounds))
+            every = bounds(limits)
+            return Seen(limits, alone, ranking.share(every), ranking.limited(every))
 
         self._following.ask(follow)
+
+    def _clock(self, ranking: Ranking) -> None:
+        """Have candidates timed, once: a limit on latency is new here."""
+        time, self._time = self._time, None
+        if time is None:
+            return
+        would_be = self._would_be()
+
+        def work() -> Snapshot | str:
+            try:
+                return time(ranking, would_be)
+            except StoreError as error:
+                return words.sentence(str(error))
+
+        self.query_one("#problem", Label).update("The candidates are timed…")
+        self._timing.ask(work)
+
+    def _timed(self, answer: Snapshot | str) -> None:
+        if not self.is_mounted:
+            return
+        self.query_one("#problem", Label).update(answer if isinstance(answer, str) else "")
+        if not isinstance(answer, str) and self._free is not None:
+            # what was timed is news to the candidates, too
+            self.snapshot = answer
+            self._freeing.ask(self._free)
 
     def _would_be(self) -> Snapshot:
         update = {"limits": dict(self.limits), "macs_cap": None}

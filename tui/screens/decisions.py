@@ -327,7 +327,11 @@ class DecidingScreen(Screen[Any]):
 
         def free() -> Ranking:
             lifted = dict.fromkeys(search.limits_of(snapshot.session))
-            return client.rank(search.look(snapshot, limits=lifted))
+            return client.rank(search.look(client.refresh(), limits=lifted))
+
+        def time(ranking: Ranking, would_be: Snapshot) -> Snapshot:
+            client.time(ranking, would_be)
+            return client.refresh()
 
         def set_limits(changes: Changes | None) -> None:
             if changes:
@@ -336,7 +340,8 @@ class DecidingScreen(Screen[Any]):
                 )
 
         measures = tuple(self.session.measures)
-        self.app.push_screen(LimitsDialog(snapshot, self.ranking, measures, free), set_limits)
+        dialog = LimitsDialog(snapshot, self.ranking, measures, free, time)
+        self.app.push_screen(dialog, set_limits)
 
     def action_advance(self) -> None:
         """Choose the trial whose network the next level starts from."""
