@@ -157,6 +157,8 @@ class FakeRanking(Ranking):
             proposal = self.proposal(config)
             belief = proposal.prediction
             assert belief is not None
+            if name is not None and name not in proposal.known:
+                return None  # nothing was timed
             value = belief.complexity if name is None else proposal.known[name]
             steps.append((value, belief.error, belief.error_std))
         steps.sort()

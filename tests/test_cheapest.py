@@ -88,7 +88,7 @@ def client(home: Path, monkeypatch: pytest.MonkeyPatch) -> SessionClient:
 
 def test_it_wants_a_limit_on_the_accuracy_and_is_undone(client: SessionClient) -> None:
     said = lcsearch("set", "demo", "--wc", "inf", code=2)[1]
-    assert "Set a limit first, such as accuracy>=90." in said
+    assert "Set a limit first, such as accuracy>=90, or keep the one there is." in said
     lcsearch("set", "demo", "--limit", "accuracy>=80", "--wc", "inf")
     snapshot = client.refresh()
     assert snapshot.session.wc == COST_ALONE

@@ -20,6 +20,7 @@ from lcsearch.engine.advisor.rank import rank
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.model.acquisition import Uncertain, limited_improvement
+from lcsearch.engine.model.belief import NEXT_TO_NOTHING, quantity
 from lcsearch.engine.objective import NEVER, Observation
 from lcsearch.engine.search import decide
 from lcsearch.engine.search.limits import smallest_cost
@@ -298,6 +299,19 @@ def test_a_limit_on_what_is_believed_moves_the_ranking_inside(name: str) -> None
             o for o in found.proposals if o.known["params"] < 1.5 * middle * REFERENCE["params"]
         ]
         assert len(inside) > 5
+
+
+def test_where_nothing_comes_near_the_limits_the_nearest_goes_first_not_the_least_known() -> None:
+    known = quantity(True, np.log([2.0, 3.0, 9.0]), np.array([0.05, 0.05, 2.0]), np.zeros(3))
+    nearest = known.log_nearest(1.0)
+    assert (known.log_at_most(1.0)[:2] < NEXT_TO_NOTHING).all()
+    # what is far and hardly known may keep it yet, as its probability says
+    assert nearest[2] == known.log_at_most(1.0)[2] > NEXT_TO_NOTHING > nearest[0] > nearest[1]
+    out = quantity(True, np.log([2.0, 9.0]), np.array([0.05, 0.4]), np.zeros(2))
+    assert out.log_at_most(1.0)[1] > out.log_at_most(1.0)[0]
+    assert out.log_nearest(1.0)[0] > out.log_nearest(1.0)[1]
+    plain = quantity(False, np.array([2.0, 9.0]), np.array([0.05, 2.0]), np.zeros(2))
+    assert plain.log_nearest(1.0)[0] > plain.log_nearest(1.0)[1]
 
 
 @pytest.mark.parametrize("strategy", ["evolution", "annealing", "random"])

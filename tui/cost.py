@@ -172,7 +172,7 @@ class Cost:
 
     def front(self, ranking: Ranking) -> Front | None:
         """What a ranking believes of the networks at each cost, costs as a limit has them."""
-        if self.measure.exact:
+        if self.measure.exact or (self.measure.timed and not self.counted):
             return ranking.front(self.measure.name)
         found = ranking.front() if self.counted else None
         if found is None or not self.absolute:

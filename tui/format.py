@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
     from ..sessions.choices import Metric
-    from ..sessions.records import Decision, Session
+    from ..sessions.records import Decision, Session, Trial
     from ..sessions.snapshot import EngineStatus, Snapshot
 
 
@@ -491,7 +491,11 @@ def of_limits(proposal: Proposal, session: Session) -> str:
 
 
 def _beyond(broken: Broken) -> str:
-    """By how much: `by 12%`, `57 times`."""
+    """By how much: `by 12%`, `57 times`; of what is a share itself, `by 5.3 points`."""
+    from ..sessions.choices import METRICS as SHARES
+
+    if broken.name in SHARES:
+        return f"by {max(100 * abs(broken.value - broken.limit), 0.01):.2g} points"
     share = broken.share
     if share >= 1:
         return f"{1 + share:.3g} times"
@@ -506,6 +510,15 @@ def breaks(broken: Sequence[Broken], session: Session) -> str:
     measures = task_of(session).measures
     told = [f"{spelled_limit(b.name, b.limit, measures)} {_beyond(b)}" for b in broken]
     return f"breaks {' and '.join(told)}" if told else ""
+
+
+def measured_best(session: Session, trial: Trial, short: bool = False) -> str:
+    """What the best measured trial is: of those that keep the limits, or the nearest to them."""
+    from ..engine.search.limits import broken_by
+
+    if broken_by(session, trial):
+        return "nearest to limits" if short else "nearest to the limits"
+    return "lowest f" if short else "best measured"
 
 
 def verdict(belief: Predicted, measured: float) -> str:

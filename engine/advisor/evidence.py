@@ -183,6 +183,16 @@ def log_believed(bounds: Bounds, belief: Belief) -> Array:
     )
 
 
+def log_nearest(bounds: Bounds, belief: Belief) -> Array:
+    """The same while nothing keeps them: where it is next to nothing, the nearest comes first."""
+    result = belief.error.log_nearest(bounds.error)
+    result = result + belief.complexity.log_nearest(bounds.complexity)
+    for name, most in bounds.believed.items():
+        if name in belief.costs:
+            result = result + belief.costs[name].log_nearest(most)
+    return result
+
+
 def log_others(bounds: Bounds, belief: Belief) -> Array:
     """The same of limits on what f is not made of, which are independent of its improvement."""
     result = np.zeros(len(belief.error.mean))

@@ -22,7 +22,7 @@ from .ranking import Front, Origin, Place, Profile, Proposal, Ranking
 from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
-    from ..model.belief import Belief, Points
+    from ..model.belief import Array, Belief, Points
     from ..model.surrogate import Surrogate
 
 
@@ -294,7 +294,7 @@ class Advisor:
         pool = self.pool
         if pool.belief is None or not pool.keys:
             return None
-        costs = pool.belief.complexity.mean if name is None else pool.costs(name)
+        costs = pool.belief.complexity.mean if name is None else self._costs(name)
         if costs is None:
             return None
         error = pool.belief.error
@@ -303,6 +303,16 @@ class Advisor:
         # where it becomes less; of those that cost the same, only the best
         rows = order[np.flatnonzero(np.diff(least, prepend=np.inf) < 0)]
         return Front(costs[rows], error.mean[rows], error.std[rows])
+
+    def _costs(self, name: str) -> Array | None:
+        """A cost of the candidates, by arithmetic or as it is believed of what was timed; None
+        where neither is.
+        """
+        pool, surrogate = self.pool, self.evidence.surrogate
+        if surrogate is None or pool.points is None or name not in surrogate.timed:
+            return pool.costs(name)
+        surrogate = surrogate.also((name,), self.evidence.observations)
+        return surrogate.belief(pool.points).costs[name].mean
 
     def profile(
         self, config: Config, parameter: str, index: int | None, points: int, wc: float
@@ -345,6 +355,11 @@ class Advisor:
             if self.evidence.strategy != "gp":
                 strategy = self.evidence.strategy
                 return f"No belief by {strategy}: how much is left to gain is not known."
+            if self.evidence.observations:
+                return (
+                    "No trial keeps the limits yet: what is likeliest to keep them, or nearest to "
+                    "that, goes first."
+                )
             return "Nothing has been observed yet."
         if remaining <= noise:
             return (

@@ -199,8 +199,9 @@ class Ranking:
     def front(self, name: str | None = None) -> Front | None:
         """The best accuracy to be expected at each cost, from the belief about the candidates.
 
-        name: a measure that arithmetic knows, in its own unit; None is f_c as it is believed.  None
-        where nothing is believed of the error or of this cost, and where there is no candidate.
+        name: a measure that arithmetic knows or that networks were timed for, in its own unit; None
+        is f_c as it is believed.  None where nothing is believed of the error or of this cost, and
+        where there is no candidate.
         """
         with one_thread():
             return self._asked().front(name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...sessions.records import Config
 from ..objective import NEVER
-from .evidence import Array, Evidence, log_believed, log_others
+from .evidence import Array, Evidence, log_believed, log_nearest, log_others
 
 if TYPE_CHECKING:
     from ..model.acquisition import Improvement
@@ -39,14 +39,15 @@ def promise(evidence: Evidence, belief: Belief, wc: float, best: float | None) -
     """Expected improvement within the limits that only a belief tells of, each part (n,).
 
     best: what has to be beaten; None while nothing keeps the limits, when it is the probability of
-    keeping them.  What arithmetic knows is kept where candidates are drawn.
+    keeping them, or where that is next to nothing how near the network is to them.  What
+    arithmetic knows is kept where candidates are drawn.
     """
     from ..model.acquisition import Improvement
 
     bounds = evidence.bounds
     if best is None:
-        log_ei = np.maximum(log_believed(bounds, belief), NEVER)
-        ei = np.exp(log_ei)
+        log_ei = np.maximum(log_nearest(bounds, belief), NEVER)
+        ei = np.exp(np.maximum(log_believed(bounds, belief), NEVER))
         return Improvement(log_ei, ei, np.zeros_like(ei), ei)
     gain = belief.improvement(wc, best, bounds.error, bounds.complexity)
     if not bounds.believed:

@@ -21,6 +21,7 @@ from ...sessions.records import (
 from ...sessions.store import Store
 from .. import search
 from ..executors.devices import Progress, probe
+from ..executors.latency import missing
 from ..executors.registry import checked
 from ..metric import suiting
 from ..protocol import Refused
@@ -95,6 +96,11 @@ def create(
         measure_named(setup.measure, task_named(setup.task))
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
+        if setup.runtime is not None and (lacks := missing(setup.runtime)):
+            raise Misuse(
+                f"--runtime {setup.runtime}: {' and '.join(lacks)} not installed. Run "
+                "pip install 'lcsearch[onnx]', or use another."
+            )
         execution = checked(setup.execution, setup.task)
         data = as_read_now(setup.data)
         answer = probe(data, progress, cancelled)

@@ -45,8 +45,13 @@ def usual_runtime() -> Runtime:
     """onnxruntime where it is installed, which spends the least time on anything but the network;
     else torch.
     """
-    there = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
-    return "onnx" if there else "torch"
+    return "torch" if missing("onnx") else "onnx"
+
+
+def missing(runtime: Runtime) -> tuple[str, ...]:
+    """The packages that this runtime needs and that are not installed here."""
+    needed = ("onnx", "onnxruntime") if runtime == "onnx" else ("torch",)
+    return tuple(name for name in needed if importlib.util.find_spec(name) is None)
 
 
 class LatencyProbe:

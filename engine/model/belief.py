@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 SPREAD = 0.02
 """Standard deviation of a logarithm above which f is not taken to be normal."""
 
+NEXT_TO_NOTHING = math.log(1e-3)
+"""Logarithm of a probability below which it says more of σ than of the mean."""
+
 
 @dataclass(frozen=True)
 class Points:
@@ -65,6 +68,20 @@ class Quantity:
     def log_at_most(self, most: float) -> Array:
         """Logarithm of the probability that the latent quantity is at most this, shape (n,)."""
         return self.uncertain.log_below(np.full(len(self.mean), most - self.origin))
+
+    def log_nearest(self, most: float) -> Array:
+        """`log_at_most`, but where that is next to nothing the nearest by its mean comes first,
+        shape (n,): far out a probability is that of its σ, and what is least known would win.
+        """
+        likely = self.log_at_most(most)
+        if not math.isfinite(most):
+            return likely
+        limit = most - self.origin
+        if self.log:
+            far = self.transformed_mean - math.log(max(limit, 1e-300))
+        else:
+            far = (self.transformed_mean - limit) / max(abs(limit), 1e-300)
+        return np.where(likely >= NEXT_TO_NOTHING, likely, NEXT_TO_NOTHING - np.maximum(far, 0.0))
 
     def taken(self, rows: NDArray[np.intp]) -> Quantity:
         """That of some of the networks."""

@@ -230,7 +230,10 @@ def way_out(session: Session, space: Space, base: Config) -> str:
     if session.flat:
         return f"{words}Raise a limit."
     ahead = [n for n in mending if n > level]
-    back = [n for n in mending if n < level] or [1]
+    back = [n for n in mending if n < level]
+    if not back and not ahead and level == 1:
+        return f"{words}Raise a limit."
+    back = back or [1]
     if ahead and ahead[0] == level + 1:
         return f"{words}Level {ahead[0]} can: go to the next level, or raise a limit."
     which = " or ".join(map(str, back))
@@ -248,7 +251,7 @@ def check_goal(session: Session, wc: float, limits: Mapping[str, float]) -> None
     if wc == COST_ALONE and session.metric not in limits:
         raise Misuse(
             f"w_c = inf: the cheapest network is wanted, and nothing says how good it must be. Set "
-            f"a limit first, such as {session.metric}>=90."
+            f"a limit first, such as {session.metric}>=90, or keep the one there is."
         )
 
 

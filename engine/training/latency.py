@@ -151,7 +151,8 @@ def main() -> int:
         except ImportError as error:
             what = "onnx" if order.runtime == "onnx" else "torch"
             remedy = "pip install 'lcsearch[onnx]'" if what == "onnx" else "Install it again"
-            told = f"--runtime {order.runtime}: not installed ({error}). {remedy}, or use another."
+            told = f"--runtime {order.runtime}: not installed ({error}). {remedy}, or begin a new "
+            told += "session with another (c copies this one)."
             answers = [Refused(message=told)]
         for answer in answers:
             print(answer.model_dump_json(), flush=True)

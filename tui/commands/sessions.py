@@ -323,7 +323,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         if recommended.belief is not None:
             lucky = search.best_measured(snapshot)
             assert lucky is not None
-            yield f"best measured: trial {lucky.number}"
+            yield f"{words.measured_best(session, lucky)}: trial {lucky.number}"
         yield from in_brief(recommended.trial, session)
 
 

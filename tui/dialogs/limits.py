@@ -112,6 +112,10 @@ class Costs(Widget, can_focus=True):
 class LimitsDialog(Dialog[Changes]):
     """Limits, what keeps them, and what would be proposed within them."""
 
+    DEFAULT_CSS = """
+    LimitsDialog .dialog { scrollbar-gutter: stable; }
+    """
+
     def __init__(
         self,
         snapshot: Snapshot,
@@ -133,7 +137,7 @@ class LimitsDialog(Dialog[Changes]):
         self.limits = dict(self.before)
         self.row = 0
         self.seen: Seen | None = None
-        self._ranking = ranking
+        self._ranking = self._own = ranking
         self._free, self._time = free, time
         self._following: Latest[Seen] = Latest(self, self._followed)
         self._freeing: Latest[Ranking] = Latest(self, self._freed)
@@ -260,6 +264,8 @@ class LimitsDialog(Dialog[Changes]):
         if any(name in limits for name in unknown):
             self._clock(ranking)
 
+        own = self._own if limits == self.before else None
+
         def bounds(limits: Mapping[str, float]) -> Bounds:
             return search.bounds_of(session.model_copy(update={"limits": limits}), space, timed)
 
@@ -270,7 +276,9 @@ class LimitsDialog(Dialog[Changes]):
                 if name not in unknown
             }
             every = bounds(limits)
-            return Seen(limits, alone, ranking.share(every), ranking.limited(every))
+            # as they stand it is the ranking that is shown behind
+            within = ranking.limited(every) if own is None else own
+            return Seen(limits, alone, ranking.share(every), within)
 
         self._following.ask(follow)
 

@@ -124,7 +124,7 @@ class WcDialog(Dialog[float]):
             return
         self.query_one("#best", Static).update(
             Content.assemble(
-                "best measured: trial ",
+                f"{words.measured_best(self.snapshot.session, best)}: trial ",
                 (str(best.number), "bold"),
                 f", f {words.f_measured(objective(best, wc))}, "
                 f"{words.percent(1 - (best.error or 0.0))} %, "

@@ -228,7 +228,9 @@ class TradeoffScreen(SessionScreen):
         if best is not None:
             found = smaller(keeping(snapshot), best, cost.value, front)
             half, near = ("", "") if found is None else smaller_networks(found, front, cost)
-            told_of: list[tuple[str, str] | str] = ["lowest f at this w_c"]
+            told_of: list[tuple[str, str] | str] = [
+                f"{words.measured_best(snapshot.session, best, True)} at this w_c"
+            ]
             if best != selected:
                 value = words.f_measured(objective(best, wc))
                 told_of += [": trial ", (str(best.number), "bold"), f", {value}"]

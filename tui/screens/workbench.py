@@ -221,6 +221,8 @@ class WorkbenchScreen(TwoSides):
                 ("esc", "bold $primary"),
                 " ranks the whole level again.",
             )
+        if ranking.exhausted and not ranking.candidates and snapshot.session.limits:
+            return Content(ranking.advice)
         if ranking.exhausted and snapshot.session.flat:
             return Content.assemble(
                 "Nothing is left that was not tried or rejected.  ",

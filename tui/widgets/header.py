@@ -85,8 +85,9 @@ class SessionLine(SplitLine):
         measured_short: tuple[str, ...] = ()
         if best is not None:
             trial, value = best
-            measured = (f"best measured {words.f_measured(value)} (trial {trial.number})",)
-            measured_short = (f"lowest f {words.f_measured(value)}",)
+            told, short = (words.measured_best(session, trial, s) for s in (False, True))
+            measured = (f"{told} {words.f_measured(value)} (trial {trial.number})",)
+            measured_short = (f"{short} {words.f_measured(value)}",)
         whole = " · ".join((name, level, *measured))
         self.left = Content.assemble(("lcsearch", "bold $primary"), "   ", whole)
         self.shorter = (

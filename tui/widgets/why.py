@@ -61,6 +61,8 @@ class WhyPanel(Text):
             )
         elif strategy != "gp":
             lines.append(Content(f"proposed by {strategy}: no model, so no μ, σ or EI"))
+        if limits:  # before what may not find room
+            lines.append(Content(limits))
         if proposal.note:
             lines.append(Content.styled(proposal.note, "$secondary"))
         near = proposal.nearest
@@ -77,8 +79,6 @@ class WhyPanel(Text):
                 )
             )
         lines.append(Content(made_of(proposal, measures)))
-        if limits:
-            lines.append(Content(limits))
         if proposal.prediction is not None and proposal.feasible < 0.95:
             risk = words.percent(1 - proposal.feasible, 0)
             lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
