@@ -136,7 +136,6 @@ def relevance(evidence: Evidence, pool: Pool, wc: float) -> tuple[tuple[str, flo
         share = 1.0 if wc == COST_ALONE else wc
         process = evidence.surrogate.complexity.process
         processes.append((process, share, evidence.observed.complexity))
-    groups = evidence.embedding.groups
     moved = evidence.embedding.variation(features)
     for process, share, quantity in processes:
         kernel = process.kernel
@@ -144,11 +143,9 @@ def relevance(evidence: Evidence, pool: Pool, wc: float) -> tuple[tuple[str, flo
         if quantity.log:
             unit *= float(quantity.mean.mean()) ** 2
         lengths = np.asarray(kernel.length_scale, dtype=float).reshape(-1)
-        summed = (share * process.scale) ** 2 * kernel.linear if process.sums_parts else 0.0
-        for group, parts, length in zip(groups, moved, lengths, strict=True):
-            factor = unit / float(length) ** 2 + summed * group.counted
+        for parts, length in zip(moved, lengths, strict=True):
             for label, variance in parts.items():
-                weights[label] = weights.get(label, 0.0) + factor * variance
+                weights[label] = weights.get(label, 0.0) + unit * variance / float(length) ** 2
     total = sum(weights.values())
     if not total > 0 or not math.isfinite(total):
         return ()

@@ -174,9 +174,7 @@ class Belief:
         mean, std, _ = self.objective(wc)
         result = expected_improvement(mean, std, best)
         error, other = self.error, self.complexity
-        if error.log and not other.log and wc > 0:
-            return self._limited(wc, best, math.inf, math.inf)
-        if not error.log:
+        if not (error.log and other.log):
             return result
         wide = (error.transformed_std > SPREAD) | (
             (other.transformed_std > SPREAD) & (wc * other.std > 0.1 * error.std)

@@ -31,7 +31,6 @@ HOT = 1 / math.sqrt(2)
 """What stands for the chosen category: two that differ are one apart."""
 COUNT = 1 / 4
 """One more of a category, where they are counted."""
-COUNTED = (COUNT / HOT) ** 2
 COUNTS = -1
 """The width of a group that counts categories."""
 
@@ -45,8 +44,7 @@ class Group:
     of a list whose entries can be absent, COUNTS where categories are counted, 0 elsewhere.
     length: the parameter that decides which entries are there.  typical: how far apart two random
     networks are in one entry, by the root of the mean square: 1 for categories, which differ or
-    do not, about half for numbers on a scale of length 1.  counted: how much a counted feature
-    varies with this group alone, in variances of the group; 0 where it is counted in none.
+    do not, about half for numbers on a scale of length 1.
     """
 
     label: str
@@ -55,7 +53,6 @@ class Group:
     width: int = 0
     length: str = ""
     typical: float = 1.0
-    counted: float = 0.0
 
 
 class Embedding:
@@ -96,14 +93,10 @@ class Embedding:
             span = (position, position + size)
             length = parameter.length or parameter.name
             typical = 1.0 if kind in ("category", "counts") else NUMBERS_APART
-            share = COUNTED if parameter.name in counted else 0.0
-            groups.append(
-                Group(parameter.name, parameter.level, span, width, length, typical, share)
-            )
+            groups.append(Group(parameter.name, parameter.level, span, width, length, typical))
             position += size
 
         alike = _alike([parameter for parameter in space.awake if parameter.name in columns])
-        counted = {name for names in alike.values() for name in names}
         for parameter in space.awake:
             at = columns.get(parameter.name, [])
             if not at:

@@ -92,7 +92,6 @@ class Process:
         nothing is known; it steadies the first few fits.
         """
         self.X, self.y, self.noise, self.lines = X, y, noise, lines
-        self._counted = embedding.counted_features
         if like is None:
             self.centre = float(np.mean(y))
             self.scale = _scale(y, spread)
@@ -131,11 +130,6 @@ class Process:
         """The fitted kernel, of y in units of `scale`."""
         kernel: Conditional = self._regressor.kernel_.k1
         return kernel
-
-    @property
-    def sums_parts(self) -> bool:
-        """Whether its linear term is in how often each part is chosen."""
-        return bool(self.lines) and self.lines == self._counted
 
     @property
     def evidence(self) -> float:

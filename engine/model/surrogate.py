@@ -97,7 +97,7 @@ class Surrogate:
             self.complexity = self._timed_cost(COMPLEXITY)
         elif exact is None:
             complexities = np.array([o.complexity for o in observations], dtype=float)
-            self.complexity = self._cost(complexities, self.observed.features)
+            self.complexity = self._cost(complexities, self.observed.features, summed=False)
 
         self.costs: dict[str, Cost] = {}
         self._fit_costs(costs, observations)
@@ -125,15 +125,16 @@ class Surrogate:
             if np.ptp(units) < 1e-9 * units.max():  # f_c is this one, over the reference's
                 return replace(self.complexity, unit=float(units[0]))
         features = self.embedding([config for config, _ in found.values()])
-        return self._cost(values, features)
+        return self._cost(values, features, summed=name != COMPLEXITY)
 
-    def _cost(self, values: Array, features: Array) -> Cost:
+    def _cost(self, values: Array, features: Array, *, summed: bool = True) -> Cost:
         """A cost, learnt from these values, shape (n,), of networks with these features.
 
         Its logarithm, with a line in those of what arithmetic knows: what is twice as large costs
         about twice as much.  Or itself, with a line in how often each part is chosen, where
         parameters choose from the same parts: a part costs the same in every place, and the
-        network costs their sum.  The likelier of the two.
+        network costs their sum.  The likelier of the two; the first where not `summed`, as for
+        f_c: on NAS-Bench-201 a sum found worse networks by it (benchmarks/limits.py).
         """
         none = np.zeros(len(values))
         positive = bool((values > 0).all())
@@ -142,14 +143,14 @@ class Surrogate:
         spread = 0.5 if positive else None
         process = self._process(y, none, lines=known, spread=spread, at=features)
         counted = self.embedding.counted_features
-        if counted:
+        if counted and summed:
             # as wide as the logarithm is expected to be
             spread = 0.5 * float(np.mean(np.abs(values)))
-            summed = self._process(values, none, lines=counted, spread=spread, at=features)
+            sums = self._process(values, none, lines=counted, spread=spread, at=features)
             # densities of the values themselves: the logarithm's slope is 1 / value
             slope = float(y.sum()) if positive else 0.0
-            if summed.evidence - (process.evidence - slope) > MARGIN * len(values):
-                return Cost(summed, log=False)
+            if sums.evidence - (process.evidence - slope) > MARGIN * len(values):
+                return Cost(sums, log=False)
         return Cost(process, positive)
 
     def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
