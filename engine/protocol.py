@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import Augment, ClassWeights, Metric, Runtime
+from ..sessions.choices import Augment, ClassWeights, Images, Metric, Runtime
 from ..sessions.records import (
     Config,
     Confusion,
@@ -204,19 +204,26 @@ class Failed(Record):
     no_folder: bool = False
 
 
-def trained_on(summary: DataSummary) -> str:
-    """Which images a final training takes, in words that follow "trains" or "trained"."""
+def trained_on(summary: DataSummary, images: Images = "session") -> str:
+    """Which images a final training takes, in words that follow "trains" or "trained".
+
+    summary: of the session's images, or of all of them.
+    """
+    count = summary.train + summary.val
+    if images == "all":
+        return f"on all {count:,} images but the test set, which is looked at once"
     return (
-        f"on the session's {summary.train + summary.val:,} images ({summary.train:,} to train and "
+        f"on the session's {count:,} images ({summary.train:,} to train and "
         f"{summary.val:,} to validate); the test set is looked at once"
     )
 
 
 class FinalOrder(Record):
-    """Train a network afresh on the session's images (`trained_on`), test it once, and write it.
+    """Train a network afresh, once with each seed, test each once, and write the first one.
 
-    session, trial: what it is said to be.  folder: of the files, must not exist or be empty.
-    onnx: whether to write an ONNX file as well.
+    session, trial: what it is said to be.  images: which ones it is trained on (`trained_on`).
+    folder: of the files, must not exist or be empty.  onnx: whether to write an ONNX file as well.
+    checkpoint: how the paths of its checkpoints and of its lock begin, which are its own.
     """
 
     session: str
@@ -225,24 +232,38 @@ class FinalOrder(Record):
     fingerprint: str
     config: Config
     features: int
-    seed: int
+    seeds: tuple[int, ...]
     epochs: int
     augment: Augment
     folder: str
+    checkpoint: str
+    images: Images = "session"
     onnx: bool = False
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
 
 
+class FinalStop(Record):
+    """End it: after this epoch, now, or pause it (at its next checkpoint)."""
+
+    kind: Literal["stop"] = "stop"
+    mode: StopMode
+
+
 class FinalProgress(Record):
-    """How far it has come.  epoch: the one at work, or that has just ended.  done: share of all the
-    training.  train_loss: of this epoch's images so far; of all of them where it has ended.
+    """How far it has come.
+
+    training: which of the seeds is at work, from 1.  epoch: the one at work, or that has just
+    ended.  done: share of all the training.  train_loss: of this epoch's images so far; of all of
+    them where it has ended.  scores: accuracy on the test images by the seeds that are done.
     """
 
     kind: Literal["progress"] = "progress"
+    training: int = 1
     epoch: int
     epochs: int
     done: float
+    scores: tuple[float, ...] = ()
     ended: bool = False
     train_loss: float | None = None
     seconds_left: float | None = None
@@ -250,6 +271,9 @@ class FinalProgress(Record):
 
 class FinalResult(Record):
     """What `result.json` holds: the network, what it is worth, and how that was found.
+
+    seed: that the network was trained with.  seeds, scores: of every training, with its accuracy on
+    the test images; the first is the network's.  images: which ones they were trained on.
 
     test_accuracy: of the written weights, in float32; test_metric: the session's metric likewise.
     classes: their names, in the order of the network's outputs.  recalls, confusion: of the test
@@ -262,6 +286,9 @@ class FinalResult(Record):
     config: Config
     features: int
     seed: int
+    seeds: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+    images: Images = "session"
     epochs: int
     augment: Augment
     data: DataSource
@@ -293,11 +320,22 @@ class FinalDone(Record):
     result: FinalResult
 
 
+class FinalEnded(Record):
+    """Stopped or paused as asked; nothing is written, and the checkpoints are there."""
+
+    kind: Literal["ended"] = "ended"
+    paused: bool
+
+
 class FinalFailed(Record):
-    """Nothing is written; the message says what to do about it."""
+    """Nothing is written; the message says what to do about it.
+
+    no_room: only because the disk is full.  It goes on where it was once there is room.
+    """
 
     kind: Literal["refused"] = "refused"
     message: str
+    no_room: bool = False
 
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]
@@ -310,5 +348,7 @@ replies: TypeAdapter[
     Reading | Ready | Refused | Started | EpochDone | Working | Finished | Ended | Failed
 ] = TypeAdapter(Reply)
 
-FinalReply = Annotated[FinalProgress | FinalDone | FinalFailed, Field(discriminator="kind")]
-final_replies: TypeAdapter[FinalProgress | FinalDone | FinalFailed] = TypeAdapter(FinalReply)
+FinalSaid = FinalProgress | FinalDone | FinalEnded | FinalFailed
+final_replies: TypeAdapter[FinalSaid] = TypeAdapter(
+    Annotated[FinalSaid, Field(discriminator="kind")]
+)

@@ -27,6 +27,7 @@ from ..sessions.snapshot import Snapshot
 from ..sessions.store import Store
 from . import search
 from .executors.base import Event, Executor, Gone, Notice
+from .executors.final import Finisher
 from .executors.latency import NotTimed, Stopwatch
 from .executors.registry import executor_named
 from .protocol import Ended, EpochDone, Failed, Finished, Ready, Refused, Started, Stop, Train
@@ -85,6 +86,7 @@ class Service:
         self._asked: set[tuple[int, int]] = set()
         self._thinker = ThreadPoolExecutor(1, "advisor")
         self._stopwatch = Stopwatch(store)
+        self._finisher = Finisher(store, self._log)
         self._thought: tuple[Snapshot, Future[Thought]] | None = None
         self._settled: object = None
         """What the last ranking said nothing could be done about before it changes."""
@@ -139,6 +141,7 @@ class Service:
             self._leave(DELETED)
         finally:
             self._executor.close()
+            self._finisher.close()
             self._thinker.shutdown(cancel_futures=True)
             self._stopwatch.close()
             self._log.close()
@@ -168,6 +171,7 @@ class Service:
         A session that was deleted is told so where it is now, for whoever brings it back.
         """
         self._executor.close()
+        self._finisher.close()
         try:
             self.store.leave(message, only_if_idle=False, failed=failed)
         except StoreError as error:  # the next engine finds it running, and puts it back then
@@ -177,6 +181,7 @@ class Service:
         """Stop in order, say why, and look now and then until there is room again."""
         log.error("%s", error)
         self._executor.close()
+        self._finisher.close()
         self._thought = None
         if not self.store.in_place():  # there is room, but no folder
             return
@@ -220,14 +225,17 @@ class Service:
                 self._asked.add(who)
                 self._executor.stop(Stop(trial=who[0], attempt=who[1], mode=trial.stop_request))
         waiting = search.waiting(snapshot)
-        if self._may_begin(session):
+        # a final training has the machine for itself: beside it, seconds would tell nothing
+        apart = executor_named(session.execution.executor).elastic
+        final = self._finisher.turn(snapshot, free=apart or not running)
+        if (apart or not final) and self._may_begin(session):
             room = self._executor.room(min(len(waiting), session.execution.parallel - len(running)))
             for trial in waiting[: max(room, 0)]:
                 self._begin(trial, snapshot)
         if session.autopilot is not None:
             self._steer(snapshot)
             return True
-        return bool(running or waiting)
+        return bool(running or waiting or final)
 
     def _may_begin(self, session: Session) -> bool:
         """Whether the executor is the one that the session wants; else it is replaced when free."""
@@ -515,6 +523,7 @@ class Service:
         for number in (int(name) for name in left if name.isdecimal()):
             if number >= len(trials) or trials[number].state not in OPEN_STATES:
                 self._forget(number)
+        self._finisher.prune(self.store.refresh())
 
     def _forget(self, number: int) -> None:
         for file in (self.store.folder / "checkpoints").glob(f"trial-{number}.*"):

@@ -27,6 +27,10 @@ Weights = Literal["float32", "int8"]
 Runtime = Literal["onnx", "torch"]
 """What runs a network whose latency is measured."""
 
+Images = Literal["session", "all"]
+"""What a final training takes: what the search trained and validated on, or all there are but the
+test set."""
+
 COST_ALONE = float("inf")
 """The w_c under which f is the cost alone: the cheapest network that keeps the limits is wanted."""
 
@@ -38,6 +42,7 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 METRICS: tuple[Metric, ...] = get_args(Metric)
+IMAGES: tuple[Images, ...] = get_args(Images)
 CLASS_WEIGHTS: tuple[ClassWeights, ...] = get_args(ClassWeights)
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)

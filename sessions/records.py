@@ -23,7 +23,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .choices import COST_ALONE as COST_ALONE
-from .choices import DEVICE, Augment, ClassWeights, Dtype, Fit, Metric, Runtime, Strategy, Weights
+from .choices import (
+    DEVICE,
+    Augment,
+    ClassWeights,
+    Dtype,
+    Fit,
+    Images,
+    Metric,
+    Runtime,
+    Strategy,
+    Weights,
+)
 from .text import printable
 
 Scalar = bool | int | float | str
@@ -465,6 +476,49 @@ class Trial(Record):
     def observed(self) -> bool:
         """Whether it was trained to its end, and so tells what the network is worth."""
         return self.state == "done" and self.error is not None and self.complexity is not None
+
+
+class Delivery(Record):
+    """A final training: a trial's network trained afresh, tested once, and written.
+
+    number: counted from 1.  images: `session`, those that the search trained and validated on, or
+    `all` that there are but the test set.  seeds: one training each; the first one's network is
+    written, and the others say how far chance moves it.  folder: where, absolute, of this machine.
+    training: which of the seeds is at work, from 1; epoch: the last one of it that ended; loss: of
+    its training images.  scores: accuracy on the test images by each seed, once it was tested.
+    message: why it failed.
+    """
+
+    number: int
+    trial: int
+    images: Images
+    epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    folder: str
+    onnx: bool = False
+    state: TrialState = "queued"
+    stop_request: StopMode | None = None
+    created: AwareDatetime
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    training: int = 1
+    epoch: int = 0
+    done: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of all that is to be trained."""
+    loss: float | None = None
+    seconds_left: float | None = None
+    scores: tuple[float, ...] = ()
+    message: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in OPEN_STATES
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for an engine or is at work in one."""
+        return self.open and self.state != "paused"
 
 
 class Advised(Record):

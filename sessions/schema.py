@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from .files import part_of
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself, filled with their defaults; what else there is
 to do is in `Store._migrate`.  tests/fixtures has a file of each version."""
@@ -54,6 +54,8 @@ CREATE TABLE latencies (
     key TEXT NOT NULL, runtime TEXT NOT NULL, machine TEXT NOT NULL, body TEXT NOT NULL,
     change INTEGER NOT NULL, PRIMARY KEY (key, runtime, machine));
 CREATE INDEX latencies_change ON latencies (change);
+CREATE TABLE deliveries (number INTEGER PRIMARY KEY, body TEXT NOT NULL, change INTEGER NOT NULL);
+CREATE INDEX deliveries_change ON deliveries (change);
 CREATE TABLE engine (
     id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL, pid INTEGER,
     message TEXT NOT NULL, change INTEGER NOT NULL);

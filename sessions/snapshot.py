@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .choices import Runtime
-from .records import Decision, Latency, Session, Trial
+from .records import Decision, Delivery, Latency, Session, Trial
 
 Standing = Literal["none", "serving", "stopping", "leaving", "stopped", "left", "failed", "gone"]
 
@@ -61,18 +61,31 @@ class Snapshot:
     latencies: Mapping[str, Latency] = field(default_factory=dict)
     """What was timed for this session, by the networks' keys: by its runtime, on one machine."""
 
+    deliveries: tuple[Delivery, ...] = ()
+    """Final trainings, `deliveries[i].number == i + 1`."""
+
+    @cached_property
+    def standing_deliveries(self) -> tuple[Delivery, ...]:
+        """The final trainings as they stand, as `standing` has the trials."""
+        return self.deliveries if self.engine.alive else _interrupted(self.deliveries)
+
     @cached_property
     def standing(self) -> tuple[Trial, ...]:
         """The trials as they stand: what an engine that is gone left running is interrupted.
 
         For whoever looks; what is kept, decided on and exported is `trials`.
         """
-        if self.engine.alive:
-            return self.trials
-        return tuple(
-            trial.model_copy(update={"state": "interrupted"}) if trial.state == "running" else trial
-            for trial in self.trials
-        )
+        return self.trials if self.engine.alive else _interrupted(self.trials)
+
+
+Work = TypeVar("Work", Trial, Delivery)
+
+
+def _interrupted(work: tuple[Work, ...]) -> tuple[Work, ...]:
+    return tuple(
+        one.model_copy(update={"state": "interrupted"}) if one.state == "running" else one
+        for one in work
+    )
 
 
 def comparable(latencies: Iterable[Latency], runtime: Runtime | None) -> dict[str, Latency]:

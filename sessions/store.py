@@ -28,7 +28,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from .errors import Closed, Known, Late, Misuse, NoRoom, StoreError
 from .places import check_name, refuse_network
-from .records import OPEN_STATES, Config, Decision, Epoch, Latency, Session, Trial, in_words, now
+from .records import (
+    OPEN_STATES,
+    Config,
+    Decision,
+    Delivery,
+    Epoch,
+    Latency,
+    Session,
+    Trial,
+    in_words,
+    now,
+)
 from .schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -324,7 +335,8 @@ class Store:
 
     def _columns(self) -> dict[str, tuple[str, ...]]:
         columns = {table: readable_columns(self._db, table, names) for table, _, names in COLUMNS}
-        return columns | {"latencies": present_columns(self._db, "latencies", ("body",))}
+        later = ("latencies", "deliveries")
+        return columns | {table: present_columns(self._db, table, ("body",)) for table in later}
 
     def _read(self, before: Snapshot | None) -> Snapshot:
         db = self._db
@@ -344,9 +356,11 @@ class Store:
                 f"SELECT trial, {', '.join(of_epochs)} FROM epochs {new}"
             ).fetchall()
             decided = db.execute(f"SELECT number, body FROM decisions {new}").fetchall()
-            timed = []
+            timed, delivered = [], []
             if self._selected["latencies"]:  # what another has not brought up to date has none
                 timed = db.execute("SELECT body FROM latencies" + f" {new}" * bool(new)).fetchall()
+            if self._selected["deliveries"]:
+                delivered = db.execute(f"SELECT number, body FROM deliveries {new}").fetchall()
         finally:
             db.execute("COMMIT")
         if body is None:
@@ -386,6 +400,9 @@ class Store:
             merged = {epoch.epoch: epoch for epoch in (*trials[number].epochs, *added)}
             ordered = tuple(merged[key] for key in sorted(merged))
             trials[number] = trials[number].model_copy(update={"epochs": ordered})
+        deliveries = {} if before is None else {one.number: one for one in before.deliveries}
+        for number, told in delivered:
+            deliveries[number] = Delivery.model_validate_json(told)
         # appended rows only ever follow; a decision's row is never written again
         decisions = () if before is None else before.decisions
         return Snapshot(
@@ -402,6 +419,7 @@ class Store:
             ),
             read_only=self.read_only,
             latencies=latencies,
+            deliveries=tuple(deliveries[number] for number in sorted(deliveries)),
         )
 
     def engine_lock(self) -> filelock.FileLock:
@@ -552,6 +570,25 @@ class Store:
             for latency in latencies:
                 _insert_latency(db, change, latency)
 
+    def add_delivery(self, delivery: Delivery) -> Delivery:
+        """Queue a final training; it is given its number here."""
+        with self._write() as (db, change):
+            last = db.execute("SELECT coalesce(max(number), 0) FROM deliveries").fetchone()[0]
+            numbered = delivery.model_copy(update={"number": last + 1})
+            _put_delivery(db, change, numbered)
+            return numbered
+
+    def update_delivery(self, number: int, states: set[str], **fields: Any) -> None:
+        """Set fields of a final training that is in one of `states`.  Raises Late if it is not."""
+        with self._write() as (db, change):
+            row = db.execute("SELECT body FROM deliveries WHERE number = ?", (number,)).fetchone()
+            if row is None:
+                raise Late(f"final training {number}: there is no such one in this session.")
+            before = Delivery.model_validate_json(row[0])
+            if before.state not in states:
+                raise Late(f"final training {number} {SAID[before.state]} already.")
+            _put_delivery(db, change, before.model_copy(update=fields))
+
     def say(self, message: str) -> None:
         """Let the engine say something to whoever looks."""
         with self._write() as (db, change):
@@ -609,7 +646,7 @@ class Store:
             if only_if_idle:
                 waiting = db.execute(
                     "SELECT 1 FROM trials WHERE state IN ('queued', 'running', 'interrupted')"
-                ).fetchone()
+                ).fetchone() or any(one.pending for one in _deliveries(db))
                 if waiting or _session(db).autopilot is not None:
                     return False
             _interrupt(db, change)
@@ -702,6 +739,29 @@ def _interrupt(db: sqlite3.Connection, change: int, number: int | None = None) -
         " WHERE state = 'running' AND (? IS NULL OR number = ?)",
         (now().isoformat(), change, number, number),
     )
+    if number is None:
+        for delivery in _deliveries(db):
+            if delivery.state == "running":
+                _put_delivery(db, change, left(delivery))
+
+
+def left(delivery: Delivery) -> Delivery:
+    """A final training whose process is gone: it waits, or has ended as it was asked to."""
+    asked = delivery.stop_request
+    state = "interrupted" if asked is None else "paused" if asked == "pause" else "stopped"
+    ended = now() if state == "stopped" else None
+    update = {"state": state, "ended": ended, "stop_request": None, "seconds_left": None}
+    return delivery.model_copy(update=update)
+
+
+def _deliveries(db: sqlite3.Connection) -> list[Delivery]:
+    rows = db.execute("SELECT body FROM deliveries ORDER BY number").fetchall()
+    return [Delivery.model_validate_json(body) for (body,) in rows]
+
+
+def _put_delivery(db: sqlite3.Connection, change: int, delivery: Delivery) -> None:
+    values = delivery.number, delivery.model_dump_json(), change
+    db.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)", values)
 
 
 def _expected(db: sqlite3.Connection, expect: Mapping[str, Any]) -> Session:

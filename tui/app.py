@@ -260,7 +260,7 @@ class Console(App[int]):
         if self._collecting is not None:
             gc.set_threshold(*self._collecting)
             gc.unfreeze()
-        self.session.leave()
+        self.session.close()
 
     # -- what is shown --------------------------------------------------------------------------
 
@@ -374,23 +374,25 @@ class Console(App[int]):
 
     async def action_quit(self) -> None:
         """Leave; ask first if something trains."""
-        snapshot, finishing = self.session.snapshot, self.session.finishing
+        snapshot = self.session.snapshot
         open_trials = [
             trial for trial in (snapshot.standing if snapshot is not None else ()) if trial.pending
         ]
-        if finishing is not None and not finishing.at_work:
-            finishing = None
-        if finishing is None and (not open_trials or self.session.client is None):
+        finals = [
+            one
+            for one in (snapshot.standing_deliveries if snapshot is not None else ())
+            if one.pending
+        ]
+        if not (open_trials or finals) or self.session.client is None:
             self.exit(0)
             return
         from ..engine.search.schedule import seconds_left
         from .dialogs.quit import QuitDialog
 
         if not isinstance(self.screen, QuitDialog):
-            final = None if finishing is None else finishing.trial
             left = None if snapshot is None else seconds_left(snapshot, self.session.clock())
             session = None if snapshot is None else snapshot.session
-            self.push_screen(QuitDialog(open_trials, session, final, left), self._quit)
+            self.push_screen(QuitDialog(open_trials, session, finals, left), self._quit)
 
     def _quit(self, answer: str | None) -> None:
         if answer == "keep":
@@ -472,8 +474,11 @@ class Console(App[int]):
 
 
 def _stop_all(client: Client) -> Decision | None:
-    """Withdraw what waits; let what runs finish its epoch."""
+    """Withdraw what waits; let what runs finish its epoch.  Final trainings pause."""
     last = None
+    for delivery in client.refresh().deliveries:
+        if delivery.pending:
+            client.stop_delivery(delivery.number, "pause")
     for trial in client.refresh().trials:
         if trial.pending:
             last = client.stop(trial.number, "epoch", "the console was left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import format as words
+from .deliveries import state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +28,18 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
         state: sum(t.state == state for t in snapshot.standing)
         for state in ("queued", "interrupted", "paused")
     }
+    finals = [one for one in snapshot.standing_deliveries if one.open]
     name = folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
+    told += [
+        f"final training {one.number} ({state(one)})" for one in finals if one.state == "running"
+    ]
     waits = [
         f"{count} {word}"
         for count, word in (
             (counts["interrupted"], "to go on from its checkpoint"),
             (counts["queued"], "queued"),
+            (sum(one.state in ("queued", "interrupted") for one in finals), "to train to the end"),
         )
         if count
     ]
@@ -62,6 +68,19 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
         "message": engine.message,
         "trouble": engine.trouble,
         "running": running,
+        "finals": [
+            {
+                "final": one.number,
+                "trial": one.trial,
+                "state": one.state,
+                "training": one.training,
+                "trainings": len(one.seeds),
+                "epoch": one.epoch,
+                "epochs": one.epochs,
+                "seconds_left": one.seconds_left,
+            }
+            for one in finals
+        ],
         "parallel": at_once,
         **counts,
         "autopilot": session.autopilot is not None,

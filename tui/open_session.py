@@ -9,23 +9,21 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from textual.app import App
 from textual.dom import DOMNode
 
-from .format import also, sentence, turn
-from .ports import Client, FinalLike, Home
+from .format import sentence, turn
+from .ports import Client, Home
 
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Ranking
-    from ..engine.protocol import FinalDone, FinalProgress
     from ..engine.tasks.measure import Measure
-    from ..sessions.records import Decision
+    from ..sessions.records import Delivery
     from ..sessions.snapshot import Snapshot
 
 MISREAD_SECONDS = 30.0
@@ -34,26 +32,9 @@ CANDIDATES = 24
 """Candidates shown: more than a tall terminal holds."""
 
 Key = tuple[object, ...]
+Decided = TypeVar("Decided")
 Fail = Callable[[str, str], None]
 """Shows what went wrong: a title, and a text that can be copied."""
-
-
-@dataclass(frozen=True)
-class Finishing:
-    """A network that is trained to the end, or was.  problem: why it did not come to that."""
-
-    session: str
-    trial: int
-    training: FinalLike
-    progress: FinalProgress | None = None
-    done: FinalDone | None = None
-    problem: str = ""
-    cancelled: bool = False
-
-    @property
-    def at_work(self) -> bool:
-        """Whether it goes on."""
-        return self.done is None and not self.problem and not self.cancelled
 
 
 @dataclass(frozen=True)
@@ -102,7 +83,6 @@ class OpenSession:
         self.ranking_running = False
         self.believed: Ranking | None = None
         """The last ranking of the session's own domains: what it recommends rests on it."""
-        self.finishing: Finishing | None = None
         self.look: dict[str, str] = {}
         self.opening: str | None = None
         self.undo_named: tuple[int, int] | None = None
@@ -175,6 +155,7 @@ class OpenSession:
             if told := misread(snapshot.session.data):
                 self._app.call_later(self._misread, told)
             waiting = any(trial.pending for trial in snapshot.trials)
+            waiting = waiting or any(one.pending for one in snapshot.deliveries)
             # where somebody stopped the engine, or brought the session from elsewhere, looking is
             # safe
             waiting = waiting or snapshot.session.autopilot is not None
@@ -216,12 +197,6 @@ class OpenSession:
         if client is not None:
             client.close()
             self.ranking = self.believed = self.snapshot = None
-
-    def leave(self) -> None:
-        """The console ends: let go of the session; what is trained to the end ends as well."""
-        if self.finishing is not None and self.finishing.at_work:
-            self.finishing.training.cancel()
-        self.close()
 
     # -- news -----------------------------------------------------------------------------------
 
@@ -266,9 +241,24 @@ class OpenSession:
             told = turn(decision)
             if told is not None:
                 self._app.notify(sentence(told))
+        earlier = () if before is None else before.deliveries
+        at_work = {one.number for one in earlier if one.open}
+        for delivery in snapshot.deliveries:
+            if delivery.number in at_work and not delivery.open:
+                self._delivered(delivery)
         self.snapshot = snapshot
         self._tell()
         self._want_ranking()
+
+    def _delivered(self, delivery: Delivery) -> None:
+        """Tell of a final training that is over."""
+        from .deliveries import ended
+
+        if delivery.state == "failed":
+            self.fail(f"Trial {delivery.trial} was not trained to the end", delivery.message)
+            return
+        # a folder's name may hold brackets
+        self._app.notify(ended(delivery), markup=False)
 
     async def leave_unreadable(self, client: Client, lost: Lost) -> None:
         """A session that cannot be read any more is closed, if it is still the one open."""
@@ -376,8 +366,8 @@ class OpenSession:
 
     def decide(
         self,
-        call: Callable[[Client], Decision | None],
-        say: Callable[[Decision], str] | str = "",
+        call: Callable[[Client], Decided | None],
+        say: Callable[[Decided], str] | str = "",
         then: Callable[[], None] | None = None,
     ) -> None:
         """Take a decision off the UI loop, in the session that is open now.
@@ -435,52 +425,3 @@ class OpenSession:
             self._app.call_later(self.fail, "The engine does not start", str(error))
             return False
         return True
-
-    # -- the end of a search --------------------------------------------------------------------
-
-    def finish(self, number: int, epochs: int, folder: Path, onnx: bool) -> None:
-        """Train a trial's network to the end, off the UI loop, and tell how far it is."""
-        from ..sessions.errors import StoreError
-
-        client = self.client
-        if client is None:
-            return
-
-        def work() -> None:
-            try:
-                training = client.train_final(number, epochs, folder, onnx=onnx)
-            except StoreError as error:
-                self._app.call_later(self.fail, "Not done", str(error))
-                return
-            now = Finishing(client.folder.name, number, training)
-            self._app.call_later(self._finishing_is, now)
-            try:
-                for said in training:
-                    now = replace(now, progress=said)
-                    self._app.call_later(self._finishing_is, now)
-            except StoreError as error:
-                self._app.call_later(self._finishing_is, replace(now, problem=str(error)))
-                return
-            now = replace(now, done=training.result, cancelled=training.result is None)
-            self._app.call_later(self._finishing_is, now)
-
-        self._work(work, "final")
-
-    def _finishing_is(self, now: Finishing) -> None:
-        self.finishing = now
-        self._tell()
-        if now.problem:
-            self.fail(f"Trial {now.trial} was not trained to the end", now.problem)
-        elif now.done is not None:
-            result = now.done.result
-            text = f"Trial {now.trial}: {result.test_accuracy:.2%} on the test set{also(result)}. "
-            text += now.done.folder
-            self._app.notify(text, markup=False)  # a folder's name may hold brackets
-        elif now.cancelled:
-            self._app.notify(f"Trial {now.trial}: cancelled, nothing was written.")
-
-    def cancel_finishing(self) -> None:
-        """End what is trained to the end; nothing is written."""
-        if self.finishing is not None:
-            # it waits for the process: off the UI loop
-            self._work(self.finishing.training.cancel, "cancel")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Proposal, Ranking
     from ..engine.client.home import SessionSummary
-    from ..engine.protocol import FinalDone, FinalProgress, Ready
+    from ..engine.protocol import Ready
     from ..engine.search.standing import Recommendation
     from ..engine.tasks.space import Space
+    from ..sessions.choices import Images
     from ..sessions.records import (
         Advised,
         Config,
         DataSource,
+        DataSummary,
         Decision,
+        Delivery,
         Levels,
         Prediction,
         Session,
@@ -29,15 +32,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Told how many image files are read, and of how many."""
-
-
-class FinalLike(Protocol):
-    """A final training at work, as `engine.executors.final` offers it."""
-
-    result: FinalDone | None
-
-    def __iter__(self) -> Iterator[FinalProgress]: ...
-    def cancel(self) -> None: ...
 
 
 class Client(Protocol):
@@ -83,9 +77,19 @@ class Client(Protocol):
     ) -> Decision: ...
     def takeover(self) -> Decision: ...
     def start_engine(self) -> None: ...
-    def train_final(
-        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
-    ) -> FinalLike: ...
+    def all_images(self) -> DataSummary: ...
+    def deliver(
+        self,
+        number: int,
+        folder: Path,
+        *,
+        epochs: int,
+        images: Images | None = None,
+        seeds: int = 1,
+        onnx: bool = False,
+    ) -> Delivery: ...
+    def stop_delivery(self, number: int, mode: StopMode) -> None: ...
+    def resume_delivery(self, number: int) -> None: ...
     def log_tail(self, lines: int = 20) -> str: ...
     def export(self, path: Path) -> None: ...
     def recommended(self, snapshot: Snapshot) -> Recommendation | None: ...

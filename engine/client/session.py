@@ -10,13 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never
 
 from ...sessions import exchange
-from ...sessions.errors import Deleted, StoreError
-from ...sessions.records import Advised, Config, Decision, Execution, Levels, Prediction, StopMode
+from ...sessions.choices import Images
+from ...sessions.errors import Deleted, Misuse, StoreError
+from ...sessions.records import (
+    Advised,
+    Config,
+    DataSummary,
+    Decision,
+    Delivery,
+    Execution,
+    Levels,
+    Prediction,
+    StopMode,
+    now,
+)
 from ...sessions.snapshot import Plan, Snapshot
 from .. import search
+from ..executors.devices import probe
+from ..executors.final import EPOCHS, wanted
 from ..executors.latency import NotTimed as NotTimed
 from ..executors.latency import Stopwatch
 from ..executors.registry import check_fields, checked, executor_named
+from ..protocol import Refused
 from ..search import decide
 from ..tasks.task import open_store, session_space
 from . import imports as archive
@@ -24,7 +39,6 @@ from .process import EngineProcess, EngineStop
 
 if TYPE_CHECKING:
     from ..advisor.ranking import Proposal, Ranking
-    from ..executors.final import FinalTraining
 
 
 class SessionClient:
@@ -261,13 +275,66 @@ class SessionClient:
         """The last lines of the engine's log."""
         return self._engine.log_tail(lines)
 
-    def train_final(
-        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
-    ) -> FinalTraining:
-        """Begin to train a trial's network to the end.  Raises FinalError (a StoreError)."""
-        from ..executors.final import FinalTraining, order
+    # -- final trainings --------------------------------------------------------------------------
 
-        return FinalTraining(order(self.refresh(), number, epochs, folder, onnx))
+    def all_images(self) -> DataSummary:
+        """What there is to train on where the search used a part, read if it was never before; the
+        session's images where it used all.  Raises StoreError.
+        """
+        session = self.refresh().session
+        if session.data.train_size is None:
+            return session.summary
+        answer = probe(session.data.model_copy(update={"train_size": None}))
+        if isinstance(answer, Refused):
+            raise StoreError(answer.message)
+        return answer.summary
+
+    def deliver(
+        self,
+        number: int,
+        folder: Path,
+        *,
+        epochs: int = EPOCHS,
+        images: Images | None = None,
+        seeds: int = 1,
+        onnx: bool = False,
+    ) -> Delivery:
+        """Queue a trial's network to be trained to the end, tested and written by the engine.
+
+        See `executors.final.wanted`.  Raises FinalError (a StoreError).
+        """
+        snapshot = self.refresh()
+        delivery = self._store.add_delivery(
+            wanted(snapshot, number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
+        )
+        self.start_engine()
+        return delivery
+
+    def stop_delivery(self, number: int, mode: StopMode) -> None:
+        """Stop or pause a final training, or withdraw one that waits.  Raises StoreError."""
+        delivery = self._delivery(number)
+        if delivery.state == "running":
+            self._store.update_delivery(number, {"running"}, stop_request=mode)
+        elif mode == "pause":
+            self._store.update_delivery(number, {"queued", "interrupted"}, state="paused")
+        else:
+            self._store.update_delivery(
+                number, {"queued", "interrupted", "paused"}, state="stopped", ended=now()
+            )
+
+    def resume_delivery(self, number: int) -> None:
+        """Let a paused final training go on where it was.  Raises StoreError."""
+        self._delivery(number)
+        self._store.update_delivery(number, {"paused"}, state="interrupted", message="")
+        self.start_engine()
+
+    def _delivery(self, number: int) -> Delivery:
+        """The final training.  Raises StoreError where there is none."""
+        deliveries = self.refresh().deliveries
+        if not 0 < number <= len(deliveries):
+            there = f"1 to {len(deliveries)}" if deliveries else "none"
+            raise Misuse(f"final training {number}: there is no such one. There is {there}.")
+        return deliveries[number - 1]
 
     # -- out ------------------------------------------------------------------------------------
 

@@ -1,21 +1,38 @@
-"""The end of a search on this machine: one process trains, tests and writes the chosen network."""
+"""Final trainings on this machine: a process trains, tests and writes a chosen network."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
-from ...sessions.errors import Misuse, StoreError
+from ...sessions.choices import Images
+from ...sessions.errors import Late, Misuse, NoRoom, StoreError
+from ...sessions.records import Delivery, Session, StopMode, TrialState, now
 from ...sessions.snapshot import Snapshot
-from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, final_replies
+from ...sessions.store import Store
+from ..protocol import (
+    FinalDone,
+    FinalEnded,
+    FinalFailed,
+    FinalOrder,
+    FinalProgress,
+    FinalStop,
+    final_replies,
+)
 from .base import WAITING, death
 from .local import KIND as LOCAL
 
@@ -23,21 +40,70 @@ FINAL = "lcsearch.engine.training.final"
 EPOCHS = 30
 """Of the final training, unless said otherwise."""
 PATIENCE = 60.0
-"""Seconds that a cancelled process may take to leave: it may be writing."""
+"""Seconds that a process may take to leave: it may be writing."""
+KEPT_SECONDS = 1.0
+"""How often the session is told how far one is, at most."""
+FAULTS = 3
+"""Deaths in a row that brought it no further after which it has failed."""
+WAITING_STATES = ("queued", "interrupted")
+
+log = logging.getLogger("lcsearch.engine")
 
 
 class FinalError(StoreError):
     """The final training cannot be done, or failed; the message says what to do."""
 
 
+class Died(FinalError):
+    """Its process ended without a last word."""
+
+
+class NoRoomLeft(FinalError):
+    """The disk is full; its checkpoints are there."""
+
+
 class WrongOrder(FinalError, Misuse):
     """What was asked for cannot be: there is no such trial, or no such folder can be made."""
 
 
-def order(
-    snapshot: Snapshot, number: int, epochs: int, folder: Path, onnx: bool = False
-) -> FinalOrder:
-    """What is to be done for this trial.  Raises FinalError for one that is not there."""
+def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrder:
+    """What is to be done for it.  checkpoints: the folder of the session's.  Raises FinalError."""
+    session, trial = snapshot.session, snapshot.trials[delivery.trial]
+    return FinalOrder(
+        session=session.name,
+        trial=trial.number,
+        data=session.data,
+        fingerprint=session.summary.fingerprint,
+        config=trial.config,
+        features=session.features,
+        seeds=delivery.seeds,
+        epochs=delivery.epochs,
+        augment=session.augment,
+        metric=session.metric,
+        class_weights=session.class_weights,
+        folder=str(usable(Path(delivery.folder))),
+        checkpoint=str(checkpoints / f"final-{delivery.number}"),
+        images=delivery.images,
+        onnx=delivery.onnx,
+    )
+
+
+def wanted(
+    snapshot: Snapshot,
+    number: int,
+    folder: Path,
+    *,
+    epochs: int = EPOCHS,
+    images: Images | None = None,
+    seeds: int = 1,
+    onnx: bool = False,
+) -> Delivery:
+    """A final training of this trial's network, as it is queued.
+
+    images: None takes all where the search used a part.  seeds: how many trainings, the trial's own
+    seed first.  Raises FinalError for a trial that is not there, a folder that cannot be written or
+    that another one is to be written into.
+    """
     if not 0 <= number < len(snapshot.trials):
         raise WrongOrder(
             f"trial {number}: there is no such trial. This session has trials 0 to "
@@ -46,21 +112,28 @@ def order(
     session, trial = snapshot.session, snapshot.trials[number]
     if session.task not in LOCAL.trains:
         raise WrongOrder(f"task {session.task}: is not trained to the end on this machine.")
-    return FinalOrder(
-        session=session.name,
+    place = str(usable(folder))
+    for other in snapshot.deliveries:
+        if other.open and other.folder == place:
+            raise WrongOrder(
+                f"{place}: final training {other.number} is to be written there. Name another "
+                "folder."
+            )
+    return Delivery(
+        number=1,
         trial=number,
-        data=session.data,
-        fingerprint=session.summary.fingerprint,
-        config=trial.config,
-        features=session.features,
-        seed=trial.seed,
+        images=images or usual_images(session),
         epochs=epochs,
-        augment=session.augment,
-        metric=session.metric,
-        class_weights=session.class_weights,
-        folder=str(usable(folder)),
+        seeds=tuple(trial.seed + more for more in range(seeds)),
+        folder=place,
         onnx=onnx,
+        created=now(),
     )
+
+
+def usual_images(session: Session) -> Images:
+    """What a final training takes unless it is said: all there are where the search used a part."""
+    return "session" if session.data.train_size is None else "all"
 
 
 def usable(folder: Path) -> Path:
@@ -86,63 +159,57 @@ def usable(folder: Path) -> Path:
 
 
 class FinalTraining:
-    """One final training at work.  Iterate over it to its end; `cancel` may come at any time."""
+    """One final training at work in a process of its own.  Iterate over it to its end."""
 
-    def __init__(self, what: FinalOrder) -> None:
-        """Start the process; it ends with this one, and then nothing is written."""
+    def __init__(self, what: FinalOrder, log: IO[bytes] | None = None) -> None:
+        """Start the process; it ends with this one, and its checkpoints stay.
+
+        log: what its errors are written to.
+        """
         self.order = what
-        self.result: FinalDone | None = None
-        self._cancelled = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._log = log or tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", FINAL],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**WAITING, **os.environ},
-            start_new_session=True,  # Ctrl-C is for whoever waits, who then cancels
+            start_new_session=True,  # Ctrl-C is for whoever waits
         )
         self._write(what.model_dump_json().encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None
         # a dead process is told of where its output ends
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
-    def __iter__(self) -> Iterator[FinalProgress]:
-        """How far it is, again and again; where that ends, `result` is there or it was cancelled.
+    def stop(self, mode: StopMode) -> None:
+        """Ask it to end; what it says last is a `FinalEnded`, unless it is done before."""
+        self._write(FinalStop(mode=mode).model_dump_json().encode() + b"\n")
 
-        Raises FinalError.
-        """
+    def __iter__(self) -> Iterator[FinalProgress | FinalDone | FinalEnded]:
+        """What it says, to its end.  Raises FinalError where it fails, Died where it is gone."""
         assert self._process.stdout is not None
+        last = False
         for line in self._process.stdout:
             try:
                 said = final_replies.validate_json(line)
             except ValidationError as error:
-                self.cancel()
+                self.close()
                 raise FinalError(f"the process said what is no reply: {line!r}.") from error
             if isinstance(said, FinalFailed):
-                self.cancel()
-                raise FinalError(said.message)
-            if isinstance(said, FinalDone):
-                self.result = said
-            else:
-                yield said
-        self._leave()
-        if self.result is None and not self._cancelled:
-            self._log.seek(0)
-            words = self._log.read().decode(errors="replace").strip().splitlines()
-            last = f" Its last words: {words[-1]}" if words else ""
-            raise FinalError(f"the process died: {death(self._process.returncode)}.{last}")
+                self.close()
+                raise (NoRoomLeft if said.no_room else FinalError)(said.message)
+            last = last or not isinstance(said, FinalProgress)
+            yield said
+        self.close()
+        if not last:
+            raise Died(f"its process died: {death(self._process.returncode)}.")
 
-    def cancel(self) -> None:
-        """End it; nothing is written, unless everything was already."""
-        self._cancelled = True
-        self._leave()
-
-    def _leave(self) -> None:
+    def close(self) -> None:
+        """End it, where it has not ended; what was trained is in its checkpoints."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -154,3 +221,159 @@ class FinalTraining:
             folder = Path(self.order.folder)
             part = folder.with_name(f".{folder.name}.part-{self._process.pid}")
             shutil.rmtree(part, ignore_errors=True)
+
+
+class Finisher:
+    """Does a session's final trainings for its engine, one after another."""
+
+    def __init__(self, store: Store, log: IO[bytes]) -> None:
+        self._store, self._log = store, log
+        self._checkpoints = store.folder / "checkpoints"
+        self._training: FinalTraining | None = None
+        self._number = 0
+        self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._asked: StopMode | None = None
+        self._kept = -math.inf
+        self._faults: dict[int, tuple[float, int]] = {}
+        """Of each that died: how far it was then, and how often it came no further."""
+
+    def turn(self, snapshot: Snapshot, *, free: bool) -> bool:
+        """Hear what there is, do what was asked, and begin the next one where the machine is free.
+
+        Whether there is any to do.  Raises NoRoom.
+        """
+        while not self._said.empty():
+            self._hear(self._said.get())
+            snapshot = self._store.refresh()
+        if self._training is not None:
+            asked = snapshot.deliveries[self._number - 1].stop_request
+            if asked is not None and asked != self._asked:
+                self._asked = asked
+                self._training.stop(asked)
+        elif free:
+            waiting = [one for one in snapshot.deliveries if one.state in WAITING_STATES]
+            if waiting:
+                self._begin(snapshot, waiting[0])
+        return any(one.pending for one in snapshot.deliveries)
+
+    def _begin(self, snapshot: Snapshot, delivery: Delivery) -> None:
+        number = delivery.number
+        try:
+            self._checkpoints.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise NoRoom(f"{self._store.folder}: cannot be written ({error}).") from error
+        try:
+            what = order(snapshot, delivery, self._checkpoints)
+            self._store.update_delivery(
+                number,
+                {delivery.state},
+                state="running",
+                stop_request=None,
+                started=delivery.started or now(),
+                message="",
+            )
+        except Late:  # withdrawn since we looked
+            return
+        except FinalError as error:
+            self._end(number, "failed", str(error), states={delivery.state})
+            return
+        self._number, self._asked, self._kept = number, None, -math.inf
+        training = self._training = FinalTraining(what, self._log)
+        said = self._said = queue.SimpleQueue()
+
+        def listen() -> None:
+            try:
+                for reply in training:
+                    said.put(reply)
+            except FinalError as error:
+                said.put(error)
+
+        threading.Thread(target=listen, daemon=True).start()
+        log.info("final training %d (trial %d) begins", number, delivery.trial)
+
+    def _hear(self, said: object) -> None:
+        number = self._number
+        if isinstance(said, FinalProgress):
+            moment = time.monotonic()
+            if moment - self._kept < KEPT_SECONDS and said.done < 1:
+                return
+            self._kept = moment
+            with contextlib.suppress(Late):  # withdrawn in the same moment: its end is on the way
+                self._store.update_delivery(
+                    number,
+                    {"running"},
+                    training=said.training,
+                    epoch=said.epoch if said.ended else said.epoch - 1,
+                    done=said.done,
+                    loss=said.train_loss,
+                    seconds_left=said.seconds_left,
+                    scores=said.scores,
+                )
+            return
+        self._training = None
+        if isinstance(said, FinalDone):
+            self._end(number, "done", scores=said.result.scores, done=1.0)
+        elif isinstance(said, FinalEnded):
+            self._end(number, "paused" if said.paused else "stopped")
+        elif isinstance(said, NoRoomLeft):
+            self._end(number, "paused", f"{said} Make room, then resume it.")
+        elif isinstance(said, Died):
+            self._died(number, said)
+        else:
+            self._end(number, "failed", str(said))
+
+    def _died(self, number: int, error: Died) -> None:
+        """Let it go on from its checkpoint, unless it comes no further."""
+        delivery = self._store.refresh().deliveries[number - 1]
+        before, times = self._faults.get(number, (-1.0, 0))
+        times = times + 1 if delivery.done <= before else 1
+        self._faults[number] = delivery.done, times
+        log.warning("final training %d: %s", number, error)
+        if delivery.stop_request is not None:
+            self._end(number, "paused" if delivery.stop_request == "pause" else "stopped")
+        elif times >= FAULTS:
+            self._end(number, "failed", f"{error} So it did {times} times. See `lcsearch logs`.")
+        else:
+            self._store.update_delivery(number, {"running"}, state="interrupted")
+
+    def _end(
+        self,
+        number: int,
+        state: TrialState,
+        message: str = "",
+        *,
+        states: set[str] | None = None,
+        **fields: object,
+    ) -> None:
+        open_ = state == "paused"
+        log.info("final training %d is over: %s %s", number, state, message)
+        self._store.update_delivery(
+            number,
+            states or {"running"},
+            state=state,
+            message=message,
+            stop_request=None,
+            seconds_left=None,
+            ended=None if open_ else now(),
+            **fields,
+        )
+        if not open_:
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        for file in self._checkpoints.glob(f"final-{number}[-.]*"):
+            file.unlink(missing_ok=True)
+
+    def prune(self, snapshot: Snapshot) -> None:
+        """Take away the checkpoints of those that have ended, or were never ours."""
+        live = {one.number for one in snapshot.deliveries if one.open}
+        for file in self._checkpoints.glob("final-*"):
+            number = file.name.removeprefix("final-").partition("-")[0].partition(".")[0]
+            if number.isdecimal() and int(number) not in live:
+                file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the one at work; whoever leaves the store puts it back."""
+        training, self._training = self._training, None
+        if training is not None:
+            training.close()

@@ -2,8 +2,8 @@
 
     python -P -m lcsearch.engine.training.final < ORDER
 
-The order and the replies are the JSON lines of engine/protocol.py.  It ends when its input ends,
-and then nothing is written.
+The order, what follows it and the replies are the JSON lines of engine/protocol.py.  It ends when
+its input ends, and goes on from its checkpoints when it is ordered again.
 """
 
 from __future__ import annotations
@@ -19,24 +19,59 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock, Timeout
 
 from ... import __version__
 from ...sessions import exchange
-from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, FinalResult, trained_on
+from ...sessions.records import DataSource, Epoch, StopMode
+from ..protocol import (
+    FinalDone,
+    FinalEnded,
+    FinalFailed,
+    FinalOrder,
+    FinalProgress,
+    FinalResult,
+    FinalStop,
+    trained_on,
+)
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
 from .data import Data, DataError, read_final
-from .trainer import chosen_device, first_line, keep_memory, machine
+from .data.face import Split
+from .trainer import chosen_device, disk_full, first_line, keep_memory, machine
 
-Say = Callable[[FinalProgress | FinalDone | FinalFailed], None]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..metric import Confusion
+    from .images import Placed
+    from .run import Run, Training
+    from .threads import Threads
+
+Said = FinalProgress | FinalDone | FinalEnded | FinalFailed
+Say = Callable[[Said], None]
+Asked = StopMode | Literal["gone"] | None
+"""What was asked of it; gone: nobody listens any more, so it leaves its checkpoints and ends."""
 
 SECONDS_A_WORD = 0.5
 """Between two reports of progress."""
 ONNX_PACKAGES = ("onnx", "onnxscript")
+LOCK_PATIENCE = 30.0
+"""Seconds that it waits for an earlier attempt's process to be gone."""
 
 
 class FinalError(Exception):
-    """It cannot be done; the message says what to do."""
+    """It cannot be done; the message says what to do.
+
+    no_room: it could be, were the disk not full.
+    """
+
+    def __init__(self, message: str, *, no_room: bool = False) -> None:
+        super().__init__(message)
+        self.no_room = no_room
 
 
 def main() -> None:
@@ -49,26 +84,34 @@ def main() -> None:
     options = parser.parse_args()
     keep_memory()
     order = FinalOrder.model_validate_json(sys.stdin.readline())
-    cancelled = threading.Event()
+    asked: list[Asked] = [None]
 
     def listen() -> None:
-        sys.stdin.read()
-        cancelled.set()
+        for line in sys.stdin:
+            asked[0] = FinalStop.model_validate_json(line).mode
+        asked[0] = "gone"
 
     threading.Thread(target=listen, daemon=True).start()
 
-    def say(reply: FinalProgress | FinalDone | FinalFailed) -> None:
+    def say(reply: Said) -> None:
         try:
             protocol.write(reply.model_dump_json() + "\n")
             protocol.flush()
         except BrokenPipeError:  # nobody listens any more
-            cancelled.set()
+            asked[0] = "gone"
 
     try:
-        train_final(order, options.device, say, cancelled.is_set)
+        with FileLock(f"{order.checkpoint}.lock").acquire(timeout=LOCK_PATIENCE):
+            train_final(order, options.device, say, lambda: asked[0])
+    except Timeout:
+        say(FinalFailed(message="another process still trains it. End that process, then resume."))
     except (FinalError, DataError, InvalidConfig) as error:
-        say(FinalFailed(message=str(error)))
+        full = isinstance(error, FinalError) and error.no_room
+        say(FinalFailed(message=str(error), no_room=full))
     except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
+        if disk_full(error):
+            say(FinalFailed(message=f"the disk is full ({first_line(error)}).", no_room=True))
+            return
         traceback.print_exc()
         say(FinalFailed(message=_words(error)))
 
@@ -88,10 +131,10 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[], bool]) -> None:
+def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], Asked]) -> None:
     """Train, test, write; says how far it is, and at the end what came of it.
 
-    cancelled: asked before every batch; where it says True, it ends there and nothing is written.
+    It goes on from its checkpoints where there are some.  asked: looked at before every batch.
     Raises FinalError, DataError, InvalidConfig, loop.Diverged.
     """
     if order.onnx:
@@ -105,85 +148,70 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
 
     from . import loop
     from .images import place, testing
-    from .run import Training, begin, full_precision
+    from .run import Training, full_precision
     from .threads import Threads
 
     threads = Threads()  # what is free is seen while the images are read
-    data, test = read_final(order.data)
-    if data.summary.fingerprint != order.fingerprint:
-        raise FinalError(
-            f"{order.data.spec}: the data have changed since the session began. Put the first "
-            "data back, or begin a new session."
-        )
+    data, test = _images(order)
     summary = data.summary
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
     chosen = torch.device(chosen_device(device))
     dtype = loop.choose_dtype(network, chosen)
-    task = Training(
-        network,
-        order.config,
-        order.seed,
-        order.epochs,
-        order.augment,
-        order.metric,
-        order.class_weights,
-    )
     try:
         placed = place(data, chosen)
     except ValueError as error:
         raise FinalError(str(error)) from error
-    run = begin(task, placed, dtype)
-    began, said, loss = time.monotonic(), 0.0, math.nan
-    bounds = loop.batch_bounds(len(placed.train_labels), order.config["batch_size"])
-    for number in range(1, order.epochs + 1):
-        drawn = loop.begin_epoch(run, number)
-        total = torch.zeros((), device=chosen)
-        for at, (start, end) in enumerate(bounds, start=1):
-            if cancelled():
-                return
-            threads.look()
-            run.threads = threads.settle(run.threads)
-            total += loop.step(run, drawn, start, end) * (end - start)
-            ended = at == len(bounds)
-            if not ended and time.monotonic() - said < SECONDS_A_WORD:
-                continue
-            loss = loop.finite_loss(total, end, number)
-            said = now = time.monotonic()
-            done = (number - 1 + at / len(bounds)) / order.epochs
-            say(
-                FinalProgress(
-                    epoch=number,
-                    epochs=order.epochs,
-                    done=done,
-                    ended=ended,
-                    train_loss=loss,
-                    seconds_left=(now - began) / done - (now - began),
-                )
-            )
-    seconds = time.monotonic() - began
-    model = full_precision(run)
-    told = loop.confusion(model, *testing(data, test, chosen), summary.classes, torch.float32)
+    told: list[Confusion] = []
+    written: tuple[nn.Sequential, float, float] | None = None
+    for at, seed in enumerate(order.seeds):
+        task = Training(
+            network,
+            order.config,
+            seed,
+            order.epochs,
+            order.augment,
+            order.metric,
+            order.class_weights,
+        )
+        scores = tuple(one.accuracy for one in told)
+        run = _trained(order, task, placed, dtype, threads, asked, _Report(say, order, at, scores))
+        if run is None:
+            mode = asked()
+            if mode is not None and mode != "gone":
+                say(FinalEnded(paused=mode == "pause"))
+            return
+        model = full_precision(run)
+        told.append(
+            loop.confusion(model, *testing(data, test, chosen), summary.classes, torch.float32)
+        )
+        if written is None:  # the test set chooses nothing: the first is the one that is written
+            written = model, run.epochs[-1].train_loss, sum(e.seconds for e in run.epochs)
+    assert written is not None
+    model, loss, seconds = written
     threads.take()
     result = FinalResult(
         session=order.session,
         trial=order.trial,
         config=order.config,
         features=order.features,
-        seed=order.seed,
+        seed=order.seeds[0],
+        seeds=order.seeds,
+        scores=tuple(one.accuracy for one in told),
+        images=order.images,
         epochs=order.epochs,
         augment=order.augment,
-        data=order.data,
-        data_fingerprint=order.fingerprint,
+        data=_source(order),
+        data_fingerprint=summary.fingerprint,
         train_images=len(data.train_numbers),
         test_images=len(test),
-        test_accuracy=told.accuracy,
+        test_accuracy=told[0].accuracy,
         metric=order.metric,
-        test_metric=told.score(order.metric),
+        test_metric=told[0].score(order.metric),
         class_weights=order.class_weights,
         classes=summary.class_names,
         prepared=summary.prepared,
-        recalls=told.recalls(),
-        confusion=told.rows(),
+        recalls=told[0].recalls(),
+        confusion=told[0].rows(),
         train_loss=loss,
         params=network.params,
         macs=network.macs,
@@ -192,9 +220,101 @@ def train_final(order: FinalOrder, device: str, say: Say, cancelled: Callable[[]
         lcsearch=__version__,
         files=(),
     )
-    written = write(Path(order.folder), model, data, result, order.onnx, cancelled)
-    if written is not None:
-        say(FinalDone(folder=order.folder, result=written))
+    made = write(Path(order.folder), model, data, result, order.onnx, lambda: asked() == "now")
+    say(FinalEnded(paused=False) if made is None else FinalDone(folder=order.folder, result=made))
+
+
+def _source(order: FinalOrder) -> DataSource:
+    """The images that it is trained on."""
+    whole = {"train_size": None} if order.images == "all" else {}
+    return order.data.model_copy(update=whole)
+
+
+def _images(order: FinalOrder) -> tuple[Data, Split]:
+    """What it is trained on, and the test set, which is the session's own.  Raises FinalError."""
+    data, test = read_final(order.data)
+    if data.summary.fingerprint != order.fingerprint:
+        raise FinalError(
+            f"{order.data.spec}: the data have changed since the session began. Put the first "
+            "data back, or begin a new session."
+        )
+    source = _source(order)
+    return (data, test) if source == order.data else read_final(source)
+
+
+class _Report:
+    """Says how far one of the trainings is, now and then."""
+
+    def __init__(self, say: Say, order: FinalOrder, at: int, scores: tuple[float, ...]) -> None:
+        self._say, self._order, self._at, self._scores = say, order, at, scores
+        self._began, self._first, self._said = time.monotonic(), math.nan, -math.inf
+
+    def due(self) -> bool:
+        """Whether something is to be said again."""
+        return time.monotonic() - self._said >= SECONDS_A_WORD
+
+    def tell(self, number: int, share: float, loss: float, *, ended: bool) -> None:
+        """share: of epoch `number` that is done."""
+        order, self._said = self._order, time.monotonic()
+        done = (self._at + (number - 1 + share) / order.epochs) / len(order.seeds)
+        if math.isnan(self._first):
+            self._began, self._first = self._said, done
+        pace = (self._said - self._began) / (done - self._first) if done > self._first else None
+        self._say(
+            FinalProgress(
+                training=self._at + 1,
+                epoch=number,
+                epochs=order.epochs,
+                done=done,
+                ended=ended,
+                train_loss=loss,
+                seconds_left=None if pace is None else pace * (1 - done),
+                scores=self._scores,
+            )
+        )
+
+
+def _trained(
+    order: FinalOrder,
+    task: Training,
+    placed: Placed,
+    dtype: torch.dtype,
+    threads: Threads,
+    asked: Callable[[], Asked],
+    report: _Report,
+) -> Run | None:
+    """Trained to the last epoch, from its checkpoint on; None where it was asked to end before."""
+    import torch
+
+    from . import loop
+    from .checkpoint import restore, save
+    from .run import begin
+
+    checkpoint = Path(f"{order.checkpoint}-{task.seed}.pt")
+    run = restore(task, placed, checkpoint) if checkpoint.exists() else begin(task, placed, dtype)
+    bounds = loop.batch_bounds(len(placed.train_labels), task.config["batch_size"])
+    for number in range(len(run.epochs) + 1, order.epochs + 1):
+        drawn = loop.begin_epoch(run, number)
+        total = torch.zeros((), device=placed.device)
+        began, loss = time.monotonic(), math.nan
+        for at, (start, end) in enumerate(bounds, start=1):
+            if asked() in ("now", "gone"):
+                return None
+            threads.look()
+            run.threads = threads.settle(run.threads)
+            total += loop.step(run, drawn, start, end) * (end - start)
+            if at == len(bounds) or report.due():
+                loss = loop.finite_loss(total, end, number)
+            if at < len(bounds) and report.due():
+                report.tell(number, at / len(bounds), loss, ended=False)
+        # nothing is validated: what is kept of an epoch here is that it is done, and its loss
+        seconds = time.monotonic() - began
+        run.epochs.append(Epoch(epoch=number, train_loss=loss, val_accuracy=0, seconds=seconds))
+        save(run, checkpoint)
+        report.tell(number, 1.0, loss, ended=True)
+        if number < order.epochs and asked() is not None:
+            return None
+    return run
 
 
 def write(
@@ -221,7 +341,7 @@ def write(
     pixels = f"as in the data: {darkest:g} to {lightest:g}"
     title = (
         f"{result.session}, trial {result.trial}: {result.test_accuracy:.2%} on the test set.\n\n"
-        f"Trained {trained_on(data.summary)}."
+        f"Trained {trained_on(data.summary, result.images)}."
     )
     if result.prepared is not None:
         pixels = f"0 to 255, as {preparing.PREPARE} makes them"
@@ -256,7 +376,8 @@ def write(
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             raise FinalError(
                 f"{folder}: cannot be written ({first_line(error)}). Make room, or name another "
-                "folder (-o)."
+                "folder (-o).",
+                no_room=disk_full(error) or "No space left" in str(error),
             ) from error
         raise
     finally:

@@ -273,12 +273,12 @@ class Trainer:
                 # which goes on from the checkpoint or says that the device is not there
                 traceback.print_exc()
                 os._exit(3)
-            no_room = _no_room(error)
+            full = disk_full(error)
             no_folder = _no_folder(error, Path(command.checkpoint).parent)
             # where there is no room, the log finds none either; of a folder the engine says it
-            if not (no_room or no_folder):
+            if not (full or no_folder):
                 traceback.print_exc()
-            self._fail(command, *_reason(error, command.trial), no_room, no_folder)
+            self._fail(command, *_reason(error, command.trial), full, no_folder)
         else:
             return
         finally:
@@ -436,7 +436,7 @@ def device_lost(error: Exception) -> bool:
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
 
 
-def _no_room(error: Exception) -> bool:
+def disk_full(error: Exception) -> bool:
     """Whether it is the disk that would not take more."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in NO_ROOM

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,15 +13,14 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeE
 from ...engine import search
 from ...engine.search import schedule
 from ...sessions.errors import Late, StoreError
-from .. import cost
+from .. import cost, deliveries
 from .. import format as words
 from ..networks import network_line
 
 if TYPE_CHECKING:
-    from ...engine.protocol import FinalDone
-    from ...sessions.records import Trial
+    from ...sessions.records import Delivery, Trial
     from ...sessions.snapshot import Snapshot
-    from ..ports import Client, FinalLike
+    from ..ports import Client
 
 
 LOOK_SECONDS = 0.2
@@ -89,32 +88,46 @@ def follow(client: Client) -> int:
     return 0
 
 
-def follow_final(training: FinalLike) -> FinalDone | None:
-    """Show how far a final training is, on stderr; None where Ctrl-C or SIGTERM ended it.
-
-    Raises FinalError.
+def follow_deliveries(client: Client, numbers: Sequence[int]) -> Sequence[Delivery] | None:
+    """Show how far these final trainings are, on stderr, until all are over or paused; how they
+    stand then.  None where Ctrl-C left them to the engine.
     """
     console = Console(stderr=True)
-
-    def terminated(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, terminated)
+    told: set[int] = set()
+    dead = 0
+    epochs: dict[int, tuple[int, int]] = {}
     try:
         with bar(console) as progress:
-            task = progress.add_task("reading the images", total=None, left="")
-            for said in training:
-                loss = "" if said.train_loss is None else f" · loss {said.train_loss:.4f}"
-                line = f"epoch {said.epoch}/{said.epochs}{loss}"
-                left = words.time_left(said.seconds_left)
-                progress.update(task, description=line, completed=said.done, total=1.0, left=left)
-                if not console.is_terminal and said.ended:
-                    _say(console, f"{line}, {left}")
+            task = progress.add_task("waiting for the engine", total=1.0, left="")
+            while True:
+                snapshot = client.refresh()
+                finals = [snapshot.standing_deliveries[number - 1] for number in numbers]
+                for one in finals:
+                    if one.number not in told and not one.pending:
+                        told.add(one.number)
+                        _say(console, deliveries.line(one))
+                pending = [one for one in finals if one.pending]
+                if not pending:
+                    return finals
+                dead = 0 if snapshot.engine.alive else dead + 1
+                if dead > DEAD_LOOKS:
+                    end = words.engine_end(snapshot.engine)
+                    raise StoreError(f"{end}. {words.goes_on(client.folder.name)}")
+                now = next((one for one in pending if one.state == "running"), pending[0])
+                at = now.training, now.epoch
+                line = f"final {now.number} · {deliveries.state(now)}"
+                progress.update(task, description=line, completed=now.done)
+                if not console.is_terminal and now.state == "running":
+                    # a log shows no bar: it says each epoch
+                    if epochs.get(now.number) != at:
+                        _say(console, line)
+                    epochs[now.number] = at
+                time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
-        training.cancel()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return training.result
+        name = client.folder.name
+        each = " ".join(f"lcsearch stop {name} --final {one}" for one in numbers[:1])
+        console.print(f"it goes on in the background ({each}; lcsearch show {name}).")
+        return None
 
 
 def bar(console: Console, *more: ProgressColumn) -> Progress:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Kept with the decision.")]
+FinalNumber = Annotated[
+    int | None, typer.Option("--final", min=1, help="A final training, by its number.")
+]
 TrialNumber = Annotated[int | None, typer.Option("--trial", "-t", help="The trial's number.")]
 
 

@@ -1,4 +1,4 @@
-"""The search: its trials, its settings, and the network found trained to the end."""
+"""The search: its trials and its settings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .options import (
     DataOnNodes,
     Device,
     DtypeOption,
+    FinalNumber,
     Limit,
     Name,
     NamesAtHand,
@@ -117,9 +118,18 @@ def stop(
         StopHow.epoch
     ),
     reason: Reason = "",
+    final: FinalNumber = None,
 ) -> None:
-    """Stop or pause the trial that runs (--trial where several do), or withdraw one that waits."""
+    """Stop or pause the trial that runs (--trial where several do), or withdraw one that waits.
+
+    With --final it is a final training: one that is stopped writes nothing.
+    """
     with opened(name) as client:
+        if final is not None:
+            client.stop_delivery(final, when.value)
+            asked = "pause" if when is StopHow.pause else "stop"
+            say(f"final training {final}: {asked} asked for.")
+            return
         running = [t.number for t in client.refresh().trials if t.state == "running"]
         if trial is None and len(running) > 1:
             fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
@@ -132,9 +142,13 @@ def stop(
 
 
 @commands.command()
-def resume(name: Name, trial: TrialNumber = None) -> None:
-    """Let a paused trial go on from its checkpoint."""
+def resume(name: Name, trial: TrialNumber = None, final: FinalNumber = None) -> None:
+    """Let a paused trial, or with --final a final training, go on from its checkpoint."""
     with opened(name) as client:
+        if final is not None:
+            client.resume_delivery(final)
+            say(f"final training {final}: goes on.")
+            return
         paused = [t.number for t in client.refresh().trials if t.state == "paused"]
         number = _trial_or(trial, paused, "No trial is paused: there is nothing to resume.")
         client.resume(number)
@@ -339,57 +353,3 @@ def favour(
         idle = search.idle_parameters(session, session.favourite)
         if idle:
             say(f"{', '.join(idle)}: not searched in this level, nothing changes by it here.")
-
-
-@commands.command()
-def train(
-    name: Name,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to write; it must not exist yet.")
-    ],
-    trial: Annotated[
-        int | None,
-        typer.Option("--trial", "-t", help="The trial; the one recommended if none is given."),
-    ] = None,
-    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of training.")] = 30,
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="Write ONNX too (pip install 'lcsearch[onnx]').")
-    ] = False,
-    json_: AsJson = False,
-) -> None:
-    """Train the network found to the end, test it once and write it.
-
-    It is trained on all of the session's images, those to train with and those to validate with
-    (no more than its --train-size); the test set is looked at once, at the end.
-
-    The folder holds weights.safetensors, network.py (needs only torch), result.json, where images
-    were files prepare.py (makes of a file what the network takes) and, with --onnx, network.onnx.
-    """
-    with opened(name) as client:
-        from ...engine import search
-        from ...engine.protocol import trained_on
-        from .. import format as words
-        from .follow import follow_final
-
-        snapshot = client.refresh()
-        if trial is None:
-            best = client.recommended(snapshot)
-            if best is None:
-                fail(search.NOTHING_DONE)
-            trial = best.number
-            say(f"{words.best_network(best)}.")
-        training = client.train_final(trial, epochs, output, onnx=onnx)
-        say(f"trains {trained_on(snapshot.session.summary)}.")
-        done = follow_final(training)
-        if done is None:
-            fail("cancelled: nothing was written.")
-        result = done.result
-        if json_:
-            print_json({"folder": done.folder, **result.model_dump(mode="json")})
-            return
-        say(
-            f"trial {result.trial}: {result.test_accuracy:.2%} of {result.test_images:,} test "
-            f"images told right{words.also(result)}, after "
-            f"{words.plural(result.epochs, 'epoch')} on {result.train_images:,} images."
-        )
-        typer.echo(done.folder)

@@ -1,20 +1,31 @@
-"""Train the network found to the end: for how long, and where it is written."""
+"""Train the network found to the end: on what, for how long, and where it is written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.executors.final import EPOCHS, FinalError, usable
-from ...engine.protocol import trained_on
-from ...sessions.records import DataSummary
+from ...engine.executors.final import EPOCHS, FinalError, usable, usual_images
+from ...sessions.choices import IMAGES, Images
+from ...sessions.errors import StoreError
+from .. import format as words
+from ..deliveries import plan
 from ..widgets.fields import Cycle
+from ..widgets.latest import Latest
 from .base import LEAVES, Dialog, buttons
+
+if TYPE_CHECKING:
+    from ...sessions.records import DataSummary, Trial
+    from ...sessions.snapshot import Snapshot
+
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -23,32 +34,48 @@ class Final:
 
     epochs: int
     folder: Path
+    images: Images
+    seeds: int
     onnx: bool
 
 
 class FinalDialog(Dialog[Final]):
-    """Epochs and a folder, checked before anything is trained."""
+    """What would be trained, in words with numbers; checked before anything is."""
 
-    def __init__(self, trial: int, folder: Path, images: DataSummary) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        trial: Trial,
+        folder: Path,
+        why: str,
+        count: Callable[[], DataSummary],
+    ) -> None:
+        """why: why it is this network.  count: what images there are; it may read for a while."""
         super().__init__()
-        self.trial = trial
-        self.images = images
-        self.folder = folder
+        self.snapshot, self.trial, self.folder, self.why = snapshot, trial, folder, why
+        self._count = count
+        self._all: DataSummary | None = None
+        self._counting: Latest[DataSummary | str] = Latest(self, self._counted)
 
     def compose(self) -> ComposeResult:
-        """The fields and the buttons."""
+        """The words, the fields and the buttons."""
+        session = self.snapshot.session
         with Vertical(classes="dialog") as box:
-            box.border_title = f"Train trial {self.trial} to the end"
+            box.border_title = f"Train trial {self.trial.number} to the end"
             box.border_subtitle = f"tab next · enter trains · {LEAVES}"
-            yield Static(
-                f"Afresh, {trained_on(self.images)}. The folder gets weights, network.py (needs "
-                "only torch) and the result.",
-                classes="hint",
-                markup=False,
-            )
+            yield Static(self.why, classes="hint", markup=False)
+            yield Static(id="plan", markup=False)
+            with Horizontal(classes="line"):
+                yield Label("images", classes="name")
+                yield Cycle(IMAGES, usual_images(session), id="images")
+                yield Label("the session's, or all but the test set", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("epochs", classes="name")
                 yield Input(str(EPOCHS), id="epochs", compact=True, classes="short")
+            with Horizontal(classes="line"):
+                yield Label("seeds", classes="name")
+                yield Input("1", id="seeds", compact=True, classes="short")
+                yield Label("more say how far chance moves it", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("ONNX too", classes="name")
                 yield Cycle((False, True), False, id="onnx")
@@ -58,16 +85,59 @@ class FinalDialog(Dialog[Final]):
             yield Label("", id="problem", classes="problem", markup=False)
             yield buttons(("yes", "Train it"), ("no", "Cancel"))
 
+    def on_mount(self) -> None:
+        """What it would be, and how many images there are."""
+        self._tell()
+        self._counting.ask(self._counted_or_why)
+
+    def _counted_or_why(self) -> DataSummary | str:
+        try:
+            return self._count()
+        except StoreError as error:
+            return str(error)
+
+    def _counted(self, found: DataSummary | str) -> None:
+        if not self.is_mounted:
+            return
+        if isinstance(found, str):
+            self.query_one("#problem", Label).update(words.sentence(found))
+        else:
+            self._all = found
+        self._tell()
+
+    @on(Input.Changed)
+    @on(Cycle.Changed)
+    def _tell(self) -> None:
+        """Say what would be trained, by what the fields hold now."""
+        images: Images = self.query_one("#images", Cycle).value
+        epochs, seeds = self._number("epochs"), self._number("seeds")
+        session = self.snapshot.session
+        there = session.summary if images == "session" else self._all
+        told = "Counting the images…"
+        if there is not None and epochs and seeds:
+            told = "\n".join(plan(self.snapshot, self.trial, images, there, epochs, seeds))
+        elif there is not None:
+            told = ""
+        self.query_one("#plan", Static).update(told)
+
+    def _number(self, name: str) -> int | None:
+        text = self.query_one(f"#{name}", Input).value.strip()
+        return int(text) if text.isdecimal() and 0 < int(text) <= 100_000 else None
+
     @on(Input.Submitted)
     @on(Cycle.Submitted)
     @on(Button.Pressed, "#yes")
     def train(self) -> None:
         """Answer, or say what is wrong."""
-        epochs = self.query_one("#epochs", Input).value.strip()
+        epochs, seeds = self._number("epochs"), self._number("seeds")
         text = self.query_one("#folder", Input).value.strip()
         problem, folder = "", Path(text)
-        if not (epochs.isdecimal() and 0 < int(epochs) <= 100_000):
-            problem = f"epochs = {epochs}: must be a whole number, 1 to 100,000."
+        if epochs is None:
+            given = self.query_one("#epochs", Input).value.strip()
+            problem = f"epochs = {given}: must be a whole number, 1 to 100,000."
+        elif seeds is None or seeds > MOST_SEEDS:
+            given = self.query_one("#seeds", Input).value.strip()
+            problem = f"seeds = {given}: must be a whole number, 1 to {MOST_SEEDS}."
         elif not text:
             problem = "Give a folder."
         else:
@@ -75,10 +145,12 @@ class FinalDialog(Dialog[Final]):
                 folder = usable(folder)
             except FinalError as error:
                 problem = str(error)
-        if problem:
+        if problem or epochs is None or seeds is None:
             self.query_one("#problem", Label).update(problem)
             return
-        self.dismiss(Final(int(epochs), folder, self.query_one("#onnx", Cycle).value))
+        images: Images = self.query_one("#images", Cycle).value
+        onnx = self.query_one("#onnx", Cycle).value
+        self.dismiss(Final(epochs, folder, images, seeds, onnx))
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

@@ -11,12 +11,13 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
 from .. import format as words
+from ..deliveries import state
 from ..networks import trial_line
 from .base import LEAVES, MOVES, Dialog
 from .choice import Choice, Choices
 
 if TYPE_CHECKING:
-    from ...sessions.records import Session, Trial
+    from ...sessions.records import Delivery, Session, Trial
 
 
 MOST_NAMED = 3
@@ -30,17 +31,17 @@ class QuitDialog(Dialog[str]):
         self,
         trials: Sequence[Trial],
         session: Session | None,
-        final: int | None = None,
+        finals: Sequence[Delivery] = (),
         left: float | None = None,
     ) -> None:
-        """trials: those of `session` that are open.  final: the trial that is trained to the end,
-        if any.  left: seconds until all is done, None where that is not known.
+        """trials, finals: those of `session` that train or wait.  left: seconds until all trials
+        are done, None where that is not known.
         """
         super().__init__()
         self.session = session
         self.left = left
         self.trials = trials
-        self.final = final
+        self.finals = finals
 
     def compose(self) -> ComposeResult:
         """What is at work, and the three answers."""
@@ -57,15 +58,18 @@ class QuitDialog(Dialog[str]):
             box.border_subtitle = f"{MOVES} · {LEAVES}"
             if parts:
                 parts.append(f"{words.sentence(words.time_left(self.left))}.")
-                yield Static("\n".join(parts), markup=False)
-            if self.final is not None:
-                yield Static(f"Trial {self.final} is trained to the end: leaving cancels that.")
+            parts += [
+                f"Trial {one.trial} is trained to the end: {state(one)}."
+                for one in self.finals[:MOST_NAMED]
+            ]
+            yield Static("\n".join(parts), markup=False)
+            hint = "what is queued is withdrawn"
+            if self.finals:
+                hint += ", final trainings pause"
             leave = [
                 Choice("keep", "b", "Keep training in the background", "found again later"),
-                Choice("stop", "s", "Stop after this epoch", "what is queued is withdrawn"),
+                Choice("stop", "s", "Stop after this epoch", hint),
             ]
-            if not parts:
-                leave = [Choice("keep", "l", "Leave", "nothing is written")]
             yield Choices([*leave, Choice("cancel", "c", "Cancel")], id="choices")
 
     def _named(self, trial: Trial) -> str:

@@ -67,7 +67,7 @@ class SessionScreen(DecidingScreen):
             self._show()
 
     def _now(self) -> tuple[object, ...]:
-        return self.snapshot, self.ranking, self.session.ranking_running, self.session.finishing
+        return self.snapshot, self.ranking, self.session.ranking_running
 
     def _show(self) -> None:
         snapshot = self.snapshot

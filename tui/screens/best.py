@@ -11,11 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from ...engine.search.standing import Recommendation, objective
+from ...engine.search.standing import Recommendation, objective, recommended
 from ...engine.tasks.task import level_names
 from .. import format as words
 from ..classes import labels, mistakes, table
 from ..cost import sizes, told
+from ..deliveries import state, why
 from ..networks import layers, training
 from ..widgets.frame import Edge
 from ..widgets.text import Text
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ...engine.tasks.space import Space
     from ...sessions.records import Session, Trial
     from ...sessions.snapshot import Snapshot
-    from ..open_session import Finishing
     from ..plot import Figure
 
 CONFUSED = 5
@@ -112,7 +112,7 @@ class BestScreen(TwoSides):
         self.query_one("#next", Text).update(
             Content.assemble(
                 ("t", "bold $primary"),
-                f"  {_finishing(self.session.finishing, snapshot.session.name)}\n",
+                f"  {_finishing(snapshot, best.trial)}\n",
                 ("o", "bold $primary"),
                 "  export the session as JSON\n",
                 ("y", "bold $primary"),
@@ -125,22 +125,33 @@ class BestScreen(TwoSides):
         )
 
     def action_finish(self) -> None:
-        """Train the best network to the end; again: cancel that."""
-        snapshot, trial, now = self.snapshot, self.chosen_trial(), self.session.finishing
-        if now is not None and now.at_work:
-            self.session.cancel_finishing()
-            return
-        if snapshot is None or trial is None:
+        """Have the engine train the best network to the end."""
+        snapshot, trial, client = self.snapshot, self.chosen_trial(), self.session.client
+        if snapshot is None or trial is None or client is None:
             self.notify("No network has been measured yet.")
             return
         from ..dialogs.final import Final, FinalDialog
 
         def finish(final: Final | None) -> None:
             if final is not None:
-                self.session.finish(trial.number, final.epochs, final.folder, final.onnx)
+                self.session.decide(
+                    lambda client: client.deliver(
+                        trial.number,
+                        final.folder,
+                        epochs=final.epochs,
+                        images=final.images,
+                        seeds=final.seeds,
+                        onnx=final.onnx,
+                    ),
+                    f"Trial {trial.number} is trained to the end. s stops or pauses it.",
+                )
 
+        best = recommended(snapshot, self.session.believed)
+        reason = "" if best is None or best.number != trial.number else why(best, snapshot)
         folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
-        self.app.push_screen(FinalDialog(trial.number, folder, snapshot.session.summary), finish)
+        self.app.push_screen(
+            FinalDialog(snapshot, trial, folder, reason, client.all_images), finish
+        )
 
     def figure(self) -> Figure | None:
         """How the session came to its best network."""
@@ -154,19 +165,14 @@ class BestScreen(TwoSides):
         return None if trial is None else json.dumps(trial.config)
 
 
-def _finishing(now: Finishing | None, session: str) -> str:
-    """How far the training to the end is, or what it would be."""
-    if now is None or (now.session != session and not now.at_work):
+def _finishing(snapshot: Snapshot, trial: Trial) -> str:
+    """How its final training stands, or what it would be."""
+    finals = [one for one in snapshot.standing_deliveries if one.trial == trial.number]
+    if not finals or finals[-1].state in ("stopped", "cancelled"):
         return "train it to the end, and write it"
-    if now.done is not None:
-        return f"train it to the end (trial {now.trial}: {words.tested(now.done.result)})"
-    if not now.at_work:
-        return "train it to the end, and write it"
-    if now.progress is None:
-        return f"cancel the end of trial {now.trial} (reading the images)"
-    left = words.time_left(now.progress.seconds_left)
-    epoch = f"epoch {now.progress.epoch}/{now.progress.epochs}"
-    return f"cancel the end of trial {now.trial} ({epoch}, {left})"
+    if finals[-1].open:
+        return f"train it to the end once more ({state(finals[-1])})"
+    return f"train it to the end (trial {trial.number}: {state(finals[-1])})"
 
 
 def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:

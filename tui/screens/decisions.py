@@ -250,15 +250,25 @@ class DecidingScreen(Screen[Any]):
         if snapshot is None:
             return
         trials = [trial for trial in snapshot.trials if trial.state in OPEN_STATES]
-        if not trials:
+        finals = [one for one in snapshot.deliveries if one.open]
+        if not (trials or finals):
             self.notify("Nothing trains and nothing is queued.")
             return
         from ..dialogs.stop import ResumeChoice, StopChoice, StopDialog
 
         def stop(choice: StopChoice | ResumeChoice | None) -> None:
-            if isinstance(choice, ResumeChoice):
+            if isinstance(choice, ResumeChoice) and choice.final:
+                self.session.decide(
+                    lambda client: client.resume_delivery(choice.number),
+                    f"Final training {choice.number} goes on.",
+                )
+            elif isinstance(choice, ResumeChoice):
                 self.session.decide(
                     lambda client: client.resume(choice.number), f"Trial {choice.number} goes on."
+                )
+            elif choice is not None and choice.final:
+                self.session.decide(
+                    lambda client: client.stop_delivery(choice.number, choice.mode), choice.words
                 )
             elif choice is not None:
                 self.session.decide(
@@ -266,7 +276,8 @@ class DecidingScreen(Screen[Any]):
                     choice.words,
                 )
 
-        self.app.push_screen(StopDialog(trials, snapshot.session, self.chosen_trial()), stop)
+        dialog = StopDialog(trials, snapshot.session, self.chosen_trial(), finals)
+        self.app.push_screen(dialog, stop)
 
     def action_autopilot(self) -> None:
         """Hand the wheel over, or take it back."""

@@ -21,6 +21,7 @@ from ...sessions.exchange import compact
 from ...sessions.records import OPEN_STATES
 from .. import format as words
 from ..cost import Cost, cost_of, disturbed, sizes
+from ..deliveries import line
 from ..filters import EXAMPLE, BadFilter, Filter, begun, mean, parse, reasons_of, unfinished
 from ..networks import network_line
 from ..sharing.charts import curves
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ..plot import Figure
 
 
+MOST_FINALS = 4
+"""Final trainings that are shown below the trials."""
 SORTS = ("number", "f", "accuracy", "complexity", "level")
 
 
@@ -116,6 +119,7 @@ class HistoryScreen(TwoSides):
             yield Text(id="filter-said", markup=False)
             yield Table((), id="trials")
             yield Text(id="no-trials", classes="empty", markup=False)
+            yield Text(id="finals", markup=False)
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
@@ -184,7 +188,18 @@ class HistoryScreen(TwoSides):
         self.query_one("#trials-title", Edge).title_text = f"Trials · {shown} · by {by}"
         title = f"{words.sentence(metric.validated)} by epoch"
         self.query_one("#curves-title", Edge).title_text = title
+        self._finals(snapshot)
         self._selected()
+
+    def _finals(self, snapshot: Snapshot) -> None:
+        """The final trainings, the newest first: they are no trials, and stand below them."""
+        shown = self.query_one("#finals", Text)
+        newest = list(reversed(snapshot.standing_deliveries))
+        shown.display = bool(newest)
+        lines = [line(one) for one in newest[:MOST_FINALS]]
+        if len(newest) > MOST_FINALS:
+            lines.append(f"and {len(newest) - MOST_FINALS} before (lcsearch show)")
+        shown.update("\n".join(lines))
 
     def _another(self, session: Session) -> None:
         """Another session has other trials: nothing is marked, and none is left out unasked."""

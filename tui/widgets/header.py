@@ -23,9 +23,14 @@ def engine_words(snapshot: Snapshot) -> Content:
     running = sum(trial.state == "running" for trial in snapshot.standing)
     waiting = sum(trial.waits for trial in snapshot.standing)
     paused = sum(trial.state == "paused" for trial in snapshot.trials)
+    finals = [one for one in snapshot.standing_deliveries if one.pending]
+    final = [one for one in finals if one.state == "running"]
     parts = []
     if running:
         parts.append(f"{running} training")
+    if finals:
+        share = f" {100 * final[0].done:.0f} %" if final else ""
+        parts.append(f"{len(finals)} final{share}")
     if waiting:
         parts.append(f"{waiting} queued")
     if paused:
@@ -40,11 +45,11 @@ def engine_words(snapshot: Snapshot) -> Content:
             *lead, ("engine ", "$foreground 70%"), ("! ", "$error"), ", ".join(parts)
         )
     if snapshot.engine.alive:
-        mark = ("● ", "$success" if running else "$foreground 60%")
+        mark = ("● ", "$success" if running or final else "$foreground 60%")
         return Content.assemble(
             *lead, ("engine ", "$foreground 70%"), mark, ", ".join(parts) or "idle"
         )
-    if snapshot.engine.gone and (running or waiting or pilot is not None):
+    if snapshot.engine.gone and (running or waiting or finals or pilot is not None):
         parts.insert(0, snapshot.engine.standing)
         return Content.assemble(
             *lead, ("engine ", "$foreground 70%"), ("✗ ", "$error"), ", ".join(parts)

@@ -11,17 +11,20 @@ from ...engine.search.racing import falling_behind
 from ...engine.search.schedule import epoch_seconds, seconds_left
 from ...engine.search.standing import objective, predicted_now
 from .. import format as words
+from ..deliveries import state
 from ..networks import trial_line
 from .text import Text
 
 if TYPE_CHECKING:
-    from ...sessions.records import Session, Trial
+    from ...sessions.records import Delivery, Session, Trial
     from ...sessions.snapshot import Snapshot
 
 
 ROOMY = 70
 """Characters of a line from which it has a progress bar."""
 BAR, SPARKS = 10, 6
+MOST_FINALS = 3
+"""Final trainings that have a line each: the rest waits."""
 MOST_LINES = 6
 """Running trials that have a line each: a cluster may train dozens."""
 
@@ -53,6 +56,12 @@ class TrainingPanel(Text):
         if len(running) > MOST_LINES:
             more = f"and {len(running) - MOST_LINES} more are training"
             lines.append(Content.styled(more, "$foreground 60%"))
+        finals = [one for one in snapshot.standing_deliveries if one.open]
+        for delivery in finals[:MOST_FINALS]:
+            lines.append(_final(delivery, room))
+        if len(finals) > MOST_FINALS:
+            more = f"and {len(finals) - MOST_FINALS} more final trainings"
+            lines.append(Content.styled(more, "$foreground 60%"))
         if waiting:
             parts = []
             for trial in waiting:
@@ -62,7 +71,8 @@ class TrainingPanel(Text):
             lines.append(Content("").join(parts[:4]).rstrip())
             if len(waiting) > 4:
                 lines[-1] = Content.assemble(lines[-1], f"  and {len(waiting) - 4} more")
-        if not running and not waiting and snapshot.session.autopilot is not None:
+        idle = not (running or waiting or finals)
+        if idle and snapshot.session.autopilot is not None:
             lines.append(
                 Content.assemble(
                     "The autopilot chooses the next network.  ",
@@ -70,7 +80,7 @@ class TrainingPanel(Text):
                     " takes the wheel back.",
                 )
             )
-        elif not running and not waiting:
+        elif idle:
             lines.append(
                 Content.assemble(
                     "Nothing trains.  ",
@@ -90,7 +100,7 @@ class TrainingPanel(Text):
             if told:
                 lines.append(Content.styled(" · ".join(told), "$foreground 60%"))
         still = not snapshot.engine.alive or not running
-        if still and waiting and snapshot.engine.message:
+        if still and (waiting or finals) and snapshot.engine.message:
             lines.append(Content.styled(f"engine: {snapshot.engine.message}", "$warning"))
         last = _last(snapshot)
         if last is not None:
@@ -105,6 +115,19 @@ def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content
     tail = _progress(trial, session.epochs, room >= ROOMY, behind)
     width = max(room - head.cell_length - tail.cell_length, 8)
     return Content.assemble(head, f"{trial_line(trial, session, width):<{width}}", tail)
+
+
+def _final(delivery: Delivery, room: int) -> Content:
+    """`final 1 (trial 17)  ████  epoch 3/30 · loss 0.1234 · about 2 min left`."""
+    bar = f"{words.bar(delivery.done, BAR)}  " if room >= ROOMY else ""
+    told = Content.assemble(
+        ("final ", ""),
+        (str(delivery.number), "bold"),
+        f" (trial {delivery.trial})  ",
+        (bar, "$primary"),
+        state(delivery),
+    )
+    return told.truncate(room, ellipsis=True)
 
 
 def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:

@@ -1,0 +1,117 @@
+"""Final trainings in words: which network, on what, how far, what came of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..engine.objective import SECONDS
+from ..engine.protocol import trained_on
+from ..engine.tasks.limits import spelled_limit
+from ..engine.tasks.task import task_of
+from . import format as words
+from .networks import network_line
+
+if TYPE_CHECKING:
+    from ..engine.search.standing import Recommendation
+    from ..sessions.choices import Images
+    from ..sessions.records import DataSummary, Delivery, Trial
+    from ..sessions.snapshot import Snapshot
+
+
+def plan(
+    snapshot: Snapshot, trial: Trial, images: Images, there: DataSummary, epochs: int, seeds: int
+) -> tuple[str, ...]:
+    """What a final training would be, in sentences with numbers.  there: what it is trained on."""
+    session = snapshot.session
+    used = session.summary.train + session.summary.val
+    count = there.train + there.val
+    on = trained_on(there, images)
+    if images == "all" and count > used:
+        on += f" (the search used {used:,})"
+    often = f"{words.plural(epochs, 'epoch')}" + (f", with {seeds} seeds" if seeds > 1 else "")
+    seconds = time_expected(snapshot, trial, epochs, seeds, count)
+    time = "" if seconds is None else f"; about {words.duration(seconds)}"
+    return (
+        f"trial {trial.number}: {network_line(trial.config)}",
+        f"trains {on}; {often}{time}.",
+    )
+
+
+def why(best: Recommendation, snapshot: Snapshot) -> str:
+    """Why it is that network: by which weight, within which limits."""
+    session = snapshot.session
+    measures = task_of(session).measures
+    kept = " and ".join(spelled_limit(n, most, measures) for n, most in session.limits.items())
+    return f"{words.best_network(best)}, at w_c {words.weight(session.wc)}" + (
+        f" within {kept}" if kept else ""
+    )
+
+
+def time_expected(
+    snapshot: Snapshot, trial: Trial, epochs: int, seeds: int, images: int
+) -> float | None:
+    """Seconds that so many trainings on so many images would take, by what an epoch of the trial
+    took; None where it was not trained.
+    """
+    seconds = trial.costs.get(SECONDS)
+    if seconds is None and trial.epochs:
+        seconds = statistics.median(epoch.seconds for epoch in trial.epochs)
+    if seconds is None:
+        return None
+    return seconds * images / snapshot.session.summary.train * epochs * seeds
+
+
+def progress(delivery: Delivery) -> str:
+    """`training 2 of 3, epoch 3/30 · loss 0.1234`: how far it is."""
+    if delivery.epoch == 0 and delivery.training == 1 and delivery.loss is None:
+        return "reading the images"
+    which = f"training {delivery.training} of {len(delivery.seeds)}, "
+    loss = "" if delivery.loss is None else f" · loss {delivery.loss:.4f}"
+    which = which if len(delivery.seeds) > 1 else ""
+    return f"{which}epoch {delivery.epoch}/{delivery.epochs}{loss}"
+
+
+def scores(found: Sequence[float]) -> str:
+    """`91.20 % on the test set`; with several seeds their mean and spread as well."""
+    told = f"{words.percent(found[0], 2)} % on the test set"
+    if len(found) > 1:
+        mean, spread = statistics.mean(found), statistics.stdev(found)
+        told += f" ({len(found)} seeds: {100 * mean:.2f} ± {100 * spread:.2f})"
+    return told
+
+
+def state(delivery: Delivery) -> str:
+    """How it stands: `queued`, how far it is, what it reached, or why it failed."""
+    asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
+    match delivery.state:
+        case "running":
+            if delivery.stop_request is not None:
+                return f"{progress(delivery)} · {asked[delivery.stop_request]}"
+            return f"{progress(delivery)} · {words.time_left(delivery.seconds_left)}"
+        case "done":
+            return scores(delivery.scores)
+        case "queued" | "cancelled":
+            return delivery.state
+        case "interrupted":
+            return f"waits to go on at epoch {delivery.epoch}/{delivery.epochs}"
+        case "stopped":
+            return "stopped, nothing was written"
+        case "paused":
+            at = f"paused at epoch {delivery.epoch}/{delivery.epochs}"
+            return f"{at}: {delivery.message}" if delivery.message else at
+    return f"failed: {delivery.message}"
+
+
+def line(delivery: Delivery) -> str:
+    """`final 1  trial 17  87.20 % on the test set  /models/fashion`."""
+    return f"final {delivery.number}  trial {delivery.trial}  {state(delivery)}  {delivery.folder}"
+
+
+def ended(delivery: Delivery) -> str:
+    """A sentence about one that is over."""
+    head = f"Final training {delivery.number} (trial {delivery.trial})"
+    if delivery.state == "done":
+        return f"{head}: {scores(delivery.scores)}. {delivery.folder}"
+    return f"{head}: {state(delivery)}"
