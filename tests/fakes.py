@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +19,12 @@ from lcsearch.engine.client.home import SessionSummary, SetupError
 from lcsearch.engine.client.session import NotTimed
 from lcsearch.engine.metric import Confusion
 from lcsearch.engine.objective import objective
-from lcsearch.engine.protocol import FinalDone, FinalProgress, Picture, Ready
+from lcsearch.engine.protocol import Picture, Ready
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import level_names, session_space
+from lcsearch.sessions.choices import Images
 from lcsearch.sessions.errors import Deleted, Known, Late, StoreError
 from lcsearch.sessions.records import (
     READER,
@@ -32,6 +33,7 @@ from lcsearch.sessions.records import (
     DataSource,
     DataSummary,
     Decision,
+    Delivery,
     Epoch,
     Failure,
     Latency,
@@ -478,25 +480,13 @@ def applied(snapshot: Snapshot, plan: Plan) -> tuple[Snapshot, Decision]:
     return after, decision
 
 
-@dataclass
-class FakeFinal:
-    """A final training that says what it is given, and waits for its end."""
-
-    said: Sequence[FinalProgress] = ()
-    outcome: FinalDone | Exception | None = None
-    result: FinalDone | None = None
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def __iter__(self) -> Iterator[FinalProgress]:
-        yield from self.said
-        self.ended.wait(PATIENCE)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        self.result = self.outcome
-
-    def cancel(self) -> None:
-        self.outcome = None
-        self.ended.set()
+def delivery(**told: Any) -> Delivery:
+    """A final training of trial 1."""
+    fields: dict[str, Any] = {
+        "number": 1, "trial": 1, "images": "session", "epochs": 2, "seeds": (1,),
+        "folder": "/nowhere/out", "created": NOW,
+    }  # fmt: skip
+    return Delivery.model_validate({**fields, **told})
 
 
 @dataclass
@@ -520,7 +510,6 @@ class FakeClient:
     """The domains of every ranking."""
     advised: list[Advised | None] = field(default_factory=list)
     """What the advisor had first when a network was queued."""
-    final: FakeFinal = field(default_factory=FakeFinal)
     slow: threading.Event | None = None
     """Where there is one, a ranking is not ready before it is set."""
 
@@ -692,11 +681,36 @@ class FakeClient:
     def start_engine(self) -> None:
         self.calls.append(("start_engine",))
 
-    def train_final(
-        self, number: int, epochs: int, folder: Path, *, onnx: bool = False
-    ) -> FakeFinal:
-        self.calls.append(("train_final", number, epochs, folder, onnx))
-        return self.final
+    def all_images(self) -> DataSummary:
+        return self.snapshot.session.summary
+
+    def deliver(
+        self,
+        number: int,
+        folder: Path,
+        *,
+        epochs: int,
+        images: Images | None = None,
+        seeds: int = 1,
+        onnx: bool = False,
+    ) -> Delivery:
+        self.calls.append(("deliver", number, folder, epochs, images, seeds, onnx))
+        made = delivery(
+            number=len(self.snapshot.deliveries) + 1, trial=number, folder=str(folder),
+            epochs=epochs, images=images or "session", seeds=tuple(range(seeds)), onnx=onnx,
+        )  # fmt: skip
+        self.change(deliveries=(*self.snapshot.deliveries, made))
+        return made
+
+    def stop_delivery(self, number: int, mode: StopMode) -> None:
+        self.calls.append(("stop_delivery", number, mode))
+
+    def resume_delivery(self, number: int) -> None:
+        self.calls.append(("resume_delivery", number))
+
+    def deliveries_are(self, *deliveries: Delivery) -> None:
+        """What the engine has made of them."""
+        self.change(deliveries=deliveries)
 
     def log_tail(self, lines: int = 20) -> str:
         return "the engine's last words"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from lcsearch.engine import search
+from lcsearch.engine.executors.final import order, wanted
+from lcsearch.engine.protocol import FinalOrder
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import (
@@ -19,6 +21,7 @@ from lcsearch.sessions.records import (
     Session,
     now,
 )
+from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.sessions.store import Store
 
 SUMMARY = DataSummary(
@@ -89,3 +92,16 @@ def filled_store(home: Path, trials: int = 6, **fields: Any) -> Store:
         number = trial_of(store.apply(decide.accept(snapshot, space, config, None)))
         finish(store, number, float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.4, 2)))
     return store
+
+
+def final_order(
+    snapshot: Snapshot, number: int, epochs: int, folder: Path, **more: Any
+) -> FinalOrder:
+    """A final training of a trial on the session's images, its checkpoints beside its folder.
+
+    more: as `executors.final.wanted` takes it.
+    """
+    checkpoints = folder.parent / f"{folder.name}-checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    delivery = wanted(snapshot, number, folder, epochs=epochs, **{"images": "session", **more})
+    return order(snapshot, delivery, checkpoints)

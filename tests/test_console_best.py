@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.widgets import Input, Static, TextArea
 
-from lcsearch.engine.protocol import FinalDone, FinalProgress, FinalResult, trained_on
+from lcsearch.engine.protocol import trained_on
 from lcsearch.sessions.errors import StoreError
+from lcsearch.sessions.records import DataSummary
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
+from lcsearch.tui.widgets.header import engine_words
 
-from .consoles import ConsolePilot, console, press, ranking_of, text_of, toasts, until
-from .fakes import FakeClient, FakeFinal, make_snapshot
-
-
-def final_done(number: int, folder: Path) -> FinalDone:
-    told: dict[str, Any] = {
-        "trial": number,
-        "test_accuracy": 0.9123,
-        "metric": "accuracy",
-        "test_metric": 0.9123,
-    }
-    result = FinalResult.model_construct(**told)
-    return FinalDone.model_construct(folder=str(folder), result=result)
+from .consoles import console, press, ranking_of, text_of, toasts, until
+from .fakes import FakeClient, delivery, make_snapshot
 
 
-def finishing(pilot: ConsolePilot) -> bool:
-    return bool(pilot.app.session.finishing is not None and pilot.app.session.finishing.at_work)
-
-
-@pytest.fixture
-def at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeFinal:
-    """Where folders are proposed, and how far a final training is."""
+@pytest.fixture(autouse=True)
+def _folders_are_proposed_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    said = FinalProgress(epoch=3, epochs=5, done=0.6, train_loss=0.2, seconds_left=80)
-    return FakeFinal((said,))
 
 
-async def test_the_best_network_is_trained_to_the_end(
-    at_the_end: FakeFinal, tmp_path: Path
-) -> None:
-    client = FakeClient(make_snapshot(), final=at_the_end)
+RUNNING: dict[str, Any] = {
+    "state": "running", "epochs": 5, "epoch": 3, "done": 0.6, "loss": 0.2, "seconds_left": 80,
+}  # fmt: skip
+
+
+async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Path) -> None:
+    client = FakeClient(make_snapshot())
     async with console(client) as pilot:
         number = ranking_of(pilot).incumbent_number
         assert number is not None
         await press(pilot, "6", "t")
+        assert "within" not in text_of(pilot, ".hint")
+        assert "at w_c 0.10" in text_of(pilot, ".hint")
         pilot.app.screen.query_one("#epochs", Input).value = "0"
         await press(pilot, "enter")
         assert "epochs = 0" in text_of(pilot, "#problem")
@@ -55,52 +45,117 @@ async def test_the_best_network_is_trained_to_the_end(
         place.mkdir()
         (place / "b]").touch()
         pilot.app.screen.query_one("#epochs", Input).value = "5"
+        pilot.app.screen.query_one("#seeds", Input).value = "x"
+        await press(pilot, "enter")
+        assert "seeds = x" in text_of(pilot, "#problem")
+        pilot.app.screen.query_one("#seeds", Input).value = "3"
         pilot.app.screen.query_one("#folder", Input).value = str(place / "b]")
         await press(pilot, "enter")
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
+        plan = text_of(pilot, "#plan")
+        assert trained_on(client.snapshot.session.summary) in plan
+        assert "5 epochs, with 3 seeds; about" in plan
         hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
         assert "needs lcsearch[onnx]" in hints
-        assert any(trained_on(client.snapshot.session.summary) in hint for hint in hints)
         folder = place / "out]"
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
-        await until(pilot, lambda: "epoch 3/5, about 1 min" in text_of(pilot, "#next"))
-        assert client.made("train_final") == [(number, 5, folder, False)]
-        at_the_end.outcome = final_done(number, folder)
-        at_the_end.ended.set()
-        await until(pilot, lambda: not finishing(pilot))
-        assert "91.23" in text_of(pilot, "#next")
+        await until(pilot, lambda: client.made("deliver") != [])
+        assert client.made("deliver") == [(number, folder, 5, "session", 3, False)]
+        assert f"Trial {number} is trained to the end. s stops or pauses it." in toasts(pilot)
+        at = {"trial": number, "folder": str(folder)}
+        client.deliveries_are(delivery(**RUNNING, **at))
+        await until(
+            pilot, lambda: "epoch 3/5 · loss 0.2000 · about 1 min" in text_of(pilot, "#next")
+        )
+        client.deliveries_are(delivery(state="done", scores=(0.9123,), epochs=5, **at))
+        await until(pilot, lambda: "91.23 % on the test set" in text_of(pilot, "#next"))
         assert str(folder) in toasts(pilot)
         assert not any(n.markup for n in pilot.app._notifications if str(folder) in n.message)
 
 
-async def test_what_is_trained_to_the_end_can_be_cancelled(at_the_end: FakeFinal) -> None:
-    async with console(FakeClient(make_snapshot(), final=at_the_end)) as pilot:
-        await press(pilot, "6", "t", "enter")
-        await until(pilot, lambda: finishing(pilot))
-        await press(pilot, "t")
-        await until(pilot, lambda: not finishing(pilot))
-        assert "cancelled, nothing was written" in toasts(pilot)
-        assert "train it to the end" in text_of(pilot, "#next")
+async def test_all_images_are_counted_before_it_is_asked_for() -> None:
+    snapshot = make_snapshot()
+    session = snapshot.session
+    part = session.data.model_copy(update={"train_size": 10_000})
+
+    class Client(FakeClient):
+        def all_images(self) -> DataSummary:
+            return session.summary.model_copy(update={"train": 48_000, "val": 12_000})
+
+    client = Client(replace(snapshot, session=session.model_copy(update={"data": part})))
+    async with console(client) as pilot:
+        await press(pilot, "6", "t")
+        words = "trains on all 60,000 images but the test set, which is looked at once"
+        await until(pilot, lambda: words in text_of(pilot, "#plan"))
+        assert "(the search used 10,000)" in text_of(pilot, "#plan")
+        await press(pilot, "enter")
+        await until(pilot, lambda: client.made("deliver") != [])
+        assert client.made("deliver")[0][3] == "all"
 
 
-async def test_a_final_training_that_fails_is_told(at_the_end: FakeFinal) -> None:
-    at_the_end.outcome = StoreError("out of memory")
-    at_the_end.ended.set()
-    async with console(FakeClient(make_snapshot(), final=at_the_end)) as pilot:
-        await press(pilot, "6", "t", "enter")
+async def test_images_that_cannot_be_counted_are_told() -> None:
+    class Client(FakeClient):
+        def all_images(self) -> DataSummary:
+            raise StoreError("idx:/gone: there is no such folder.")
+
+    async with console(Client(make_snapshot())) as pilot:
+        await press(pilot, "6", "t")
+        await until(pilot, lambda: "there is no such folder" in text_of(pilot, "#problem"))
+
+
+async def test_a_final_training_stands_where_trainings_stand() -> None:
+    client = FakeClient(make_snapshot(running=0, queued=0))
+    waits = delivery(number=2, trial=4)
+    client.deliveries_are(delivery(**RUNNING), waits)
+    async with console(client) as pilot:
+        await press(pilot, "2")
+        await until(pilot, lambda: "final 1 (trial 1)" in text_of(pilot, "TrainingPanel"))
+        panel = text_of(pilot, "TrainingPanel")
+        assert "epoch 3/5 · loss 0.2000 · about 1 min left" in panel
+        assert "final 2 (trial 4)" in panel
+        assert "2 final 60 %" in str(engine_words(client.snapshot))
+        await press(pilot, "3")
+        await until(pilot, lambda: "final 2  trial 4  queued" in text_of(pilot, "#finals"))
+
+
+@pytest.mark.parametrize(
+    ("state", "keys", "made"),
+    [
+        ("running", ("p",), ("stop_delivery", 1, "pause")),
+        ("running", ("n",), ("stop_delivery", 1, "now")),
+        ("queued", ("w",), ("stop_delivery", 1, "now")),
+        ("paused", ("r",), ("resume_delivery", 1)),
+        ("paused", ("n",), ("stop_delivery", 1, "now")),
+    ],
+)
+async def test_it_is_stopped_paused_and_resumed_as_a_trial_is(
+    state: str, keys: tuple[str, ...], made: tuple[Any, ...]
+) -> None:
+    client = FakeClient(make_snapshot(running=0, queued=0))
+    client.deliveries_are(delivery(**{**RUNNING, "state": state}))
+    async with console(client) as pilot:
+        await press(pilot, "2", "s", *keys)
+        await until(pilot, lambda: made in client.calls)
+
+
+async def test_a_final_training_that_fails_is_told() -> None:
+    client = FakeClient(make_snapshot())
+    client.deliveries_are(delivery(**RUNNING))
+    async with console(client) as pilot:
+        client.deliveries_are(delivery(state="failed", message="out of memory"))
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "out of memory" in pilot.app.screen.query_one(TextArea).text
 
 
-async def test_leaving_asks_while_a_network_is_trained_to_the_end(at_the_end: FakeFinal) -> None:
-    client = FakeClient(make_snapshot(running=0, queued=0), final=at_the_end)
+async def test_leaving_asks_while_a_network_is_trained_to_the_end() -> None:
+    client = FakeClient(make_snapshot(running=0, queued=0))
+    client.deliveries_are(delivery(**RUNNING))
     async with console(client) as pilot:
-        await press(pilot, "6", "t", "enter")
-        await until(pilot, lambda: finishing(pilot))
         await press(pilot, "q")
-        assert isinstance(pilot.app.screen, QuitDialog)
-        await press(pilot, "escape")
-        assert finishing(pilot)
-        await press(pilot, "q", "l")
-    assert at_the_end.ended.is_set()
+        dialog = pilot.app.screen
+        assert isinstance(dialog, QuitDialog)
+        said = " ".join(str(one.render()) for one in dialog.query(Static))
+        assert "Trial 1 is trained to the end: epoch 3/5" in said
+        await press(pilot, "s")
+        await until(pilot, lambda: client.made("stop_delivery") == [(1, "pause")])

@@ -1,11 +1,13 @@
 """The end of a search: what is written works without lcsearch, and nothing is written by halves."""
 
 import importlib.util
+import itertools
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,9 +16,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lcsearch.engine.executors.final import FinalError, FinalTraining, order, usable
+from lcsearch.engine.executors.final import Died, FinalError, FinalTraining, usable
 from lcsearch.engine.protocol import (
     FinalDone,
+    FinalEnded,
     FinalFailed,
     FinalOrder,
     FinalProgress,
@@ -24,6 +27,7 @@ from lcsearch.engine.protocol import (
     trained_on,
 )
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.task import open_store
 from lcsearch.engine.training import loop, portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
@@ -33,18 +37,18 @@ from lcsearch.engine.training.images import Draw
 from lcsearch.engine.training.run import Run
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
-from lcsearch.sessions.records import DataSource, Preparation
+from lcsearch.sessions.records import DataSource, Preparation, StopMode
 from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.commands import follow as progress
 
-from .conftest import PATIENCE
-from .fakes import FakeFinal
-from .sessions_for_tests import filled_store, make_store
+from .conftest import PATIENCE, lcsearch, until
+from .fakes import FakeClient, delivery, make_snapshot
+from .sessions_for_tests import filled_store, final_order, make_store
 
 Images = NDArray[np.float32]
 Rich = tuple[portable.Portable, Images, Images]
 """A network, images, and what it makes of them."""
-Reply = FinalProgress | FinalDone | FinalFailed
+Reply = FinalProgress | FinalDone | FinalEnded | FinalFailed
 Steps = list[tuple[int, float, int]]
 """Of each step: with how many threads it was done, its loss, and of how many images."""
 RICH = {
@@ -154,7 +158,7 @@ def test_a_command_trains_tests_once_and_writes_everything(
     folder = tmp_path / "out"
     command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "--trial", "0"]
     ran = subprocess.run(
-        [*command, "--epochs", "3", "-o", folder, "--json"],
+        [*command, "--epochs", "3", "--session-images", "-o", folder, "--json"],
         capture_output=True,
         text=True,
         check=False,
@@ -163,7 +167,7 @@ def test_a_command_trains_tests_once_and_writes_everything(
     said = json.loads(ran.stdout)
     assert "epoch 3/3" in ran.stderr
     images = "on the session's 200 images (160 to train and 40 to validate)"
-    assert f"trains {images}; the test set is looked at once." in ran.stderr
+    assert f"trains {images}; the test set is looked at once; 3 epochs" in ran.stderr
     assert images in (folder / "network.py").read_text()
     assert images in trained_on(done.session.summary)
     result = FinalResult.model_validate_json((folder / "result.json").read_text())
@@ -171,6 +175,7 @@ def test_a_command_trains_tests_once_and_writes_everything(
     assert sorted(p.name for p in folder.iterdir()) == sorted(result.files)
     assert [p for p in tmp_path.iterdir() if "part" in p.name] == []
     assert (result.trial, result.epochs, result.train_images) == (0, 3, 200)
+    assert (result.seeds, len(result.scores), result.images) == ((result.seed,), 1, "session")
     assert result.data_fingerprint == done.session.summary.fingerprint
     _, test = read_final(done.session.data)
     logits = alone(folder, test.images.astype(np.float32), tmp_path)
@@ -181,28 +186,91 @@ def test_a_command_trains_tests_once_and_writes_everything(
     assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
 
 
-def test_an_interrupt_leaves_nothing(home: Path, done: Snapshot, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_path: Path) -> None:
     folder = tmp_path / "somewhere" / "out"
     folder.parent.mkdir()
-    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli", "train", "demo", "-t", "0"]
+    command = [sys.executable, "-P", "-m", "lcsearch.tui.cli"]
     ran = subprocess.Popen(
-        [*command, "--epochs", "100000", "-o", folder],
+        [*command, "train", "demo", "-t", "0", "--epochs", "100000", "-o", folder],
         stderr=subprocess.PIPE,
         text=True,
         # whoever runs the tests in the background may have them ignore it
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert ran.stderr is not None
-    assert "trains on the session's 200 images" in ran.stderr.readline()
-    assert "epoch" in ran.stderr.readline()
+    assert ran.stderr.readline().startswith("trial 0: ")
+    assert "on all 1,438 images but the test set" in ran.stderr.readline()
+    assert "final 1" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
-    assert "nothing was written" in ran.communicate(timeout=PATIENCE)[1]
+    assert "lcsearch stop demo --final 1" in ran.communicate(timeout=PATIENCE)[1]
     assert ran.returncode == 1
+    assert "final training 1" in lcsearch("engine", "status", "demo")[0]
+    store = open_store(home / "sessions" / "demo")
+    lcsearch("stop", "demo", "--final", "1", "--when", "pause")
+    until(lambda: store.refresh().deliveries[0].state == "paused")
+    lcsearch("stop", "demo", "--final", "1", "--when", "now")
+    assert store.refresh().deliveries[0].state == "stopped"
+    assert "stopped, nothing was written" in lcsearch("show", "demo")[0]
     assert list(folder.parent.iterdir()) == []
+    lcsearch("engine", "stop", "demo")
+    assert list((store.folder / "checkpoints").glob("final-*.pt")) == []
+    store.close()
+
+
+def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_path: Path) -> None:
+    whole, broken = (final_order(done, 0, 4, tmp_path / n, seeds=2) for n in ("whole", "broken"))
+    said: list[Reply] = []
+    train_final(whole, "cpu", said.append, lambda: None)
+    looks = iter(range(1_000_000))
+    while not (tmp_path / "broken").exists():
+        # gone at its seventh batch, again and again: an epoch has four
+        until_gone = itertools.count()
+        before = next(looks)
+        assert before < 10
+        train_final(
+            broken, "cpu", said.append, lambda n=until_gone: "gone" if next(n) > 6 else None
+        )
+    assert before > 1
+    one, other = ((tmp_path / n / portable.WEIGHTS).read_bytes() for n in ("whole", "broken"))
+    assert one == other
+    results = [
+        FinalResult.model_validate_json((tmp_path / n / "result.json").read_text())
+        for n in ("whole", "broken")
+    ]
+    assert results[0].scores == results[1].scores
+    assert len(results[0].scores) == 2
+    assert results[0].test_accuracy == results[0].scores[0]
+
+
+@pytest.mark.parametrize("mode", ["pause", "epoch", "now"])
+def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMode) -> None:
+    what = final_order(done, 0, 3, tmp_path / "out")
+    said: list[Reply] = []
+    train_final(what, "cpu", said.append, lambda: mode)
+    assert said[-1] == FinalEnded(paused=mode == "pause")
+    assert not (tmp_path / "out").exists()
+    # paused, or stopped at an epoch's end, it has its checkpoint; stopped now it has none
+    epochs = [reply for reply in said if isinstance(reply, FinalProgress) and reply.ended]
+    assert len(epochs) == (mode != "now")
+
+
+def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: Path) -> None:
+    what = final_order(done, 0, 1, tmp_path / "out", images="all")
+    said: list[Reply] = []
+    train_final(what, "cpu", said.append, lambda: None)
+    end = said[-1]
+    assert isinstance(end, FinalDone)
+    session, test = read_final(done.session.data)
+    every, its_test = read_final(end.result.data)
+    assert (its_test.images == test.images).all()
+    assert len(session.train_numbers) == 200
+    assert end.result.train_images == len(every.train_numbers) == 1438
+    assert end.result.test_images == len(test)
+    assert "on all 1,438 images but the test set" in (tmp_path / "out/network.py").read_text()
 
 
 def test_it_ends_with_whoever_wanted_it(done: Snapshot, tmp_path: Path) -> None:
-    training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
+    training = FinalTraining(final_order(done, 0, 100_000, tmp_path / "out"))
     next(iter(training))
     assert training._process.stdin is not None
     training._process.stdin.close()  # as its owner's death does
@@ -211,11 +279,11 @@ def test_it_ends_with_whoever_wanted_it(done: Snapshot, tmp_path: Path) -> None:
 
 
 def test_what_kills_it_is_told(done: Snapshot, tmp_path: Path) -> None:
-    training = FinalTraining(order(done, 0, 100_000, tmp_path / "out"))
+    training = FinalTraining(final_order(done, 0, 100_000, tmp_path / "out"))
     said = iter(training)
     next(said)
     training._process.kill()
-    with pytest.raises(FinalError, match="SIGKILL"):
+    with pytest.raises(Died, match="SIGKILL"):
         for _ in said:
             pass
 
@@ -231,7 +299,7 @@ def test_what_kills_it_is_told(done: Snapshot, tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_refused_in_words(
     done: Snapshot, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    what = order(done, 0, 2, tmp_path / "out").model_copy(update=change)
+    what = final_order(done, 0, 2, tmp_path / "out").model_copy(update=change)
     with pytest.raises(FinalError, match=said):
         list(FinalTraining(what))
     assert not (tmp_path / "out").exists()
@@ -241,9 +309,9 @@ def test_onnx_without_its_packages_is_told_before_anything_is_trained(
     done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    what = order(done, 0, 2, tmp_path / "out", onnx=True)
+    what = final_order(done, 0, 2, tmp_path / "out", onnx=True)
     with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
-        train_final(what, "cpu", lambda reply: None, lambda: False)
+        train_final(what, "cpu", lambda reply: None, lambda: None)
     assert all(name in str(caught.value) for name in ONNX_PACKAGES)
 
 
@@ -272,7 +340,7 @@ def test_it_gives_threads_up_where_others_want_them(
     done: Snapshot, tmp_path: Path, short: Steps
 ) -> None:
     said: list[Reply] = []
-    train_final(order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: False)
+    train_final(final_order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: None)
     assert {threads for threads, _, _ in short} == {1}
     end = said[-1]
     assert isinstance(end, FinalDone)
@@ -284,10 +352,10 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(
     done: Snapshot, tmp_path: Path, short: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lcsearch.engine.training.final.SECONDS_A_WORD", 0.0)
-    what = order(done, 0, 3, tmp_path / "out")
+    what = final_order(done, 0, 3, tmp_path / "out")
     what = what.model_copy(update={"config": {**what.config, "batch_size": 64}})
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: False)
+    train_final(what, "cpu", said.append, lambda: None)
     *before, end = said
     assert isinstance(end, FinalDone)
     words = [word for word in before if isinstance(word, FinalProgress)]
@@ -303,24 +371,36 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(
     assert words[-1].train_loss == end.result.train_loss
 
 
-def test_what_is_printed_of_an_epoch_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    said = [
-        FinalProgress(epoch=1, epochs=2, done=0.5, ended=True, train_loss=0.5, seconds_left=60),
-        FinalProgress(epoch=2, epochs=2, done=0.7, train_loss=0.4, seconds_left=30),
-        FinalProgress(epoch=2, epochs=2, done=1.0, ended=True, train_loss=0.25, seconds_left=0),
+def test_each_epoch_is_a_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = make_snapshot(running=0, queued=0)
+    told = dict.fromkeys(("epochs", "seconds_left"), 2) | {"state": "running", "loss": 0.5}
+    steps = [
+        {"state": "queued"},
+        {**told, "epoch": 1, "done": 0.5, "seconds_left": 60},
+        {**told, "epoch": 1, "done": 0.7, "loss": 0.4},
+        {**told, "epoch": 2, "done": 1.0, "loss": 0.25},
+        {"state": "done", "scores": (0.9, 0.92), "seeds": (1, 2)},
     ]
-    training = FakeFinal(said)
-    training.ended.set()
-    progress.follow_final(training)
-    told = capsys.readouterr().err
-    assert "epoch 1/2 · loss 0.5000, about 1 min left" in told
-    assert "epoch 2/2 · loss 0.2500" in told
-    assert told.count("epoch 2/2") == 1
+    given = iter([replace(snapshot, deliveries=(delivery(**step),)) for step in steps])
+
+    class Client(FakeClient):
+        def refresh(self) -> Snapshot:
+            return next(given)
+
+    finals = progress.follow_deliveries(Client(snapshot), [1])
+    assert finals is not None
+    assert finals[0].state == "done"
+    said = capsys.readouterr().err
+    assert "epoch 1/2 · loss 0.5000 · about 1 min left" in said
+    assert "epoch 2/2 · loss 0.2500" in said
+    assert said.count("epoch 1/2") == 1
+    assert "90.00 % on the test set (2 seeds: 91.00 ± 1.41)" in said
 
 
 def result_of(what: FinalOrder) -> FinalResult:
     return FinalResult(
-        **what.model_dump(include={"session", "trial", "config", "features", "seed", "epochs"}),
+        **what.model_dump(include={"session", "trial", "config", "features", "epochs"}),
+        seed=what.seeds[0],
         augment="none", data=what.data, data_fingerprint="f", train_images=1, test_images=1,
         test_accuracy=0.5, metric="accuracy", test_metric=0.5, class_weights="none",
         classes=(), recalls=(), confusion=b"", train_loss=1.0, params=1, macs=1, seconds=1.0,
@@ -331,7 +411,7 @@ def result_of(what: FinalOrder) -> FinalResult:
 def test_a_full_disk_and_a_late_cancel_leave_nothing(
     done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what = order(done, 0, 2, tmp_path / "out")
+    what = final_order(done, 0, 2, tmp_path / "out")
     data, _ = read_final(what.data)
     model = build(cnn.network(what.config, data.summary.shape, 10), 0)
     folder, result = tmp_path / "out", result_of(what)
@@ -344,7 +424,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
 
     monkeypatch.setattr(portable, "write_weights", full)
     with pytest.raises(CannotFinish, match="No space left"):
-        write(folder, model, data, result, False, lambda: False)
+        write(folder, model, data, result, False, lambda: None)
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcsearch.engine.executors.final import FinalTraining, order
+from lcsearch.engine.executors.final import FinalTraining
 from lcsearch.engine.training import preparing
 from lcsearch.engine.training.data import read, read_final
 from lcsearch.sessions.choices import FITS
 from lcsearch.sessions.records import READER, DataSource, Preparation
 
-from .sessions_for_tests import make_store
+from .sessions_for_tests import final_order, make_store
 
 ALONE = """
 import importlib.abc, json, sys
@@ -111,7 +111,7 @@ def test_the_folder_of_a_network_has_it_where_images_were_files(home: Path, tmp_
     data = DataSource(spec=f"folder:{root}", reader=READER)
     found, test = read_final(data)
     done = make_store(home, data=data, summary=found.summary).refresh()
-    training = FinalTraining(order(done, 0, 1, tmp_path / "out"))
+    training = FinalTraining(final_order(done, 0, 1, tmp_path / "out"))
     assert [word.epoch for word in training][-1] == 1
     assert training.result is not None
     assert preparing.PREPARE in training.result.result.files

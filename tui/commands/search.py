@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ...sessions.choices import COST_ALONE, Strategy
-from .base import fail, opened, or_so_already, print_json, say, tell
+from .base import fail, opened, or_so_already, say, tell
 from .options import (
     Address,
-    AsJson,
     DataOnNodes,
     Device,
     DtypeOption,
