@@ -101,7 +101,7 @@ def final_order(
 
     more: as `executors.final.wanted` takes it.
     """
-    checkpoints = folder.parent / f"{folder.name}-checkpoints"
-    checkpoints.mkdir(exist_ok=True)
+    checkpoints = folder.parent / "checkpoints" / folder.name
+    checkpoints.mkdir(parents=True, exist_ok=True)
     delivery = wanted(snapshot, number, folder, epochs=epochs, **{"images": "session", **more})
     return order(snapshot, delivery, checkpoints)

@@ -53,7 +53,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         await press(pilot, "enter")
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
         plan = text_of(pilot, "#plan")
-        assert trained_on(client.snapshot.session.summary) in plan
+        assert trained_on(client.snapshot.session.summary, "all") in plan
         assert "5 epochs, with 3 seeds; about" in plan
         hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
         assert "needs lcsearch[onnx]" in hints
@@ -61,7 +61,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
-        assert client.made("deliver") == [(number, folder, 5, "session", 3, False)]
+        assert client.made("deliver") == [(number, folder, 5, "all", 3, False)]
         assert f"Trial {number} is trained to the end. s stops or pauses it." in toasts(pilot)
         at = {"trial": number, "folder": str(folder)}
         client.deliveries_are(delivery(**RUNNING, **at))
@@ -112,7 +112,7 @@ async def test_a_final_training_stands_where_trainings_stand() -> None:
         await press(pilot, "2")
         await until(pilot, lambda: "final 1 (trial 1)" in text_of(pilot, "TrainingPanel"))
         panel = text_of(pilot, "TrainingPanel")
-        assert "epoch 3/5 · loss 0.2000 · about 1 min left" in panel
+        assert "epoch 3/5 · about 1 min left" in panel
         assert "final 2 (trial 4)" in panel
         assert "2 final 60 %" in str(engine_words(client.snapshot))
         await press(pilot, "3")

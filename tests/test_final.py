@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lcsearch.engine.executors.final import Died, FinalError, FinalTraining, usable
+from lcsearch.engine.executors.final import Died, FinalError, FinalTraining, usable, wanted
 from lcsearch.engine.protocol import (
     FinalDone,
     FinalEnded,
@@ -31,7 +31,7 @@ from lcsearch.engine.tasks.task import open_store
 from lcsearch.engine.training import loop, portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
-from lcsearch.engine.training.final import ONNX_PACKAGES, train_final, write
+from lcsearch.engine.training.final import ONNX_PACKAGES, Asked, train_final, write
 from lcsearch.engine.training.final import FinalError as CannotFinish
 from lcsearch.engine.training.images import Draw
 from lcsearch.engine.training.run import Run
@@ -41,7 +41,7 @@ from lcsearch.sessions.records import DataSource, Preparation, StopMode
 from lcsearch.sessions.snapshot import Snapshot
 from lcsearch.tui.commands import follow as progress
 
-from .conftest import PATIENCE, lcsearch, until
+from .conftest import PATIENCE, lcsearch, wait_for
 from .fakes import FakeClient, delivery, make_snapshot
 from .sessions_for_tests import filled_store, final_order, make_store
 
@@ -165,7 +165,7 @@ def test_a_command_trains_tests_once_and_writes_everything(
     )
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout)
-    assert "epoch 3/3" in ran.stderr
+    assert "final 1  trial 0  " in ran.stderr
     images = "on the session's 200 images (160 to train and 40 to validate)"
     assert f"trains {images}; the test set is looked at once; 3 epochs" in ran.stderr
     assert images in (folder / "network.py").read_text()
@@ -207,13 +207,13 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
     assert "final training 1" in lcsearch("engine", "status", "demo")[0]
     store = open_store(home / "sessions" / "demo")
     lcsearch("stop", "demo", "--final", "1", "--when", "pause")
-    until(lambda: store.refresh().deliveries[0].state == "paused")
+    wait_for(lambda: store.refresh().deliveries[0].state == "paused")
     lcsearch("stop", "demo", "--final", "1", "--when", "now")
     assert store.refresh().deliveries[0].state == "stopped"
     assert "stopped, nothing was written" in lcsearch("show", "demo")[0]
     assert list(folder.parent.iterdir()) == []
+    wait_for(lambda: not list((store.folder / "checkpoints").glob("final-*.pt")))
     lcsearch("engine", "stop", "demo")
-    assert list((store.folder / "checkpoints").glob("final-*.pt")) == []
     store.close()
 
 
@@ -221,16 +221,18 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
     whole, broken = (final_order(done, 0, 4, tmp_path / n, seeds=2) for n in ("whole", "broken"))
     said: list[Reply] = []
     train_final(whole, "cpu", said.append, lambda: None)
-    looks = iter(range(1_000_000))
+    batches = itertools.count(1)
+
+    def asked() -> Asked:
+        # whoever wanted it is gone at every seventh look: an epoch has some five
+        return "gone" if next(batches) % 7 == 0 else None
+
+    times = 0
     while not (tmp_path / "broken").exists():
-        # gone at its seventh batch, again and again: an epoch has four
-        until_gone = itertools.count()
-        before = next(looks)
-        assert before < 10
-        train_final(
-            broken, "cpu", said.append, lambda n=until_gone: "gone" if next(n) > 6 else None
-        )
-    assert before > 1
+        times += 1
+        assert times < 30
+        train_final(broken, "cpu", said.append, asked)
+    assert times > 2
     one, other = ((tmp_path / n / portable.WEIGHTS).read_bytes() for n in ("whole", "broken"))
     assert one == other
     results = [
@@ -373,8 +375,8 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(
 
 def test_each_epoch_is_a_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     snapshot = make_snapshot(running=0, queued=0)
-    told = dict.fromkeys(("epochs", "seconds_left"), 2) | {"state": "running", "loss": 0.5}
-    steps = [
+    told: dict[str, Any] = {"state": "running", "loss": 0.5, "seconds_left": 2}
+    steps: list[dict[str, Any]] = [
         {"state": "queued"},
         {**told, "epoch": 1, "done": 0.5, "seconds_left": 60},
         {**told, "epoch": 1, "done": 0.7, "loss": 0.4},
@@ -424,7 +426,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
 
     monkeypatch.setattr(portable, "write_weights", full)
     with pytest.raises(CannotFinish, match="No space left"):
-        write(folder, model, data, result, False, lambda: None)
+        write(folder, model, data, result, False, lambda: False)
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
 
 
@@ -449,7 +451,7 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
 
 def test_a_trial_that_is_not_there_is_refused(home: Path) -> None:
     with pytest.raises(FinalError, match="no such trial"):
-        order(filled_store(home, 4).refresh(), 99, 3, home)
+        wanted(filled_store(home, 4).refresh(), 99, home / "out")
 
 
 def test_the_command_line_does_not_import_torch(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lcsearch.engine.client import home as client_home
 from lcsearch.engine.client import process
 from lcsearch.engine.client.home import SetupError, create
 from lcsearch.engine.executors import registry
-from lcsearch.engine.executors.final import WrongOrder, order
+from lcsearch.engine.executors.final import WrongOrder, wanted
 from lcsearch.engine.protocol import Ready
 from lcsearch.engine.tasks import task
 from lcsearch.sessions.errors import StoreError
@@ -134,7 +134,7 @@ def test_what_there_is_not_is_refused_in_words(home: Path, toys: None) -> None:
         create(home, elsewhere)
     folder = create(home, setup("effort"))
     with pytest.raises(WrongOrder, match="is not trained to the end"):
-        order(task.open_store(folder).refresh(), 0, 1, home / "out")
+        wanted(task.open_store(folder).refresh(), 0, home / "out")
     del task.TASKS["toy"]
     with pytest.raises(StoreError, match=r"written by a newer lcsearch.*task toy: unknown"):
         task.open_store(folder)

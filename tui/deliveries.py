@@ -63,12 +63,12 @@ def time_expected(
     return seconds * images / snapshot.session.summary.train * epochs * seeds
 
 
-def progress(delivery: Delivery) -> str:
-    """`training 2 of 3, epoch 3/30 · loss 0.1234`: how far it is."""
+def progress(delivery: Delivery, brief: bool = False) -> str:
+    """`training 2 of 3, epoch 3/30 · loss 0.1234`: how far it is.  brief: without the loss."""
     if delivery.epoch == 0 and delivery.training == 1 and delivery.loss is None:
         return "reading the images"
     which = f"training {delivery.training} of {len(delivery.seeds)}, "
-    loss = "" if delivery.loss is None else f" · loss {delivery.loss:.4f}"
+    loss = "" if delivery.loss is None or brief else f" · loss {delivery.loss:.4f}"
     which = which if len(delivery.seeds) > 1 else ""
     return f"{which}epoch {delivery.epoch}/{delivery.epochs}{loss}"
 
@@ -82,14 +82,14 @@ def scores(found: Sequence[float]) -> str:
     return told
 
 
-def state(delivery: Delivery) -> str:
+def state(delivery: Delivery, brief: bool = False) -> str:
     """How it stands: `queued`, how far it is, what it reached, or why it failed."""
     asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
     match delivery.state:
         case "running":
             if delivery.stop_request is not None:
-                return f"{progress(delivery)} · {asked[delivery.stop_request]}"
-            return f"{progress(delivery)} · {words.time_left(delivery.seconds_left)}"
+                return f"{progress(delivery, brief)} · {asked[delivery.stop_request]}"
+            return f"{progress(delivery, brief)} · {words.time_left(delivery.seconds_left)}"
         case "done":
             return scores(delivery.scores)
         case "queued" | "cancelled":

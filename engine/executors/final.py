@@ -164,15 +164,14 @@ class FinalTraining:
     def __init__(self, what: FinalOrder, log: IO[bytes] | None = None) -> None:
         """Start the process; it ends with this one, and its checkpoints stay.
 
-        log: what its errors are written to.
+        log: what its errors are written to; this process's own where there is none.
         """
         self.order = what
-        self._log = log or tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", FINAL],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=log,
             env={**WAITING, **os.environ},
             start_new_session=True,  # Ctrl-C is for whoever waits
         )
@@ -234,6 +233,8 @@ class Finisher:
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._asked: StopMode | None = None
         self._kept = -math.inf
+        self._live: set[int] = set()
+        """Those that were open at the last look."""
         self._faults: dict[int, tuple[float, int]] = {}
         """Of each that died: how far it was then, and how often it came no further."""
 
@@ -245,6 +246,10 @@ class Finisher:
         while not self._said.empty():
             self._hear(self._said.get())
             snapshot = self._store.refresh()
+        live = {one.number for one in snapshot.deliveries if one.open}
+        if live != self._live:
+            self._live = live
+            self.prune(snapshot)
         if self._training is not None:
             asked = snapshot.deliveries[self._number - 1].stop_request
             if asked is not None and asked != self._asked:

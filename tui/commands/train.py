@@ -75,6 +75,7 @@ def train(
         from .follow import follow_deliveries
 
         snapshot = client.refresh()
+        usable(output)
         numbers = _delivered(client, snapshot, trial, front)
         images: Images = _images(snapshot, all_images)
         there = client.all_images() if images == "all" else snapshot.session.summary

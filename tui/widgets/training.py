@@ -125,7 +125,7 @@ def _final(delivery: Delivery, room: int) -> Content:
         (str(delivery.number), "bold"),
         f" (trial {delivery.trial})  ",
         (bar, "$primary"),
-        state(delivery),
+        state(delivery, brief=True),
     )
     return told.truncate(room, ellipsis=True)
 

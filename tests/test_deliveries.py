@@ -1,0 +1,276 @@
+"""Final trainings as the engine does them: in turn, told of, resumed after whatever happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+import pytest
+
+from lcsearch.engine.executors import final
+from lcsearch.engine.executors.final import (
+    Died,
+    FinalError,
+    Finisher,
+    NoRoomLeft,
+    WrongOrder,
+    wanted,
+)
+from lcsearch.engine.protocol import FinalDone, FinalEnded, FinalProgress, FinalResult
+from lcsearch.engine.tasks.task import open_store
+from lcsearch.engine.training.data import read_final
+from lcsearch.sessions.errors import Late
+from lcsearch.sessions.records import DataSource, Delivery
+from lcsearch.sessions.store import Store
+
+from .conftest import lcsearch, wait_for
+from .sessions_for_tests import filled_store, make_store
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    store = filled_store(home, 4)
+    yield store
+    store.close()
+
+
+def queue(store: Store, folder: Path, trial: int = 1, **more: Any) -> int:
+    return store.add_delivery(wanted(store.refresh(), trial, folder, **more)).number
+
+
+def states(store: Store) -> list[str]:
+    return [one.state for one in store.refresh().deliveries]
+
+
+# -- kept ---------------------------------------------------------------------------------------
+
+
+def test_it_is_numbered_kept_and_read_again(store: Store, tmp_path: Path) -> None:
+    assert [queue(store, tmp_path / name) for name in "ab"] == [1, 2]
+    store.update_delivery(2, {"queued"}, state="running", epoch=3)
+    again = Store(store.folder)
+    assert again.refresh().deliveries == store.refresh().deliveries
+    assert [one.epoch for one in again.refresh().deliveries] == [0, 3]
+    with pytest.raises(Late, match="final training 2 is running already"):
+        store.update_delivery(2, {"queued"}, state="running")
+    with pytest.raises(Late, match="no such one"):
+        store.update_delivery(3, {"queued"}, state="running")
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"),
+    [(None, "interrupted"), ("pause", "paused"), ("now", "stopped"), ("epoch", "stopped")],
+)
+def test_what_an_engine_left_running_waits_or_ends_as_it_was_asked_to(
+    store: Store, tmp_path: Path, asked: str | None, state: str
+) -> None:
+    queue(store, tmp_path / "a")
+    store.update_delivery(1, {"queued"}, state="running", stop_request=asked, seconds_left=9.0)
+    assert store.refresh().standing_deliveries[0].state == "interrupted"
+    store.serve(1)
+    found = store.refresh().deliveries[0]
+    assert (found.state, found.stop_request, found.seconds_left) == (state, None, None)
+    assert (found.ended is None) == (state != "stopped")
+
+
+def test_an_engine_does_not_leave_while_one_waits(store: Store, tmp_path: Path) -> None:
+    store.serve(1)
+    queue(store, tmp_path / "a")
+    assert not store.leave("idle", only_if_idle=True)
+    store.update_delivery(1, {"queued"}, state="paused")
+    assert store.leave("idle", only_if_idle=True)
+
+
+def test_what_cannot_be_is_refused_when_it_is_asked_for(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(WrongOrder, match="not empty"):
+        queue(store, tmp_path / "full")
+    queue(store, tmp_path / "a")
+    with pytest.raises(WrongOrder, match="final training 1 is to be written there"):
+        queue(store, tmp_path / "a")
+    part = wanted(store.refresh(), 1, tmp_path / "b", seeds=3)
+    assert part.seeds == (part.seeds[0], part.seeds[0] + 1, part.seeds[0] + 2)
+    assert part.seeds[0] == store.refresh().trials[1].seed
+
+
+# -- by the engine ------------------------------------------------------------------------------
+
+
+class Scripted:
+    """A final training that says what it is told to, and ends there."""
+
+    made: ClassVar[list[Scripted]]
+    script: ClassVar[list[list[object]]]
+
+    def __init__(self, what: Any, log: Any = None) -> None:
+        self.order = what
+        self.stops: list[str] = []
+        self.closed = False
+        self.made.append(self)
+
+    def __iter__(self) -> Iterator[object]:
+        for said in self.script.pop(0):
+            if isinstance(said, Exception):
+                raise said
+            yield said
+
+    def stop(self, mode: str) -> None:
+        self.stops.append(mode)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
+    class Fresh(Scripted):
+        made: ClassVar[list[Scripted]] = []
+        script: ClassVar[list[list[object]]] = []
+
+    monkeypatch.setattr(final, "FinalTraining", Fresh)
+    return Fresh
+
+
+def told(**more: Any) -> FinalProgress:
+    return FinalProgress(**{"epoch": 2, "epochs": 5, "done": 0.4, "ended": True, **more})
+
+
+def done(folder: str) -> FinalDone:
+    told: dict[str, Any] = {"scores": (0.9, 0.8)}
+    result = FinalResult.model_construct(**told)
+    return FinalDone.model_construct(folder=folder, result=result)
+
+
+def run(finisher: Finisher, store: Store, over: int) -> None:
+    """Turn after turn until so many have ended or paused."""
+
+    def ended() -> bool:
+        finisher.turn(store.refresh(), free=True)
+        return sum(not one.pending for one in store.refresh().deliveries) >= over
+
+    wait_for(ended)
+
+
+@pytest.fixture
+def finisher(store: Store) -> Iterator[Finisher]:
+    with (store.folder / "engine.log").open("ab") as log:
+        finisher = Finisher(store, log)
+        yield finisher
+        finisher.close()
+
+
+def test_they_come_one_after_another_when_the_machine_is_free(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    folders = [str(tmp_path / name) for name in "ab"]
+    for folder in folders:
+        queue(store, Path(folder), onnx=True, images="all", epochs=7)
+    scripted.script = [[told(), done(folder)] for folder in folders]
+    assert finisher.turn(store.refresh(), free=False)
+    assert scripted.made == []
+    run(finisher, store, 2)
+    assert [one.order.folder for one in scripted.made] == folders
+    assert {one.order.epochs for one in scripted.made} == {7}
+    assert {(one.order.images, one.order.onnx) for one in scripted.made} == {("all", True)}
+    first = store.refresh().deliveries[0]
+    assert (first.state, first.scores, first.done) == ("done", (0.9, 0.8), 1.0)
+    assert (first.epoch, first.started is None, first.ended is None) == (2, False, False)
+    assert not finisher.turn(store.refresh(), free=True)
+
+
+def test_what_is_asked_of_it_is_asked_once_and_its_end_is_kept(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    scripted.script = [[], [FinalEnded(paused=False)]]
+    finisher.turn(store.refresh(), free=True)
+    store.update_delivery(1, {"running"}, stop_request="pause")
+    for _ in range(3):
+        finisher.turn(store.refresh(), free=True)
+    assert scripted.made[0].stops == ["pause"]
+    finisher._hear(FinalEnded(paused=True))
+    assert states(store) == ["paused"]
+    assert not finisher.turn(store.refresh(), free=True)
+    store.update_delivery(1, {"paused"}, state="interrupted")
+    checkpoint = store.folder / "checkpoints" / "final-1-5.pt"
+    checkpoint.touch()
+    run(finisher, store, 1)
+    assert states(store) == ["stopped"]
+    assert not checkpoint.exists()
+
+
+def test_one_that_dies_goes_on_unless_it_comes_no_further(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    death = Died("its process died: SIGKILL.")
+    further = [[told(done=share), death] for share in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    scripted.script = [*further, [death], [death]]
+    run(finisher, store, 1)
+    found = store.refresh().deliveries[0]
+    assert found.state == "failed"
+    assert "its process died: SIGKILL. So it did 3 times." in found.message
+    assert scripted.script == []
+
+
+def test_a_full_disk_pauses_it_and_other_failures_end_it(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    for name in "ab":
+        queue(store, tmp_path / name)
+    scripted.script = [[NoRoomLeft("the disk is full.")], [FinalError("the network diverged.")]]
+    run(finisher, store, 2)
+    full, failed = store.refresh().deliveries
+    assert (full.state, full.message) == ("paused", "the disk is full. Make room, then resume it.")
+    assert (failed.state, failed.message) == ("failed", "the network diverged.")
+
+
+def test_a_folder_that_was_filled_meanwhile_is_told_before_anything_is_trained(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    run(finisher, store, 1)
+    assert store.refresh().deliveries[0].message.endswith("not empty. Name another folder.")
+    assert scripted.made == []
+
+
+def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) -> None:
+    data = DataSource(spec="digits", train_size=200)
+    make_store(home, data=data, summary=read_final(data)[0].summary).close()
+    store = open_store(home / "sessions" / "demo")
+    told_of = lcsearch(
+        "train", "demo", "-t", "0", "--epochs", "400", "--detach", "-o", str(tmp_path / "out")
+    )[0]
+    assert told_of == "1\n"
+
+    def at_work() -> Delivery | None:
+        one = store.refresh().deliveries[0]
+        return one if one.epoch > 0 else None
+
+    before = wait_for(at_work)
+    engine = store.refresh().engine.pid
+    assert engine is not None
+    process = next(
+        child for child in psutil.Process(engine).children() if final.FINAL in child.cmdline()
+    )
+    for pid in (engine, process.pid):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not store.engine_alive())
+    assert store.refresh().standing_deliveries[0].state == "interrupted"
+    assert "waits to go on at epoch" in lcsearch("show", "demo")[0]
+    assert "1 to train to the end" in lcsearch("engine", "status", "demo")[0]
+    lcsearch("engine", "start", "demo")
+    wait_for(lambda: store.refresh().deliveries[0].epoch > before.epoch)
+    lcsearch("stop", "demo", "--final", "1", "--when", "now")
+    wait_for(lambda: states(store) == ["stopped"])
+    assert not (tmp_path / "out").exists()
+    lcsearch("engine", "stop", "demo")
+    store.close()
