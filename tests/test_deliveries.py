@@ -263,8 +263,7 @@ def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) 
     )
     for pid in (engine, process.pid):
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not store.engine_alive())
-    assert store.refresh().standing_deliveries[0].state == "interrupted"
+    wait_for(lambda: store.refresh().standing_deliveries[0].state == "interrupted")
     assert "waits to go on at epoch" in lcsearch("show", "demo")[0]
     assert "1 to train to the end" in lcsearch("engine", "status", "demo")[0]
     lcsearch("engine", "start", "demo")

@@ -89,7 +89,8 @@ def state(delivery: Delivery, brief: bool = False) -> str:
         case "running":
             if delivery.stop_request is not None:
                 return f"{progress(delivery, brief)} · {asked[delivery.stop_request]}"
-            return f"{progress(delivery, brief)} · {words.time_left(delivery.seconds_left)}"
+            left = delivery.seconds_left
+            return progress(delivery, brief) + f" · {words.time_left(left)}" * (left is not None)
         case "done":
             return scores(delivery.scores)
         case "queued" | "cancelled":

@@ -68,7 +68,7 @@ class FinalDialog(Dialog[Final]):
             with Horizontal(classes="line"):
                 yield Label("images", classes="name")
                 yield Cycle(IMAGES, usual_images(session), id="images")
-                yield Label("the session's, or all but the test set", classes="hint")
+                yield Label("all, or the session's own", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("epochs", classes="name")
                 yield Input(str(EPOCHS), id="epochs", compact=True, classes="short")

@@ -119,7 +119,7 @@ class HistoryScreen(TwoSides):
             yield Text(id="filter-said", markup=False)
             yield Table((), id="trials")
             yield Text(id="no-trials", classes="empty", markup=False)
-            yield Text(id="finals", markup=False)
+            yield Text(id="finals", classes="words", markup=False)
         yield Edge("bottom")
 
     def right(self) -> ComposeResult:
