@@ -16,7 +16,7 @@ from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.widgets.header import engine_words
 
-from .consoles import console, press, ranking_of, text_of, toasts, until
+from .consoles import console, press, ranking_of, snapshot_of, text_of, toasts, until
 from .fakes import FakeClient, delivery, make_snapshot
 
 
@@ -92,6 +92,18 @@ async def test_all_images_are_counted_before_it_is_asked_for() -> None:
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
         assert client.made("deliver")[0][3] == "all"
+
+
+async def test_the_folder_that_is_proposed_is_a_new_one(tmp_path: Path) -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        best = ranking_of(pilot).incumbent_number
+        first = tmp_path / f"fashion-trial-{best}"
+        first.mkdir()
+        client.deliveries_are(delivery(**RUNNING, folder=f"{first}-2"))
+        await until(pilot, lambda: len(snapshot_of(pilot).deliveries) == 1)
+        await press(pilot, "6", "t")
+        assert pilot.app.screen.query_one("#folder", Input).value == f"{first}-3"
 
 
 async def test_images_that_cannot_be_counted_are_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -148,7 +149,7 @@ class BestScreen(TwoSides):
 
         best = recommended(snapshot, self.session.believed)
         reason = "" if best is None or best.number != trial.number else why(best, snapshot)
-        folder = Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}"
+        folder = _unused(Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}", snapshot)
         self.app.push_screen(
             FinalDialog(snapshot, trial, folder, reason, client.all_images), finish
         )
@@ -163,6 +164,15 @@ class BestScreen(TwoSides):
         """The network as JSON."""
         trial = self.chosen_trial()
         return None if trial is None else json.dumps(trial.config)
+
+
+def _unused(folder: Path, snapshot: Snapshot) -> Path:
+    """The folder, or where there is one, or will be, the first such with a number after it."""
+    taken = {one.folder for one in snapshot.deliveries if one.open}
+    names = itertools.chain(
+        [folder], (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+    )
+    return next(one for one in names if not one.exists() and str(one) not in taken)
 
 
 def _finishing(snapshot: Snapshot, trial: Trial) -> str:
