@@ -82,6 +82,10 @@ class Clock(Record):
     configs: tuple[Config, ...]
 
 
+STEADY = 0.05
+"""Coefficient of variation up to which a measurement of a latency is steady."""
+
+
 class Clocked(Record):
     """How long a network took: over the reference's time, the coefficient of variation of that, and
     the reference's own milliseconds in the same moments.

@@ -142,8 +142,8 @@ class Service:
         finally:
             self._executor.close()
             self._finisher.close()
+            self._stopwatch.close()  # the thinker may wait for its answer
             self._thinker.shutdown(cancel_futures=True)
-            self._stopwatch.close()
             self._log.close()
 
     def _turn(self) -> None:

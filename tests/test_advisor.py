@@ -541,7 +541,7 @@ def test_a_cap_that_leaves_nothing_is_named(options: dict[str, Any]) -> None:
     for observations in ([], TWENTY[:3]):
         found = rank(tight, observations, 1, BASE, 0.1, **options)
         assert found.exhausted
-        assert "--macs-cap" in found.advice
+        assert "raise the limit on macs" in found.advice
         assert "tried" not in found.advice
 
 

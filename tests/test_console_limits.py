@@ -126,6 +126,16 @@ async def test_a_new_limit_on_latency_has_the_candidates_timed_before_it_is_kept
         assert len(client.made("time")) == 1
 
 
+async def test_what_is_typed_and_not_entered_counts_for_the_button_too() -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await opened(pilot)
+        await press(pilot, "tab")
+        pilot.app.screen.query_one("#typed", Input).value = "params<=50k"
+        await pilot.click("#yes")
+        await until(pilot, lambda: client.made("set_limits") == [({"params": 50_000.0},)])
+
+
 async def test_a_probe_that_fails_is_said_in_the_limits_and_they_can_be_kept() -> None:
     client = FakeClient(make_snapshot(), not_timed="latency: the process that times networks died.")
     async with console(client) as pilot:

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lcsearch.engine import search
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
-from lcsearch.engine.executors.latency import LatencyProbe, NotTimed, Stopwatch
+from lcsearch.engine.executors.latency import LatencyProbe, Lost, NotTimed, Stopwatch
 from lcsearch.engine.objective import NEVER
 from lcsearch.engine.protocol import Clock, Clocked
 from lcsearch.engine.tasks import cnn
@@ -355,6 +355,85 @@ def test_a_probe_that_dies_loses_nothing_that_was_measured(store: Store) -> None
     with pytest.raises(NotTimed, match="it died"):
         Stopwatch(store, Dies(store.refresh())).time(store.refresh(), ())
     assert len(store.refresh().latencies) == 4
+
+
+def test_one_over_which_the_process_is_lost_stands_in_nobodys_way(store: Store) -> None:
+    asked: list[Config] = []
+
+    class Dies(FakeProbe):
+        def time(
+            self, order: Clock, configs: Sequence[Config], seconds: float
+        ) -> Iterator[tuple[Config, Clocked]]:
+            for config in configs:
+                asked.append(config)
+                if len(asked) == 3:
+                    raise Lost("it died")
+                yield from super().time(order, [config], seconds)
+
+    stopwatch = Stopwatch(store, Dies(store.refresh()))
+    with pytest.raises(NotTimed, match="it died"):
+        stopwatch.time(store.refresh(), ())
+    assert stopwatch.time(store.refresh(), ()) == 6
+    assert asked.count(asked[2]) == 1
+    assert len(store.refresh().latencies) == 8
+
+
+def test_an_unsteady_measurement_is_made_once_more_and_the_steadier_one_kept(store: Store) -> None:
+    class Unsteady(FakeProbe):
+        variations = iter([0.2] * 9 + [0.04] * 4 + [0.3] * 5)
+
+        def time(
+            self, order: Clock, configs: Sequence[Config], seconds: float
+        ) -> Iterator[tuple[Config, Clocked]]:
+            for config, told in super().time(order, configs, seconds):
+                yield config, told.model_copy(update={"variation": next(self.variations)})
+
+    stopwatch = Stopwatch(store, Unsteady(store.refresh()))
+    assert [stopwatch.time(store.refresh(), ()) for _ in range(3)] == [9, 9, 0]
+    found = sorted(one.variation for one in store.refresh().latencies.values())
+    # the reference's time stands for all, and stays what it was
+    assert found in ([0.04] * 4 + [0.2] * 5, [0.04] * 3 + [0.2] * 6)
+
+
+def test_trials_are_timed_however_often_it_was_tried_for_proposals(store: Store) -> None:
+    class Slow(FakeProbe):
+        def time(
+            self, order: Clock, configs: Sequence[Config], seconds: float
+        ) -> Iterator[tuple[Config, Clocked]]:
+            yield from super().time(order, configs[:1], seconds)
+
+    stopwatch = Stopwatch(store, Slow(store.refresh()))
+    times = [stopwatch.time(store.refresh(), CONFIGS) for _ in range(9)]
+    assert times == [1] * 9
+    trials = store.refresh().trials
+    assert all("latency" in trial.costs for trial in trials if trial.state == "done")
+
+
+def test_what_another_kept_of_the_reference_meanwhile_is_what_milliseconds_are_of(
+    store: Store,
+) -> None:
+    other = open_store(store.folder)
+
+    class Beside(FakeProbe):
+        def time(
+            self, order: Clock, configs: Sequence[Config], seconds: float
+        ) -> Iterator[tuple[Config, Clocked]]:
+            for at, found in enumerate(super().time(order, configs, seconds)):
+                if at == 4:  # the engine times the same in these moments, on a busy machine
+                    Stopwatch(other, Busy(other.refresh())).time(other.refresh(), ())
+                yield found
+
+    class Busy(FakeProbe):
+        def time(
+            self, order: Clock, configs: Sequence[Config], seconds: float
+        ) -> Iterator[tuple[Config, Clocked]]:
+            for config, told in super().time(order, configs[:1], seconds):
+                yield config, told.model_copy(update={"reference_milliseconds": 2.0})
+
+    Stopwatch(store, Beside(store.refresh())).time(store.refresh(), ())
+    scales = {one.milliseconds / one.ratio for one in store.refresh().latencies.values()}
+    assert scales == {2.0}
+    other.close()
 
 
 def test_without_a_limit_on_it_nothing_is_timed(home: Path) -> None:

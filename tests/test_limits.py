@@ -17,11 +17,12 @@ from lcsearch.engine import search
 from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.limited import Sampler, over_limits
 from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.advisor.ranking import Ranking
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.model.acquisition import Uncertain, limited_improvement
 from lcsearch.engine.model.belief import NEXT_TO_NOTHING, quantity
-from lcsearch.engine.objective import NEVER, Observation
+from lcsearch.engine.objective import NEVER, Observation, Timed
 from lcsearch.engine.search import decide
 from lcsearch.engine.search.limits import smallest_cost
 from lcsearch.engine.tasks.cnn import TASK
@@ -108,6 +109,10 @@ def test_a_limit_is_read(text: str, name: str, value: float) -> None:
         ("params<=0", "Use a number above 0."),
         ("params<=-4", "Use a number above 0."),
         ("params<=1e999", "Use a number above 0."),
+        ("size<=1,5MB", "A comma sets thousands apart; use a point: 1.5."),
+        ("latency<=0,5ms", "use a point"),
+        ("accuracy>=,9", "use a point"),
+        ("params<=50,00", "use a point"),
     ],
 )
 def test_what_is_no_limit_is_refused_in_words(text: str, words: str) -> None:
@@ -244,6 +249,48 @@ def test_what_a_person_asks_about_outside_the_limits_is_worth_nothing() -> None:
     assert large.prediction is not None
     assert (large.prediction.kept, large.prediction.log_ei) == (0.0, NEVER)
     assert found.place_of(large).rank == found.place_of(large).among
+
+
+def test_what_is_left_to_gain_is_within_the_limits() -> None:
+    assert SPACE.reference is not None
+    seen = some_observations(20)
+    sizes = sorted(SPACE.known(o.config)["params"] for o in seen)
+    for bounds in (
+        Bounds(exact={"params": sizes[3]}),
+        Bounds(error=sorted(o.error for o in seen)[2]),
+    ):
+        for wc in (0.0, 0.1):
+            found = rank(SPACE, seen, 1, SPACE.reference, wc, bounds=bounds)
+            assert found.remaining is not None
+            first = found.proposals[0].prediction
+            assert first is not None
+            # what is expected of the first candidate is no more than what may be gained at all
+            assert found.remaining > first.ei
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"strategy": "random"}, {"design": 6, "initial": 6}, {"observed": 0}]
+)
+def test_a_network_that_was_timed_beyond_its_limit_is_not_proposed(options: dict[str, Any]) -> None:
+    base = SPACE.reference
+    assert base is not None
+    options = dict(options)
+    seen = some_observations(options.pop("observed", 12))
+    bounds = Bounds(believed={"latency": 1.0})
+
+    def ranked(timed: Timed) -> Ranking:
+        return rank(SPACE, seen, 1, base, 0.1, count=20, bounds=bounds, timed=timed, **options)
+
+    first = ranked({}).proposals
+    slow, fast = first[:10], first[10:]
+    values = [*((p, 5.0) for p in slow), *((p, 0.5) for p in fast)]
+    timed = {"latency": {p.id: (p.config, value) for p, value in values}}
+    found = ranked(timed).proposals
+    assert not {p.id for p in slow} & {p.id for p in found}
+    told = {p.id: p.known.get("latency") for p in found}
+    both = {p.id for p in fast} & told.keys()
+    assert both
+    assert {told[key] for key in both} == {0.5}  # also where nothing is believed yet
 
 
 def test_the_best_is_the_best_that_keeps_the_limits() -> None:

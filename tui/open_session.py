@@ -86,9 +86,9 @@ class OpenSession:
         self.look: dict[str, str] = {}
         self.opening: str | None = None
         self.undo_named: tuple[int, int] | None = None
+        """The decision that undoing again takes back, and the trial before which it came."""
         self._not_timed = ""
         """Why latency is not measured, as it was said."""
-        """The decision that undoing again takes back, and the trial before which it came."""
         self._app = app
         self._opened_call, self._lost_call = opened, lost
         self._read_seconds = read_seconds

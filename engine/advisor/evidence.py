@@ -67,19 +67,23 @@ class Evidence:
     trained: Array | None
     inside: tuple[int, ...]
     waiting_inside: tuple[int, ...]
+    timed: Timed
 
     def within(self, bounds: Bounds) -> Evidence:
         """The same under other limits; what they are newly on is fitted."""
-        surrogate, observed = self.surrogate, self.observed
+        surrogate, observed, waiting = self.surrogate, self.observed, self.waiting
         if surrogate is not None and observed is not None:
             surrogate = surrogate.also(bounds.believed, self.observations)
             observed = surrogate.belief(surrogate.observed)
+            if waiting is not None:
+                waiting = surrogate.belief(surrogate.points(self.pending))
         return replace(
             self,
             bounds=bounds,
             over=over_limits(self.space, bounds.exact) if bounds.exact else None,
             surrogate=surrogate,
             observed=observed,
+            waiting=waiting,
         )
 
     @property
@@ -172,6 +176,17 @@ class Evidence:
         return min(values, default=None)
 
 
+def over_their_limits(bounds: Bounds, timed: Timed) -> set[str]:
+    """Keys of networks that were timed, and are known to break a limit."""
+    limits = {**bounds.believed, COMPLEXITY: bounds.complexity}
+    return {
+        key
+        for name, most in limits.items()
+        for key, (_, value) in timed.get(name, {}).items()
+        if value > most
+    }
+
+
 def log_believed(bounds: Bounds, belief: Belief) -> Array:
     """Logarithm of the probability that networks keep the limits that arithmetic does not know:
     shape (n,).
@@ -229,6 +244,7 @@ def gather(
     seen = {e if isinstance(e, str) else space.key(e) for e in excluded}
     seen.update(space.key(config) for config in others)
 
+    seen |= over_their_limits(bounds, timed or {})
     embedding = Embedding(space)
     surrogate: Surrogate | None = None
     observed: Belief | None = None
@@ -286,6 +302,7 @@ def gather(
         trained=embedding(trained) if trained else None,
         inside=inside(o.config for o in observations),
         waiting_inside=inside(pending),
+        timed=timed or {},
     )
 
 

@@ -13,7 +13,7 @@ from ..objective import objective
 from ..tasks.domains import Categorical, Real
 from ..tasks.space import Entry, Space
 from .candidates import SAMPLES, Pool
-from .evidence import Evidence
+from .evidence import LIKELY, Evidence, log_believed
 from .ranking import Nearest, Profile
 
 if TYPE_CHECKING:
@@ -106,14 +106,17 @@ def left(evidence: Evidence, pool: Pool, wc: float) -> tuple[float | None, float
     if incumbent is None or evidence.observed is None:
         return None, None
     mean, std, predictive = evidence.observed.objective(wc)
-    rows = list(evidence.evaluated)
+    # what breaks a limit is nothing to gain from, and nothing that was reached
+    rows = [row for row in evidence.evaluated if evidence.keeps[row]]
     upper = float((mean[rows] + CAUTION * std[rows]).min())
     lower = float((mean[rows] - CAUTION * std[rows]).min())
     error = evidence.observed.error
     positive = error.log and error.origin == 0 and evidence.observed.complexity.log
     if pool.belief is not None and pool.keys:
         ahead, spread, _ = pool.belief.objective(wc)
-        lower = min(lower, float((ahead - CAUTION * spread).min()))
+        likely = log_believed(evidence.bounds, pool.belief) >= LIKELY
+        if likely.any():
+            lower = min(lower, float((ahead - CAUTION * spread)[likely].min()))
     if positive:
         lower = max(lower, 0.0)
     row = incumbent[1]

@@ -165,6 +165,9 @@ class Advisor:
         facts = [space.known(config) for config in configs]
         if evidence.surrogate is None:
             chances = feasible(evidence, evidence.embedding(configs))
+            timed = {n: of for n, of in evidence.timed.items() if n != COMPLEXITY}
+            for key, known in zip(keys, facts, strict=True):
+                known |= {name: of[key][1] for name, of in timed.items() if key in of}
             return [
                 Proposal(key, config, None, origin, float(chance), known, None)
                 for key, config, chance, known in zip(keys, configs, chances, facts, strict=True)
@@ -343,8 +346,8 @@ class Advisor:
             )
         if exhausted and self.pool.drawn and not self.pool.allowed:
             return (
-                "Every network sampled for this level exceeds the cap on MACs: raise --macs-cap "
-                "or narrow channels."
+                "Every network sampled for this level exceeds the cap on MACs: raise the limit on "
+                "macs or narrow channels."
             )
         if exhausted:
             return f"Every network of this level has been tried or set aside: {onward}."

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ...sessions.choices import Runtime
 from ...sessions.errors import StoreError
@@ -20,7 +20,7 @@ from ...sessions.snapshot import Snapshot
 from ...sessions.store import Store
 from .. import search
 from ..machine import processor_name
-from ..protocol import Clock, Clocked, Refused
+from ..protocol import STEADY, Clock, Clocked, Refused
 from ..tasks.space import Space
 from ..tasks.task import session_space
 from .base import death
@@ -54,6 +54,10 @@ def missing(runtime: Runtime) -> tuple[str, ...]:
     return tuple(name for name in needed if importlib.util.find_spec(name) is None)
 
 
+class Lost(NotTimed):
+    """The process died or hung over a network, or said what is no answer."""
+
+
 class LatencyProbe:
     """Starts its process when it is first asked, and a new one where that died or hung.
 
@@ -83,12 +87,18 @@ class LatencyProbe:
     def _answer(self, order: Clock) -> Clocked:
         if self._process is None:
             self._said = queue.Queue()
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                raise NotTimed(
+                    f"latency: no process could be started ({error}). Close other programs; what "
+                    "was measured is kept."
+                ) from error
             listen = lines_to(self._process, self._said)
             threading.Thread(target=listen, daemon=True).start()
         process = self._process
@@ -100,18 +110,25 @@ class LatencyProbe:
             line = self._said.get(timeout=self._seconds)
         except queue.Empty:
             self._end()
-            raise NotTimed(
+            raise Lost(
                 f"latency: a network was not timed within {self._seconds:.0f} s. Its process was "
                 "ended, and what was measured is kept."
             ) from None
         if line is None:
             code = process.wait()
             self._end()
-            raise NotTimed(
+            raise Lost(
                 f"latency: the process that times networks died: {death(code)}. What was measured "
                 "is kept."
             )
-        answer = _answers.validate_json(line)
+        try:
+            answer = _answers.validate_json(line)
+        except ValidationError as error:
+            self._end()
+            raise Lost(
+                f"latency: the process that times networks said what is no answer: {line[:60]!r}. "
+                "It was ended, and what was measured is kept."
+            ) from error
         if isinstance(answer, Refused):
             raise NotTimed(answer.message)
         return answer
@@ -140,6 +157,10 @@ class Stopwatch:
         self._store = store
         self._probe = probe or LatencyProbe()
         self._asked: dict[object, int] = {}
+        self._again: set[str] = set()
+        """Keys of those that were timed once more, because a measurement of them was unsteady."""
+        self._lost: set[str] = set()
+        """Keys of those over which the process was lost: they would stand in all others' way."""
 
     def time(
         self, snapshot: Snapshot, proposed: Sequence[Config], seconds: float = BESIDE_SECONDS
@@ -147,25 +168,41 @@ class Stopwatch:
         """Time what the session was measured on and what is proposed, so far as that was not done;
         gives how many were timed.
 
-        Stops after so many seconds; the rest is for the next time.  A session that holds what it
-        held is asked `ROUNDS` times at most: each ranking of what was timed proposes others.
-        Raises NotTimed.
+        Stops after so many seconds; the rest is for the next time.  What is proposed is timed
+        `ROUNDS` times at most while the session holds what it held: each ranking of what was timed
+        proposes others.  One whose measurement was unsteady is timed once more.  Raises NotTimed.
         """
         if not search.counts_latency(snapshot.session) or snapshot.read_only:
             return 0
         space = session_space(snapshot.session)
-        trials = [trial.config for trial in snapshot.trials if trial.state == "done"]
-        wanted = {space.key(config): config for config in (*trials, *proposed)}
-        missing = [config for key, config in wanted.items() if key not in snapshot.latencies]
+        trials = {
+            space.key(trial.config): trial.config
+            for trial in snapshot.trials
+            if trial.state == "done"
+        }
+        missing = self._missing(snapshot, trials)
         held = len(trials), len(snapshot.decisions)
         asked = self._asked.get(held, 0)
-        if not missing or asked >= ROUNDS:
+        if not missing and asked >= ROUNDS:
             return 0
-        self._asked = {held: asked + 1}
-        return self._keep(snapshot, space, missing, seconds)
+        if not missing:
+            self._asked = {held: asked + 1}
+        if asked < ROUNDS:
+            missing |= self._missing(snapshot, {space.key(one): one for one in proposed})
+        return self._keep(snapshot, space, missing, seconds) if missing else 0
+
+    def _missing(self, snapshot: Snapshot, wanted: Mapping[str, Config]) -> dict[str, Config]:
+        """Those that were not timed, or not steadily, so far as that can be helped."""
+        known = snapshot.latencies
+        return {
+            key: config
+            for key, config in wanted.items()
+            if key not in self._lost
+            and (key not in known or (known[key].variation > STEADY and key not in self._again))
+        }
 
     def _keep(
-        self, snapshot: Snapshot, space: Space, configs: Sequence[Config], seconds: float
+        self, snapshot: Snapshot, space: Space, missing: Mapping[str, Config], seconds: float
     ) -> int:
         session, first = snapshot.session, next(iter(snapshot.latencies.values()), None)
         here = processor_name()
@@ -186,6 +223,7 @@ class Stopwatch:
         )
         known = snapshot.latencies.get(space.key(space.reference))
         reference = None if known is None else known.milliseconds
+        configs = list(missing.values())
         if reference is None:  # what it takes is found out once, and stands for all
             configs = [space.reference, *(c for c in configs if c != space.reference)]
         found: list[Latency] = []
@@ -204,10 +242,32 @@ class Stopwatch:
                         variation=told.variation,
                     )
                 )
+        except Lost:
+            self._lost.add(space.key(configs[len(found)]))
+            raise
         finally:
             if found:
-                self._store.add_latencies(found)
+                self._add(found, space.key(space.reference))
         return len(found)
+
+    def _add(self, found: Sequence[Latency], reference: str) -> None:
+        """Keep them, by the reference's time that somebody else may have kept meanwhile; of one
+        that was timed before, the steadier measurement.
+        """
+        now = self._store.refresh().latencies
+        kept = []
+        for latency in found:
+            before = now.get(latency.key)
+            if before is not None:
+                self._again.add(latency.key)
+                if before.variation <= latency.variation or latency.key == reference:
+                    continue
+            if reference in now:
+                told = latency.ratio * now[reference].milliseconds
+                latency = latency.model_copy(update={"milliseconds": told})
+            kept.append(latency)
+        if kept:
+            self._store.add_latencies(kept)
 
     def close(self) -> None:
         """End its process."""

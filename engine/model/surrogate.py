@@ -166,8 +166,12 @@ class Surrogate:
         """The same with a belief about these costs of the observations that it was fitted to, each
         fitted the first time that it is asked for.
         """
-        self._fit_costs(costs, observations)
-        return self
+        if all(name in self.costs for name in costs):
+            return self
+        result = copy.copy(self)
+        result.costs = dict(self.costs)  # others may be reading it
+        result._fit_costs(costs, observations)
+        return result
 
     def _process(
         self,

@@ -11,6 +11,7 @@ from .limits import (
     changed_limits,
     check_goal,
     check_names,
+    check_possible,
     limits_of,
     merged_limits,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "changed_limits",
     "check_goal",
     "check_names",
+    "check_possible",
     "counts_latency",
     "design_left",
     "excluded",

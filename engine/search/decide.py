@@ -363,6 +363,7 @@ def set_domains(snapshot: Snapshot, domains: Mapping[str, str], reason: str = ""
     session = snapshot.session
     merged = search.merged_domains(session, domains)
     search.searchable(session, merged)
+    search.check_possible(session.model_copy(update={"domains": merged}))
     plan = _set(snapshot, "domains", merged, "these domains are searched already.", reason)
     return replace(plan, expect={"domains": session.domains})
 

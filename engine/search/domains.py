@@ -12,7 +12,7 @@ from ...sessions.snapshot import Snapshot
 from ..tasks.domains import InvalidDomain
 from ..tasks.space import Space
 from ..tasks.task import session_space
-from .limits import merged_limits
+from .limits import check_possible, merged_limits
 from .standing import searched_level
 
 DEFAULT = "default"
@@ -44,6 +44,8 @@ def look(
     searchable(session, merged)
     update = {"strategy": strategy or session.strategy, "domains": merged}
     session = session.model_copy(update=update)
+    if domains and not limits:
+        check_possible(session)
     if limits:
         kept, cap = merged_limits(session, limits)
         session = session.model_copy(update={"limits": kept, "macs_cap": cap})

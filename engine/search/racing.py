@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from ...sessions.choices import COST_ALONE
 from ...sessions.records import Trial
 from ...sessions.snapshot import Snapshot
 from ..objective import best_error
@@ -38,6 +39,9 @@ def falling_behind(snapshot: Snapshot) -> frozenset[int]:
     did not fail, at least BEHIND_OTHERS; never judged are the reference network, and a trial
     before its epoch BEHIND_EPOCH or the first third of its epochs, or after its last.
     """
+    if snapshot.session.wc == COST_ALONE:
+        # by the cost alone a dear network is behind, and may be the only one that is good enough
+        return frozenset()
     total = snapshot.session.epochs
     behind: set[int] = set()
     for trial in snapshot.trials:

@@ -304,7 +304,9 @@ def recommended(
     if found is None:
         return measured
     number, mean, std = found
-    return Recommendation(snapshot.trials[number], (mean, std))
+    trial = snapshot.trials[number]
+    # believed to keep the limits, it may have been measured outside
+    return Recommendation(trial, (mean, std), tuple(broken_by(snapshot.session, trial)))
 
 
 def _undone(decisions: Sequence[Decision]) -> set[int]:

@@ -15,7 +15,7 @@ from ...sessions.errors import Misuse
 from .measure import Measure
 
 _FORM = re.compile(
-    r"\s*([A-Za-z][\w-]*)\s*(<=|>=|≤|≥|<|>|=)\s*([+-]?[\d_,]*\.?\d+(?:[eE][+-]?\d+)?)\s*([A-Za-z%µ]*)\s*"
+    r"\s*([A-Za-z][\w-]*)\s*(<=|>=|≤|≥|<|>|=)\s*([+-]?(?:\d{1,3}(?:,\d{3})+|[\d_]*)(?:\.?\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z%µμ]*)\s*"
 )
 EXAMPLES = "params<=50k or accuracy>=90"
 TIMES = "x"
@@ -32,7 +32,9 @@ def read_limit(
     """
     label = f"limit {text.strip() or '(nothing)'}"
     form = _FORM.fullmatch(text)
-    if form is None:
+    if form is None and re.search(r"\d,\d|,\d+\s*[A-Za-z%]*$", text):
+        raise Misuse(f"{label}: not readable. A comma sets thousands apart; use a point: 1.5.")
+    if form is None or not form[3].strip("+-"):
         raise Misuse(f"{label}: not readable. Use for example {EXAMPLES}.")
     name, sign, digits, unit = form.groups()
     name = name.lower()
@@ -72,6 +74,7 @@ def _factor(label: str, measure: Measure, unit: str, reference: Mapping[str, flo
         return 1.0
     if unit.lower() == TIMES and measure.name in reference:
         return reference[measure.name]
+    unit = unit.replace("µ", "u").replace("μ", "u")
     for known, factor in measure.units.items():
         if unit.lower() == known.lower():
             return factor

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...sessions.records import Config
-from ..protocol import Clock, Clocked, Refused
+from ..protocol import STEADY, Clock, Clocked, Refused
 from ..tasks import cnn
 from ..tasks.cnn.layout import Network
 
@@ -29,8 +29,6 @@ WINDOWS = 9
 WINDOW_SECONDS = 0.001
 """A window is at least so long, and at least `RUNS` inferences: it is as long as their median."""
 RUNS = 3
-VARIATION = 0.05
-"""Coefficient of variation of the windows' ratios up to which a measurement is steady."""
 TRIES = 3
 """Measurements of a network until one is steady; the steadiest of them counts."""
 
@@ -95,7 +93,7 @@ def timed(run: Run, reference: Run) -> tuple[float, float, float]:
         variation = statistics.stdev(ratios) / statistics.mean(ratios)
         if best is None or variation < best[1]:
             best = statistics.median(ratios), variation, 1000 * statistics.median(beside)
-        if variation <= VARIATION:
+        if variation <= STEADY:
             break
     assert best is not None
     return best

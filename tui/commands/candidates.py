@@ -139,6 +139,7 @@ def ask(
         changes = search.changed_limits(snapshot.session, limits)
         asked = search.look(snapshot, limits=changes)
         session = asked.session
+        search.check_goal(session, session.wc if wc is None else wc, session.limits)
         ranking = client.rank(asked, wc=wc, count=ASKED)
         if _timed(client, ranking, asked):
             asked = search.look(client.refresh(), limits=changes)

@@ -273,7 +273,8 @@ def set_(
                 decide.set_measure(client.refresh(), measure)
         session = client.refresh().session
         changes = search.changed_limits(session, limit or (), no_limit or ())
-        limits = search.merged_limits(session, changes)[0] if changes else session.limits
+        wanted = search.look(client.refresh(), domains=domains, limits=changes).session
+        limits = wanted.limits
         search.check_goal(session, session.wc if wc is None else wc, limits)
 
         def weigh() -> None:

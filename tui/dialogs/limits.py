@@ -140,7 +140,7 @@ class LimitsDialog(Dialog[Changes]):
         self._ranking = self._own = ranking
         self._free, self._time = free, time
         self._following: Latest[Seen] = Latest(self, self._followed)
-        self._freeing: Latest[Ranking] = Latest(self, self._freed)
+        self._freeing: Latest[Ranking | str] = Latest(self, self._freed)
         self._timing: Latest[Snapshot | str] = Latest(self, self._timed)
         self._checking: Latest[tuple[Changes, str]] = Latest(self, self._checked)
 
@@ -160,8 +160,8 @@ class LimitsDialog(Dialog[Changes]):
         """The candidates as they are; those without limits are on their way."""
         self.query_one(Costs).focus()
         self._follow()
-        if self._free is not None and self.snapshot.session.limits:
-            self._freeing.ask(self._free)
+        if self.before:
+            self._ask_free()
 
     def on_descendant_focus(self) -> None:
         """Where text is typed, letters move nothing."""
@@ -302,10 +302,10 @@ class LimitsDialog(Dialog[Changes]):
         if not self.is_mounted:
             return
         self.query_one("#problem", Label).update(answer if isinstance(answer, str) else "")
-        if not isinstance(answer, str) and self._free is not None:
+        if not isinstance(answer, str):
             # what was timed is news to the candidates, too
             self.snapshot = answer
-            self._freeing.ask(self._free)
+            self._ask_free()
 
     def _would_be(self) -> Snapshot:
         update = {"limits": dict(self.limits), "macs_cap": None}
@@ -325,10 +325,26 @@ class LimitsDialog(Dialog[Changes]):
             lines.append(Content("Kept, they are drawn anew within the limits."))
         self.query_one("#ranked", Static).update(Content("\n").join(lines))
 
-    def _freed(self, ranking: Ranking) -> None:
+    def _ask_free(self) -> None:
+        free = self._free
+        if free is None:
+            return
+
+        def work() -> Ranking | str:
+            try:
+                return free()
+            except StoreError as error:  # the session may have been deleted meanwhile
+                return words.sentence(str(error))
+
+        self._freeing.ask(work)
+
+    def _freed(self, answer: Ranking | str) -> None:
         if not self.is_mounted:
             return
-        self._ranking = ranking
+        if isinstance(answer, str):
+            self.query_one("#problem", Label).update(answer)
+            return
+        self._ranking = answer
         self._follow()
 
     # -- the answer -------------------------------------------------------------------------------
@@ -336,24 +352,33 @@ class LimitsDialog(Dialog[Changes]):
     @on(Input.Submitted, "#typed")
     def typed(self, message: Input.Submitted) -> None:
         """A limit as it is typed; nothing typed keeps what there is."""
-        text = message.value.strip()
-        if not text:
+        if not message.value.strip():
             self.keep()
-            return
+        elif self._take_typed():
+            self.query_one(Costs).focus()
+
+    def _take_typed(self) -> bool:
+        """Put the limit that is typed, if one is; whether it could be read."""
+        field = self.query_one("#typed", Input)
+        text = field.value.strip()
+        if not text:
+            return True
         try:
             changes = search.changed_limits(self.snapshot.session, [text])
         except Misuse as error:
             self.query_one("#problem", Label).update(words.sentence(str(error)))
-            return
+            return False
         for name, value in changes.items():
             self.row = self.names.index(name)
             self.put(value)
-        message.input.value = ""
-        self.query_one(Costs).focus()
+        field.value = ""
+        return True
 
     @on(Button.Pressed, "#yes")
     def keep(self) -> None:
         """Answer with what was changed; what nothing can keep is said, and nothing decided."""
+        if not self._take_typed():
+            return
         changes = self._changes()
         if not changes:
             self.dismiss(changes)
