@@ -36,6 +36,7 @@ from lcsearch.engine.training import portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.latency import Clockwork
 from lcsearch.engine.training.preparing import Preparing
+from lcsearch.engine.training.stored import WEIGHTS
 from lcsearch.sessions.records import Config
 
 SHAPE, CLASSES, FEATURES = (1, 28, 28), 10, 4
@@ -72,7 +73,7 @@ def exported(config: Config, runtime: str, folder: Path) -> Callable[[], object]
         return lambda: session.run(None, image)
     source = portable.source(whole, "a network", HOW)
     (folder / portable.SOURCE).write_text(source, encoding="utf-8")
-    portable.write_weights(whole, folder / portable.WEIGHTS)
+    portable.write_weights(whole, folder / WEIGHTS)
     spec = importlib.util.spec_from_file_location("network", folder / portable.SOURCE)
     assert spec is not None
     assert spec.loader is not None

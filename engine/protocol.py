@@ -21,6 +21,9 @@ from ..sessions.records import (
     StopMode,
 )
 
+RESULT = "result.json"
+"""The file that holds a `FinalResult`."""
+
 
 class Load(Record):
     """Read the data.  fingerprint: what the session expects; None where there is no session yet.

@@ -32,6 +32,7 @@ from lcsearch.engine.training.final import FinalError as CannotFinish
 from lcsearch.engine.training.images import Draw
 from lcsearch.engine.training.preparing import Preparing
 from lcsearch.engine.training.run import Run
+from lcsearch.engine.training.stored import WEIGHTS
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource, Preparation
@@ -112,7 +113,7 @@ def rich() -> Rich:
 
 def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path) -> None:
     network, images, expected = rich
-    portable.write_weights(network, tmp_path / portable.WEIGHTS)
+    portable.write_weights(network, tmp_path / WEIGHTS)
     text = portable.source(network, "a title", Preparing(tuple("abcde"), (3, 21, 27), None))
     (tmp_path / portable.SOURCE).write_text(text)
     np.testing.assert_allclose(alone(tmp_path, images, tmp_path), expected, atol=2e-5)
@@ -121,7 +122,7 @@ def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path)
     # the numbers that exist, and no dense matrix of zeros
     weight = network.layers[-5].weight
     assert isinstance(weight, torch.Tensor)
-    assert (tmp_path / portable.WEIGHTS).stat().st_size < 4 * weight.numel() * 4
+    assert (tmp_path / WEIGHTS).stat().st_size < 4 * weight.numel() * 4
 
 
 def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_path: Path) -> None:

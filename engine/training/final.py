@@ -23,7 +23,15 @@ from pathlib import Path
 from ... import __version__
 from ...sessions import exchange
 from ..metric import wilson
-from ..protocol import FinalDone, FinalFailed, FinalOrder, FinalProgress, FinalResult, trained_on
+from ..protocol import (
+    RESULT,
+    FinalDone,
+    FinalFailed,
+    FinalOrder,
+    FinalProgress,
+    FinalResult,
+    trained_on,
+)
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
 from .data import Data, DataError, read_final
@@ -34,7 +42,6 @@ Say = Callable[[FinalProgress | FinalDone | FinalFailed], None]
 SECONDS_A_WORD = 0.5
 """Between two reports of progress."""
 ONNX_PACKAGES = ("onnx", "onnxscript")
-RESULT = "result.json"
 
 
 class FinalError(Exception):
@@ -213,7 +220,7 @@ def write(
     """
     from torch import nn
 
-    from . import card, latency, portable, preparing
+    from . import card, latency, portable, preparing, stored
 
     assert isinstance(model, nn.Sequential)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
@@ -230,7 +237,7 @@ def write(
     )
     laid = cnn.network(result.config, summary.shape, summary.classes, result.features)
     names = [
-        portable.WEIGHTS,
+        stored.WEIGHTS,
         portable.SOURCE,
         preparing.PREPARE,
         *([portable.ONNX] if onnx else []),
@@ -249,7 +256,7 @@ def write(
     )
     try:
         part.mkdir()
-        portable.write_weights(network, part / portable.WEIGHTS)
+        portable.write_weights(network, part / stored.WEIGHTS)
         text = portable.source(network, title, how)
         (part / portable.SOURCE).write_text(text, encoding="utf-8")
         (part / preparing.PREPARE).write_text(how.source(), encoding="utf-8")

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .preparing import Preparing
 from .sparse import SparseLinear
+from .stored import WEIGHTS
 
-WEIGHTS, SOURCE, ONNX = "weights.safetensors", "network.py", "network.onnx"
+SOURCE, ONNX = "network.py", "network.onnx"
 
 _SPARSE = '''
 class SparseLinear(nn.Module):
@@ -280,38 +280,6 @@ def write_weights(network: Portable, path: Path) -> None:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, path)
     path.chmod(path.parent.stat().st_mode & 0o666)  # it is made for its owner alone
-
-
-def read_weights(network: Portable, path: Path) -> None:
-    """Give the network its weights.
-
-    Raises ValueError where the file holds anything but weights of this network, OSError.
-    """
-
-    def refused(why: str) -> ValueError:
-        return ValueError(
-            f"{path}: these are not the weights of this network: {why}. Use the file that was "
-            "written beside result.json."
-        )
-
-    try:
-        state = load(path.read_bytes())
-    except SafetensorError as error:
-        raise refused("it is no safetensors file, or not all of one") from error
-    expected = network.state_dict()
-    if state.keys() != expected.keys():
-        raise refused("it holds other layers")
-    for name, value in expected.items():
-        if state[name].dtype != value.dtype or state[name].shape != value.shape:
-            raise refused(f"{name} has shape {list(state[name].shape)}, not {list(value.shape)}")
-        if not state[name].isfinite().all():
-            raise refused(f"{name} holds what is no number")
-    network.load_state_dict(state)
-    for layer in network.layers:
-        if isinstance(layer, _Scattered):
-            least, most = layer.connections.aminmax()
-            if least < 0 or most >= layer.inputs:
-                raise refused("it connects to inputs that there are not")
 
 
 def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:

@@ -126,6 +126,8 @@ def prepared(image: Image, how: Preparation) -> Image:
     """
     from PIL import Image
 
+    if how.channels not in (1, 3):
+        raise Broken(f"has no {how.channels} channels, which the network takes")
     orientation = _orientation(image)
     size = image.height, image.width
     if orientation in _TURNED:
