@@ -35,9 +35,12 @@ from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import portable
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.latency import Clockwork
+from lcsearch.engine.training.preparing import Preparing
+from lcsearch.engine.training.stored import WEIGHTS
 from lcsearch.sessions.records import Config
 
 SHAPE, CLASSES, FEATURES = (1, 28, 28), 10, 4
+HOW = Preparing(tuple(map(str, range(CLASSES))), SHAPE, None)
 RUNS = 200
 REPEATS = 5
 
@@ -62,15 +65,15 @@ def exported(config: Config, runtime: str, folder: Path) -> Callable[[], object]
     if runtime == "onnx":
         import onnxruntime
 
-        portable.write_onnx(whole, SHAPE, folder / portable.ONNX, [])
+        portable.write_onnx(whole, folder / portable.ONNX, HOW)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(folder / portable.ONNX, options)
         image = {"images": np.full((1, *SHAPE), 0.5, np.float32)}
         return lambda: session.run(None, image)
-    source = portable.source(whole, SHAPE, "a network", "0 to 1")
+    source = portable.source(whole, "a network", HOW)
     (folder / portable.SOURCE).write_text(source, encoding="utf-8")
-    portable.write_weights(whole, folder / portable.WEIGHTS)
+    portable.write_weights(whole, folder / WEIGHTS)
     spec = importlib.util.spec_from_file_location("network", folder / portable.SOURCE)
     assert spec is not None
     assert spec.loader is not None

@@ -5,6 +5,7 @@ All of it follows from the confusion: how many images of each class were taken f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,20 @@ Array = NDArray[np.float64]
 HALF = 0.5
 """An image that is told right, and one that is not, which every class is given in the variance:
 else a class whose few images are all told right would be known without a doubt."""
+
+Z = 1.959963984540054
+"""Standard deviations on either side that hold 95 % of a normal distribution."""
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of the share that is told right, where `right` of `images` were.
+
+    Wilson 1927; Brown, Cai, DasGupta 2001, eq. 4.  images: 1 or more.
+    """
+    share, by = right / images, Z**2 / images
+    middle = (share + by / 2) / (1 + by)
+    half = Z / (1 + by) * math.sqrt(share * (1 - share) / images + by / (4 * images))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def suiting(metric: Metric) -> ClassWeights:

@@ -34,7 +34,9 @@ from lcsearch.engine.training.data import read_final
 from lcsearch.engine.training.final import ONNX_PACKAGES, Asked, train_final, write
 from lcsearch.engine.training.final import FinalError as CannotFinish
 from lcsearch.engine.training.images import Draw
+from lcsearch.engine.training.preparing import Preparing
 from lcsearch.engine.training.run import Run
+from lcsearch.engine.training.stored import WEIGHTS
 from lcsearch.engine.training.threads import Threads
 from lcsearch.engine.training.trainer import machine
 from lcsearch.sessions.records import DataSource, Preparation, StopMode
@@ -115,8 +117,8 @@ def rich() -> Rich:
 
 def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path) -> None:
     network, images, expected = rich
-    portable.write_weights(network, tmp_path / portable.WEIGHTS)
-    text = portable.source(network, (3, 21, 27), "a title", "0 to 255")
+    portable.write_weights(network, tmp_path / WEIGHTS)
+    text = portable.source(network, "a title", Preparing(tuple("abcde"), (3, 21, 27), None))
     (tmp_path / portable.SOURCE).write_text(text)
     np.testing.assert_allclose(alone(tmp_path, images, tmp_path), expected, atol=2e-5)
     assert text.count("SparseLinear(") == 3  # its class, and two layers
@@ -124,20 +126,21 @@ def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path)
     # the numbers that exist, and no dense matrix of zeros
     weight = network.layers[-5].weight
     assert isinstance(weight, torch.Tensor)
-    assert (tmp_path / portable.WEIGHTS).stat().st_size < 4 * weight.numel() * 4
+    assert (tmp_path / WEIGHTS).stat().st_size < 4 * weight.numel() * 4
 
 
 def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     network, images, expected = rich
-    names = ['a "quoted"\n[b]name[/b]', *map(str, range(9))]
+    names = ('a "quoted"\n[b]name[/b]', *"bcde")
     how = Preparation(height=21, width=27, channels=3, fit="pad", background="#102030")
-    portable.write_onnx(network, (3, 21, 27), tmp_path / portable.ONNX, names, how)
+    portable.write_onnx(network, tmp_path / portable.ONNX, Preparing(names, (3, 21, 27), how))
     session = onnxruntime.InferenceSession(
         tmp_path / portable.ONNX, providers=["CPUExecutionProvider"]
     )
     kept = session.get_modelmeta().custom_metadata_map
-    assert json.loads(kept["classes"]) == names
+    assert json.loads(kept["classes"]) == list(names)
+    assert json.loads(kept["levels"]) == [0, 255]
     assert Preparation.model_validate_json(kept["prepared"]) == how
     for count in (1, 7):
         (logits,) = session.run(["logits"], {"images": images[:count]})
@@ -233,7 +236,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
         assert times < 30
         train_final(broken, "cpu", said.append, asked)
     assert times > 2
-    one, other = ((tmp_path / n / portable.WEIGHTS).read_bytes() for n in ("whole", "broken"))
+    one, other = ((tmp_path / n / WEIGHTS).read_bytes() for n in ("whole", "broken"))
     assert one == other
     results = [
         FinalResult.model_validate_json((tmp_path / n / "result.json").read_text())

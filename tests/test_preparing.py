@@ -92,8 +92,8 @@ def test_files_become_the_pixels_that_the_search_read(fit: Any, home: Path, tmp_
     assert prepared is not None
     folder = tmp_path / "delivered"
     folder.mkdir()
-    text = preparing.source(prepared, data.summary.names)
-    (folder / preparing.PREPARE).write_text(text, encoding="utf-8")
+    how = preparing.Preparing(data.summary.names, data.summary.shape, prepared)
+    (folder / preparing.PREPARE).write_text(how.source(), encoding="utf-8")
     images, names, refused = alone(folder, paths, tmp_path)
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images, data.pool.images)
@@ -119,7 +119,6 @@ def test_the_folder_of_a_network_has_it_where_images_were_files(home: Path, tmp_
     told = json.loads((tmp_path / "out" / "result.json").read_text())
     assert Preparation(**told["prepared"]) == found.summary.prepared
     assert told["classes"] == ["cat", "dog"]
-    assert "0 to 255, as prepare.py makes them" in (tmp_path / "out" / "network.py").read_text()
     paths = sorted(root.rglob("*.png"))
     images, names, _ = alone(tmp_path / "out", paths, tmp_path)
     assert names == ["cat", "dog"]

@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from .commands import candidates, config, console, engine, images, search, sessions, train
+from .commands import (
+    candidates,
+    config,
+    console,
+    engine,
+    images,
+    predict,
+    search,
+    sessions,
+    train,
+)
 
 
 class Commands(typer.core.TyperGroup):
@@ -63,7 +73,7 @@ def main(
     """Search for convolutional networks that are cheap as well as good."""
 
 
-for part in (console, sessions, images, candidates, search, train, engine, config):
+for part in (console, sessions, images, candidates, search, train, predict, engine, config):
     app.add_typer(part.commands)
 
 

@@ -26,7 +26,9 @@ from filelock import FileLock, Timeout
 from ... import __version__
 from ...sessions import exchange
 from ...sessions.records import DataSource, Epoch, StopMode
+from ..metric import wilson
 from ..protocol import (
+    RESULT,
     FinalDone,
     FinalEnded,
     FinalFailed,
@@ -331,43 +333,55 @@ def write(
     """
     from torch import nn
 
-    from . import portable, preparing
+    from . import card, latency, portable, preparing, stored
 
     assert isinstance(model, nn.Sequential)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     network = portable.Portable(model, data.mean, data.std).eval()
-    shape = data.summary.shape
-    darkest, lightest = data.pool.images.min(), data.pool.images.max()
-    pixels = f"as in the data: {darkest:g} to {lightest:g}"
+    summary = data.summary
+    levels = preparing.EIGHT_BITS
+    if result.prepared is None:
+        levels = preparing.levels(data.pool.images)
+    how = preparing.Preparing(summary.class_names, summary.shape, result.prepared, levels)
+    trained = trained_on(summary, result.images)
     title = (
         f"{result.session}, trial {result.trial}: {result.test_accuracy:.2%} on the test set.\n\n"
-        f"Trained {trained_on(data.summary, result.images)}."
+        f"Trained {trained}."
     )
-    if result.prepared is not None:
-        pixels = f"0 to 255, as {preparing.PREPARE} makes them"
+    laid = cnn.network(result.config, summary.shape, summary.classes, result.features)
     names = [
-        portable.WEIGHTS,
+        stored.WEIGHTS,
         portable.SOURCE,
-        *([preparing.PREPARE] if result.prepared is not None else []),
+        preparing.PREPARE,
         *([portable.ONNX] if onnx else []),
-        "result.json",
+        RESULT,
+        card.CARD,
     ]
-    result = result.model_copy(update={"files": tuple(names)})
+    right = round(result.test_accuracy * result.test_images)
+    result = result.model_copy(
+        update={
+            "files": tuple(names),
+            "shape": summary.shape,
+            "levels": levels,
+            "test_interval": wilson(right, result.test_images),
+            "costs": {m.name: float(m.of(laid)) for m in cnn.TASK.measures if m.of is not None},
+        }
+    )
     try:
         part.mkdir()
-        portable.write_weights(network, part / portable.WEIGHTS)
-        (part / portable.SOURCE).write_text(
-            portable.source(network, shape, title, pixels), encoding="utf-8"
-        )
-        if result.prepared is not None:
-            text = preparing.source(result.prepared, result.classes)
-            (part / preparing.PREPARE).write_text(text, encoding="utf-8")
+        portable.write_weights(network, part / stored.WEIGHTS)
+        text = portable.source(network, title, how)
+        (part / portable.SOURCE).write_text(text, encoding="utf-8")
+        (part / preparing.PREPARE).write_text(how.source(), encoding="utf-8")
         if onnx:
-            portable.write_onnx(
-                network, shape, part / portable.ONNX, result.classes, result.prepared
-            )
+            portable.write_onnx(network, part / portable.ONNX, how)
+        latencies = latency.of_written(network, summary.shape, part / portable.ONNX)
+        result = result.model_copy(update={"latencies": latencies})
         content = exchange.in_lines(result.model_dump(mode="json"))
-        (part / "result.json").write_text(content, encoding="utf-8")
+        (part / RESULT).write_text(content, encoding="utf-8")
+        text = card.card(result, trained, cnn.TASK.measures)
+        (part / card.CARD).write_text(text, encoding="utf-8")
+        _share(part)
         if cancelled():
             return None
         part.rename(folder)
@@ -383,6 +397,14 @@ def write(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return result
+
+
+def _share(part: Path) -> None:
+    """Let those read it who may read the folder that it is in; an engine writes for itself."""
+    may = part.parent.stat().st_mode & 0o755
+    for file in part.iterdir():
+        file.chmod(may & 0o644 | 0o600)
+    part.chmod(may | 0o700)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def graph(network: Network, weights: Weights) -> Any:
-    """An `onnx.ModelProto`: `images`, (1, channels, height, width), to `logits`, (1, classes).
+def graph(network: Network, weights: Weights, images: int | str = 1) -> Any:
+    """An `onnx.ModelProto`: `images`, (1, channels, height, width), to its logits, (1, classes).
 
     weights: asked for `mean` and `std` of the images, (channels, 1, 1), and for `weight` and `bias`
-    of every `conv0`, ... and `dense0`, ...; those of a sparse layer hold zeros.
+    of every `conv0`, ... and `dense0`, ...; those of a sparse layer hold zeros.  images: how many
+    there are at once; a word: any number.
     """
     writer = _Writer(weights)
     channels, height, width = network.shape
@@ -58,8 +59,8 @@ def graph(network: Network, weights: Weights) -> Any:
     made = helper.make_graph(
         writer.nodes,
         "network",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, *network.shape])],
-        [helper.make_tensor_value_info(writer.last, TensorProto.FLOAT, [1, classes])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [images, *network.shape])],
+        [helper.make_tensor_value_info(writer.last, TensorProto.FLOAT, [images, classes])],
         writer.arrays,
     )
     opset = [helper.make_opsetid("", OPSET)]

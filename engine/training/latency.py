@@ -9,18 +9,25 @@ as fast with them as with trained ones.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...sessions.choices import Runtime
 from ...sessions.records import Config
 from ..protocol import STEADY, Clock, Clocked, Refused
 from ..tasks import cnn
 from ..tasks.cnn.layout import Network
+
+if TYPE_CHECKING:
+    from .portable import Portable
 
 Run = Callable[[], object]
 """One inference of one image."""
@@ -38,17 +45,45 @@ def runner(network: Network, runtime: str) -> Run:
     return _in_onnxruntime(network) if runtime == "onnx" else _in_torch(network)
 
 
-def _in_onnxruntime(network: Network) -> Run:
-    import onnxruntime
+def of_written(network: Portable, shape: tuple[int, int, int], onnx: Path) -> dict[Runtime, float]:
+    """Milliseconds that a written network takes for one image, one thread, by the runtime.
 
+    onnx: its file; where that was not written, or there is no onnxruntime, it is timed by torch
+    alone.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found: dict[Runtime, float] = {"torch": _alone(_torch_run(network, shape))}
+    finally:
+        torch.set_num_threads(threads)
+    if onnx.is_file() and importlib.util.find_spec("onnxruntime") is not None:
+        found["onnx"] = _alone(_onnx_run(onnx.read_bytes(), shape))
+    return found
+
+
+def _alone(run: Run) -> float:
+    """Milliseconds of an inference: the median of windows, of which the first does not count."""
+    _window(run)
+    return 1000 * statistics.median(_window(run) for _ in range(WINDOWS))
+
+
+def _in_onnxruntime(network: Network) -> Run:
     from .graph import graph, spread
+
+    return _onnx_run(graph(network, spread(network)).SerializeToString(), network.shape)
+
+
+def _onnx_run(model: bytes, shape: tuple[int, int, int]) -> Run:
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    model = graph(network, spread(network)).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    image = {"images": np.full((1, *network.shape), 0.5, np.float32)}
+    image = {"images": np.full((1, *shape), 0.5, np.float32)}
     return lambda: session.run(None, image)
 
 
@@ -71,8 +106,13 @@ def _in_torch(network: Network) -> Run:
         layers.append(layer)
     channels = network.shape[0]
     mean, std = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    model = Portable(nn.Sequential(*layers), mean, std).eval()
-    image = torch.full((1, *network.shape), 0.5).to(memory_format=torch.channels_last)
+    return _torch_run(Portable(nn.Sequential(*layers), mean, std).eval(), network.shape)
+
+
+def _torch_run(model: Portable, shape: tuple[int, int, int]) -> Run:
+    import torch
+
+    image = torch.full((1, *shape), 0.5).to(memory_format=torch.channels_last)
 
     def run() -> object:
         with torch.inference_mode():

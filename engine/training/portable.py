@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...sessions.records import Preparation
+from .preparing import Preparing
 from .sparse import SparseLinear
+from .stored import WEIGHTS
 
-WEIGHTS, SOURCE, ONNX = "weights.safetensors", "network.py", "network.onnx"
+SOURCE, ONNX = "network.py", "network.onnx"
 
 _SPARSE = '''
 class SparseLinear(nn.Module):
@@ -40,20 +41,38 @@ class SparseLinear(nn.Module):
 
 _MODULE = '''"""{title}
 
-It needs nothing but PyTorch:
+To tell what is in an image file needs PyTorch and Pillow (11.3 or newer):
 
-    from network import load
+    from network import predict
+    name, probability = predict("photo.jpg")[0]  # all classes, the most probable first
+
+The network by itself needs nothing but PyTorch:
+
+    from network import load, preprocess
     network = load()          # the weights are in {weights}, beside this file
     logits = network(images)  # float32, shape (n, {channels}, {height}, {width}), {pixels}
     classes = logits.argmax(1)
 """
 
+from __future__ import annotations
+
+import functools
+import io
 import json
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+{names}
 {sparse}
 class Network(nn.Module):
     """Images of shape (n, {channels}, {height}, {width}) to logits of shape (n, {classes})."""
@@ -75,22 +94,81 @@ def load(path: str | Path = Path(__file__).with_name("{weights}")) -> Network:
     """The network with its trained weights, ready to predict.
 
     safetensors: the length of a JSON header (8 bytes, little-endian), the header, the numbers.
+    Raises ValueError where the file holds anything but weights of this network; OSError.
     """
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        numbers = bytearray(file.read())
-    kinds = {{"F32": torch.float32, "I64": torch.int64}}
+    content = Path(path).read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8:start]) if start <= len(content) else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise _refused(path, "it is no safetensors file, or not all of one")
     header.pop("__metadata__", None)
-    state = {{}}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        kind = kinds[entry["dtype"]]
-        state[name] = torch.frombuffer(
-            numbers, dtype=kind, offset=begin, count=(end - begin) // kind.itemsize
-        ).view(entry["shape"])
     network = Network()
+    expected = network.state_dict()
+    if header.keys() != expected.keys():
+        raise _refused(path, "it holds other layers")
+    state = {{}}
+    for name, value in expected.items():
+        kind = "I64" if value.dtype == torch.int64 else "F32"
+        entry = header[name] if isinstance(header[name], dict) else {{}}
+        if entry.get("dtype") != kind or entry.get("shape") != list(value.shape):
+            raise _refused(path, f"{{name}} is not {{kind}} of shape {{list(value.shape)}}")
+        size = value.numel() * value.itemsize
+        begin = entry["data_offsets"][0] if isinstance(entry.get("data_offsets"), list) else None
+        if type(begin) is not int or begin < 0 or start + begin + size > len(content):
+            raise _refused(path, f"there are too few numbers for {{name}}")
+        numbers = bytearray(content[start + begin : start + begin + size])
+        state[name] = torch.frombuffer(numbers, dtype=value.dtype).view(value.shape)
+        if not state[name].isfinite().all():
+            raise _refused(path, f"{{name}} holds what is no number")
     network.load_state_dict(state)
-    return network.eval()
+{check}    return network.eval()
+
+
+def _refused(path: str | Path, why: str) -> ValueError:
+    return ValueError(
+        f"{{path}}: these are not the weights of this network: {{why}}. "
+        "Use the file that was written beside network.py."
+    )
+'''
+
+_CHECK = """    for layer in network.modules():
+        if isinstance(layer, SparseLinear):
+            least, most = layer.connections.aminmax()
+            if least < 0 or most >= layer.inputs:
+                raise _refused(path, "it connects to inputs that there are not")
+"""
+
+_PREDICT = '''
+
+def preprocess(image: Image) -> Tensor:
+    """What the network takes of an image of Pillow: float32, shape ({channels}, {height}, {width}).
+
+    {how}
+    EXIF turns it, what is transparent is laid over the background, and normalisation is the
+    network's own; several are put together by torch.stack.  Give it an image as Image.open does:
+    a large JPEG that was not read yet is read here, no larger than is needed.  Raises Broken.
+    """
+    shown = prepared(image, HOW)
+    pixels = torch.frombuffer(bytearray(shown.tobytes()), dtype=torch.uint8)
+    pixels = pixels.view(HOW.height, HOW.width, HOW.channels).permute(2, 0, 1)
+    return scaled(pixels.contiguous().float(), BLACK, WHITE)
+
+
+_loaded = functools.cache(load)
+
+
+def predict(path: str | Path) -> list[tuple[str, float]]:
+    """The name and the probability of every class, the most probable first.
+
+    Raises Broken for what is no image; ValueError, OSError.
+    """
+    image = preprocess(opened(Path(path).read_bytes()))
+    with torch.inference_mode():
+        told = _loaded()(image[None]).softmax(1)[0].tolist()
+    return sorted(zip(CLASSES, told, strict=True), key=lambda pair: -pair[1])
 '''
 
 
@@ -139,28 +217,33 @@ def _plain(layer: nn.Module) -> nn.Module:
     return _Scattered(layer) if isinstance(layer, SparseLinear) else layer
 
 
-def source(network: Portable, shape: tuple[int, int, int], title: str, pixels: str) -> str:
-    """A Python module that needs only torch and builds exactly this network.
+def source(network: Portable, title: str, preparing: Preparing) -> str:
+    """A Python module that needs only torch, and Pillow for images, and builds exactly this
+    network.
 
-    shape: channels, height, width of an image.  pixels: what their numbers are, in words.
+    preparing: what becomes of an image, and the names of the classes.
     """
     layers = list(_written(network.layers))
     sparse = any(isinstance(layer, _Scattered) for layer in network.layers)
     last = network.layers[-1]
     assert isinstance(last, nn.Linear | _Scattered)
-    return _MODULE.format(
+    channels, height, width = preparing.shape
+    words = {"channels": channels, "height": height, "width": width}
+    module = _MODULE.format(
+        **words,
         title=title,
         weights=WEIGHTS,
-        channels=shape[0],
-        height=shape[1],
-        width=shape[2],
         classes=len(last.bias),
-        pixels=pixels,
+        pixels=preparing.pixels,
+        names=preparing.names(),
         sparse=f"{_SPARSE}\n" if sparse else "",
+        check=_CHECK if sparse else "",
         mean=network.mean.flatten().tolist(),
         std=network.std.flatten().tolist(),
         layers="\n".join(f"            {layer}," for layer in layers),
     )
+    predict = _PREDICT.format(**words, how=preparing.words)
+    return f"{module}{preparing.copied()}{predict}"
 
 
 def _written(layers: nn.Sequential) -> Iterator[str]:
@@ -199,17 +282,12 @@ def write_weights(network: Portable, path: Path) -> None:
     path.chmod(path.parent.stat().st_mode & 0o666)  # it is made for its owner alone
 
 
-def write_onnx(
-    network: Portable,
-    shape: tuple[int, int, int],
-    path: Path,
-    classes: Sequence[str],
-    prepared: Preparation | None = None,
-) -> None:
+def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:
     """The network as ONNX: input `images`, any number of them; output `logits`.
 
-    classes: their names, kept as a JSON list under `classes` in the model's metadata.  prepared:
-    how image files become images, kept as a JSON object under `prepared`.
+    preparing: of it the names of the classes are kept as a JSON list under `classes` in the
+    model's metadata, how image files become images as a JSON object under `prepared`, and what
+    black and white are as a list of two under `levels`.
 
     Raises ImportError where the extra lcsearch[onnx] is not installed, OSError.
     """
@@ -221,7 +299,7 @@ def write_onnx(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network.eval(),
-            (torch.zeros(2, *shape),),
+            (torch.zeros(2, *preparing.shape),),
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
@@ -229,7 +307,8 @@ def write_onnx(
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props["classes"] = json.dumps(list(classes), ensure_ascii=False)
-    if prepared is not None:
-        program.model.metadata_props["prepared"] = prepared.model_dump_json()
+    kept = program.model.metadata_props
+    kept["classes"] = json.dumps(preparing.classes, ensure_ascii=False)
+    kept["prepared"] = preparing.steps.model_dump_json()
+    kept["levels"] = json.dumps(preparing.levels)
     program.save(path)

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,10 +80,12 @@ def look(content: bytes, whole: bool = True) -> Look:
     whole: whether this is all of the file, and not its beginning alone.  Raises Broken, also where
     a beginning is not enough.
     """
-    image = _opened(content)
+    image = opened(content)
     if not whole and image.format in _TO_THE_END:
         raise Broken("is looked at whole")
-    orientation = _orientation(image, content)
+    orientation = 1
+    if image.format != "PNG" or b"eXIf" in content or b"rofile type exif" in content:
+        orientation = _orientation(image)  # of a PNG it unpacks all pixels
     height, width = image.height, image.width
     if orientation in _TURNED:
         height, width = width, height
@@ -111,10 +113,22 @@ def look(content: bytes, whole: bool = True) -> Look:
 @_or_broken
 def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
     """The pixels of a file, shape (channels, height, width).  Raises Broken."""
+    pixels = np.asarray(prepared(opened(content), how))
+    return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
+
+
+@_or_broken
+def prepared(image: Image, how: Preparation) -> Image:
+    """An image as a network takes it: grey (L) or colour (RGB), turned, of the size wanted.
+
+    One that was opened and not read yet is read here, a JPEG no larger than is needed.  Raises
+    Broken.
+    """
     from PIL import Image
 
-    image = _opened(content)
-    orientation = _orientation(image, content)
+    if how.channels not in (1, 3):
+        raise Broken(f"has no {how.channels} channels, which the network takes")
+    orientation = _orientation(image)
     size = image.height, image.width
     if orientation in _TURNED:
         size = size[1], size[0]
@@ -132,8 +146,14 @@ def picture(content: bytes, how: Preparation) -> NDArray[np.uint8]:
         ground = Image.new(image.mode, target[::-1], how.background)
         ground.paste(image, (place.left, place.top))
         image = ground
-    pixels = np.asarray(image)
-    return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
+    return image
+
+
+def scaled(pixels: Any, black: float, white: float) -> Any:
+    """Pixels of 0 to 255, an array or a tensor of floats, on the scale of the data's own."""
+    if (black, white) == (0, 255):
+        return pixels
+    return pixels * ((white - black) / 255) + black
 
 
 def _needed(place: Placement, size: Size) -> Size:
@@ -155,7 +175,8 @@ def _reduced(image: Image, least: Size, turned: bool) -> float:
     return 1.0 if drafted is None else drafted[1][2] / whole
 
 
-def _opened(content: bytes) -> Image:
+def opened(content: bytes) -> Image:
+    """The image in a file, not read yet.  Raises Broken."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -169,10 +190,12 @@ def _opened(content: bytes) -> Image:
     return image
 
 
-def _orientation(image: Image, content: bytes) -> int:
+def _orientation(image: Image) -> int:
     """How EXIF says that the camera was held; 1: upright."""
-    if image.format == "PNG" and b"eXIf" not in content and b"rofile type exif" not in content:
-        return 1  # Pillow would unpack all pixels to see what comes after them
+    if image.format == "PNG":
+        image.load()  # EXIF may stand behind the pixels
+        if not any("exif" in str(key) for key in image.info):
+            return 1  # what else may tell of it is not asked in a PNG
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - an EXIF block that is damaged says nothing
@@ -194,12 +217,13 @@ def _in_eight_bits(image: Image, how: Preparation) -> Image:
         raise Broken("holds floating-point values. Save it with 8 or 16 bits")
     mode = "L" if how.channels == 1 else "RGB"
     if image.mode.startswith("I"):
-        most = (1 << how.bits) - 1
-        values = np.clip(np.asarray(image), 0, most).astype(np.uint32)
-        clear = image.info.get("transparency")
-        grey = Image.fromarray(((values * 255 + most // 2) // most).astype(np.uint8))
-        if isinstance(clear, int):
-            seen = Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+        most, clear = (1 << how.bits) - 1, image.info.get("transparency")
+        deep = image.convert("I")
+        # (value * 255 + most // 2) // most, the half added so that no fraction is near a whole one
+        grey = deep.point(lambda value: value * (255 / most) + (most // 2 + 0.5) / most)
+        grey = grey.convert("L")  # which cuts off what is above 255
+        if isinstance(clear, int) and 0 <= clear <= 0xFFFF:
+            seen = deep.point([255] * clear + [0] + [255] * (0xFFFF - clear), "L")
             ground = Image.new("RGB", image.size, how.background)
             ground.paste(grey.convert("RGB"), mask=seen)
             return ground.convert(mode)
@@ -230,12 +254,13 @@ def _turned(image: Image, orientation: int) -> Image:
 
 STEPS = (
     _or_broken,
-    picture,
+    prepared,
+    scaled,
     _needed,
     _reduced,
-    _opened,
+    opened,
     _orientation,
     _in_eight_bits,
     _turned,
 )
-"""All that `picture` is made of, in this file, in an order that can be run."""
+"""All that `prepared` is made of, in this file, in an order that can be run; without NumPy."""

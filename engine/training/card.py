@@ -1,0 +1,179 @@
+"""Writes MODEL.md: what a delivered network is, what it is worth, what it costs, how it is used."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...sessions.choices import Runtime
+from ...sessions.records import matrix
+from ...sessions.text import printable
+from ..metric import wilson
+from ..protocol import FinalResult
+from ..tasks.measure import Measure
+from .portable import ONNX, SOURCE
+from .preparing import PREPARE
+
+CARD = "MODEL.md"
+CONFUSIONS = 10
+"""That are told, the most frequent ones."""
+RUNTIMES: Mapping[Runtime, str] = {"torch": "PyTorch", "onnx": "onnxruntime"}
+
+_MARKS = re.compile(r"[\\`*_{}\[\]()<>#|&~$:@]|(?<=www)\.")
+
+_USE = f"""## How it is used
+
+Each from this folder.  With PyTorch and Pillow (`{SOURCE}`):
+
+```python
+from network import predict
+
+name, probability = predict("photo.jpg")[0]  # all classes, the most probable first
+```
+
+With lcsearch, files and whole folders, which runs nothing of what stands here:
+
+```
+lcsearch predict . photo.jpg
+```
+"""
+
+_USE_ONNX = f"""
+With onnxruntime, NumPy and Pillow (`{ONNX}`, `{PREPARE}`):
+
+```python
+import onnxruntime
+from prepare import CLASSES, prepare
+
+session = onnxruntime.InferenceSession("{ONNX}")
+(logits,) = session.run(None, {{"images": prepare("photo.jpg")[None]}})
+name = CLASSES[logits[0].argmax()]
+```
+"""
+
+
+def escaped(text: str) -> str:
+    """Somebody else's text as Markdown that shows it: nothing in it is a mark, a link or a line."""
+    return _MARKS.sub(r"\\\g<0>", printable(text))
+
+
+def card(result: FinalResult, trained: str, measures: Sequence[Measure]) -> str:
+    """The text of the file.
+
+    trained: on which images, in words that follow "Trained".  measures: that costs are named by.
+    """
+    parts = [
+        f"# {escaped(result.session)}, trial {result.trial}\n",
+        _what(result, trained),
+        _worth(result),
+        _classes(result),
+        _confusions(result),
+        _costs(result, measures),
+        _USE,
+        *([_USE_ONNX] if ONNX in result.files else []),
+    ]
+    return "\n".join(part for part in parts if part).replace("\n\n\n", "\n\n")
+
+
+def _what(result: FinalResult, trained: str) -> str:
+    size = ""
+    if result.shape is not None:
+        channels, height, width = result.shape
+        colour = {1: "grey images", 3: "colour images"}.get(channels, f"{channels} channels")
+        size = f" of {colour}, {width}x{height}"
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs:,} epochs"
+    return (
+        f"A convolutional network that tells {len(result.classes):,} classes{size}.\n\n"
+        f"Trained {trained}.  Data: {escaped(result.data.spec)} (fingerprint "
+        f"{result.data_fingerprint[:16]}).  {epochs}, seed {result.seed}, augmentation "
+        f"{result.augment}, weights of the loss {result.class_weights}, "
+        f"{result.seconds:,.0f} s on {escaped(result.machine.processor)}.  Written by lcsearch "
+        f"{result.lcsearch}; everything, the configuration too, is in `result.json`.\n"
+    )
+
+
+def _worth(result: FinalResult) -> str:
+    between = ""
+    if result.test_interval is not None:
+        between = f" (95 % interval {_interval(result.test_interval)})"
+    words = (
+        f"## What it is worth\n\n**{result.test_accuracy:.2%}** of {result.test_images:,} test "
+        f"images are told right{between}.  The interval is Wilson's.\n"
+    )
+    if len(result.scores) > 1:
+        mean, spread = statistics.mean(result.scores), statistics.stdev(result.scores)
+        words += (
+            f"\nTrained with {len(result.scores)} seeds, of which the first is this one: "
+            f"{mean:.2%} on average, standard deviation {100 * spread:.2f} points.\n"
+        )
+    if result.metric != "accuracy":
+        words += f"\nBy {result.metric}, which was searched for: {result.test_metric:.2%}.\n"
+    return words
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _classes(result: FinalResult) -> str:
+    """The recall of each class, with its interval where its images were counted."""
+    images = [sum(row) for row in matrix(result.confusion)] or [0] * len(result.recalls)
+    lines: list[str] = []
+    for name, recall, of in zip(result.classes, result.recalls, images, strict=True):
+        told, between = ("–", "–") if recall is None else (f"{recall:.1%}", "–")
+        if recall is not None and of:
+            between = _interval(wilson(round(recall * of), of))
+        lines.append(f"| {escaped(name)} | {f'{of:,}' if of else '–'} | {told} | {between} |")
+    if not lines:
+        return ""
+    return _table(("class", "test images", "told right", "95 % interval"), lines)
+
+
+def _confusions(result: FinalResult) -> str:
+    """The most frequent mistakes, each of so many images."""
+    rows = matrix(result.confusion)
+    mistakes = [
+        (count, true, taken)
+        for true, row in enumerate(rows)
+        for taken, count in enumerate(row)
+        if count and taken != true
+    ]
+    if not mistakes:
+        return ""
+    mistakes.sort(key=lambda mistake: (-mistake[0], mistake[1:]))
+    lines = [
+        f"- of {sum(rows[true]):,} images of {escaped(result.classes[true])}, {count:,} "
+        f"({count / sum(rows[true]):.1%}) were taken for {escaped(result.classes[taken])}"
+        for count, true, taken in mistakes[:CONFUSIONS]
+    ]
+    return "The most frequent mistakes:\n\n" + "\n".join(lines) + "\n"
+
+
+def _costs(result: FinalResult, measures: Sequence[Measure]) -> str:
+    lines = [
+        f"| {measure.noun} | {result.costs[measure.name]:,.0f}{_unit(measure)} |"
+        for measure in measures
+        if measure.name in result.costs
+    ]
+    fastest = sorted(result.latencies.items(), key=lambda pair: pair[1])
+    lines += [
+        f"| latency by {RUNTIMES[runtime]} | {ms:.3g} ms an image |" for runtime, ms in fastest
+    ]
+    words = (
+        "Sizes are those of float32 numbers.  Latency: of one image by one thread on "
+        f"{escaped(result.machine.processor)}.\n"
+    )
+    return f"## What it costs\n\n{_table(('of', 'cost'), lines)}\n{words}"
+
+
+def _unit(measure: Measure) -> str:
+    """Where the noun does not say what is counted."""
+    unit = " bytes" if measure.number == "bytes" else ""
+    return f"{unit} an {measure.per}" if measure.per else unit
+
+
+def _table(heads: Sequence[str], lines: Iterable[str]) -> str:
+    right = ["---:" for _ in heads[1:]]
+    return "\n".join([f"| {' | '.join(heads)} |", f"| {' | '.join(['---', *right])} |", *lines, ""])

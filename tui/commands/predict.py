@@ -1,0 +1,75 @@
+"""What a delivered network says of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...sessions.choices import Runtime
+from ...sessions.text import printable
+from .base import in_words, print_json, say, tell
+from .options import AsJson
+
+if TYPE_CHECKING:
+    from ...engine.training.predicting import Told
+
+commands = typer.Typer()
+
+
+@commands.command()
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL_DIR", help="A folder that train has written.")
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Image files, and folders that hold such."),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Classes that are told of each image.")] = 3,
+    runtime: Annotated[
+        Runtime | None,
+        typer.Option(help="What runs the network; onnx, the faster one, where it is installed."),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Tell what is in images by a network that was trained to its end and written.
+
+    An image is made into what the network takes as the search made its own.  Of the folder only
+    result.json and the weights are read, and nothing in it is run.  What is no image is said, and
+    the others go on; the exit code is then 1.
+    """
+    with in_words():
+        from ...engine.executors.latency import usual_runtime
+        from ...engine.training import predicting
+
+        network = predicting.load(model, runtime or usual_runtime())
+        told = predicting.predict(network, predicting.files(images), top)
+        failed = False
+        shown = []
+        for image in told:
+            if image.error:
+                failed = True
+                say(f"lcsearch: {printable(image.file)}: {printable(image.error)}.")
+            elif not json_:
+                tell(_line(image))
+            if json_:
+                shown.append(_plain(image))
+        if json_:
+            print_json(shown)
+        if failed:
+            raise typer.Exit(1)
+
+
+def _line(image: Told) -> str:
+    classes = [f"{printable(name)} {100 * share:.1f} %" for name, share in image.classes]
+    return "  ".join([printable(image.file), *classes])
+
+
+def _plain(image: Told) -> dict[str, object]:
+    """For a program: the file, and its classes or why there are none."""
+    if image.error:
+        return {"file": image.file, "error": image.error}
+    classes = [{"name": name, "probability": share} for name, share in image.classes]
+    return {"file": image.file, "predictions": classes}
