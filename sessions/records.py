@@ -486,6 +486,7 @@ class Delivery(Record):
     written, and the others say how far chance moves it.  folder: where, absolute, of this machine.
     training: which of the seeds is at work, from 1; epoch: the last one of it that ended; loss: of
     its training images.  scores: accuracy on the test images by each seed, once it was tested.
+    metric_score: the session's metric of what was written, on them, where that is not the accuracy.
     message: why it failed.
     """
 
@@ -508,6 +509,7 @@ class Delivery(Record):
     loss: float | None = None
     seconds_left: float | None = None
     scores: tuple[float, ...] = ()
+    metric_score: float | None = None
     message: str = ""
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.objective import SECONDS
@@ -16,7 +15,7 @@ from .networks import network_line
 if TYPE_CHECKING:
     from ..engine.search.standing import Recommendation
     from ..sessions.choices import Images
-    from ..sessions.records import DataSummary, Delivery, Trial
+    from ..sessions.records import DataSummary, Delivery, Session, Trial
     from ..sessions.snapshot import Snapshot
 
 
@@ -73,16 +72,21 @@ def progress(delivery: Delivery, brief: bool = False) -> str:
     return f"{which}epoch {delivery.epoch}/{delivery.epochs}{loss}"
 
 
-def scores(found: Sequence[float]) -> str:
-    """`91.20 % on the test set`; with several seeds their mean and spread as well."""
+def scores(delivery: Delivery, session: Session) -> str:
+    """`91.20 % on the test set`; by what was searched for, too, where that is not the accuracy;
+    with several seeds their mean and spread.
+    """
+    found = delivery.scores
     told = f"{words.percent(found[0], 2)} % on the test set"
+    if delivery.metric_score is not None:
+        told += f", {words.metric(session).title} {words.percent(delivery.metric_score, 2)} %"
     if len(found) > 1:
         mean, spread = statistics.mean(found), statistics.stdev(found)
         told += f" ({len(found)} seeds: {100 * mean:.2f} ± {100 * spread:.2f})"
     return told
 
 
-def state(delivery: Delivery, brief: bool = False) -> str:
+def state(delivery: Delivery, session: Session, brief: bool = False) -> str:
     """How it stands: `queued`, how far it is, what it reached, or why it failed."""
     asked = {"pause": "pausing", "now": "stopping", "epoch": "stops after this epoch"}
     match delivery.state:
@@ -92,7 +96,7 @@ def state(delivery: Delivery, brief: bool = False) -> str:
             left = delivery.seconds_left
             return progress(delivery, brief) + f" · {words.time_left(left)}" * (left is not None)
         case "done":
-            return scores(delivery.scores)
+            return scores(delivery, session)
         case "queued" | "cancelled":
             return delivery.state
         case "interrupted":
@@ -105,14 +109,15 @@ def state(delivery: Delivery, brief: bool = False) -> str:
     return f"failed: {delivery.message}"
 
 
-def line(delivery: Delivery) -> str:
+def line(delivery: Delivery, session: Session) -> str:
     """`final 1  trial 17  87.20 % on the test set  /models/fashion`."""
-    return f"final {delivery.number}  trial {delivery.trial}  {state(delivery)}  {delivery.folder}"
+    head = f"final {delivery.number}  trial {delivery.trial}"
+    return f"{head}  {state(delivery, session)}  {delivery.folder}"
 
 
-def ended(delivery: Delivery) -> str:
+def ended(delivery: Delivery, session: Session) -> str:
     """A sentence about one that is over."""
     head = f"Final training {delivery.number} (trial {delivery.trial})"
     if delivery.state == "done":
-        return f"{head}: {scores(delivery.scores)}. {delivery.folder}"
-    return f"{head}: {state(delivery)}"
+        return f"{head}: {scores(delivery, session)}. {delivery.folder}"
+    return f"{head}: {state(delivery, session)}"

@@ -32,7 +32,9 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
     name = folder.name
     told = [f"trial {t['trial']} (epoch {t['epoch']} of {t['epochs']})" for t in running]
     told += [
-        f"final training {one.number} ({state(one)})" for one in finals if one.state == "running"
+        f"final training {one.number} ({state(one, session)})"
+        for one in finals
+        if one.state == "running"
     ]
     waits = [
         f"{count} {word}"

@@ -13,7 +13,6 @@ from ..sessions.choices import COST_ALONE
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Place, Proposal
     from ..engine.objective import Predicted
-    from ..engine.protocol import FinalResult
     from ..engine.search.limits import Broken
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
@@ -77,19 +76,6 @@ METRICS: Mapping[Metric, MetricWords] = {
 def metric(session: Session) -> MetricWords:
     """The words for what this session searches for."""
     return METRICS[session.metric]
-
-
-def also(result: FinalResult) -> str:
-    """`, balanced accuracy 81.20%`: what was searched for, where that is not the accuracy."""
-    if result.metric == "accuracy":
-        return ""
-    return f", {METRICS[result.metric].title} {result.test_metric:.2%}"
-
-
-def tested(result: FinalResult) -> str:
-    """`87.20 % on the test set`, `81.20 % balanced accuracy on the test set`."""
-    told = "" if result.metric == "accuracy" else f" {METRICS[result.metric].title}"
-    return f"{percent(result.test_metric, 2)} %{told} on the test set"
 
 
 def judged(session: Session) -> str:

@@ -23,7 +23,7 @@ from .ports import Client, Home
 if TYPE_CHECKING:
     from ..engine.advisor.ranking import Ranking
     from ..engine.tasks.measure import Measure
-    from ..sessions.records import Delivery
+    from ..sessions.records import Delivery, Session
     from ..sessions.snapshot import Snapshot
 
 MISREAD_SECONDS = 30.0
@@ -245,12 +245,12 @@ class OpenSession:
         at_work = {one.number for one in earlier if one.open}
         for delivery in snapshot.deliveries:
             if delivery.number in at_work and not delivery.open:
-                self._delivered(delivery)
+                self._delivered(delivery, snapshot.session)
         self.snapshot = snapshot
         self._tell()
         self._want_ranking()
 
-    def _delivered(self, delivery: Delivery) -> None:
+    def _delivered(self, delivery: Delivery, session: Session) -> None:
         """Tell of a final training that is over."""
         from .deliveries import ended
 
@@ -258,7 +258,7 @@ class OpenSession:
             self.fail(f"Trial {delivery.trial} was not trained to the end", delivery.message)
             return
         # a folder's name may hold brackets
-        self._app.notify(ended(delivery), markup=False)
+        self._app.notify(ended(delivery, session), markup=False)
 
     async def leave_unreadable(self, client: Client, lost: Lost) -> None:
         """A session that cannot be read any more is closed, if it is still the one open."""

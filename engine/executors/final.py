@@ -317,7 +317,9 @@ class Finisher:
             return
         self._training = None
         if isinstance(said, FinalDone):
-            self._end(number, "done", scores=said.result.scores, done=1.0)
+            result = said.result
+            searched = None if result.metric == "accuracy" else result.test_metric
+            self._end(number, "done", scores=result.scores, metric_score=searched, done=1.0)
         elif isinstance(said, FinalEnded):
             self._end(number, "paused" if said.paused else "stopped")
         elif isinstance(said, NoRoomLeft):

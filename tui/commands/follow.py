@@ -105,7 +105,7 @@ def follow_deliveries(client: Client, numbers: Sequence[int]) -> Sequence[Delive
                 for one in finals:
                     if one.number not in told and not one.pending:
                         told.add(one.number)
-                        _say(console, deliveries.line(one))
+                        _say(console, deliveries.line(one, snapshot.session))
                 pending = [one for one in finals if one.pending]
                 if not pending:
                     return finals
@@ -115,7 +115,7 @@ def follow_deliveries(client: Client, numbers: Sequence[int]) -> Sequence[Delive
                     raise StoreError(f"{end}. {words.goes_on(client.folder.name)}")
                 now = next((one for one in pending if one.state == "running"), pending[0])
                 at = now.training, now.epoch
-                line = f"final {now.number} · {deliveries.state(now)}"
+                line = f"final {now.number} · {deliveries.state(now, snapshot.session)}"
                 progress.update(task, description=line, completed=now.done)
                 if not console.is_terminal and now.state == "running":
                     # a log shows no bar: it says each epoch

@@ -318,7 +318,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         trials = words.level_trials(level.trials, level.limit)
         yield f"{mark} {level.level} {name:<11} {trials}{base}"
     yield from _trial_lines(snapshot, snapshot.standing)
-    yield from (deliveries.line(one) for one in snapshot.standing_deliveries)
+    yield from (deliveries.line(one, session) for one in snapshot.standing_deliveries)
     if recommended is not None:
         yield words.best_network(recommended)
         if recommended.belief is not None:

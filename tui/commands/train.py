@@ -108,7 +108,7 @@ def train(
                 typer.echo(one.folder)
         bad = [one for one in ended if one.state != "done"]
         if bad:
-            fail(f"final training {bad[0].number}: {deliveries.state(bad[0])}")
+            fail(f"final training {bad[0].number}: {deliveries.state(bad[0], snapshot.session)}")
 
 
 def _delivered(

@@ -58,8 +58,9 @@ class QuitDialog(Dialog[str]):
             box.border_subtitle = f"{MOVES} · {LEAVES}"
             if parts:
                 parts.append(f"{words.sentence(words.time_left(self.left))}.")
+            assert self.session is not None
             parts += [
-                f"Trial {one.trial} is trained to the end: {state(one)}."
+                f"Trial {one.trial} is trained to the end: {state(one, self.session)}."
                 for one in self.finals[:MOST_NAMED]
             ]
             yield Static("\n".join(parts), markup=False)

@@ -66,7 +66,9 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
         for place, trial in enumerate(self.trials):
             choices += _choices(trial, self.session, letters=place == 0)
         for place, delivery in enumerate(self.finals):
-            choices += _final_choices(delivery, letters=place == 0 and not self.trials)
+            choices += _final_choices(
+                delivery, self.session, letters=place == 0 and not self.trials
+            )
         with Vertical(classes="dialog") as box:
             box.border_title = "Stop"
             box.border_subtitle = f"{MOVES} · tab reason · {LEAVES}"
@@ -102,14 +104,14 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
         self.dismiss(StopChoice(at, chosen, told[mode], reason, final))
 
 
-def _final_choices(delivery: Delivery, *, letters: bool) -> list[Choice]:
+def _final_choices(delivery: Delivery, session: Session, *, letters: bool) -> list[Choice]:
     """What can be done to a final training."""
     number = delivery.number
 
     def choice(mode: str, letter: str, text: str, hint: str = "") -> Choice:
         return Choice(f"{FINAL}{mode}-{number}", letter if letters else "", text, hint)
 
-    title = f"Final training {number} · trial {delivery.trial} · {state(delivery)}"
+    title = f"Final training {number} · trial {delivery.trial} · {state(delivery, session)}"
     heading = Choice("", "", title)
     if delivery.state == "paused":
         return [heading, choice("resume", "r", "Resume"), choice("now", "n", "End for good")]

@@ -181,8 +181,8 @@ def _finishing(snapshot: Snapshot, trial: Trial) -> str:
     if not finals or finals[-1].state in ("stopped", "cancelled"):
         return "train it to the end, and write it"
     if finals[-1].open:
-        return f"train it to the end once more ({state(finals[-1])})"
-    return f"train it to the end (trial {trial.number}: {state(finals[-1])})"
+        return f"train it to the end once more ({state(finals[-1], snapshot.session)})"
+    return f"train it to the end (trial {trial.number}: {state(finals[-1], snapshot.session)})"
 
 
 def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:

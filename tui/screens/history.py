@@ -196,7 +196,7 @@ class HistoryScreen(TwoSides):
         shown = self.query_one("#finals", Text)
         newest = list(reversed(snapshot.standing_deliveries))
         shown.display = bool(newest)
-        lines = [line(one) for one in newest[:MOST_FINALS]]
+        lines = [line(one, snapshot.session) for one in newest[:MOST_FINALS]]
         if len(newest) > MOST_FINALS:
             lines.append(f"and {len(newest) - MOST_FINALS} before (lcsearch show)")
         shown.update("\n".join(lines))

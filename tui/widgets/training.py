@@ -58,7 +58,7 @@ class TrainingPanel(Text):
             lines.append(Content.styled(more, "$foreground 60%"))
         finals = [one for one in snapshot.standing_deliveries if one.open]
         for delivery in finals[:MOST_FINALS]:
-            lines.append(_final(delivery, room))
+            lines.append(_final(delivery, snapshot.session, room))
         if len(finals) > MOST_FINALS:
             more = f"and {len(finals) - MOST_FINALS} more final trainings"
             lines.append(Content.styled(more, "$foreground 60%"))
@@ -117,7 +117,7 @@ def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content
     return Content.assemble(head, f"{trial_line(trial, session, width):<{width}}", tail)
 
 
-def _final(delivery: Delivery, room: int) -> Content:
+def _final(delivery: Delivery, session: Session, room: int) -> Content:
     """`final 1 (trial 17)  ████  epoch 3/30 · loss 0.1234 · about 2 min left`."""
     bar = f"{words.bar(delivery.done, BAR)}  " if room >= ROOMY else ""
     told = Content.assemble(
@@ -125,7 +125,7 @@ def _final(delivery: Delivery, room: int) -> Content:
         (str(delivery.number), "bold"),
         f" (trial {delivery.trial})  ",
         (bar, "$primary"),
-        state(delivery, brief=True),
+        state(delivery, session, brief=True),
     )
     return told.truncate(room, ellipsis=True)
 
