@@ -362,8 +362,9 @@ def train(
     It is trained on all of the session's images, those to train with and those to validate with
     (no more than its --train-size); the test set is looked at once, at the end.
 
-    The folder holds weights.safetensors, network.py (needs only torch), result.json, where images
-    were files prepare.py (makes of a file what the network takes) and, with --onnx, network.onnx.
+    The folder holds MODEL.md (what the network is worth, costs, how it is used), network.py (torch
+    alone) with weights.safetensors, prepare.py (images for other runtimes), result.json and, with
+    --onnx, network.onnx.  lcsearch predict tells images by it.
     """
     with opened(name) as client:
         from ...engine import search
