@@ -89,24 +89,15 @@ def _onnx_run(model: bytes, shape: tuple[int, int, int]) -> Run:
 
 def _in_torch(network: Network) -> Run:
     import torch
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     from .build import build
-    from .portable import Portable
+    from .portable import Portable, fused
 
     torch.set_num_threads(1)
-    built = build(network, 0).eval()
-    layers: list[nn.Module] = []
-    for layer in built:
-        if isinstance(layer, nn.BatchNorm2d):
-            before = layers.pop()
-            assert isinstance(before, nn.Conv2d)
-            layer = fuse_conv_bn_eval(before, layer)
-        layers.append(layer)
+    layers = fused(build(network, 0).eval())
     channels = network.shape[0]
     mean, std = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    return _torch_run(Portable(nn.Sequential(*layers), mean, std).eval(), network.shape)
+    return _torch_run(Portable(layers, mean, std).eval(), network.shape)
 
 
 def _torch_run(model: Portable, shape: tuple[int, int, int]) -> Run:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .preparing import Preparing
 from .sparse import SparseLinear
@@ -62,9 +63,8 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -215,6 +215,18 @@ class _Scattered(nn.Module):
 
 def _plain(layer: nn.Module) -> nn.Module:
     return _Scattered(layer) if isinstance(layer, SparseLinear) else layer
+
+
+def fused(layers: nn.Sequential) -> nn.Sequential:
+    """The same network with batch norm in its convolutions, as every runtime would run it."""
+    found: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            before = found.pop()
+            assert isinstance(before, nn.Conv2d)
+            layer = fuse_conv_bn_eval(before, layer)
+        found.append(layer)
+    return nn.Sequential(*found)
 
 
 def source(network: Portable, title: str, preparing: Preparing) -> str:

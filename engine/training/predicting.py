@@ -150,11 +150,12 @@ def _by_torch(network: Network, weights: stored.Stored) -> Run:
     import torch
 
     from .build import build
-    from .portable import Portable
+    from .portable import Portable, fused
 
     model = Portable(build(network, 0), weights["mean"].ravel(), weights["std"].ravel()).eval()
     torch.set_num_threads(1)  # `predict` has threads
     model.load_state_dict({name: torch.from_numpy(of) for name, of in weights.items()})
+    model.layers = fused(model.layers)
 
     def run(images: Array) -> Array:
         given = torch.from_numpy(images).to(memory_format=torch.channels_last)

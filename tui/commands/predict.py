@@ -30,7 +30,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes that are told of each image.")] = 3,
     runtime: Annotated[
         Runtime | None,
-        typer.Option(help="What runs the network; onnx, the faster one, where it is installed."),
+        typer.Option(help="What runs it; onnx, which starts sooner, where it is installed."),
     ] = None,
     json_: AsJson = False,
 ) -> None:

@@ -66,8 +66,9 @@ def train(
     resume and show know it as a final training.  The test set is looked at once, at the end, and
     chooses nothing.
 
-    The folder holds weights.safetensors, network.py (needs only torch), result.json, where images
-    were files prepare.py (makes of a file what the network takes) and, with --onnx, network.onnx.
+    The folder holds MODEL.md (what the network is worth, costs, how it is used), network.py (torch
+    alone) with weights.safetensors, prepare.py (images for other runtimes), result.json and, with
+    --onnx, network.onnx.  lcsearch predict tells images by it.
     """
     with opened(name) as client:
         from ...engine.executors.final import usable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ....sessions.choices import Fit
 from .face import DataError
@@ -26,8 +26,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the image."""
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """box: what of the image is taken.  size: what it is scaled to.  top, left: where that stands
     in the result; the rest is filled.
     """
