@@ -5,7 +5,6 @@ The console draws the same `Plot` in terminal cells, so what is shared is what w
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.exchange import in_columns
 from ...sessions.files import put
 from ..plot import EDGES, VITAL, places
 
@@ -94,11 +94,7 @@ def write(figure: Figure, path: Path) -> None:
 
 def as_csv(figure: Figure) -> str:
     """The figure's numbers, one row a point."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(figure.columns)
-    table.writerows(figure.rows)
-    return out.getvalue()
+    return in_columns(figure.columns, figure.rows)
 
 
 def as_json(figure: Figure) -> str:
