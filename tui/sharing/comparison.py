@@ -136,8 +136,8 @@ def _rows(side: Side, found: Comparison) -> Iterator[tuple[Any, ...]]:
             f = objective(t, session.wc)
             yield (
                 side.name, t.number, t.level, session.metric, 1 - (t.error or 0.0), t.error, f,
-                *(_whole(t.costs.get(m.name)) for m in exact), _whole(comparable_cost(found.measure, t)),
-                t.number in front,
+                *(_whole(t.costs.get(m.name)) for m in exact),
+                _whole(comparable_cost(found.measure, t)), t.number in front,
             )  # fmt: skip
 
 
