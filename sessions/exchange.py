@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Never, TypeVar
 
@@ -284,6 +286,15 @@ def in_lines(plain: object) -> str:
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     text = _UNSEEN.sub(lambda it: f"\\u{ord(it[0]):04x}", text)
     return _OF_CLASSES.sub(lambda it: re.sub(r"(?<=[\[,])\s+|\s+(?=\])", "", it[0]), text) + "\n"
+
+
+def in_columns(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV, a row a line that ends with `\\n`; None is an empty cell."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
+    return out.getvalue()
 
 
 def write(path: Path, whole: Document) -> None:

@@ -14,6 +14,7 @@ import typer.core
 
 from .commands import (
     candidates,
+    compare,
     config,
     console,
     engine,
@@ -73,7 +74,18 @@ def main(
     """Search for convolutional networks that are cheap as well as good."""
 
 
-for part in (console, sessions, images, candidates, search, train, predict, engine, config):
+for part in (
+    console,
+    sessions,
+    compare,
+    images,
+    candidates,
+    search,
+    train,
+    predict,
+    engine,
+    config,
+):
     app.add_typer(part.commands)
 
 

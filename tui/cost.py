@@ -150,7 +150,7 @@ class Cost:
     @property
     def absolute(self) -> bool:
         """Whether the axis is of the cost itself, not of its ratio to the reference's."""
-        return self.measure.exact or self.measure.timed
+        return self.measure.absolute
 
     def drawn(self, trial: Trial) -> float | None:
         """Where a trial stands on the axis; None where its cost is not known."""
@@ -212,7 +212,7 @@ def cost_of(snapshot: Snapshot, measure: Measure | None = None) -> Cost:
     measure = own if measure is None else measure
     counted = measure == own
     cost = session_cost(snapshot.trials, measure.name)
-    if measure.exact or measure.timed:
+    if measure.absolute:
         size = (cost or 0.0) / measure.scale
         reference = None if measure.exact else cost
         return Cost(measure, size, measure.axis, measure.axis, reference, counted)

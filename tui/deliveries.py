@@ -10,7 +10,6 @@ from ..engine.protocol import trained_on
 from ..engine.tasks.limits import spelled_limit
 from ..engine.tasks.task import task_of
 from . import format as words
-from .networks import network_line
 
 if TYPE_CHECKING:
     from ..engine.search.standing import Recommendation
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 def plan(
     snapshot: Snapshot, trial: Trial, images: Images, there: DataSummary, epochs: int, seeds: int
-) -> tuple[str, ...]:
-    """What a final training would be, in sentences with numbers.  there: what it is trained on."""
+) -> str:
+    """What a final training would be, in a sentence with numbers.  there: what it is trained on."""
     session = snapshot.session
     used = session.summary.train + session.summary.val
     count = there.train + there.val
@@ -32,10 +31,7 @@ def plan(
     often = f"{words.plural(epochs, 'epoch')}" + (f", with {seeds} seeds" if seeds > 1 else "")
     seconds = time_expected(snapshot, trial, epochs, seeds, count)
     time = "" if seconds is None else f"; about {words.duration(seconds)}"
-    return (
-        f"trial {trial.number}: {network_line(trial.config)}",
-        f"trains {on}; {often}{time}.",
-    )
+    return f"trains {on}; {often}{time}."
 
 
 def why(best: Recommendation, snapshot: Snapshot) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..engine.search.scorecard import Outcome, Override
     from ..engine.search.standing import Recommendation
     from ..sessions.choices import Metric
-    from ..sessions.records import Decision, Session, Trial
+    from ..sessions.records import Decision, Machine, Session, Trial
     from ..sessions.snapshot import EngineStatus, Snapshot
 
 
@@ -235,6 +235,12 @@ def time_left(span: float | None) -> str:
 def plural(amount: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def machine(found: Machine) -> str:
+    """`AMD EPYC, cpu, 2 threads, torch 2.14.1`."""
+    threads = plural(found.threads, "thread")
+    return f"{found.processor}, {found.device}, {threads}, torch {found.torch}"
 
 
 def sentence(text: str) -> str:

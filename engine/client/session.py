@@ -348,6 +348,13 @@ class SessionClient:
         space = session_space(snapshot.session)
         return archive.document(snapshot, space, self.recommended(snapshot))
 
+    def table(self) -> str:
+        """Its trials as CSV, one a row, for data frames."""
+        from .frame import as_csv
+
+        snapshot = self.refresh()
+        return as_csv(snapshot, session_space(snapshot.session))
+
     def recommended(self, snapshot: Snapshot) -> search.Recommendation | None:
         """The network that the session recommends (ranks once); None before the first."""
         if not search.observations(snapshot):

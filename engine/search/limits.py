@@ -89,7 +89,7 @@ def limited_cost(
     """
     if measure.name not in costs:
         return None
-    if measure.exact or measure.timed:
+    if measure.absolute:
         return costs[measure.name]
     other = beside.get(measure.name, 0.0)
     return costs[measure.name] / other if other > 0 else None

@@ -61,6 +61,11 @@ class Measure:
         return self.of is not None
 
     @property
+    def absolute(self) -> bool:
+        """Whether axes and limits have its own number, not its ratio to the reference's."""
+        return self.exact or self.timed
+
+    @property
     def label(self) -> str:
         """What a row of numbers is called: `parameters`, `size`."""
         return self.title if self.number == "bytes" else self.unit

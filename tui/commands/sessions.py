@@ -380,9 +380,24 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; stdout if not given.")
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write the trials as CSV for data frames, one a row; - is stdout.  "
+            "Without -o nothing else is written.",
+        ),
+    ] = None,
 ) -> None:
-    """Export a session as JSON."""
+    """Export a session as JSON, or its trials as CSV."""
+    if csv is not None and output is not None and csv.absolute() == output.absolute():
+        fail(f"--csv {csv}: is the file that -o writes, too. Give two files.", 2)
     with opened(name) as client:
+        if csv is not None:
+            _export_table(client, csv)
+        if csv is not None and output is None:
+            return
         if output is None:
             from ...sessions.exchange import text
 
@@ -390,6 +405,17 @@ def export(
         else:
             client.export(output)
             say(f"session {name}: written to {output}.")
+
+
+def _export_table(client: SessionClient, path: Path) -> None:
+    """The trials as CSV, to stdout where the path is -."""
+    if str(path) == "-":
+        typer.echo(client.table(), nl=False)
+        return
+    from ...engine.client.frame import write
+
+    write(path, client.table())
+    say(f"session {client.folder.name}: its trials are written to {path}.")
 
 
 @commands.command()

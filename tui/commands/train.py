@@ -73,6 +73,7 @@ def train(
     with opened(name) as client:
         from ...engine.executors.final import usable
         from .. import deliveries
+        from ..networks import network_line
         from .follow import follow_deliveries
 
         snapshot = client.refresh()
@@ -81,10 +82,9 @@ def train(
         images: Images = _images(snapshot, all_images)
         there = client.all_images() if images == "all" else snapshot.session.summary
         for number in numbers:
-            for line in deliveries.plan(
-                snapshot, snapshot.trials[number], images, there, epochs, seeds
-            ):
-                say(line)
+            trial_of = snapshot.trials[number]
+            say(f"trial {number}: {network_line(trial_of.config)}")
+            say(deliveries.plan(snapshot, trial_of, images, there, epochs, seeds))
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             typer.confirm("Begin?", default=True, abort=True, err=True)
         folders = [output / f"trial-{number}" for number in numbers] if front else [output]

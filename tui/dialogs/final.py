@@ -17,6 +17,7 @@ from ...sessions.choices import IMAGES, Images
 from ...sessions.errors import StoreError
 from .. import format as words
 from ..deliveries import plan
+from ..networks import network_line
 from ..widgets.fields import Cycle
 from ..widgets.latest import Latest
 from .base import LEAVES, Dialog, buttons
@@ -115,7 +116,8 @@ class FinalDialog(Dialog[Final]):
         there = session.summary if images == "session" else self._all
         told = "Counting the images…"
         if there is not None and epochs and seeds:
-            told = "\n".join(plan(self.snapshot, self.trial, images, there, epochs, seeds))
+            told = plan(self.snapshot, self.trial, images, there, epochs, seeds)
+            told = f"trial {self.trial.number}: {network_line(self.trial.config)}\n{told}"
         elif there is not None:
             told = ""
         self.query_one("#plan", Static).update(told)

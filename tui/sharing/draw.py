@@ -5,7 +5,6 @@ The console draws the same `Plot` in terminal cells, so what is shared is what w
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.exchange import in_columns
 from ...sessions.files import put
 from ..plot import EDGES, VITAL, places
 
@@ -53,7 +53,7 @@ VARIABLES: Mapping[str, str] = {
 }
 """Stand-ins that `inline` changes for CSS variables, so that a page's own colours hold."""
 _MARKERS = {
-    "●": "o", "○": "o", "◆": "D", "•": "o", "★": "*", "✗": "x", "│": "",
+    "●": "o", "○": "o", "◆": "D", "•": "o", "★": "*", "■": "s", "✗": "x", "│": "",
     "▴": "^", "▾": "v", "▸": ">", "◂": "<",
 }  # fmt: skip
 _SIZES = {"•": 4.0, "★": 11.0, "◆": 6.5, "✗": 7.0}
@@ -94,11 +94,7 @@ def write(figure: Figure, path: Path) -> None:
 
 def as_csv(figure: Figure) -> str:
     """The figure's numbers, one row a point."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(figure.columns)
-    table.writerows(figure.rows)
-    return out.getvalue()
+    return in_columns(figure.columns, figure.rows)
 
 
 def as_json(figure: Figure) -> str:

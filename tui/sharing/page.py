@@ -134,11 +134,7 @@ def _reading(session: Session) -> list[str]:
 def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     session, trials = snapshot.session, snapshot.trials
     images = session.summary
-    machines = {
-        f"{m.processor}, {m.device}, {words.plural(m.threads, 'thread')}, torch {m.torch}": None
-        for t in trials
-        if (m := t.machine) is not None
-    }
+    machines = {words.machine(m): None for t in trials if (m := t.machine) is not None}
     ended = [t.ended for t in trials if t.ended is not None]
     span = session.created.strftime(MOMENT)
     if ended:

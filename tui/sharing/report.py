@@ -66,20 +66,43 @@ class Page:
     footer: str
 
 
-def html(page: Page) -> str:
+@dataclass(frozen=True)
+class Comparing:
+    """Sessions side by side, as text; it is escaped where it is set.
+
+    warnings: what does not compare, in sentences.  tables: (heading, what is said of it, table).
+    """
+
+    title: str
+    lead: str
+    warnings: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    tables: tuple[tuple[str, str, Table], ...]
+    footer: str
+
+
+def html(page: Page | Comparing) -> str:
     """The page.  Raises StoreError where its plots cannot be drawn."""
     import jinja2
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    source = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     # matplotlib escapes the words of a plot; everything else is escaped by the template
     drawn: Sequence[tuple[Figure, Markup]] = [
         (figure, Markup(inline(figure))) for figure in page.figures
     ]
-    return environment.from_string(source).render(page=page, figures=drawn)
+    name = "report.html" if isinstance(page, Page) else "comparison.html"
+    return environment.get_template(name).render(page=page, figures=drawn)
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def check_ending(path: Path) -> None:
@@ -88,7 +111,7 @@ def check_ending(path: Path) -> None:
         raise Misuse(f"{path}: a page is opened by its ending. End the file's name with .html.")
 
 
-def write(page: Page, path: Path) -> None:
+def write(page: Page | Comparing, path: Path) -> None:
     """Write the page whole or not at all.  Raises Misuse for another ending, StoreError."""
     check_ending(path)
     put(path, html(page).encode())
