@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from .commands import candidates, config, console, engine, images, search, sessions
+from .commands import candidates, compare, config, console, engine, images, search, sessions
 
 
 class Commands(typer.core.TyperGroup):
@@ -63,7 +63,7 @@ def main(
     """Search for convolutional networks that are cheap as well as good."""
 
 
-for part in (console, sessions, images, candidates, search, engine, config):
+for part in (console, sessions, compare, images, candidates, search, engine, config):
     app.add_typer(part.commands)
 
 

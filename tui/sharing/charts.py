@@ -179,6 +179,39 @@ def tradeoff_plot(
     )
 
 
+SESSIONS = (
+    ("●", "mean"), ("◆", "trial"), ("■", "front"), ("★", "selected"), ("○", "label"),
+)  # fmt: skip
+"""The marks of sessions side by side, and their inks: as many as can be told apart."""
+
+
+def fronts_plot(
+    fronts: Sequence[Sequence[tuple[int, float, float]]], most: Sequence[float] = ()
+) -> Plot | None:
+    """The fronts of several sessions: of each its trials as (number, cost, metric in percent).
+
+    most: limits on the cost, drawn where the axis holds them.  None where there is no trial.
+    """
+    points = [point for front in fronts for point in front]
+    if not points:
+        return None
+    costs = [cost for _, cost, _ in points]
+    horizontal = _cost_axis(costs, costs, None)
+    vertical = axis([value for _, _, value in points], ticks=5, within=PERCENT)
+    lines = [
+        Line((at, at), (vertical.low, vertical.high), "limit")
+        for at in most
+        if horizontal.holds(at)
+    ]
+    marks = []
+    for place, (front, (char, ink)) in enumerate(zip(fronts, SESSIONS, strict=False)):
+        xs, ys = [cost for _, cost, _ in front], [value for _, _, value in front]
+        if front:
+            lines.append(Line(xs, ys, ink, dashed=place > 0))
+        marks += [Mark(cost, value, char, ink, label=str(number)) for number, cost, value in front]
+    return Plot(horizontal, vertical, lines=tuple(lines), marks=tuple(marks))
+
+
 def _cost_axis(costs: Sequence[float], keep: Sequence[float], log: bool | None) -> Axis:
     """What an axis of a cost spans; log: None is where that spans a large factor."""
     seen = near(costs, keep)

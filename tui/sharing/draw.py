@@ -53,7 +53,7 @@ VARIABLES: Mapping[str, str] = {
 }
 """Stand-ins that `inline` changes for CSS variables, so that a page's own colours hold."""
 _MARKERS = {
-    "●": "o", "○": "o", "◆": "D", "•": "o", "★": "*", "✗": "x", "│": "",
+    "●": "o", "○": "o", "◆": "D", "•": "o", "★": "*", "■": "s", "✗": "x", "│": "",
     "▴": "^", "▾": "v", "▸": ">", "◂": "<",
 }  # fmt: skip
 _SIZES = {"•": 4.0, "★": 11.0, "◆": 6.5, "✗": 7.0}
