@@ -112,15 +112,23 @@ def test_seconds_of_different_machines_are_not_taken() -> None:
     alike = put(side("a"), side("b", 4), cost="seconds")
     assert alike.measure.name == "seconds"
     other = side("a"), side("b", 4, threads=1)
-    with pytest.raises(Misuse, match=r"--cost seconds: .*different machines.*Use params"):
+    with pytest.raises(Misuse, match=r"--cost seconds: .*other machines.*Use params"):
         put(*other, cost="seconds")
     with pytest.raises(Misuse, match="limit on seconds: not usable"):
         put(*other, limits=("seconds<=0.5",))
     found = put(*other)
     assert "seconds" in found.left_out
-    assert any("different machines" in told for told in comparison.warnings(found))
+    assert any("other machines" in told for told in comparison.warnings(found))
+    assert "1 thread" in comparison.differences(found)["machine"][1]
     bound = put(side("a"), side("b", threads=1, limits={"seconds": 0.5}))
     assert bound.within == ()
+    # the number type that it was trained in is part of where it was measured
+    half = side("b", 4)
+    machine = MACHINE.model_copy(update={"dtype": "bfloat16"})
+    trials = (t.model_copy(update={"machine": machine}) for t in half.trials)
+    found = put(side("a"), replace(half, trials=tuple(trials)))
+    assert "seconds" in found.left_out
+    assert comparison.differences(found)["machine"][1].endswith("bfloat16")
     # on one machine they could be taken, and it is said why they are not by themselves
     told = " ".join(comparison.warnings(put(side("a"), side("b"))))
     assert "depends on the machine" in told
@@ -147,7 +155,7 @@ def _timed(snapshot: Snapshot, machine: str) -> Snapshot:
 def test_latency_compares_on_one_machine_alone() -> None:
     here, there = _timed(side("a"), "here"), _timed(side("b", 4), "here")
     assert put(here, there, cost="latency").measure.timed
-    with pytest.raises(Misuse, match="time of inference of different machines"):
+    with pytest.raises(Misuse, match="time of inference of other machines"):
         put(here, _timed(side("b", 4), "there"), cost="latency")
     with pytest.raises(Misuse, match="session b does not know the time of inference"):
         put(here, side("b", 4), cost="latency")

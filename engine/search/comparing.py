@@ -168,7 +168,7 @@ def apart(snapshots: Sequence[Snapshot], measure: Measure) -> str:
         if done and all(comparable_cost(measure, trial) is None for trial in done):
             return f"session {snapshot.session.name} does not know the {measure.noun} of any trial"
     if len({where for s in snapshots for where in _measured_on(s, measure)}) > 1:
-        return f"{measure.noun} of different machines (or threads, or runtimes) does not compare"
+        return f"{measure.noun} of other machines, threads, dtypes or runtimes does not compare"
     if not measure.timed and len({_reference(snapshot) for snapshot in snapshots}) > 1:
         return f"{measure.noun} is held against other reference networks"
     return ""

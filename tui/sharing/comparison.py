@@ -76,7 +76,8 @@ def warnings(found: Comparison) -> Iterator[str]:
             yield f"Session {side.name} has no trial done yet."
     measures = {side.snapshot.session.measure for side in found.sides}
     task = task_of(found.sides[0].snapshot.session)
-    counted = [m.noun for m in task.measures if m.name in measures and not m.exact]
+    told = measures - found.left_out.keys()
+    counted = [m.noun for m in task.measures if m.name in told and not m.exact]
     if counted and found.measure.exact:
         yield (
             f"They are drawn by {found.measure.label}, which arithmetic knows and which compares "
@@ -234,7 +235,9 @@ def _setup(side: Side) -> dict[str, str]:
     images, where = session.summary, session.execution
     measures = task_of(session).measures
     machines = dict.fromkeys(
-        words.machine(m) for trial in side.snapshot.trials if (m := trial.machine) is not None
+        ", ".join(filter(None, (words.machine(m), m.dtype, m.node)))
+        for trial in side.snapshot.trials
+        if (m := trial.machine) is not None
     )
     limits = [spelled_limit(name, value, measures) for name, value in session.limits.items()]
     return {
