@@ -518,9 +518,14 @@ class Delivery(Record):
         return self.state in OPEN_STATES
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits for an engine: it was never begun, or goes on where it was left."""
+        return self.state in ("queued", "interrupted")
+
+    @property
     def pending(self) -> bool:
         """Whether it waits for an engine or is at work in one."""
-        return self.open and self.state != "paused"
+        return self.waits or self.state == "running"
 
 
 class Advised(Record):

@@ -16,7 +16,6 @@ import lcsearch
 from lcsearch.engine import search
 from lcsearch.engine.advisor.ranking import Ranking
 from lcsearch.engine.client.session import SessionClient
-from lcsearch.engine.executors import final
 from lcsearch.engine.search import autopilot, decide
 from lcsearch.engine.service import Service
 from lcsearch.engine.tasks.task import session_space
@@ -119,12 +118,13 @@ def test_files_and_commands_name_the_same_one(
 
     asked: list[int] = []
 
-    def order(snapshot: Snapshot, number: int, *rest: object) -> None:
+    def deliver(client: SessionClient, number: int, *_: object, **__: object) -> None:
         asked.append(number)
         raise StoreError("enough is known")
 
-    monkeypatch.setattr(final, "order", order)
-    done = CliRunner().invoke(app, ["train", "demo", "-o", str(home / "out")])
+    monkeypatch.setattr(SessionClient, "deliver", deliver)
+    out = str(home / "out")
+    done = CliRunner().invoke(app, ["train", "demo", "--session-images", "-o", out])
     assert asked == [CHEAP]
     assert f"best network: trial {CHEAP}" in done.stderr
 

@@ -41,7 +41,7 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
         for count, word in (
             (counts["interrupted"], "to go on from its checkpoint"),
             (counts["queued"], "queued"),
-            (sum(one.state in ("queued", "interrupted") for one in finals), "to train to the end"),
+            (sum(one.waits for one in finals), "to train to the end"),
         )
         if count
     ]

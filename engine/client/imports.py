@@ -523,6 +523,9 @@ def _derived(whole: exchange.Document, snapshot: Snapshot, space: Space) -> Iter
     made = {"exported", "version"}
     given = whole.model_dump(mode="json", by_alias=True, exclude=made)
     wanted = again.model_dump(mode="json", by_alias=True, exclude=made)
+    # they stand in the order in which they were timed, or in that of their keys
+    for listed in (given, wanted):
+        listed["latencies"] = sorted(listed["latencies"], key=lambda found: found["key"])
     yield from _differences("", given, wanted)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Never
 
 from ...sessions import exchange
 from ...sessions.choices import Images
-from ...sessions.errors import Deleted, Misuse, StoreError
+from ...sessions.errors import Deleted, Late, Misuse, StoreError
 from ...sessions.records import (
     Advised,
     Config,
@@ -25,6 +25,7 @@ from ...sessions.records import (
     now,
 )
 from ...sessions.snapshot import Plan, Snapshot
+from ...sessions.store import SAID
 from .. import search
 from ..executors.devices import probe
 from ..executors.final import EPOCHS, wanted
@@ -315,12 +316,12 @@ class SessionClient:
         delivery = self._delivery(number)
         if delivery.state == "running":
             self._store.update_delivery(number, {"running"}, stop_request=mode)
-        elif mode == "pause":
-            self._store.update_delivery(number, {"queued", "interrupted"}, state="paused")
+        elif delivery.waits and mode == "pause":
+            self._store.update_delivery(number, {delivery.state}, state="paused")
+        elif delivery.open:
+            self._store.update_delivery(number, {delivery.state}, state="stopped", ended=now())
         else:
-            self._store.update_delivery(
-                number, {"queued", "interrupted", "paused"}, state="stopped", ended=now()
-            )
+            raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
     def resume_delivery(self, number: int) -> None:
         """Let a paused final training go on where it was.  Raises StoreError."""

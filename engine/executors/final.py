@@ -45,7 +45,6 @@ KEPT_SECONDS = 1.0
 """How often the session is told how far one is, at most."""
 FAULTS = 3
 """Deaths in a row that brought it no further after which it has failed."""
-WAITING_STATES = ("queued", "interrupted")
 
 log = logging.getLogger("lcsearch.engine")
 
@@ -256,7 +255,7 @@ class Finisher:
                 self._asked = asked
                 self._training.stop(asked)
         elif free:
-            waiting = [one for one in snapshot.deliveries if one.state in WAITING_STATES]
+            waiting = [one for one in snapshot.deliveries if one.waits]
             if waiting:
                 self._begin(snapshot, waiting[0])
         return any(one.pending for one in snapshot.deliveries)
