@@ -523,7 +523,6 @@ class Service:
         for number in (int(name) for name in left if name.isdecimal()):
             if number >= len(trials) or trials[number].state not in OPEN_STATES:
                 self._forget(number)
-        self._finisher.prune(self.store.refresh())
 
     def _forget(self, number: int) -> None:
         for file in (self.store.folder / "checkpoints").glob(f"trial-{number}.*"):

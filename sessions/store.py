@@ -599,6 +599,11 @@ class Store:
         with self._write() as (db, change):
             _interrupt(db, change, number)
 
+    def put_back_delivery(self, number: int) -> None:
+        """The same of a final training."""
+        with self._write() as (db, change):
+            _interrupt_deliveries(db, change, number)
+
     def serve(self, pid: int) -> bool:
         """Say that an engine serves; what an engine before it left running goes back to wait.
 
@@ -740,18 +745,19 @@ def _interrupt(db: sqlite3.Connection, change: int, number: int | None = None) -
         (now().isoformat(), change, number, number),
     )
     if number is None:
-        for delivery in _deliveries(db):
-            if delivery.state == "running":
-                _put_delivery(db, change, left(delivery))
+        _interrupt_deliveries(db, change)
 
 
-def left(delivery: Delivery) -> Delivery:
-    """A final training whose process is gone: it waits, or has ended as it was asked to."""
-    asked = delivery.stop_request
-    state = "interrupted" if asked is None else "paused" if asked == "pause" else "stopped"
-    ended = now() if state == "stopped" else None
-    update = {"state": state, "ended": ended, "stop_request": None, "seconds_left": None}
-    return delivery.model_copy(update=update)
+def _interrupt_deliveries(db: sqlite3.Connection, change: int, number: int | None = None) -> None:
+    """The same of final trainings."""
+    for delivery in _deliveries(db):
+        if delivery.state != "running" or number not in (None, delivery.number):
+            continue
+        asked = delivery.stop_request
+        state = "interrupted" if asked is None else "paused" if asked == "pause" else "stopped"
+        ended = now() if state == "stopped" else None
+        update = {"state": state, "ended": ended, "stop_request": None, "seconds_left": None}
+        _put_delivery(db, change, delivery.model_copy(update=update))
 
 
 def _deliveries(db: sqlite3.Connection) -> list[Delivery]:

@@ -232,8 +232,8 @@ class Finisher:
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._asked: StopMode | None = None
         self._kept = -math.inf
-        self._live: set[int] = set()
-        """Those that were open at the last look."""
+        self._live: set[int] | None = None
+        """Those that were open at the last look; None before the first."""
         self._faults: dict[int, tuple[float, int]] = {}
         """Of each that died: how far it was then, and how often it came no further."""
 
@@ -248,7 +248,7 @@ class Finisher:
         live = {one.number for one in snapshot.deliveries if one.open}
         if live != self._live:
             self._live = live
-            self.prune(snapshot)
+            self._prune(live)
         if self._training is not None:
             asked = snapshot.deliveries[self._number - 1].stop_request
             if asked is not None and asked != self._asked:
@@ -335,12 +335,10 @@ class Finisher:
         times = times + 1 if delivery.done <= before else 1
         self._faults[number] = delivery.done, times
         log.warning("final training %d: %s", number, error)
-        if delivery.stop_request is not None:
-            self._end(number, "paused" if delivery.stop_request == "pause" else "stopped")
-        elif times >= FAULTS:
+        if delivery.stop_request is None and times >= FAULTS:
             self._end(number, "failed", f"{error} So it did {times} times. See `lcsearch logs`.")
         else:
-            self._store.update_delivery(number, {"running"}, state="interrupted")
+            self._store.put_back_delivery(number)
 
     def _end(
         self,
@@ -351,7 +349,6 @@ class Finisher:
         states: set[str] | None = None,
         **fields: object,
     ) -> None:
-        open_ = state == "paused"
         log.info("final training %d is over: %s %s", number, state, message)
         self._store.update_delivery(
             number,
@@ -360,19 +357,12 @@ class Finisher:
             message=message,
             stop_request=None,
             seconds_left=None,
-            ended=None if open_ else now(),
+            ended=None if state == "paused" else now(),
             **fields,
         )
-        if not open_:
-            self._forget(number)
 
-    def _forget(self, number: int) -> None:
-        for file in self._checkpoints.glob(f"final-{number}[-.]*"):
-            file.unlink(missing_ok=True)
-
-    def prune(self, snapshot: Snapshot) -> None:
+    def _prune(self, live: set[int]) -> None:
         """Take away the checkpoints of those that have ended, or were never ours."""
-        live = {one.number for one in snapshot.deliveries if one.open}
         for file in self._checkpoints.glob("final-*"):
             number = file.name.removeprefix("final-").partition("-")[0].partition(".")[0]
             if number.isdecimal() and int(number) not in live:
