@@ -31,6 +31,11 @@ Images = Literal["session", "all"]
 """What a final training takes: what the search trained and validated on, or all there are but the
 test set."""
 
+FINAL_EPOCHS = 30
+"""Of a final training, unless said otherwise."""
+MOST_SEEDS = 100
+"""Of a final training, at most."""
+
 COST_ALONE = float("inf")
 """The w_c under which f is the cost alone: the cheapest network that keeps the limits is wanted."""
 

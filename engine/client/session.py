@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never
 
 from ...sessions import exchange
-from ...sessions.choices import Images
+from ...sessions.choices import FINAL_EPOCHS, Images
 from ...sessions.errors import Deleted, Late, Misuse, StoreError
 from ...sessions.records import (
     Advised,
@@ -28,7 +28,7 @@ from ...sessions.snapshot import Plan, Snapshot
 from ...sessions.store import SAID
 from .. import search
 from ..executors.devices import probe
-from ..executors.final import EPOCHS, wanted
+from ..executors.final import wanted
 from ..executors.latency import NotTimed as NotTimed
 from ..executors.latency import Stopwatch
 from ..executors.registry import check_fields, checked, executor_named
@@ -295,7 +295,7 @@ class SessionClient:
         number: int,
         folder: Path,
         *,
-        epochs: int = EPOCHS,
+        epochs: int = FINAL_EPOCHS,
         images: Images | None = None,
         seeds: int = 1,
         onnx: bool = False,

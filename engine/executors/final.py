@@ -19,9 +19,9 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from ...sessions.choices import Images
+from ...sessions.choices import FINAL_EPOCHS, Images
 from ...sessions.errors import Late, Misuse, NoRoom, StoreError
-from ...sessions.records import Delivery, Session, StopMode, TrialState, now
+from ...sessions.records import Delivery, Session, StopMode, Trial, TrialState, now
 from ...sessions.snapshot import Snapshot
 from ...sessions.store import Store
 from ..protocol import (
@@ -37,8 +37,6 @@ from .base import WAITING, death
 from .local import KIND as LOCAL
 
 FINAL = "lcsearch.engine.training.final"
-EPOCHS = 30
-"""Of the final training, unless said otherwise."""
 PATIENCE = 60.0
 """Seconds that a process may take to leave: it may be writing."""
 KEPT_SECONDS = 1.0
@@ -92,7 +90,7 @@ def wanted(
     number: int,
     folder: Path,
     *,
-    epochs: int = EPOCHS,
+    epochs: int = FINAL_EPOCHS,
     images: Images | None = None,
     seeds: int = 1,
     onnx: bool = False,
@@ -103,12 +101,7 @@ def wanted(
     seed first.  Raises FinalError for a trial that is not there, a folder that cannot be written or
     that another one is to be written into.
     """
-    if not 0 <= number < len(snapshot.trials):
-        raise WrongOrder(
-            f"trial {number}: there is no such trial. This session has trials 0 to "
-            f"{len(snapshot.trials) - 1}."
-        )
-    session, trial = snapshot.session, snapshot.trials[number]
+    session, trial = snapshot.session, known_trial(snapshot, number)
     if session.task not in LOCAL.trains:
         raise WrongOrder(f"task {session.task}: is not trained to the end on this machine.")
     place = str(usable(folder))
@@ -128,6 +121,16 @@ def wanted(
         onnx=onnx,
         created=now(),
     )
+
+
+def known_trial(snapshot: Snapshot, number: int) -> Trial:
+    """The trial of this number.  Raises WrongOrder where there is none."""
+    if not 0 <= number < len(snapshot.trials):
+        raise WrongOrder(
+            f"trial {number}: there is no such trial. This session has trials 0 to "
+            f"{len(snapshot.trials) - 1}."
+        )
+    return snapshot.trials[number]
 
 
 def usual_images(session: Session) -> Images:

@@ -125,8 +125,8 @@ def follow_deliveries(client: Client, numbers: Sequence[int]) -> Sequence[Delive
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         name = client.folder.name
-        each = " ".join(f"lcsearch stop {name} --final {one}" for one in numbers[:1])
-        console.print(f"it goes on in the background ({each}; lcsearch show {name}).")
+        stop = f"lcsearch stop {name} --final {numbers[0]}"
+        console.print(f"it goes on in the background ({stop}; lcsearch show {name}).")
         return None
 
 

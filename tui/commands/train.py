@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...sessions.choices import Images
+from ...sessions.choices import FINAL_EPOCHS, MOST_SEEDS, Images
 from .base import fail, opened, print_json, say, tell
 from .options import AsJson, Name
 
@@ -38,7 +38,9 @@ def train(
         bool,
         typer.Option("--front", help="Every network of the measured front, one after another."),
     ] = False,
-    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of training.")] = 30,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Epochs of training.")
+    ] = FINAL_EPOCHS,
     all_images: Annotated[
         bool | None,
         typer.Option(
@@ -49,7 +51,9 @@ def train(
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option(min=1, max=100, help="Trainings; the first is written, all say the spread."),
+        typer.Option(
+            min=1, max=MOST_SEEDS, help="Trainings; the first is written, all say the spread."
+        ),
     ] = 1,
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write ONNX too (pip install 'lcsearch[onnx]').")
@@ -77,7 +81,7 @@ def train(
         from .follow import follow_deliveries
 
         snapshot = client.refresh()
-        usable(output)
+        place = usable(output)
         numbers = _delivered(client, snapshot, trial, front)
         images: Images = _images(snapshot, all_images)
         there = client.all_images() if images == "all" else snapshot.session.summary
@@ -87,9 +91,9 @@ def train(
             say(deliveries.plan(snapshot, trial_of, images, there, epochs, seeds))
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             typer.confirm("Begin?", default=True, abort=True, err=True)
-        folders = [output / f"trial-{number}" for number in numbers] if front else [output]
+        folders = [place / f"trial-{number}" for number in numbers] if front else [place]
         if front:
-            usable(output).mkdir(exist_ok=True)
+            place.mkdir(exist_ok=True)
         made = [
             client.deliver(number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
             for number, folder in zip(numbers, folders, strict=True)
@@ -117,6 +121,7 @@ def _delivered(
 ) -> list[int]:
     """The trials whose networks are trained to the end; says why it is these."""
     from ...engine import search
+    from ...engine.executors.final import known_trial
     from .. import deliveries
     from .. import format as words
 
@@ -129,10 +134,7 @@ def _delivered(
         say(f"the front has {words.plural(len(found), 'network')}: f_c against the error.")
         return found
     if trial is not None:
-        if not 0 <= trial < len(snapshot.trials):
-            last = len(snapshot.trials) - 1
-            fail(f"trial {trial}: there is no such trial. This session has trials 0 to {last}.", 2)
-        return [trial]
+        return [known_trial(snapshot, trial).number]
     best = client.recommended(snapshot)
     if best is None:
         fail(search.NOTHING_DONE)

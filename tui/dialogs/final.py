@@ -12,21 +12,17 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static
 
-from ...engine.executors.final import EPOCHS, FinalError, usable, usual_images
-from ...sessions.choices import IMAGES, Images
-from ...sessions.errors import StoreError
-from .. import format as words
+from ...engine.executors.final import FinalError, usable, usual_images
+from ...sessions.choices import FINAL_EPOCHS, IMAGES, MOST_SEEDS, Images
 from ..deliveries import plan
 from ..networks import network_line
 from ..widgets.fields import Cycle
-from ..widgets.latest import Latest
+from ..widgets.latest import Latest, or_why
 from .base import LEAVES, Dialog, buttons
 
 if TYPE_CHECKING:
     from ...sessions.records import DataSummary, Trial
     from ...sessions.snapshot import Snapshot
-
-MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class FinalDialog(Dialog[Final]):
                 yield Label("all, or the session's own", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("epochs", classes="name")
-                yield Input(str(EPOCHS), id="epochs", compact=True, classes="short")
+                yield Input(str(FINAL_EPOCHS), id="epochs", compact=True, classes="short")
             with Horizontal(classes="line"):
                 yield Label("seeds", classes="name")
                 yield Input("1", id="seeds", compact=True, classes="short")
@@ -89,19 +85,13 @@ class FinalDialog(Dialog[Final]):
     def on_mount(self) -> None:
         """What it would be, and how many images there are."""
         self._tell()
-        self._counting.ask(self._counted_or_why)
-
-    def _counted_or_why(self) -> DataSummary | str:
-        try:
-            return self._count()
-        except StoreError as error:
-            return str(error)
+        self._counting.ask(lambda: or_why(self._count))
 
     def _counted(self, found: DataSummary | str) -> None:
         if not self.is_mounted:
             return
         if isinstance(found, str):
-            self.query_one("#problem", Label).update(words.sentence(found))
+            self.query_one("#problem", Label).update(found)
         else:
             self._all = found
         self._tell()

@@ -18,10 +18,10 @@ from textual.widgets import Button, Input, Label, Static
 from ...engine import search
 from ...engine.tasks.limits import spelled_limit
 from ...sessions.choices import METRICS
-from ...sessions.errors import Misuse, StoreError
+from ...sessions.errors import Misuse
 from .. import format as words
 from ..networks import network_line
-from ..widgets.latest import Latest
+from ..widgets.latest import Latest, or_why
 from .base import Dialog, buttons
 from .ranked import first_candidates
 
@@ -288,15 +288,8 @@ class LimitsDialog(Dialog[Changes]):
         if time is None:
             return
         would_be = self._would_be()
-
-        def work() -> Snapshot | str:
-            try:
-                return time(ranking, would_be)
-            except StoreError as error:
-                return words.sentence(str(error))
-
         self.query_one("#problem", Label).update("The candidates are timed…")
-        self._timing.ask(work)
+        self._timing.ask(lambda: or_why(lambda: time(ranking, would_be)))
 
     def _timed(self, answer: Snapshot | str) -> None:
         if not self.is_mounted:
@@ -327,16 +320,8 @@ class LimitsDialog(Dialog[Changes]):
 
     def _ask_free(self) -> None:
         free = self._free
-        if free is None:
-            return
-
-        def work() -> Ranking | str:
-            try:
-                return free()
-            except StoreError as error:  # the session may have been deleted meanwhile
-                return words.sentence(str(error))
-
-        self._freeing.ask(work)
+        if free is not None:  # the session may be deleted before it is ready
+            self._freeing.ask(lambda: or_why(free))
 
     def _freed(self, answer: Ranking | str) -> None:
         if not self.is_mounted:

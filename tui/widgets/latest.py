@@ -7,7 +7,18 @@ from typing import Any, Generic, TypeVar
 
 from textual.dom import DOMNode
 
+from ...sessions.errors import StoreError
+from ..format import sentence
+
 Result = TypeVar("Result")
+
+
+def or_why(call: Callable[[], Result]) -> Result | str:
+    """What a call gives, or why it was refused, as a sentence: for a request to `Latest`."""
+    try:
+        return call()
+    except StoreError as error:
+        return sentence(str(error))
 
 
 class Latest(Generic[Result]):
