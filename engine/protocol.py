@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import Augment, ClassWeights, Images, Metric, Runtime
+from ..sessions.choices import Augment, ClassWeights, Dtype, Images, Metric, Runtime
 from ..sessions.records import (
     Config,
     Confusion,
@@ -229,8 +230,10 @@ class FinalOrder(Record):
     """Train a network afresh, once with each seed, test each once, and write the first one.
 
     session, trial: what it is said to be.  images: which ones it is trained on (`trained_on`).
-    folder: of the files, must not exist or be empty.  onnx: whether to write an ONNX file as well.
-    checkpoint: how the paths of its checkpoints and of its lock begin, which are its own.
+    folder: of the files, must not exist or be empty, unless it holds what this very order made.
+    onnx: whether to write an ONNX file as well.  checkpoint: how the paths of its checkpoints and
+    of its lock begin, which are its own.  id: a word that no other order has.  device, dtype: as
+    the session's trials have them, or `auto`.
     """
 
     session: str
@@ -248,6 +251,19 @@ class FinalOrder(Record):
     onnx: bool = False
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
+    id: str = ""
+    device: str = "auto"
+    dtype: Dtype = "auto"
+
+    @property
+    def part(self) -> Path:
+        """Where the files are written before the folder takes its name."""
+        return part_of(Path(self.folder), self.id)
+
+
+def part_of(folder: Path, order: str) -> Path:
+    """Where the files of the order of this id are written before the folder takes its name."""
+    return folder.with_name(f".final-{order}.part")  # shorter than most names, which may be long
 
 
 class FinalStop(Record):
@@ -287,7 +303,8 @@ class FinalResult(Record):
     images, rows the true classes.  seconds: of training.  data_fingerprint: as the session's.
     prepared: how image files become what the network takes; None where the images were arrays.
 
-    Those that follow are found as it is written; what was written before has none of them.  shape:
+    Those that follow are found as it is written; what was written before has none of them.  order:
+    the id of the `FinalOrder`.  shape:
     channels, height, width.  levels: what the network takes for black and white.  test_interval: of
     the test accuracy, 95 % (Wilson).  costs: by the measures that arithmetic knows.  latencies:
     milliseconds of one image, one thread, by the runtime.
@@ -321,12 +338,22 @@ class FinalResult(Record):
     machine: Machine
     lcsearch: str
     files: tuple[str, ...]
+    order: str = ""
     prepared: Preparation | None = None
     shape: tuple[int, int, int] | None = None
     levels: tuple[float, float] | None = None
     test_interval: tuple[float, float] | None = None
     costs: dict[str, float] = Field(default_factory=dict)
     latencies: dict[Runtime, float] = Field(default_factory=dict)
+
+
+def written(folder: Path, order: str) -> FinalResult | None:
+    """What the order of this id has written into this folder; None where it has not."""
+    try:
+        found = FinalResult.model_validate_json((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if order and found.order == order else None
 
 
 class FinalDone(Record):
@@ -347,12 +374,12 @@ class FinalEnded(Record):
 class FinalFailed(Record):
     """Nothing is written; the message says what to do about it.
 
-    no_room: only because the disk is full.  It goes on where it was once there is room.
+    curable: done that, it can go on from its checkpoints.
     """
 
     kind: Literal["refused"] = "refused"
     message: str
-    no_room: bool = False
+    curable: bool = False
 
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]

@@ -42,6 +42,15 @@ def replace(path: Path, data: bytes | memoryview, part: Path | None = None) -> N
         raise
 
 
+def settle(path: Path) -> None:
+    """Have what a file or a folder holds on the disk.  Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def put(path: Path, data: bytes) -> None:
     """Write a file whole or not at all.
 

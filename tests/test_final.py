@@ -223,7 +223,7 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
 def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_path: Path) -> None:
     whole, broken = (final_order(done, 0, 4, tmp_path / n, seeds=2) for n in ("whole", "broken"))
     said: list[Reply] = []
-    train_final(whole, "cpu", said.append, lambda: None)
+    train_final(whole, said.append, lambda: None)
     batches = itertools.count(1)
 
     def asked() -> Asked:
@@ -234,7 +234,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
     while not (tmp_path / "broken").exists():
         times += 1
         assert times < 30
-        train_final(broken, "cpu", said.append, asked)
+        train_final(broken, said.append, asked)
     assert times > 2
     one, other = ((tmp_path / n / WEIGHTS).read_bytes() for n in ("whole", "broken"))
     assert one == other
@@ -251,7 +251,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
 def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMode) -> None:
     what = final_order(done, 0, 3, tmp_path / "out")
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: mode)
+    train_final(what, said.append, lambda: mode)
     assert said[-1] == FinalEnded(paused=mode == "pause")
     assert not (tmp_path / "out").exists()
     # paused, or stopped at an epoch's end, it has its checkpoint; stopped now it has none
@@ -262,7 +262,7 @@ def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMod
 def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: Path) -> None:
     what = final_order(done, 0, 1, tmp_path / "out", images="all")
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: None)
+    train_final(what, said.append, lambda: None)
     end = said[-1]
     assert isinstance(end, FinalDone)
     session, test = read_final(done.session.data)
@@ -316,7 +316,7 @@ def test_onnx_without_its_packages_is_told_before_anything_is_trained(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     what = final_order(done, 0, 2, tmp_path / "out", onnx=True)
     with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
-        train_final(what, "cpu", lambda reply: None, lambda: None)
+        train_final(what, lambda reply: None, lambda: None)
     assert all(name in str(caught.value) for name in ONNX_PACKAGES)
 
 
@@ -345,7 +345,7 @@ def test_it_gives_threads_up_where_others_want_them(
     done: Snapshot, tmp_path: Path, short: Steps
 ) -> None:
     said: list[Reply] = []
-    train_final(final_order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: None)
+    train_final(final_order(done, 0, 1, tmp_path / "out"), said.append, lambda: None)
     assert {threads for threads, _, _ in short} == {1}
     end = said[-1]
     assert isinstance(end, FinalDone)
@@ -360,7 +360,7 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(
     what = final_order(done, 0, 3, tmp_path / "out")
     what = what.model_copy(update={"config": {**what.config, "batch_size": 64}})
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: None)
+    train_final(what, said.append, lambda: None)
     *before, end = said
     assert isinstance(end, FinalDone)
     words = [word for word in before if isinstance(word, FinalProgress)]
@@ -421,7 +421,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
     model = build(cnn.network(what.config, data.summary.shape, 10), 0)
     folder, result = tmp_path / "out", result_of(what)
     assert write(folder, model, data, result, False, lambda: True) is None
-    assert list(tmp_path.glob("*out*")) == []
+    assert [p for p in tmp_path.iterdir() if "out" in p.name or "part" in p.name] == []
 
     def full(network: portable.Portable, path: Path) -> NoReturn:
         path.write_bytes(b"a part")
@@ -430,7 +430,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
     monkeypatch.setattr(portable, "write_weights", full)
     with pytest.raises(CannotFinish, match="No space left"):
         write(folder, model, data, result, False, lambda: False)
-    assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
+    assert [p.name for p in tmp_path.iterdir() if "out" in p.name or "part" in p.name] == []
 
 
 def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
