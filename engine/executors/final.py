@@ -176,6 +176,8 @@ def usable(folder: Path) -> Path:
 
 
 def _usable(path: Path) -> Path:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # pathlib's own questions are answered with no where there is no answer
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise WrongOrder(f"{path}: exists and is no folder. Name another one.")
     if path.is_dir() and any(path.iterdir()):
