@@ -18,6 +18,7 @@ from .ranking import Nearest, Profile
 
 if TYPE_CHECKING:
     from ..model.belief import Points
+    from ..tasks.space import Parameter
 
 CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
@@ -44,17 +45,24 @@ def nearest(evidence: Evidence, points: Points, wc: float) -> list[Nearest]:
 def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
     """What differs between two configurations: `batch_size`, the second `kernel`.
 
-    Entries that only one of two lists has are told by the parameter that gives their length.
+    Entries that only one of two lists has are told by the parameter that gives their length.  What
+    changes nothing in one of them is no difference.
     """
+
+    def idle(parameter: Parameter, index: int | None) -> bool:
+        return parameter.is_idle(one, index) or parameter.is_idle(other, index)
+
     found: list[Entry] = []
     for parameter in space.awake:
         a, b = one[parameter.name], other[parameter.name]
         if parameter.length is None:
-            if a != b:
+            if a != b and not idle(parameter, None):
                 found.append((parameter.name, None))
         else:
             found += [
-                (parameter.name, i) for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y
+                (parameter.name, i)
+                for i, (x, y) in enumerate(zip(a, b, strict=False))
+                if x != y and not idle(parameter, i)
             ]
     return tuple(found)
 

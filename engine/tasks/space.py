@@ -71,7 +71,9 @@ class Parameter:
     offset: entries beyond the value of the `length` parameter (-1: one fewer).  limits: what may
     be asked for at all.  default: what it is before its level is searched.  neutral: the value at
     which a network is what it was before there was this parameter; None: it was there from the
-    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
+    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.  idle:
+    another parameter with those of its values at which this one changes nothing (in that layer,
+    where both are lists).
     """
 
     name: str
@@ -85,6 +87,7 @@ class Parameter:
     frame: Domain | None = None
     neutral: Scalar | None = None
     asleep: bool = False
+    idle: tuple[str, tuple[Scalar, ...]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)
@@ -106,6 +109,14 @@ class Parameter:
         """How many entries the list has in this configuration."""
         assert self.length is not None
         return max(int(config[self.length]) + self.offset, 0)
+
+    def is_idle(self, config: Config, index: int | None) -> bool:
+        """Whether the value, or this entry of it, changes nothing in this configuration."""
+        if self.idle is None:
+            return False
+        name, values = self.idle
+        value: Any = config.get(name)
+        return (value if index is None else value[index]) in values
 
     def is_neutral(self, value: Any) -> bool:
         """Whether a value of a configuration is the neutral one, in every layer."""
@@ -186,6 +197,23 @@ class Space:
             self,
             parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
         )
+
+    def settled(self, config: Config) -> Config:
+        """The configuration with what is idle in it at its default."""
+        found = config
+        for parameter in self._idling:
+            value = config[parameter.name]
+            still: Any
+            if isinstance(value, list):
+                still = [
+                    parameter.default if parameter.is_idle(config, index) else entry
+                    for index, entry in enumerate(value)
+                ]
+            else:
+                still = parameter.default if parameter.is_idle(config, None) else value
+            if still != value:
+                found = {**found, parameter.name: still}
+        return found
 
     def laid_out(self, config: Config) -> Any:
         """What a valid configuration comes to: for a network its layers."""
@@ -353,6 +381,8 @@ class Space:
             value = config[parameter.name]
             entries = value if isinstance(value, list) else [value]
             for index, entry in enumerate(entries):
+                if parameter.is_idle(config, index if entries is value else None):
+                    continue
                 if not self._element(parameter, config, index).contains(entry):
                     return False
         return True
@@ -360,9 +390,10 @@ class Space:
     def key(self, config: Config) -> str:
         """A short hash that two configurations share only if they are the same thing.
 
-        A neutral value is left out: a network has the key that it had before the parameter.
+        A neutral value is left out: a network has the key that it had before the parameter.  What
+        is idle counts nothing.
         """
-        config = self.read(config)
+        config = self.settled(self.read(config))
         thing = self.canonical(config) if self.canonical else config
         if self._younger and isinstance(thing, Mapping):
             thing = {
@@ -419,7 +450,7 @@ class Space:
                 config[name] = entries
                 for index in range(count):
                     entries.append(guide(domain, config, index).at(unit[start + index]))
-            return self.resized(config)
+            return self.settled(self.resized(config))
 
         return decoded
 
@@ -431,6 +462,11 @@ class Space:
             found.append((parameter, slice(position, position + slots)))
             position += slots
         return found
+
+    @cached_property
+    def _idling(self) -> tuple[Parameter, ...]:
+        """The parameters that a parameter which is searched can make idle."""
+        return tuple(p for p in self.awake if p.idle is not None and not self[p.idle[0]].asleep)
 
     def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
         if parameter.guide is None:
@@ -463,7 +499,7 @@ class Space:
         """
         found: dict[str, Config] = {}
         for candidate in self._steps(config, level):
-            fitted = self.resized(candidate)
+            fitted = self.settled(self.resized(candidate))
             # what is where sampling would have put it is possible: the rules alone are left
             if self.guided(fitted, level) and not self.broken(fitted):
                 found.setdefault(self.key(fitted), fitted)
@@ -520,7 +556,7 @@ class Space:
         for parameter in self.awake:
             scale = parameter.scale
             choices = len(scale.choices) if isinstance(scale, Categorical) else 0
-            absent = isinstance(scale, Real) and scale.zero
+            absent = (isinstance(scale, Real) and scale.zero) or parameter in self._idling
             if parameter.length is None:
                 found.append(Column(parameter.name, None, parameter.level, choices, absent))
                 continue
@@ -534,7 +570,7 @@ class Space:
         return tuple(found)
 
     def encode(self, config: Config) -> Array:
-        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent.
+        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent or idle.
 
         What is beyond the frame is beyond those: a widened ordered category has no whole index.
         """
@@ -542,9 +578,13 @@ class Space:
         for position, column in enumerate(self.columns):
             value = config[column.parameter]
             scale = self[column.parameter].scale
+            if column.index is not None and column.index >= len(value):
+                continue
+            if self[column.parameter].is_idle(config, column.index):
+                continue
             if column.index is None:
                 row[position] = scale.unit(_scalar(value))
-            elif column.index < len(value):
+            else:
                 row[position] = scale.unit(value[column.index])
         return row
 
@@ -555,8 +595,11 @@ class Space:
         for parameter in self.awake:
             unit = _remembered(parameter.scale)
             name = parameter.name
+            idle = parameter in self._idling
             if parameter.length is None:
                 rows[:, position] = [unit(config[name]) for config in configs]
+                if idle:
+                    rows[[parameter.is_idle(config, None) for config in configs], position] = np.nan
                 position += 1
                 continue
             width = sum(1 for column in self.columns if column.parameter == name)
@@ -564,6 +607,11 @@ class Space:
             lengths = np.array([len(entries) for entries in units])
             present = np.arange(width) < lengths[:, None]
             rows[:, position : position + width][present] = [u for row in units for u in row]
+            if idle:
+                for row, config in enumerate(configs):
+                    for index in range(int(lengths[row])):
+                        if parameter.is_idle(config, index):
+                            rows[row, position + index] = np.nan
             position += width
         return rows
 
