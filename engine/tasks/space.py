@@ -187,6 +187,10 @@ class Space:
             parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
         )
 
+    def waking(self, names: Collection[str]) -> Space:
+        """The space with these parameters awake, and those that were there from the beginning."""
+        return self.putting_to_sleep({p.name for p in self._younger if p.name not in names})
+
     def laid_out(self, config: Config) -> Any:
         """What a valid configuration comes to: for a network its layers."""
         return config if self.layout is None else self.layout(config)
