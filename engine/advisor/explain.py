@@ -18,7 +18,6 @@ from .ranking import Nearest, Profile
 
 if TYPE_CHECKING:
     from ..model.belief import Points
-    from ..tasks.space import Parameter
 
 CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
@@ -46,23 +45,19 @@ def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
     """What differs between two configurations: `batch_size`, the second `kernel`.
 
     Entries that only one of two lists has are told by the parameter that gives their length.  What
-    changes nothing in one of them is no difference.
+    is idle in either is no difference.
     """
-
-    def idle(parameter: Parameter, index: int | None) -> bool:
-        return parameter.is_idle(one, index) or parameter.is_idle(other, index)
-
     found: list[Entry] = []
     for parameter in space.awake:
         a, b = one[parameter.name], other[parameter.name]
         if parameter.length is None:
-            if a != b and not idle(parameter, None):
+            if a != b:
                 found.append((parameter.name, None))
         else:
             found += [
                 (parameter.name, i)
                 for i, (x, y) in enumerate(zip(a, b, strict=False))
-                if x != y and not idle(parameter, i)
+                if x != y and parameter.counts(one, i) and parameter.counts(other, i)
             ]
     return tuple(found)
 

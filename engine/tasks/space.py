@@ -71,9 +71,11 @@ class Parameter:
     offset: entries beyond the value of the `length` parameter (-1: one fewer).  limits: what may
     be asked for at all.  default: what it is before its level is searched.  neutral: the value at
     which a network is what it was before there was this parameter; None: it was there from the
-    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.  idle:
-    another parameter with those of its values at which this one changes nothing (in that layer,
-    where both are lists).
+    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
+
+    when: a parameter before it and the value of that at which this one counts (in that layer, where
+    both are lists); elsewhere it is idle: whatever value it has, the configuration is the same
+    thing.
     """
 
     name: str
@@ -87,7 +89,7 @@ class Parameter:
     frame: Domain | None = None
     neutral: Scalar | None = None
     asleep: bool = False
-    idle: tuple[str, tuple[Scalar, ...]] | None = None
+    when: tuple[str, Scalar] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)
@@ -105,18 +107,31 @@ class Parameter:
         assert self.frame is not None
         return self.frame
 
+    def counts(self, config: Config, index: int | None = None) -> bool:
+        """Whether it, or this entry of it, means anything in this configuration; if not, it is
+        idle.
+        """
+        if self.when is None:
+            return True
+        name, value = self.when
+        found: Any = config.get(name, value)
+        if isinstance(found, list):
+            return index is None or found[index] == value
+        return bool(found == value)
+
+    def settled(self, entries: list[Scalar], config: Config) -> list[Scalar]:
+        """These entries, the idle ones at the default."""
+        if self.when is None:
+            return entries
+        return [
+            entry if self.counts(config, index) else self.default
+            for index, entry in enumerate(entries)
+        ]
+
     def entries(self, config: Config) -> int:
         """How many entries the list has in this configuration."""
         assert self.length is not None
         return max(int(config[self.length]) + self.offset, 0)
-
-    def is_idle(self, config: Config, index: int | None) -> bool:
-        """Whether the value, or this entry of it, changes nothing in this configuration."""
-        if self.idle is None:
-            return False
-        name, values = self.idle
-        value: Any = config.get(name)
-        return (value if index is None else value[index]) in values
 
     def is_neutral(self, value: Any) -> bool:
         """Whether a value of a configuration is the neutral one, in every layer."""
@@ -198,22 +213,9 @@ class Space:
             parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
         )
 
-    def settled(self, config: Config) -> Config:
-        """The configuration with what is idle in it at its default."""
-        found = config
-        for parameter in self._idling:
-            value = config[parameter.name]
-            still: Any
-            if isinstance(value, list):
-                still = [
-                    parameter.default if parameter.is_idle(config, index) else entry
-                    for index, entry in enumerate(value)
-                ]
-            else:
-                still = parameter.default if parameter.is_idle(config, None) else value
-            if still != value:
-                found = {**found, parameter.name: still}
-        return found
+    def waking(self, names: Collection[str]) -> Space:
+        """The space with these parameters awake, and those that were there from the beginning."""
+        return self.putting_to_sleep({p.name for p in self._younger if p.name not in names})
 
     def laid_out(self, config: Config) -> Any:
         """What a valid configuration comes to: for a network its layers."""
@@ -300,7 +302,8 @@ class Space:
                 continue
             given = list(value) if isinstance(value, list) else []
             wanted = parameter.entries(result)
-            result[parameter.name] = (given + [default] * wanted)[:wanted]
+            entries = (given + [default] * wanted)[:wanted]
+            result[parameter.name] = parameter.settled(entries, result)
         return result
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
@@ -381,7 +384,7 @@ class Space:
             value = config[parameter.name]
             entries = value if isinstance(value, list) else [value]
             for index, entry in enumerate(entries):
-                if parameter.is_idle(config, index if entries is value else None):
+                if not parameter.counts(config, index):
                     continue
                 if not self._element(parameter, config, index).contains(entry):
                     return False
@@ -390,14 +393,15 @@ class Space:
     def key(self, config: Config) -> str:
         """A short hash that two configurations share only if they are the same thing.
 
-        A neutral value is left out: a network has the key that it had before the parameter.  What
-        is idle counts nothing.
+        A neutral value is left out: a network has the key that it had before the parameter.
         """
-        config = self.settled(self.read(config))
+        config = self.read(config)
         thing = self.canonical(config) if self.canonical else config
         if self._younger and isinstance(thing, Mapping):
             thing = {
-                name: value
+                name: self[name].settled(value, config)
+                if name in self and isinstance(value, list)
+                else value
                 for name, value in thing.items()
                 if name not in self or not self[name].is_neutral(value)
             }
@@ -450,7 +454,7 @@ class Space:
                 config[name] = entries
                 for index in range(count):
                     entries.append(guide(domain, config, index).at(unit[start + index]))
-            return self.settled(self.resized(config))
+            return self.resized(config)
 
         return decoded
 
@@ -462,11 +466,6 @@ class Space:
             found.append((parameter, slice(position, position + slots)))
             position += slots
         return found
-
-    @cached_property
-    def _idling(self) -> tuple[Parameter, ...]:
-        """The parameters that a parameter which is searched can make idle."""
-        return tuple(p for p in self.awake if p.idle is not None and not self[p.idle[0]].asleep)
 
     def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
         if parameter.guide is None:
@@ -499,7 +498,7 @@ class Space:
         """
         found: dict[str, Config] = {}
         for candidate in self._steps(config, level):
-            fitted = self.settled(self.resized(candidate))
+            fitted = self.resized(candidate)
             # what is where sampling would have put it is possible: the rules alone are left
             if self.guided(fitted, level) and not self.broken(fitted):
                 found.setdefault(self.key(fitted), fitted)
@@ -556,7 +555,7 @@ class Space:
         for parameter in self.awake:
             scale = parameter.scale
             choices = len(scale.choices) if isinstance(scale, Categorical) else 0
-            absent = (isinstance(scale, Real) and scale.zero) or parameter in self._idling
+            absent = isinstance(scale, Real) and scale.zero
             if parameter.length is None:
                 found.append(Column(parameter.name, None, parameter.level, choices, absent))
                 continue
@@ -578,13 +577,9 @@ class Space:
         for position, column in enumerate(self.columns):
             value = config[column.parameter]
             scale = self[column.parameter].scale
-            if column.index is not None and column.index >= len(value):
-                continue
-            if self[column.parameter].is_idle(config, column.index):
-                continue
             if column.index is None:
                 row[position] = scale.unit(_scalar(value))
-            else:
+            elif column.index < len(value) and self[column.parameter].counts(config, column.index):
                 row[position] = scale.unit(value[column.index])
         return row
 
@@ -595,11 +590,8 @@ class Space:
         for parameter in self.awake:
             unit = _remembered(parameter.scale)
             name = parameter.name
-            idle = parameter in self._idling
             if parameter.length is None:
                 rows[:, position] = [unit(config[name]) for config in configs]
-                if idle:
-                    rows[[parameter.is_idle(config, None) for config in configs], position] = np.nan
                 position += 1
                 continue
             width = sum(1 for column in self.columns if column.parameter == name)
@@ -607,11 +599,11 @@ class Space:
             lengths = np.array([len(entries) for entries in units])
             present = np.arange(width) < lengths[:, None]
             rows[:, position : position + width][present] = [u for row in units for u in row]
-            if idle:
-                for row, config in enumerate(configs):
-                    for index in range(int(lengths[row])):
-                        if parameter.is_idle(config, index):
-                            rows[row, position + index] = np.nan
+            if parameter.when is not None and not self[parameter.when[0]].asleep:
+                for row, config in zip(rows, configs, strict=True):
+                    for index in range(min(len(config[name]), width)):
+                        if not parameter.counts(config, index):
+                            row[position + index] = np.nan
             position += width
         return rows
 

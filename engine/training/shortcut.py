@@ -36,8 +36,6 @@ class Residual(nn.Sequential):
         for at, layer in enumerate(self):
             if at in last:
                 kept[at] = maps
-            if isinstance(layer, Shortcut):
-                maps = layer(maps, kept.pop(layer.held))
-            else:
-                maps = layer(maps)
+            given = (kept.pop(layer.held),) if isinstance(layer, Shortcut) else ()
+            maps = layer(maps, *given)
         return maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,8 @@ POSTER = (
     "batch_size",
 )
 """The poster's parameters: the others stand at their neutral values where these alone are awake."""
+FULL = "full"
+"""The name of the space with all parameters."""
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
 FIRST_CHANNELS = 64
@@ -139,12 +141,14 @@ def space(
     macs_cap: float | None = 8.0,
     weights: str = "float32",
     domains: Mapping[str, str] | None = None,
+    parameters: Collection[str] | None = None,
 ) -> Space:
     """The four levels for images of `shape` (channels, height, width) and `classes` classes.
 
     macs_cap: what is above this many times the reference's MACs is not proposed; None: no cap.
     weights: the type that networks are deployed in, which their bytes depend on.
-    domains: narrowed or widened domains as text.  Raises InvalidDomain.
+    domains: narrowed or widened domains as text.  parameters: those that are awake, with these and
+    with those that were there from the beginning; None: all.  Raises InvalidDomain.
     """
     conv, dense = "conv_layers", "classifier_layers"
     base = reference(shape, classes)
@@ -174,7 +178,7 @@ def space(
     def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
         return Parameter(name, level, domain, TRAINING[name], limits=limits)
 
-    parameters = (
+    entries = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
         Parameter(
             "channels",
@@ -212,7 +216,7 @@ def space(
             length=conv,
             limits=Integer(1, 4096),
             guide=_guide_groups,
-            idle=("conv", (SEPARABLE,)),
+            when=("conv", PLAIN),
         ),
         chosen("activation", 2, RELU, SILU, HARDSWISH),
         Parameter(dense, 3, Integer(1, 3), 1, limits=Integer(1, 6)),
@@ -239,10 +243,10 @@ def space(
         trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
     )
     # what shapes, parameters and MACs can depend on
-    names = tuple(p.name for p in parameters if p.name not in TRAINING)
+    names = tuple(p.name for p in entries if p.name not in TRAINING)
     whole = Space(
         levels=LEVELS,
-        parameters=parameters,
+        parameters=entries,
         rules=tuple(partial(rule, shape=shape) for rule in RULES),
         canonical=canonical,
         layout=layout,
@@ -250,4 +254,6 @@ def space(
         proposable=None if cap is None else lambda config: layout(config).macs <= cap,
         reference=base,
     )
+    if parameters is not None:
+        whole = whole.waking(parameters)
     return whole.narrowed(domains or {})
