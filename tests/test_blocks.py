@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from lcsearch.engine.advisor.explain import differences
 from lcsearch.engine.tasks import cnn
-from lcsearch.engine.tasks.cnn.layout import Convolution, Network
+from lcsearch.engine.tasks.cnn.layout import NEUTRAL, Convolution, Network
 from lcsearch.engine.tasks.space import InvalidConfig, Space
 from lcsearch.engine.training import portable, stored
 from lcsearch.engine.training.build import build
 from lcsearch.sessions.records import Config
+from lcsearch.tui.networks import layers, network_line, whole_lines
 
 F = nn.functional
 NETWORKS = Path(__file__).parent / "fixtures" / "networks.json"
@@ -344,3 +345,44 @@ def test_bytes_that_a_shortcut_holds_by_hand() -> None:
         conv=["plain", "plain", "separable"],
     )  # fmt: skip
     assert separable.activations == 4 * 64 * (8 + 16 + 32)
+
+
+# -- how it is written ----------------------------------------------------------------------------
+
+
+def test_a_line_tells_what_there_is_and_nothing_of_what_there_is_not() -> None:
+    given = config(
+        channels=[16, 16, 16, 32],
+        downsample=["none", "none", "none", "stride"],
+        shortcut=[False, False, True, True],
+        conv=["plain", "plain", "separable", "separable"],
+        activation="silu",
+    )
+    assert network_line(given) == "16 · 16 · +16 · +32↓  k3333 b1111 s0011 silu"
+    assert network_line(given, 1) == "16 · 16 · +16 · +32↓"
+    assert network_line(given, 2, 30) == "k3333 b1111 s0011 silu  16·16·+16·+32↓"
+    assert "k3333 b1111 s0011 silu" in whole_lines(given)
+    plain = config(channels=[16, 16, 16, 32])
+    assert network_line(plain) == "16 · 16 · 16 · 32  k3333 b1111"
+    older = {name: value for name, value in plain.items() if name not in NEUTRAL}
+    assert whole_lines(older) == whole_lines(plain)
+
+
+def test_a_table_has_them() -> None:
+    given = config(
+        channels=[16, 16, 16, 32],
+        shortcut=[False, False, True, False],
+        conv=["plain", "separable", "plain", "plain"],
+        activation="hardswish",
+    )
+    rows = layers(FULL, given)
+    assert [" ".join(brief for brief, _ in row.how) for row in rows[:4]] == [
+        "bn",
+        "sep bn",
+        "bn +",
+        "bn",
+    ]
+    assert (rows[1].how[0][1], rows[2].how[-1][1]) == ("separable", "shortcut")
+    assert rows[-1].alone == "activation hardswish"
+    assert rows[1].macs == 21 * 27 * 16 * (9 + 16)
+    assert not any("activation" in row.what for row in layers(FULL, config()))
