@@ -660,7 +660,7 @@ class Setup:
 
     trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
     None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
-    place of the cap.
+    place of the cap.  space: by its name, which parameters are searched; None: the task's usual.
     """
 
     name: str
@@ -684,3 +684,4 @@ class Setup:
     task: str = "cnn"
     metric: Metric = "accuracy"
     class_weights: ClassWeights | None = None
+    space: str | None = None

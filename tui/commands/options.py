@@ -47,7 +47,17 @@ def _executors() -> Iterable[str]:
     return EXECUTORS
 
 
-_NAMES: dict[str, Callable[[], Iterable[str]]] = {"measure": _measures, "executor": _executors}
+def _spaces() -> Iterable[str]:
+    from ...engine.tasks.task import DEFAULT, task_named
+
+    return task_named(DEFAULT).spaces
+
+
+_NAMES: dict[str, Callable[[], Iterable[str]]] = {
+    "measure": _measures,
+    "executor": _executors,
+    "space": _spaces,
+}
 
 
 Device = Annotated[
