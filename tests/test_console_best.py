@@ -61,7 +61,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
-        assert client.made("deliver") == [(number, folder, 5, "all", 3, False)]
+        assert client.made("deliver") == [(number, folder, 5, "all", 3, False, False, False)]
         assert f"Trial {number} is trained to the end. s stops or pauses it." in toasts(pilot)
         at = {"trial": number, "folder": str(folder)}
         client.deliveries_are(delivery(**RUNNING, **at))

@@ -299,6 +299,8 @@ class SessionClient:
         images: Images | None = None,
         seeds: int = 1,
         onnx: bool = False,
+        int8: bool = False,
+        accept_loss: bool = False,
     ) -> Delivery:
         """Queue a trial's network to be trained to the end, tested and written by the engine.
 
@@ -306,7 +308,17 @@ class SessionClient:
         """
         snapshot = self.refresh()
         delivery = self._store.add_delivery(
-            wanted(snapshot, number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
+            wanted(
+                snapshot,
+                number,
+                folder,
+                epochs=epochs,
+                images=images,
+                seeds=seeds,
+                onnx=onnx,
+                int8=int8,
+                accept_loss=accept_loss,
+            )
         )
         self.start_engine()
         return delivery

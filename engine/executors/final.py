@@ -82,6 +82,8 @@ def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrd
         checkpoint=str(checkpoints / f"final-{delivery.number}"),
         images=delivery.images,
         onnx=delivery.onnx,
+        int8=delivery.int8,
+        accept_loss=delivery.accept_loss,
     )
 
 
@@ -94,12 +96,15 @@ def wanted(
     images: Images | None = None,
     seeds: int = 1,
     onnx: bool = False,
+    int8: bool = False,
+    accept_loss: bool = False,
 ) -> Delivery:
     """A final training of this trial's network, as it is queued.
 
     images: None takes all where the search used a part.  seeds: how many trainings, the trial's own
-    seed first.  Raises FinalError for a trial that is not there, a folder that cannot be written or
-    that another one is to be written into.
+    seed first.  int8: eight bits are written beside float32, and so ONNX is; accept_loss: however
+    much they lose.  Raises FinalError for a trial that is not there, a folder that cannot be
+    written or that another one is to be written into.
     """
     session, trial = snapshot.session, known_trial(snapshot, number)
     if session.task not in LOCAL.trains:
@@ -118,7 +123,9 @@ def wanted(
         epochs=epochs,
         seeds=tuple(trial.seed + more for more in range(seeds)),
         folder=place,
-        onnx=onnx,
+        onnx=onnx or int8,
+        int8=int8,
+        accept_loss=accept_loss,
         created=now(),
     )
 
@@ -321,7 +328,14 @@ class Finisher:
         if isinstance(said, FinalDone):
             result = said.result
             searched = None if result.metric == "accuracy" else result.test_metric
-            self._end(number, "done", scores=result.scores, metric_score=searched, done=1.0)
+            self._end(
+                number,
+                "done",
+                scores=result.scores,
+                metric_score=searched,
+                eight_bits=result.int8,
+                done=1.0,
+            )
         elif isinstance(said, FinalEnded):
             self._end(number, "paused" if said.paused else "stopped")
         elif isinstance(said, NoRoomLeft):
