@@ -365,12 +365,14 @@ class FinalEnded(Record):
 class FinalFailed(Record):
     """Nothing is written; the message says what to do about it.
 
-    no_room: only because the disk is full.  It goes on where it was once there is room.
+    no_room: only because the disk is full.  It goes on where it was once there is room.  lossy:
+    only because eight bits lose too much.  It is written once that is accepted.
     """
 
     kind: Literal["refused"] = "refused"
     message: str
     no_room: bool = False
+    lossy: bool = False
 
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]

@@ -335,10 +335,21 @@ class SessionClient:
         else:
             raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
-    def resume_delivery(self, number: int) -> None:
-        """Let a paused final training go on where it was.  Raises StoreError."""
-        self._delivery(number)
-        self._store.update_delivery(number, {"paused"}, state="interrupted", message="")
+    def resume_delivery(self, number: int, *, accept_loss: bool = False) -> None:
+        """Let a paused final training go on where it was.  Raises StoreError.
+
+        accept_loss: and be written in eight bits, if it is to be, however much those lose.
+        """
+        delivery = self._delivery(number)
+        if accept_loss and not delivery.int8:
+            raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
+        self._store.update_delivery(
+            number,
+            {"paused"},
+            state="interrupted",
+            message="",
+            accept_loss=delivery.accept_loss or accept_loss,
+        )
         self.start_engine()
 
     def _delivery(self, number: int) -> Delivery:

@@ -59,6 +59,10 @@ class NoRoomLeft(FinalError):
     """The disk is full; its checkpoints are there."""
 
 
+class TooLossy(FinalError):
+    """Eight bits lose more than may be; its checkpoints are there."""
+
+
 class WrongOrder(FinalError, Misuse):
     """What was asked for cannot be: there is no such trial, or no such folder can be made."""
 
@@ -209,7 +213,8 @@ class FinalTraining:
                 raise FinalError(f"the process said what is no reply: {line!r}.") from error
             if isinstance(said, FinalFailed):
                 self.close()
-                raise (NoRoomLeft if said.no_room else FinalError)(said.message)
+                kind = NoRoomLeft if said.no_room else TooLossy if said.lossy else FinalError
+                raise kind(said.message)
             last = last or not isinstance(said, FinalProgress)
             yield said
         self.close()
@@ -338,6 +343,8 @@ class Finisher:
             )
         elif isinstance(said, FinalEnded):
             self._end(number, "paused" if said.paused else "stopped")
+        elif isinstance(said, TooLossy):
+            self._end(number, "paused", str(said))
         elif isinstance(said, NoRoomLeft):
             self._end(number, "paused", f"{said} Make room, then resume it.")
         elif isinstance(said, Died):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -210,9 +211,10 @@ def _suited(model: Any) -> Any:
     import onnx
 
     copy = onnx.ModelProto.FromString(model.SerializeToString())
+    read_by = Counter(name for node in copy.graph.node for name in node.input)
     for pool, relu in pairwise(copy.graph.node):
-        follows = list(relu.input) == list(pool.output)
-        if follows and (pool.op_type, relu.op_type) == ("MaxPool", "Relu"):
+        alone = list(relu.input) == list(pool.output) and read_by[pool.output[0]] == 1
+        if alone and (pool.op_type, relu.op_type) == ("MaxPool", "Relu"):
             relu.attribute.extend(pool.attribute)
             del pool.attribute[:]
             pool.op_type, relu.op_type = relu.op_type, pool.op_type

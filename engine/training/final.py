@@ -73,12 +73,12 @@ LOCK_PATIENCE = 30.0
 class FinalError(Exception):
     """It cannot be done; the message says what to do.
 
-    no_room: it could be, were the disk not full.
+    no_room: it could be, were the disk not full.  lossy: it could be, were the loss accepted.
     """
 
-    def __init__(self, message: str, *, no_room: bool = False) -> None:
+    def __init__(self, message: str, *, no_room: bool = False, lossy: bool = False) -> None:
         super().__init__(message)
-        self.no_room = no_room
+        self.no_room, self.lossy = no_room, lossy
 
 
 def main() -> None:
@@ -112,9 +112,10 @@ def main() -> None:
             train_final(order, options.device, say, lambda: asked[0])
     except Timeout:
         say(FinalFailed(message="another process still trains it. End that process, then resume."))
-    except (FinalError, DataError, InvalidConfig) as error:
-        full = isinstance(error, FinalError) and error.no_room
-        say(FinalFailed(message=str(error), no_room=full))
+    except FinalError as error:
+        say(FinalFailed(message=str(error), no_room=error.no_room, lossy=error.lossy))
+    except (DataError, InvalidConfig) as error:
+        say(FinalFailed(message=str(error)))
     except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
         if disk_full(error):
             say(FinalFailed(message=f"the disk is full ({first_line(error)}).", no_room=True))
@@ -454,8 +455,9 @@ def _in_eight_bits(
     if made.loss > LOSS_REFUSED and not wanted.accept_loss:
         lost = eight_bits_lose(made, result.metric).removeprefix("WARNING: ")
         raise FinalError(
-            f"{lost}, more than {100 * LOSS_REFUSED:.0f}: nothing was written. Train it without "
-            "--int8, or with --accept-loss."
+            f"{lost}, more than {100 * LOSS_REFUSED:.0f}: nothing was written. Resume it with "
+            "--accept-loss, or stop it and train without --int8.",
+            lossy=True,
         )
     return made
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...sessions.choices import FINAL_EPOCHS, LOSS_REFUSED, MOST_SEEDS, Images
+from ...sessions.choices import FINAL_EPOCHS, MOST_SEEDS, Images
 from .base import fail, opened, print_json, say, tell
-from .options import AsJson, Name
+from .options import AcceptLoss, AsJson, Name
 
 if TYPE_CHECKING:
     from ...engine.client.session import SessionClient
@@ -64,13 +64,7 @@ def train(
             "--int8", help="Write ONNX in eight bits, too, and say what that loses; implies --onnx."
         ),
     ] = False,
-    accept_loss: Annotated[
-        bool,
-        typer.Option(
-            "--accept-loss",
-            help=f"Write it even where int8 loses more than {100 * LOSS_REFUSED:.0f} points.",
-        ),
-    ] = False,
+    accept_loss: AcceptLoss = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it to the engine, and do not wait.")
@@ -88,8 +82,8 @@ def train(
     --onnx, network.onnx, with --int8 network-int8.onnx.  lcsearch predict tells images by it.
 
     What int8 loses is decided on validation images, or with --all-images on training images held
-    out of its calibration: over 1 point it is a warning; over 10 nothing is written, unless
-    --accept-loss, and the exit code is 1.
+    out of its calibration: over 1 point it is a warning; over 10, unless --accept-loss, nothing is
+    written, the exit code is 1, and it waits to be resumed with --accept-loss.
     """
     if accept_loss and not int8:
         fail("--accept-loss: is of --int8. Use both, or neither.", 2)
