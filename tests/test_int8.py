@@ -44,7 +44,7 @@ from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.records import DataSource, Delivery, EightBits
 from lcsearch.tui import deliveries
 
-from .conftest import lcsearch, wait_for
+from .conftest import benchmark, lcsearch, wait_for
 from .fakes import delivery, make_snapshot
 from .sessions_for_tests import final_order, make_store
 from .test_final import RICH
@@ -647,3 +647,20 @@ def test_train_says_it_in_the_first_line_and_the_session_keeps_it(
     assert result.latencies["onnx"] == int8.float_latency
     lcsearch("engine", "stop", "demo")
     store.close()
+
+
+def test_the_benchmark_says_what_was_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = benchmark("int8")
+    base = cnn.space((1, 28, 28), 10).reference
+    assert base is not None
+    for config in made.NETWORKS.values():  # they can be built for what they are trained on
+        assert cnn.network({**base, **config}, (1, 28, 28), 10).params > 0
+    monkeypatch.setattr(made, "QUICK", ("sparse",))
+    assert made.main(["--quick", "--epochs", "1", "--rounds", "1", "--json"]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["network"] == "sparse"
+    assert line["file_ratio"] < 0.5
+    assert line["weight_ratio"] < 0.3
+    assert line["judged_on"] == "validation"
