@@ -76,7 +76,7 @@ def measured(
         checkpoint=str(place / f"{name}-checkpoint"), onnx=True, int8=True, accept_loss=True,
     )  # fmt: skip
     said: list[Said] = []
-    train_final(order, "cpu", said.append, lambda: None)
+    train_final(order, said.append, lambda: None)
     done = said[-1]
     assert isinstance(done, FinalDone)
     result = done.result

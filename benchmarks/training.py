@@ -148,7 +148,7 @@ def real(way: str, case: str, fixed: bool) -> None:
                 if isinstance(said, FinalDone):
                     done.append(said.result.seconds)
 
-            final.train_final(order, "cpu", say, lambda: False)
+            final.train_final(order, say, lambda: False)
             yield done[0] / order.epochs
 
     with tempfile.TemporaryDirectory() as folder:

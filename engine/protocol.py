@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import LOSS_WARNED, Augment, ClassWeights, Images, Metric, Runtime
+from ..sessions.choices import LOSS_WARNED, Augment, ClassWeights, Dtype, Images, Metric, Runtime
 from ..sessions.records import (
     Config,
     Confusion,
@@ -242,9 +243,11 @@ class FinalOrder(Record):
     """Train a network afresh, once with each seed, test each once, and write the first one.
 
     session, trial: what it is said to be.  images: which ones it is trained on (`trained_on`).
-    folder: of the files, must not exist or be empty.  onnx: whether to write an ONNX file as well;
-    int8: and one in eight bits; accept_loss: whatever those lose.
-    checkpoint: how the paths of its checkpoints and of its lock begin, which are its own.
+    folder: of the files, must not exist or be empty, unless it holds what this very order made.
+    onnx: whether to write an ONNX file as well; int8: and one in eight bits; accept_loss: whatever
+    those lose.  checkpoint: how the paths of its checkpoints and of its lock begin, which are its
+    own.  id: a word that no other order has.  device, dtype: as the session's trials have them, or
+    `auto`.
     """
 
     session: str
@@ -264,6 +267,19 @@ class FinalOrder(Record):
     accept_loss: bool = False
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
+    id: str = ""
+    device: str = "auto"
+    dtype: Dtype = "auto"
+
+    @property
+    def part(self) -> Path:
+        """Where the files are written before the folder takes its name."""
+        return part_of(Path(self.folder), self.id)
+
+
+def part_of(folder: Path, order: str) -> Path:
+    """Where the files of the order of this id are written before the folder takes its name."""
+    return folder.with_name(f".final-{order}.part")  # shorter than most names, which may be long
 
 
 class FinalStop(Record):
@@ -303,7 +319,8 @@ class FinalResult(Record):
     images, rows the true classes.  seconds: of training.  data_fingerprint: as the session's.
     prepared: how image files become what the network takes; None where the images were arrays.
 
-    Those that follow are found as it is written; what was written before has none of them.  shape:
+    Those that follow are found as it is written; what was written before has none of them.  order:
+    the id of the `FinalOrder`.  shape:
     channels, height, width.  levels: what the network takes for black and white.  test_interval: of
     the test accuracy, 95 % (Wilson).  costs: by the measures that arithmetic knows.  latencies:
     milliseconds of one image, one thread, by the runtime.  int8: its form in eight bits, if there
@@ -338,6 +355,7 @@ class FinalResult(Record):
     machine: Machine
     lcsearch: str
     files: tuple[str, ...]
+    order: str = ""
     prepared: Preparation | None = None
     shape: tuple[int, int, int] | None = None
     levels: tuple[float, float] | None = None
@@ -345,6 +363,15 @@ class FinalResult(Record):
     costs: dict[str, float] = Field(default_factory=dict)
     latencies: dict[Runtime, float] = Field(default_factory=dict)
     int8: EightBits | None = None
+
+
+def written(folder: Path, order: str) -> FinalResult | None:
+    """What the order of this id has written into this folder; None where it has not."""
+    try:
+        found = FinalResult.model_validate_json((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if order and found.order == order else None
 
 
 class FinalDone(Record):
@@ -365,13 +392,13 @@ class FinalEnded(Record):
 class FinalFailed(Record):
     """Nothing is written; the message says what to do about it.
 
-    no_room: only because the disk is full.  It goes on where it was once there is room.  lossy:
-    only because eight bits lose too much.  It is written once that is accepted.
+    curable: done that, it can go on from its checkpoints.  lossy: so it can where what eight bits
+    lose is accepted.
     """
 
     kind: Literal["refused"] = "refused"
     message: str
-    no_room: bool = False
+    curable: bool = False
     lossy: bool = False
 
 

@@ -16,7 +16,7 @@ from lcsearch.engine.executors.final import (
     Died,
     FinalError,
     Finisher,
-    NoRoomLeft,
+    Hindered,
     WrongOrder,
     wanted,
 )
@@ -210,11 +210,11 @@ def test_one_that_dies_goes_on_unless_it_comes_no_further(
 ) -> None:
     queue(store, tmp_path / "a")
     death = Died("its process died: SIGKILL.")
-    further = [[told(done=share), death] for share in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    further = [[told(epoch=epoch), death] for epoch in range(1, 6)]
     scripted.script = [*further, [death], [death]]
     run(finisher, store, 1)
     found = store.refresh().deliveries[0]
-    assert found.state == "failed"
+    assert found.state == "paused"
     assert "its process died: SIGKILL. So it did 3 times." in found.message
     assert scripted.script == []
 
@@ -224,10 +224,13 @@ def test_a_full_disk_pauses_it_and_other_failures_end_it(
 ) -> None:
     for name in "ab":
         queue(store, tmp_path / name)
-    scripted.script = [[NoRoomLeft("the disk is full.")], [FinalError("the network diverged.")]]
+    scripted.script = [
+        [Hindered("the disk is full. Make room.")],
+        [FinalError("the network diverged.")],
+    ]
     run(finisher, store, 2)
     full, failed = store.refresh().deliveries
-    assert (full.state, full.message) == ("paused", "the disk is full. Make room, then resume it.")
+    assert (full.state, full.message) == ("paused", "the disk is full. Make room. Then resume it.")
     assert (failed.state, failed.message) == ("failed", "the network diverged.")
 
 
@@ -238,8 +241,45 @@ def test_a_folder_that_was_filled_meanwhile_is_told_before_anything_is_trained(
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").touch()
     run(finisher, store, 1)
-    assert store.refresh().deliveries[0].message.endswith("not empty. Name another folder.")
+    found = store.refresh().deliveries[0]
+    assert found.state == "paused"
+    assert found.message.endswith("not empty. Name another folder. Then resume it.")
     assert scripted.made == []
+
+
+def test_what_was_written_as_the_engine_ended_is_done(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    folder = tmp_path / "a"
+    queue(store, folder)
+    scripted.script = [[told(), done(str(folder))]]
+    finisher.turn(store.refresh(), free=True)
+    finisher.close()  # before the next turn hears of it
+    assert states(store) == ["done"]
+
+
+def test_an_end_that_comes_too_late_ends_no_engine(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    scripted.script = [[]]
+    finisher.turn(store.refresh(), free=True)
+    store.update_delivery(1, {"running"}, state="stopped")
+    finisher._hear(FinalEnded(paused=False))
+    assert states(store) == ["stopped"]
+
+
+def test_its_own_end_counts_as_no_death(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    death = Died("its process died: SIGTERM.")
+    scripted.script = [[death] for _ in range(4)]
+    for _ in range(4):  # as where the disk is full: all is closed, and put back
+        finisher.turn(store.refresh(), free=True)
+        finisher.close()
+        store.put_back_delivery(1)
+    assert states(store) == ["interrupted"]
 
 
 def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) -> None:

@@ -16,7 +16,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lcsearch.engine.executors.final import Died, FinalError, FinalTraining, usable, wanted
+from lcsearch.engine.executors.final import (
+    Died,
+    FinalError,
+    FinalTraining,
+    WrongOrder,
+    order,
+    usable,
+    wanted,
+)
 from lcsearch.engine.protocol import (
     FinalDone,
     FinalEnded,
@@ -223,7 +231,7 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
 def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_path: Path) -> None:
     whole, broken = (final_order(done, 0, 4, tmp_path / n, seeds=2) for n in ("whole", "broken"))
     said: list[Reply] = []
-    train_final(whole, "cpu", said.append, lambda: None)
+    train_final(whole, said.append, lambda: None)
     batches = itertools.count(1)
 
     def asked() -> Asked:
@@ -234,7 +242,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
     while not (tmp_path / "broken").exists():
         times += 1
         assert times < 30
-        train_final(broken, "cpu", said.append, asked)
+        train_final(broken, said.append, asked)
     assert times > 2
     one, other = ((tmp_path / n / WEIGHTS).read_bytes() for n in ("whole", "broken"))
     assert one == other
@@ -251,7 +259,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_pat
 def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMode) -> None:
     what = final_order(done, 0, 3, tmp_path / "out")
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: mode)
+    train_final(what, said.append, lambda: mode)
     assert said[-1] == FinalEnded(paused=mode == "pause")
     assert not (tmp_path / "out").exists()
     # paused, or stopped at an epoch's end, it has its checkpoint; stopped now it has none
@@ -259,10 +267,99 @@ def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMod
     assert len(epochs) == (mode != "now")
 
 
+def test_what_was_written_unheard_is_told_by_the_next_attempt(
+    done: Snapshot, tmp_path: Path
+) -> None:
+    asked = wanted(done, 0, tmp_path / "out", epochs=1, images="session")
+    what = order(done, asked, tmp_path)
+    said: list[Reply] = []
+    train_final(what, said.append, lambda: None)
+    assert order(done, asked, tmp_path) == what
+    checkpoint = Path(f"{what.checkpoint}-{what.seeds[0]}.pt")
+    checkpoint.unlink()
+    again: list[Reply] = []
+    train_final(what, again.append, lambda: "now")
+    assert again == [said[-1]]
+    assert not checkpoint.exists()
+    # another order's folder is not its own
+    with pytest.raises(WrongOrder, match="not empty"):
+        order(done, asked.model_copy(update={"number": 2}), tmp_path)
+    with pytest.raises(CannotFinish, match="not empty"):
+        train_final(what.model_copy(update={"id": "other"}), said.append, lambda: None)
+    assert FinalResult.model_validate_json((tmp_path / "out/result.json").read_text()).order
+
+
+def test_a_part_that_a_killed_attempt_left_goes_and_one_unheard_writes_nothing(
+    done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = final_order(done, 0, 1, tmp_path / ("n" * 255))
+    what.part.mkdir()
+    (what.part / WEIGHTS).write_bytes(b"a part")
+    said: list[Reply] = []
+    gone: list[Asked] = [None]
+    whole = portable.write_weights
+
+    def writes(network: portable.Portable, path: Path) -> None:
+        whole(network, path)
+        gone[0] = "gone"
+
+    monkeypatch.setattr(portable, "write_weights", writes)
+    train_final(what, said.append, lambda: gone[0])
+    assert not isinstance(said[-1], FinalDone | FinalEnded)
+    assert not what.part.exists()
+    assert not Path(what.folder).exists()
+    monkeypatch.undo()
+    train_final(what, said.append, lambda: None)
+    assert isinstance(said[-1], FinalDone)
+    assert (Path(what.folder) / WEIGHTS).is_file()
+
+
+def test_a_damaged_checkpoint_begins_that_training_anew(
+    done: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (final_order(done, 0, 2, tmp_path / name) for name in ("one", "other"))
+    said: list[Reply] = []
+    train_final(one, said.append, lambda: None)
+    Path(f"{other.checkpoint}-{other.seeds[0]}.pt").write_bytes(b"no checkpoint")
+    train_final(other, said.append, lambda: None)
+    assert "begins anew" in capsys.readouterr().err
+    first, second = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("one", "other"))
+    assert first == second
+
+
+def test_it_computes_in_what_the_session_says(done: Snapshot, tmp_path: Path) -> None:
+    for dtype in ("float32", "bfloat16"):
+        execution = done.session.execution.model_copy(update={"dtype": dtype})
+        session = done.session.model_copy(update={"execution": execution})
+        what = final_order(replace(done, session=session), 0, 1, tmp_path / dtype)
+        said: list[Reply] = []
+        train_final(what, said.append, lambda: None)
+        end = said[-1]
+        assert isinstance(end, FinalDone)
+        assert end.result.machine.dtype == dtype
+    named = execution.model_copy(update={"devices": ("cuda:1", "cuda:0")})
+    session = done.session.model_copy(update={"execution": named})
+    what = final_order(replace(done, session=session), 0, 1, tmp_path / "named")
+    assert what.device == "cuda:1"
+
+
+def test_a_stop_between_two_seeds_is_heard_there(done: Snapshot, tmp_path: Path) -> None:
+    what = final_order(done, 0, 1, tmp_path / "out", seeds=2)
+    said: list[Reply] = []
+
+    def asked() -> Asked:
+        # asked for in the last epoch of the first
+        return "pause" if any(isinstance(one, FinalProgress) for one in said) else None
+
+    train_final(what, said.append, asked)
+    assert said[-1] == FinalEnded(paused=True)
+    assert {one.training for one in said if isinstance(one, FinalProgress)} == {1}
+
+
 def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: Path) -> None:
     what = final_order(done, 0, 1, tmp_path / "out", images="all")
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: None)
+    train_final(what, said.append, lambda: None)
     end = said[-1]
     assert isinstance(end, FinalDone)
     session, test = read_final(done.session.data)
@@ -316,7 +413,7 @@ def test_onnx_without_its_packages_is_told_before_anything_is_trained(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     what = final_order(done, 0, 2, tmp_path / "out", onnx=True)
     with pytest.raises(CannotFinish, match="lcsearch\\[onnx\\]") as caught:
-        train_final(what, "cpu", lambda reply: None, lambda: None)
+        train_final(what, lambda reply: None, lambda: None)
     assert all(name in str(caught.value) for name in ONNX_PACKAGES)
 
 
@@ -345,7 +442,7 @@ def test_it_gives_threads_up_where_others_want_them(
     done: Snapshot, tmp_path: Path, short: Steps
 ) -> None:
     said: list[Reply] = []
-    train_final(final_order(done, 0, 1, tmp_path / "out"), "cpu", said.append, lambda: None)
+    train_final(final_order(done, 0, 1, tmp_path / "out"), said.append, lambda: None)
     assert {threads for threads, _, _ in short} == {1}
     end = said[-1]
     assert isinstance(end, FinalDone)
@@ -360,7 +457,7 @@ def test_a_loss_is_that_of_the_epoch_it_is_said_with(
     what = final_order(done, 0, 3, tmp_path / "out")
     what = what.model_copy(update={"config": {**what.config, "batch_size": 64}})
     said: list[Reply] = []
-    train_final(what, "cpu", said.append, lambda: None)
+    train_final(what, said.append, lambda: None)
     *before, end = said
     assert isinstance(end, FinalDone)
     words = [word for word in before if isinstance(word, FinalProgress)]
@@ -421,7 +518,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
     model = build(cnn.network(what.config, data.summary.shape, 10), 0)
     folder, result = tmp_path / "out", result_of(what)
     assert write(folder, model, data, result, False, lambda: True) is None
-    assert list(tmp_path.glob("*out*")) == []
+    assert [p for p in tmp_path.iterdir() if "out" in p.name or "part" in p.name] == []
 
     def full(network: portable.Portable, path: Path) -> NoReturn:
         path.write_bytes(b"a part")
@@ -430,7 +527,7 @@ def test_a_full_disk_and_a_late_cancel_leave_nothing(
     monkeypatch.setattr(portable, "write_weights", full)
     with pytest.raises(CannotFinish, match="No space left"):
         write(folder, model, data, result, False, lambda: False)
-    assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
+    assert [p.name for p in tmp_path.iterdir() if "out" in p.name or "part" in p.name] == []
 
 
 def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
@@ -447,6 +544,9 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
         (tmp_path / "file" / "out", "no such folder"),
         # where not even root may write
         (Path("/proc/out"), "cannot be written"),
+        (tmp_path / ("n" * 256), "cannot be used"),
+        (Path("~nobody-of-this-name/out"), "cannot be used"),
+        (Path("a\0b"), "cannot be used"),
     ):
         with pytest.raises(FinalError, match=said):
             usable(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import math
 import os
@@ -32,6 +33,8 @@ from ..protocol import (
     FinalProgress,
     FinalStop,
     final_replies,
+    part_of,
+    written,
 )
 from .base import WAITING, death
 from .local import KIND as LOCAL
@@ -41,8 +44,9 @@ PATIENCE = 60.0
 """Seconds that a process may take to leave: it may be writing."""
 KEPT_SECONDS = 1.0
 """How often the session is told how far one is, at most."""
+RESUME = "Then resume it."
 FAULTS = 3
-"""Deaths in a row that brought it no further after which it has failed."""
+"""Deaths in a row that brought it no further after which it is not begun again by itself."""
 
 log = logging.getLogger("lcsearch.engine")
 
@@ -55,8 +59,8 @@ class Died(FinalError):
     """Its process ended without a last word."""
 
 
-class NoRoomLeft(FinalError):
-    """The disk is full; its checkpoints are there."""
+class Hindered(FinalError):
+    """It cannot go on as things are; once they are mended, it does, from its checkpoints."""
 
 
 class TooLossy(FinalError):
@@ -67,9 +71,18 @@ class WrongOrder(FinalError, Misuse):
     """What was asked for cannot be: there is no such trial, or no such folder can be made."""
 
 
+def identity(session: Session, delivery: Delivery) -> str:
+    """A word that no other final training has, of whatever session: by it its files are known."""
+    whole = f"{session.created.isoformat()} {delivery.number} {delivery.created.isoformat()}"
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
 def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrder:
     """What is to be done for it.  checkpoints: the folder of the session's.  Raises FinalError."""
     session, trial = snapshot.session, snapshot.trials[delivery.trial]
+    mine, execution = identity(session, delivery), session.execution
+    if written(Path(delivery.folder), mine) is None:
+        usable(Path(delivery.folder))
     return FinalOrder(
         session=session.name,
         trial=trial.number,
@@ -82,12 +95,16 @@ def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrd
         augment=session.augment,
         metric=session.metric,
         class_weights=session.class_weights,
-        folder=str(usable(Path(delivery.folder))),
+        folder=delivery.folder,
         checkpoint=str(checkpoints / f"final-{delivery.number}"),
         images=delivery.images,
         onnx=delivery.onnx,
         int8=delivery.int8,
         accept_loss=delivery.accept_loss,
+        id=mine,
+        # a cluster's devices are not this machine's
+        device=execution.devices[0] if execution.devices else "auto",
+        dtype=execution.dtype,
     )
 
 
@@ -113,25 +130,33 @@ def wanted(
     session, trial = snapshot.session, known_trial(snapshot, number)
     if session.task not in LOCAL.trains:
         raise WrongOrder(f"task {session.task}: is not trained to the end on this machine.")
-    place = str(usable(folder))
-    for other in snapshot.deliveries:
-        if other.open and other.folder == place:
-            raise WrongOrder(
-                f"{place}: final training {other.number} is to be written there. Name another "
-                "folder."
-            )
     return Delivery(
         number=1,
         trial=number,
         images=images or usual_images(session),
         epochs=epochs,
         seeds=tuple(trial.seed + more for more in range(seeds)),
-        folder=place,
+        folder=str(free(snapshot, folder)),
         onnx=onnx or int8,
         int8=int8,
         accept_loss=accept_loss,
         created=now(),
     )
+
+
+def free(snapshot: Snapshot, folder: Path) -> Path:
+    """The absolute path of a folder that can be written, and that no other is to be written into.
+
+    Raises FinalError.
+    """
+    place = usable(folder)
+    for other in snapshot.deliveries:
+        if other.open and other.folder == str(place):
+            raise WrongOrder(
+                f"{place}: final training {other.number} is to be written there. Name another "
+                "folder."
+            )
+    return place
 
 
 def known_trial(snapshot: Snapshot, number: int) -> Trial:
@@ -154,7 +179,16 @@ def usable(folder: Path) -> Path:
 
     Raises FinalError where it holds something, its parent is missing, read-only or full.
     """
-    path = folder.expanduser().absolute()
+    try:
+        return _usable(folder.expanduser().absolute())
+    except (OSError, RuntimeError, ValueError) as error:  # ~nobody/x; a name too long; a bad disk
+        reason = getattr(error, "strerror", None) or error
+        raise WrongOrder(f"{folder}: cannot be used ({reason}). Name another folder.") from error
+
+
+def _usable(path: Path) -> Path:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # pathlib's own questions are answered with no where there is no answer
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise WrongOrder(f"{path}: exists and is no folder. Name another one.")
     if path.is_dir() and any(path.iterdir()):
@@ -213,7 +247,7 @@ class FinalTraining:
                 raise FinalError(f"the process said what is no reply: {line!r}.") from error
             if isinstance(said, FinalFailed):
                 self.close()
-                kind = NoRoomLeft if said.no_room else TooLossy if said.lossy else FinalError
+                kind = TooLossy if said.lossy else Hindered if said.curable else FinalError
                 raise kind(said.message)
             last = last or not isinstance(said, FinalProgress)
             yield said
@@ -231,9 +265,6 @@ class FinalTraining:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            folder = Path(self.order.folder)
-            part = folder.with_name(f".{folder.name}.part-{self._process.pid}")
-            shutil.rmtree(part, ignore_errors=True)
 
 
 class Finisher:
@@ -243,14 +274,15 @@ class Finisher:
         self._store, self._log = store, log
         self._checkpoints = store.folder / "checkpoints"
         self._training: FinalTraining | None = None
+        self._listener: threading.Thread | None = None
         self._number = 0
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._asked: StopMode | None = None
         self._kept = -math.inf
         self._live: set[int] | None = None
         """Those that were open at the last look; None before the first."""
-        self._faults: dict[int, tuple[float, int]] = {}
-        """Of each that died: how far it was then, and how often it came no further."""
+        self._faults: dict[int, tuple[tuple[int, int], int]] = {}
+        """Of each that died: training and epoch then, and how often it came no further."""
 
     def turn(self, snapshot: Snapshot, *, free: bool) -> bool:
         """Hear what there is, do what was asked, and begin the next one where the machine is free.
@@ -263,7 +295,7 @@ class Finisher:
         live = {one.number for one in snapshot.deliveries if one.open}
         if live != self._live:
             self._live = live
-            self._prune(live)
+            self._prune(snapshot)
         if self._training is not None:
             asked = snapshot.deliveries[self._number - 1].stop_request
             if asked is not None and asked != self._asked:
@@ -294,7 +326,7 @@ class Finisher:
         except Late:  # withdrawn since we looked
             return
         except FinalError as error:
-            self._end(number, "failed", str(error), states={delivery.state})
+            self._end(number, "paused", f"{error} {RESUME}", states={delivery.state})
             return
         self._number, self._asked, self._kept = number, None, -math.inf
         training = self._training = FinalTraining(what, self._log)
@@ -307,7 +339,8 @@ class Finisher:
             except FinalError as error:
                 said.put(error)
 
-        threading.Thread(target=listen, daemon=True).start()
+        self._listener = threading.Thread(target=listen, daemon=True)
+        self._listener.start()
         log.info("final training %d (trial %d) begins", number, delivery.trial)
 
     def _hear(self, said: object) -> None:
@@ -345,8 +378,8 @@ class Finisher:
             self._end(number, "paused" if said.paused else "stopped")
         elif isinstance(said, TooLossy):
             self._end(number, "paused", str(said))
-        elif isinstance(said, NoRoomLeft):
-            self._end(number, "paused", f"{said} Make room, then resume it.")
+        elif isinstance(said, Hindered):
+            self._end(number, "paused", f"{said} {RESUME}")
         elif isinstance(said, Died):
             self._died(number, said)
         else:
@@ -355,12 +388,14 @@ class Finisher:
     def _died(self, number: int, error: Died) -> None:
         """Let it go on from its checkpoint, unless it comes no further."""
         delivery = self._store.refresh().deliveries[number - 1]
-        before, times = self._faults.get(number, (-1.0, 0))
-        times = times + 1 if delivery.done <= before else 1
-        self._faults[number] = delivery.done, times
+        reached = delivery.training, delivery.epoch  # what it goes on from: an epoch's end
+        before, times = self._faults.get(number, ((0, 0), 0))
+        times = times + 1 if reached <= before else 1
+        self._faults[number] = reached, times
         log.warning("final training %d: %s", number, error)
         if delivery.stop_request is None and times >= FAULTS:
-            self._end(number, "failed", f"{error} So it did {times} times. See `lcsearch logs`.")
+            words = f"{error} So it did {times} times. See `lcsearch logs`."
+            self._end(number, "paused", f"{words} {RESUME}")
         else:
             self._store.put_back_delivery(number)
 
@@ -374,26 +409,42 @@ class Finisher:
         **fields: object,
     ) -> None:
         log.info("final training %d is over: %s %s", number, state, message)
-        self._store.update_delivery(
-            number,
-            states or {"running"},
-            state=state,
-            message=message,
-            stop_request=None,
-            seconds_left=None,
-            ended=None if state == "paused" else now(),
-            **fields,
-        )
+        with contextlib.suppress(Late):  # withdrawn, or put back, in the same moment
+            self._store.update_delivery(
+                number,
+                states or {"running"},
+                state=state,
+                message=message,
+                stop_request=None,
+                seconds_left=None,
+                ended=None if state == "paused" else now(),
+                **fields,
+            )
 
-    def _prune(self, live: set[int]) -> None:
-        """Take away the checkpoints of those that have ended, or were never ours."""
+    def _prune(self, snapshot: Snapshot) -> None:
+        """Take away the checkpoints of those that have ended, or were never ours, and what they
+        left half written.
+        """
+        live = {one.number for one in snapshot.deliveries if one.open}
         for file in self._checkpoints.glob("final-*"):
             number = file.name.removeprefix("final-").partition("-")[0].partition(".")[0]
             if number.isdecimal() and int(number) not in live:
                 file.unlink(missing_ok=True)
+        for one in snapshot.deliveries:
+            if not one.open:
+                left = part_of(Path(one.folder), identity(snapshot.session, one))
+                shutil.rmtree(left, ignore_errors=True)
 
     def close(self) -> None:
-        """End the one at work; whoever leaves the store puts it back."""
+        """End the one at work; whoever leaves the store puts it back, unless all is written."""
         training, self._training = self._training, None
-        if training is not None:
-            training.close()
+        if training is None:
+            return
+        training.close()
+        if self._listener is not None:
+            self._listener.join()
+        while not self._said.empty():
+            said = self._said.get()
+            # that it ended otherwise is this engine's doing
+            if isinstance(said, FinalDone):
+                self._hear(said)

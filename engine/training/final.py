@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from ... import __version__
 from ...sessions import exchange
 from ...sessions.choices import LOSS_REFUSED
+from ...sessions.files import settle
 from ...sessions.records import DataSource, EightBits, Epoch, StopMode
 from ..metric import wilson
 from ..protocol import (
@@ -39,7 +40,9 @@ from ..protocol import (
     FinalResult,
     FinalStop,
     eight_bits_lose,
+    part_of,
     trained_on,
+    written,
 )
 from ..tasks import cnn
 from ..tasks.space import InvalidConfig
@@ -71,14 +74,14 @@ LOCK_PATIENCE = 30.0
 
 
 class FinalError(Exception):
-    """It cannot be done; the message says what to do.
+    """It cannot be done as things are; the message says what to do.
 
-    no_room: it could be, were the disk not full.  lossy: it could be, were the loss accepted.
+    curable: it goes on once that is done.  lossy: it does once the loss is accepted.
     """
 
-    def __init__(self, message: str, *, no_room: bool = False, lossy: bool = False) -> None:
+    def __init__(self, message: str, *, curable: bool = True, lossy: bool = False) -> None:
         super().__init__(message)
-        self.no_room, self.lossy = no_room, lossy
+        self.curable, self.lossy = curable, lossy
 
 
 def main() -> None:
@@ -87,8 +90,7 @@ def main() -> None:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     parser = argparse.ArgumentParser(prog="final", description=__doc__)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    options = parser.parse_args()
+    parser.parse_args()
     keep_memory()
     order = FinalOrder.model_validate_json(sys.stdin.readline())
     asked: list[Asked] = [None]
@@ -109,42 +111,58 @@ def main() -> None:
 
     try:
         with FileLock(f"{order.checkpoint}.lock").acquire(timeout=LOCK_PATIENCE):
-            train_final(order, options.device, say, lambda: asked[0])
+            train_final(order, say, lambda: asked[0])
     except Timeout:
-        say(FinalFailed(message="another process still trains it. End that process, then resume."))
+        message = "another process still trains it. End that process."
+        say(FinalFailed(message=message, curable=True))
     except FinalError as error:
-        say(FinalFailed(message=str(error), no_room=error.no_room, lossy=error.lossy))
-    except (DataError, InvalidConfig) as error:
+        say(FinalFailed(message=str(error), curable=error.curable, lossy=error.lossy))
+    except DataError as error:
+        say(FinalFailed(message=str(error), curable=True))
+    except InvalidConfig as error:
         say(FinalFailed(message=str(error)))
     except Exception as error:  # noqa: BLE001 - the process's edge: recorded and reported
-        if disk_full(error):
-            say(FinalFailed(message=f"the disk is full ({first_line(error)}).", no_room=True))
-            return
-        traceback.print_exc()
-        say(FinalFailed(message=_words(error)))
+        say(_failed(error))
 
 
-def _words(error: Exception) -> str:
+def _failed(error: Exception) -> FinalFailed:
     import torch
 
+    from .checkpoint import CheckpointError
     from .loop import Diverged
 
+    cause = error.__cause__
+    reason = first_line(cause if isinstance(cause, Exception) else error)
     if isinstance(error, Diverged):
-        return f"the network diverged: {error}. Choose another trial (--trial)."
+        message = f"the network diverged: {error}. Choose another trial (--trial)."
+        return FinalFailed(message=message)
+    if disk_full(error):
+        return FinalFailed(message=f"the disk is full ({reason}). Make room.", curable=True)
+    if isinstance(error, CheckpointError):
+        message = f"its checkpoint cannot be written ({reason}). See to the session's folder."
+        return FinalFailed(message=message, curable=True)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return (
-            f"out of memory ({first_line(error)}). Close other programs, or choose a trial with "
-            "a smaller network or batch (--trial)."
+        message = (
+            f"out of memory ({reason}). Close other programs, or choose a trial with a smaller "
+            "network or batch (--trial)."
         )
-    return f"{type(error).__name__}: {first_line(error)}"
+        return FinalFailed(message=message, curable=True)
+    traceback.print_exc()
+    return FinalFailed(message=f"{type(error).__name__}: {first_line(error)}")
 
 
-def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], Asked]) -> None:
+def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None:
     """Train, test, write; says how far it is, and at the end what came of it.
 
-    It goes on from its checkpoints where there are some.  asked: looked at before every batch.
+    It goes on from its checkpoints where there are some; where an attempt before had written all,
+    and nobody heard of it, that is what came.  asked: looked at before every batch.
     Raises FinalError, DataError, InvalidConfig, loop.Diverged.
     """
+    shutil.rmtree(order.part, ignore_errors=True)  # of an attempt that was killed as it wrote
+    there = written(Path(order.folder), order.id)
+    if there is not None:
+        say(FinalDone(folder=order.folder, result=there))
+        return
     if order.onnx or order.int8:
         what, needed = ("int8", INT8_PACKAGES) if order.int8 else ("ONNX", ONNX_PACKAGES)
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
@@ -157,21 +175,21 @@ def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], As
 
     from . import loop
     from .images import place, testing
-    from .run import Training, full_precision
+    from .run import DTYPES, Training, full_precision
     from .threads import Threads
 
     threads = Threads()  # what is free is seen while the images are read
     data, test = _images(order)
     summary = data.summary
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
-    chosen = torch.device(chosen_device(device))
-    dtype = loop.choose_dtype(network, chosen)
+    chosen = torch.device(chosen_device(order.device))
+    dtype = loop.choose_dtype(network, chosen) if order.dtype == "auto" else DTYPES[order.dtype]
     try:
         placed = place(data, chosen)
     except ValueError as error:
         raise FinalError(str(error)) from error
     told: list[Confusion] = []
-    written: tuple[nn.Sequential, float, float] | None = None
+    kept: tuple[nn.Sequential, float, float] | None = None
     for at, seed in enumerate(order.seeds):
         task = Training(
             network,
@@ -183,20 +201,21 @@ def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], As
             order.class_weights,
         )
         scores = tuple(one.accuracy for one in told)
+        if told and asked() is not None:  # one is over, and the next has not begun
+            _ended(say, asked())
+            return
         run = _trained(order, task, placed, dtype, threads, asked, _Report(say, order, at, scores))
         if run is None:
-            mode = asked()
-            if mode is not None and mode != "gone":
-                say(FinalEnded(paused=mode == "pause"))
+            _ended(say, asked())
             return
         model = full_precision(run)
         told.append(
             loop.confusion(model, *testing(data, test, chosen), summary.classes, torch.float32)
         )
-        if written is None:  # the test set chooses nothing: the first is the one that is written
-            written = model, run.epochs[-1].train_loss, sum(e.seconds for e in run.epochs)
-    assert written is not None
-    model, loss, seconds = written
+        if kept is None:  # the test set chooses nothing: the first is the one that is written
+            kept = model, run.epochs[-1].train_loss, sum(e.seconds for e in run.epochs)
+    assert kept is not None
+    model, loss, seconds = kept
     threads.take()
     result = FinalResult(
         session=order.session,
@@ -228,6 +247,7 @@ def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], As
         machine=machine(chosen, dtype),
         lcsearch=__version__,
         files=(),
+        order=order.id,
     )
     made = write(
         Path(order.folder),
@@ -235,10 +255,19 @@ def train_final(order: FinalOrder, device: str, say: Say, asked: Callable[[], As
         data,
         result,
         order.onnx,
-        lambda: asked() == "now",
+        lambda: asked() in ("now", "gone"),
         InEightBits(test, order.accept_loss) if order.int8 else None,
     )
-    say(FinalEnded(paused=False) if made is None else FinalDone(folder=order.folder, result=made))
+    if made is None:
+        _ended(say, asked())
+    else:
+        say(FinalDone(folder=order.folder, result=made))
+
+
+def _ended(say: Say, mode: Asked) -> None:
+    """Say that it has ended as it was asked to; nobody hears it where they are gone."""
+    if mode != "gone":
+        say(FinalEnded(paused=mode == "pause"))
 
 
 def _source(order: FinalOrder) -> DataSource:
@@ -304,11 +333,17 @@ def _trained(
     import torch
 
     from . import loop
-    from .checkpoint import restore, save
+    from .checkpoint import CheckpointError, restore, save
     from .run import begin
 
     checkpoint = Path(f"{order.checkpoint}-{task.seed}.pt")
-    run = restore(task, placed, checkpoint) if checkpoint.exists() else begin(task, placed, dtype)
+    run = None
+    if checkpoint.exists():
+        try:
+            run = restore(task, placed, checkpoint)
+        except CheckpointError as error:  # the same network, and what was done of it once more
+            print(f"seed {task.seed} begins anew: {error}", file=sys.stderr)
+    run = run or begin(task, placed, dtype)
     bounds = loop.batch_bounds(len(placed.train_labels), task.config["batch_size"])
     for number in range(len(run.epochs) + 1, order.epochs + 1):
         drawn = loop.begin_epoch(run, number)
@@ -364,7 +399,7 @@ def write(
     from . import card, eight_bits, latency, portable, preparing, stored
 
     assert isinstance(model, nn.Sequential)
-    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    part = part_of(folder, result.order)
     network = portable.Portable(model, data.mean, data.std).eval()
     summary = data.summary
     levels = preparing.EIGHT_BITS
@@ -415,16 +450,18 @@ def write(
         text = card.card(result, trained, cnn.TASK.measures)
         (part / card.CARD).write_text(text, encoding="utf-8")
         _share(part)
+        for file in (*part.iterdir(), part):
+            settle(file)
         if cancelled():
             return None
         part.rename(folder)
+        settle(folder.parent)  # the checkpoints are taken away once it stands there
     except Exception as error:
         # safetensors has an error of its own for a disk that is full
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             raise FinalError(
                 f"{folder}: cannot be written ({first_line(error)}). Make room, or name another "
-                "folder (-o).",
-                no_room=disk_full(error) or "No space left" in str(error),
+                "folder (-o)."
             ) from error
         raise
     finally:
@@ -450,7 +487,8 @@ def _in_eight_bits(
     except Exception as error:
         why = f"{type(error).__name__}: {first_line(error)}"
         raise FinalError(
-            f"the network cannot be written in eight bits ({why}). Train it without --int8."
+            f"the network cannot be written in eight bits ({why}). Train it without --int8.",
+            curable=False,
         ) from error
     if made.loss > LOSS_REFUSED and not wanted.accept_loss:
         lost = eight_bits_lose(made, result.metric).removeprefix("WARNING: ")

@@ -116,7 +116,8 @@ def load(path: str | Path = Path(__file__).with_name("{weights}")) -> Network:
         if entry.get("dtype") != kind or entry.get("shape") != list(value.shape):
             raise _refused(path, f"{{name}} is not {{kind}} of shape {{list(value.shape)}}")
         size = value.numel() * value.itemsize
-        begin = entry["data_offsets"][0] if isinstance(entry.get("data_offsets"), list) else None
+        offsets = entry.get("data_offsets")
+        begin = offsets[0] if isinstance(offsets, list) and offsets else None
         if type(begin) is not int or begin < 0 or start + begin + size > len(content):
             raise _refused(path, f"there are too few numbers for {{name}}")
         numbers = bytearray(content[start + begin : start + begin + size])
@@ -148,10 +149,11 @@ def preprocess(image: Image) -> Tensor:
 
     {how}
     EXIF turns it, what is transparent is laid over the background, and normalisation is the
-    network's own; several are put together by torch.stack.  Give it an image as Image.open does:
-    a large JPEG that was not read yet is read here, no larger than is needed.  Raises Broken.
+    network's own; several are put together by torch.stack.  Give it an image as Image.open does,
+    not read yet: a large JPEG is then read no larger than is needed, as it was for the training;
+    one that was read whole is scaled from there and differs a little.  Raises Broken.
     """
-    shown = prepared(image, HOW)
+    shown = prepared(own(image), HOW)
     pixels = torch.frombuffer(bytearray(shown.tobytes()), dtype=torch.uint8)
     pixels = pixels.view(HOW.height, HOW.width, HOW.channels).permute(2, 0, 1)
     return scaled(pixels.contiguous().float(), BLACK, WHITE)

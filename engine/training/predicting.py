@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from ...sessions.choices import Runtime
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.files import content
 from ...sessions.records import in_words
 from ..machine import processors
 from ..protocol import RESULT, FinalResult
@@ -41,6 +42,8 @@ BATCH_NUMBERS = 1 << 22
 LARGEST_RESULT = 64 << 20
 LARGEST_IMAGE = 1 << 30
 """Bytes of a file."""
+LARGEST_LEVEL = 1e30
+"""Of white: what is made of it still is a float32."""
 _NOT_BUILT = (InvalidConfig, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What a configuration raises that no search has made."""
 
@@ -99,7 +102,8 @@ def load(folder: Path, runtime: Runtime, *, int8: bool = False) -> Model:
     result, shape = _result(folder / RESULT)
     file = folder / (eight_bits.INT8 if int8 else stored.WEIGHTS)
     try:
-        laid = cnn.network(result.config, shape, len(result.classes), result.features)
+        config = cnn.space(shape, len(result.classes), macs_cap=None).validate(result.config)
+        laid = cnn.network(config, shape, len(result.classes), result.features)
         if int8:
             run = _in_eight_bits(file, result, laid)
         else:
@@ -130,9 +134,7 @@ def _unusable(path: Path, why: str) -> ModelError:
 def _result(path: Path) -> tuple[FinalResult, tuple[int, int, int]]:
     """What the file says, and the shape of an image."""
     try:
-        if path.stat().st_size > LARGEST_RESULT:
-            raise _unusable(path, "is larger than what a training says of itself")
-        result = FinalResult.model_validate_json(path.read_bytes())
+        result = FinalResult.model_validate_json(content(path, LARGEST_RESULT))
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except ValidationError as error:
@@ -144,6 +146,9 @@ def _result(path: Path) -> tuple[FinalResult, tuple[int, int, int]]:
         )
     channels, height, width = result.shape
     how = result.prepared
+    black, white = result.levels or EIGHT_BITS
+    if not -LARGEST_LEVEL < black <= white < LARGEST_LEVEL:
+        raise _unusable(path, f"levels = {[black, white]}: no black and white")
     if (
         min(result.shape) < 1
         or channels * height * width > pictures.MOST_PIXELS

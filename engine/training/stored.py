@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
+from ...sessions.files import content
 from ..tasks.cnn.layout import ConvLayer, DenseLayer, Network
 
 Stored = dict[str, NDArray[Any]]
@@ -86,10 +87,9 @@ def read(path: Path, network: Network) -> Stored:
         name: np.dtype(_KINDS[kind]).itemsize * int(np.prod(shape, dtype=object))
         for name, (kind, shape) in wanted.items()
     }
-    if path.stat().st_size > sum(sizes.values()) + HEADER_BYTES:
-        raise refused("the file is larger than they are")
+    held = content(path, sum(sizes.values()) + HEADER_BYTES)
     try:
-        entries = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+        entries = dict(deserialize(held))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise refused("it is no safetensors file, or not all of one") from error
     if entries.keys() != wanted.keys():
