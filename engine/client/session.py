@@ -299,6 +299,8 @@ class SessionClient:
         images: Images | None = None,
         seeds: int = 1,
         onnx: bool = False,
+        int8: bool = False,
+        accept_loss: bool = False,
     ) -> Delivery:
         """Queue a trial's network to be trained to the end, tested and written by the engine.
 
@@ -306,7 +308,17 @@ class SessionClient:
         """
         snapshot = self.refresh()
         delivery = self._store.add_delivery(
-            wanted(snapshot, number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
+            wanted(
+                snapshot,
+                number,
+                folder,
+                epochs=epochs,
+                images=images,
+                seeds=seeds,
+                onnx=onnx,
+                int8=int8,
+                accept_loss=accept_loss,
+            )
         )
         self.start_engine()
         return delivery
@@ -323,10 +335,21 @@ class SessionClient:
         else:
             raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
-    def resume_delivery(self, number: int) -> None:
-        """Let a paused final training go on where it was.  Raises StoreError."""
-        self._delivery(number)
-        self._store.update_delivery(number, {"paused"}, state="interrupted", message="")
+    def resume_delivery(self, number: int, *, accept_loss: bool = False) -> None:
+        """Let a paused final training go on where it was.  Raises StoreError.
+
+        accept_loss: and be written in eight bits, if it is to be, however much those lose.
+        """
+        delivery = self._delivery(number)
+        if accept_loss and not delivery.int8:
+            raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
+        self._store.update_delivery(
+            number,
+            {"paused"},
+            state="interrupted",
+            message="",
+            accept_loss=delivery.accept_loss or accept_loss,
+        )
         self.start_engine()
 
     def _delivery(self, number: int) -> Delivery:

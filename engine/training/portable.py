@@ -307,12 +307,22 @@ def write_weights(network: Portable, path: Path) -> None:
     path.chmod(path.parent.stat().st_mode & 0o666)  # it is made for its owner alone
 
 
+def metadata(preparing: Preparing) -> dict[str, str]:
+    """What an ONNX file says of itself: the names of the classes as a JSON list under `classes`,
+    how image files become images as a JSON object under `prepared`, and what black and white are
+    as a list of two under `levels`.
+    """
+    return {
+        "classes": json.dumps(preparing.classes, ensure_ascii=False),
+        "prepared": preparing.steps.model_dump_json(),
+        "levels": json.dumps(preparing.levels),
+    }
+
+
 def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:
     """The network as ONNX: input `images`, any number of them; output `logits`.
 
-    preparing: of it the names of the classes are kept as a JSON list under `classes` in the
-    model's metadata, how image files become images as a JSON object under `prepared`, and what
-    black and white are as a list of two under `levels`.
+    preparing: what of it is kept in the model's metadata, see `metadata`.
 
     Raises ImportError where the extra lcsearch[onnx] is not installed, OSError.
     """
@@ -332,8 +342,5 @@ def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:
             verbose=False,
         )
     assert program is not None
-    kept = program.model.metadata_props
-    kept["classes"] = json.dumps(preparing.classes, ensure_ascii=False)
-    kept["prepared"] = preparing.steps.model_dump_json()
-    kept["levels"] = json.dumps(preparing.levels)
+    program.model.metadata_props.update(metadata(preparing))
     program.save(path)

@@ -11,6 +11,7 @@ import typer
 from ...sessions.choices import COST_ALONE, Strategy
 from .base import fail, opened, or_so_already, say, tell
 from .options import (
+    AcceptLoss,
     Address,
     DataOnNodes,
     Device,
@@ -140,11 +141,18 @@ def stop(
 
 
 @commands.command()
-def resume(name: Name, trial: TrialNumber = None, final: FinalNumber = None) -> None:
+def resume(
+    name: Name,
+    trial: TrialNumber = None,
+    final: FinalNumber = None,
+    accept_loss: AcceptLoss = False,
+) -> None:
     """Let a paused trial, or with --final a final training, go on from its checkpoint."""
+    if accept_loss and final is None:
+        fail("--accept-loss: is of a final training. Give --final N.", 2)
     with opened(name) as client:
         if final is not None:
-            client.resume_delivery(final)
+            client.resume_delivery(final, accept_loss=accept_loss)
             say(f"final training {final}: goes on.")
             return
         paused = [t.number for t in client.refresh().trials if t.state == "paused"]

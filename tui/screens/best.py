@@ -143,6 +143,8 @@ class BestScreen(TwoSides):
                         images=final.images,
                         seeds=final.seeds,
                         onnx=final.onnx,
+                        int8=final.int8,
+                        accept_loss=final.accept_loss,
                     ),
                     f"Trial {trial.number} is trained to the end. s stops or pauses it.",
                 )
