@@ -255,10 +255,10 @@ def test_a_checkpoint_of_before_there_was_a_parameter_goes_on(
 ) -> None:
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)
-    now = task(epochs=2, shortcut=[False, False], dropout=0.0)
+    now = task(epochs=2, detour=[False, False], noise=0.0)
     assert [e.epoch for e in restore(now, placed, path).epochs] == [1]
     with pytest.raises(CheckpointError, match="its config is"):
-        restore(task(epochs=2, shortcut=[False, False], dropout=0.2), placed, path)
+        restore(task(epochs=2, detour=[False, False], noise=0.2), placed, path)
 
 
 def test_a_checkpoint_is_not_unpickled_code(placed: Placed, tmp_path: Path) -> None:

@@ -73,12 +73,14 @@ def classifier(config: Config) -> str:
 def recipe(config: Config) -> str:
     """Learning rate, its decay per epoch and batch size, rounded: `lr 4.4e-3 ×.992 B338`.
 
-    What else there is where it is not the poster's: `sgd lr 0.082 cos B128 ls.1`.
+    What else there is where it is not the poster's: `sgd lr .1 cos B128 ls.1`.
     """
     optimiser, schedule = config["optimiser"], config["schedule"]
     decay = f"{config['lr_decay']:.3f}".rstrip("0").rstrip(".").removeprefix("0")
     words = [] if optimiser == ADAM else [optimiser]
-    words.append(f"lr {improvement(config['learning_rate'])}")
+    rate: float = config["learning_rate"]
+    short = optimiser == SGD and rate >= 0.01  # as a person writes it: lr .1
+    words.append(f"lr {_short(rate) if short else improvement(rate)}")
     words.append(SCHEDULE_MARKS.get(schedule, schedule) or f"×{decay}")
     words.append(f"B{config['batch_size']}")
     if config["label_smoothing"]:
