@@ -433,7 +433,7 @@ def test_dropout_s_draws_follow_from_the_seed_and_the_epoch_alone(placed: Placed
 
     def outputs(one: Run, number: int) -> Tensor:
         one.model.train()
-        one.dropout.begin_epoch(number)
+        one.dropout.redraw(number)
         logits: Tensor = one.model(images)
         return logits.detach()
 
@@ -458,7 +458,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(placed: Placed) -> None:
         layer.register_forward_hook(lambda _, given, out: seen.append(given[0]))
     run.model.train()
     for layer in dense:
-        run.dropout.begin_epoch(1)
+        run.dropout.redraw(1)
         layer(torch.ones(400, layer.in_features if isinstance(layer, nn.Linear) else layer.inputs))
     for given in seen:
         assert (given == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)

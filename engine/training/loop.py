@@ -181,7 +181,7 @@ def _train(
 def begin_epoch(run: Run, number: int) -> Draw:
     """Everything as epoch `number` wants it; gives the order of its images."""
     set_rate(run, number)
-    run.dropout.begin_epoch(number)
+    run.dropout.redraw(number)
     run.model.train()
     return draw(run, number)
 

@@ -106,7 +106,7 @@ class Dropout:
             if share and isinstance(layer, nn.Linear | SparseLinear):
                 layer.register_forward_pre_hook(self._drop)
 
-    def begin_epoch(self, number: int) -> None:
+    def redraw(self, number: int) -> None:
         """From here on the draws of this epoch."""
         words = np.random.SeedSequence([abs(self._seed), number, DROPPED]).generate_state(2)
         self._generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
