@@ -55,9 +55,10 @@ SUMMARY = DataSummary(
 
 
 def wobble(config: Config, salt: int = 0) -> float:
-    """A number in [0, 1) that depends on the network alone."""
+    """A number in [0, 1) that depends on the network alone, and not on what later versions add."""
     total = salt * 0.618
-    for name, value in config.items():
+    for name in POSTER:
+        value = config[name]
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             code = sum(map(ord, item)) if isinstance(item, str) else float(item)
             total += math.sin(len(name) + 1.7 * index + code) * 3.1
