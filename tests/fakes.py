@@ -21,6 +21,7 @@ from lcsearch.engine.metric import Confusion
 from lcsearch.engine.objective import objective
 from lcsearch.engine.protocol import Picture, Ready
 from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.cnn import POSTER
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import level_names, session_space

@@ -65,6 +65,19 @@ RICH = {
     "density": [0.05, 0.3, 1.0],
 }
 """Every kind of layer: pooled from an odd map to 3 x 3; sparse in blocks, and small."""
+ADDED = RICH | {
+    "conv_layers": 4,
+    "channels": [8, 16, 16, 24],
+    "downsample": ["none", "pool", "stride", "pool"],
+    "kernel": [3, 5, 3, 3],
+    "batch_norm": [True, True, False, True],
+    "groups": [1, 2, 5, 4],
+    "conv": ["plain", "plain", "separable", "plain"],
+    "shortcut": [False, False, True, True],
+    "activation": "hardswish",
+}
+"""Two shortcuts that overlap, either of maps that are larger and have fewer channels; a separable
+layer, whose groups count nothing."""
 ALONE = """
 import importlib.abc, sys, numpy, torch
 class Wall(importlib.abc.MetaPathFinder):
@@ -95,11 +108,11 @@ def alone(folder: Path, images: Images, tmp_path: Path) -> Images:
     return outputs
 
 
-@pytest.fixture(scope="module")
-def rich() -> Rich:
+@pytest.fixture(scope="module", params=[RICH, ADDED], ids=["plain", "shortcuts"])
+def rich(request: pytest.FixtureRequest) -> Rich:
     """The network of every kind of layer, its batch norm trained a little, and images for it."""
     torch.manual_seed(0)
-    laid = cnn.network(RICH, (3, 21, 27), 5, features=3)
+    laid = cnn.network(request.param, (3, 21, 27), 5, features=3)
     assert laid.convolutions[-1].width_out % 3
     model = build(laid, seed=4)
     assert model[-5].blocks is not None

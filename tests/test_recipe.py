@@ -25,6 +25,7 @@ from lcsearch.engine.training.images import Draw, Placed, place
 from lcsearch.engine.training.loop import batch_bounds, train
 from lcsearch.engine.training.recipe import initialise, learning_rate, undecayed
 from lcsearch.engine.training.run import Run, Training, begin, full_precision
+from lcsearch.engine.training.shortcut import Shortcut
 from lcsearch.engine.training.sparse import SparseLinear
 from lcsearch.sessions.records import Config, DataSource
 
@@ -377,27 +378,28 @@ def test_weights_are_drawn_as_he_et_al_draw_them() -> None:
     assert not torch.equal(next(model.parameters()), next(other.parameters()))
 
 
-class Block(nn.Module):
-    """A shortcut's."""
-
-    def __init__(self, last_norm: nn.BatchNorm2d | None) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 3)
-        self.last_norm = last_norm
-
-
 def test_a_shortcut_s_last_batch_norm_begins_at_nothing() -> None:
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3),
-        nn.BatchNorm2d(4),
-        Block(nn.BatchNorm2d(4)),
-        Block(None),
-        nn.Linear(4, 2),
-    )
+    config = cnn.reference(SHAPE, CLASSES) | {
+        "downsample": ["none"] * 4,
+        "channels": [8] * 4,
+        "conv": ["plain", "plain", "separable", "plain"],
+        "batch_norm": [True, True, True, False],
+        "shortcut": [False, False, True, True],
+    }
+    model = build(cnn.network(config, SHAPE, CLASSES), 0)
     initialise(model, 0)
-    first, last = (m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-    assert bool((first.weight == 1).all())
-    assert not last.weight.any()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    # the separable one has two, of which the second is added to
+    assert [bool(norm.weight.any()) for norm in norms] == [True, True, True, False]
+    images = torch.randn(4, *SHAPE).contiguous(memory_format=torch.channels_last)
+    seen: list[Tensor] = []
+    for module in model.children():
+        if isinstance(module, Shortcut):
+            module.register_forward_hook(lambda _, given, out: seen.append(out - given[1]))
+    model(images)
+    assert len(seen) == 2
+    assert not seen[0].any()
+    assert seen[1].any()
 
 
 def test_biases_and_batch_norm_are_not_decayed(placed: Placed) -> None:

@@ -57,7 +57,9 @@ def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
                 found.append((parameter.name, None))
         else:
             found += [
-                (parameter.name, i) for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y
+                (parameter.name, i)
+                for i, (x, y) in enumerate(zip(a, b, strict=False))
+                if x != y and parameter.counts(one, i) and parameter.counts(other, i)
             ]
     return tuple(found)
 

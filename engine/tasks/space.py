@@ -74,10 +74,10 @@ class Parameter:
     which a network is what it was before there was this parameter; None: it was there from the
     beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
 
-    when: a parameter before it and the value of that at which this one counts; elsewhere it is
-    idle: whatever its value, the configuration is the same thing.  ratios: of a real number, a
-    parameter before it, and how many times its domain its values are by that one's (once where it
-    does not say); they are encoded, compared and moved relative to that.
+    when: a parameter before it and the value of that at which this one counts (in that layer, where
+    both are lists); elsewhere it is idle: whatever its value, the configuration is the same thing.
+    ratios: of a real number, a parameter before it, and how many times its domain its values are by
+    that one's (once where it does not say); they are encoded, compared and moved relative to that.
     """
 
     name: str
@@ -110,9 +110,26 @@ class Parameter:
         assert self.frame is not None
         return self.frame
 
-    def counts(self, config: Config) -> bool:
-        """Whether it means anything in this configuration; else it is idle."""
-        return self.when is None or config.get(self.when[0], self.when[1]) == self.when[1]
+    def counts(self, config: Config, index: int | None = None) -> bool:
+        """Whether it, or this entry of it, means anything in this configuration; if not, it is
+        idle.
+        """
+        if self.when is None:
+            return True
+        name, value = self.when
+        found: Any = config.get(name, value)
+        if isinstance(found, list):
+            return index is None or found[index] == value
+        return bool(found == value)
+
+    def settled(self, entries: list[Scalar], config: Config) -> list[Scalar]:
+        """These entries, the idle ones at the default."""
+        if self.when is None:
+            return entries
+        return [
+            entry if self.counts(config, index) else self.default
+            for index, entry in enumerate(entries)
+        ]
 
     def ratio(self, config: Config) -> float:
         """How many times its domain its values are in this configuration."""
@@ -313,7 +330,8 @@ class Space:
                 continue
             given = list(value) if isinstance(value, list) else []
             wanted = parameter.entries(result)
-            result[parameter.name] = (given + [default] * wanted)[:wanted]
+            entries = (given + [default] * wanted)[:wanted]
+            result[parameter.name] = parameter.settled(entries, result)
         return result
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
@@ -396,6 +414,8 @@ class Space:
             value = config[parameter.name]
             entries = value if isinstance(value, list) else [value]
             for index, entry in enumerate(entries):
+                if not parameter.counts(config, index):
+                    continue
                 if not self._element(parameter, config, index).contains(entry):
                     return False
         return True
@@ -410,7 +430,9 @@ class Space:
         thing = self.canonical(config) if self.canonical else config
         if self._younger and isinstance(thing, Mapping):
             thing = {
-                name: value
+                name: self[name].settled(value, config)
+                if name in self and isinstance(value, list)
+                else value
                 for name, value in thing.items()
                 if name not in self
                 or not (self[name].is_neutral(value) or not self[name].counts(config))
@@ -605,7 +627,7 @@ class Space:
         return tuple(found)
 
     def encode(self, config: Config) -> Array:
-        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent.
+        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent or idle.
 
         What is beyond the frame is beyond those: a widened ordered category has no whole index.
         """
@@ -615,7 +637,7 @@ class Space:
             scale = self[column.parameter].scale
             if column.index is None:
                 row[position] = self._unit(self[column.parameter], config)
-            elif column.index < len(value):
+            elif column.index < len(value) and self[column.parameter].counts(config, column.index):
                 row[position] = scale.unit(value[column.index])
         return row
 
@@ -638,6 +660,11 @@ class Space:
             lengths = np.array([len(entries) for entries in units])
             present = np.arange(width) < lengths[:, None]
             rows[:, position : position + width][present] = [u for row in units for u in row]
+            if parameter.when is not None and not self[parameter.when[0]].asleep:
+                for row, config in zip(rows, configs, strict=True):
+                    for index in range(min(len(config[name]), width)):
+                        if not parameter.counts(config, index):
+                            row[position + index] = np.nan
             position += width
         return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .preparing import Preparing
+from .shortcut import Residual, Shortcut
 from .sparse import SparseLinear
 from .stored import WEIGHTS
 
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 {names}
-{sparse}
+{sparse}{shortcut}
 class Network(nn.Module):
     """Images of shape (n, {channels}, {height}, {width}) to logits of shape (n, {classes})."""
 
@@ -82,7 +84,7 @@ class Network(nn.Module):
         # of the images that it was trained on, channel by channel
         self.register_buffer("mean", torch.tensor({mean}).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor({std}).view(-1, 1, 1))
-        self.layers = nn.Sequential(
+        self.layers = {kind}(
 {layers}
         )
 
@@ -187,7 +189,7 @@ class Portable(nn.Module):
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.from_numpy(values).view(-1, 1, 1))
-        self.layers = nn.Sequential(*(_plain(layer) for layer in model)).cpu()
+        self.layers = type(model)(*(_plain(layer) for layer in model)).cpu()
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits of shape (n, classes)."""
@@ -220,13 +222,17 @@ def _plain(layer: nn.Module) -> nn.Module:
 def fused(layers: nn.Sequential) -> nn.Sequential:
     """The same network with batch norm in its convolutions, as every runtime would run it."""
     found: list[nn.Module] = []
+    places: list[int] = []
     for layer in layers:
+        places.append(len(found))
         if isinstance(layer, nn.BatchNorm2d):
             before = found.pop()
             assert isinstance(before, nn.Conv2d)
             layer = fuse_conv_bn_eval(before, layer)
+        elif isinstance(layer, Shortcut):
+            layer = Shortcut(places[layer.held], layer.window, layer.missing)
         found.append(layer)
-    return nn.Sequential(*found)
+    return type(layers)(*found)
 
 
 def source(network: Portable, title: str, preparing: Preparing) -> str:
@@ -237,6 +243,7 @@ def source(network: Portable, title: str, preparing: Preparing) -> str:
     """
     layers = list(_written(network.layers))
     sparse = any(isinstance(layer, _Scattered) for layer in network.layers)
+    copied = (Shortcut, Residual) if isinstance(network.layers, Residual) else ()
     last = network.layers[-1]
     assert isinstance(last, nn.Linear | _Scattered)
     channels, height, width = preparing.shape
@@ -250,6 +257,8 @@ def source(network: Portable, title: str, preparing: Preparing) -> str:
         names=preparing.names(),
         sparse=f"{_SPARSE}\n" if sparse else "",
         check=_CHECK if sparse else "",
+        shortcut="".join(f"\n{inspect.getsource(part)}\n" for part in copied),
+        kind="Residual" if copied else "nn.Sequential",
         mean=network.mean.flatten().tolist(),
         std=network.std.flatten().tolist(),
         layers="\n".join(f"            {layer}," for layer in layers),
@@ -271,8 +280,10 @@ def _written(layers: nn.Sequential) -> Iterator[str]:
                 yield f"nn.Conv2d({', '.join(words)})"
             case nn.BatchNorm2d():
                 yield f"nn.BatchNorm2d({layer.num_features})"
-            case nn.ReLU():
-                yield "nn.ReLU()"
+            case nn.ReLU() | nn.SiLU() | nn.Hardswish():
+                yield f"nn.{type(layer).__name__}()"
+            case Shortcut():
+                yield f"Shortcut({layer.held}, {layer.window}, {layer.missing})"
             case nn.MaxPool2d():
                 yield f"nn.MaxPool2d({layer.kernel_size}, ceil_mode={layer.ceil_mode})"
             case nn.AdaptiveAvgPool2d():

@@ -7,6 +7,7 @@ biases and batch norm, a warm-up.  `benchmarks/recipe.py` measures each part alo
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...sessions.records import Config
 from ..tasks.cnn.space import EXPONENTIAL, ONE_CYCLE
+from .shortcut import Shortcut
 from .sparse import SparseLinear
 
 WARM_UP = 0.5
@@ -65,23 +67,23 @@ def initialise(model: nn.Module, seed: int) -> None:
     activation, pass on the variance that they are given, whether or not batch norm is between.  By
     fan-in, not fan-out: where there is no batch norm it is the forward pass that must neither
     vanish nor blow up, and with groups fan-out counts connections that are not there.  The last
-    layer gives logits and stays as it was drawn.  A block whose output is added to its input has
-    in `last_norm` its last batch norm, or None: it begins at 0, and the block as the identity
-    (Goyal et al. 2017, arXiv 1706.02677).
+    layer gives logits and stays as it was drawn.  Batch norm that a shortcut follows begins at 0,
+    and what the shortcut spans as the identity (Goyal et al. 2017, arXiv 1706.02677).
     """
     generator = torch.Generator().manual_seed(seed)
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear | SparseLinear)]
+    layers = [m for m in model.modules() if getattr(m, "weight", None) is not None]
+    layers = [m for m in layers if not isinstance(m, _BatchNorm)]
     for layer in layers[:-1]:
+        assert isinstance(layer.weight, Tensor)
         fan_in = layer.weight[0].numel()
         with torch.no_grad():
             drawn = torch.randn(layer.weight.shape, generator=generator)
             layer.weight.copy_(drawn * math.sqrt(2 / fan_in))
-            if layer.bias is not None:
+            if isinstance(layer.bias, Tensor):
                 layer.bias.zero_()
-    for module in model.modules():
-        last = getattr(module, "last_norm", None)
-        if isinstance(last, _BatchNorm):
-            nn.init.zeros_(last.weight)
+    for before, after in itertools.pairwise(model.children()):
+        if isinstance(after, Shortcut) and isinstance(before, _BatchNorm):
+            nn.init.zeros_(before.weight)
 
 
 def undecayed(model: nn.Module) -> list[nn.Parameter]:

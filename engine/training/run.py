@@ -12,6 +12,7 @@ from ...sessions.choices import Augment, ClassWeights, Metric
 from ...sessions.records import Config, Epoch
 from ..metric import Confusion
 from ..tasks.cnn.layout import Network
+from ..tasks.task import blank_space
 from .build import build
 from .optimisers import Optimiser, made
 from .recipe import Dropout, initialise, of_poster, undecayed
@@ -39,6 +40,10 @@ class Training:
     augment: Augment = "none"
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
+
+    def __post_init__(self) -> None:
+        # one of before may lack a parameter that there is now
+        object.__setattr__(self, "config", blank_space().read(self.config))
 
 
 @dataclass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ...engine.tasks.cnn.layout import RELU, SEPARABLE
 from ...engine.tasks.cnn.space import (
     ADAM,
     ADAMW,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEDULE_MARKS = {EXPONENTIAL: "", COSINE: "cos", ONE_CYCLE: "1cyc"}
 OPTIMISER_NAMES = {ADAM: "Adam", ADAMW: "AdamW", SGD: "SGD, Nesterov's momentum"}
+SHORTCUT_MARK = "+"
 DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
 
 
@@ -33,10 +35,14 @@ def writes(config: Config) -> bool:
 
 
 def structure(config: Config, between: str = " · ") -> str:
-    """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does."""
+    """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does, + before
+    those that a shortcut is added to.
+    """
+    channels = config["channels"]
+    added = config.get("shortcut", [False] * len(channels))
     return between.join(
-        f"{channels}{DOWNSAMPLE_MARKS.get(how, how)}"
-        for channels, how in zip(config["channels"], config["downsample"], strict=True)
+        f"{SHORTCUT_MARK if plus else ''}{count}{DOWNSAMPLE_MARKS.get(how, how)}"
+        for count, how, plus in zip(channels, config["downsample"], added, strict=True)
     )
 
 
@@ -50,10 +56,18 @@ def _bits(values: Iterable[bool]) -> str:
 
 
 def parameters(config: Config) -> str:
-    """Kernels, batch norm and (where any layer has them) groups: `k335 b110 g122`."""
+    """Kernels, batch norm and, where any layer has them, groups and separable convolutions; an
+    activation other than ReLU: `k335 b110 g122 s001 silu`.
+    """
     words = [f"k{_digits(config['kernel'])}", f"b{_bits(config['batch_norm'])}"]
     if any(count != 1 for count in config["groups"]):
         words.append(f"g{_digits(config['groups'])}")
+    separable = [conv == SEPARABLE for conv in config.get("conv", ())]
+    if any(separable):
+        words.append(f"s{_bits(separable)}")
+    activation = config.get("activation", RELU)
+    if activation != RELU:
+        words.append(activation)
     return " ".join(words)
 
 
@@ -66,7 +80,7 @@ def classifier(config: Config) -> str:
         f"{width}@{_short(density)}"
         for width, density in zip(units, config["density"], strict=True)
     ]
-    dropped = f" d{_short(config['dropout'])}" if config["dropout"] else ""
+    dropped = f" d{_short(_trained(config, 'dropout'))}" if _trained(config, "dropout") else ""
     return f"c {' · '.join(layers)}  λ{improvement(config['weight_decay'])}{dropped}"
 
 
@@ -75,7 +89,7 @@ def recipe(config: Config) -> str:
 
     What else there is where it is not the poster's: `sgd lr .1 cos B128 ls.1`.
     """
-    optimiser, schedule = config["optimiser"], config["schedule"]
+    optimiser, schedule = _trained(config, "optimiser"), _trained(config, "schedule")
     decay = f"{config['lr_decay']:.3f}".rstrip("0").rstrip(".").removeprefix("0")
     words = [] if optimiser == ADAM else [optimiser]
     rate: float = config["learning_rate"]
@@ -83,9 +97,14 @@ def recipe(config: Config) -> str:
     words.append(f"lr {_short(rate) if short else improvement(rate)}")
     words.append(SCHEDULE_MARKS.get(schedule, schedule) or f"×{decay}")
     words.append(f"B{config['batch_size']}")
-    if config["label_smoothing"]:
-        words.append(f"ls{_short(config['label_smoothing'])}")
+    if _trained(config, "label_smoothing"):
+        words.append(f"ls{_short(_trained(config, 'label_smoothing'))}")
     return " ".join(words)
+
+
+def _trained(config: Config, name: str) -> Any:
+    """A value of training; the neutral one where a network of before does not have it."""
+    return config.get(name, TRAINING[name])
 
 
 def _short(value: float) -> str:
@@ -133,6 +152,8 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
     found = []
     for number_of, conv in enumerate(laid_out.convolutions, start=1):
         how = []
+        if conv.separable:
+            how.append(("sep", "separable"))
         if conv.stride == 2:
             how.append(("stride ↓", "stride 2"))
         if conv.pool:
@@ -141,6 +162,8 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
             how.append(("bn", "bn"))
         if conv.groups > 1:
             how.append((f"g{conv.groups}", f"{conv.groups} groups"))
+        if conv.shortcut is not None:
+            how.append((SHORTCUT_MARK, "shortcut"))
         found.append(
             Layer(
                 what=f"conv {number_of}",
@@ -167,18 +190,21 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
                 macs=dense.macs,
             )
         )
+    if laid_out.activation != RELU:
+        told = f"activation {laid_out.activation}"
+        found.append(Layer(what=told, alone=told))
     return found
 
 
 def training(config: Config) -> list[tuple[str, ...]]:
     """Optimiser and learning rate; batch and weight decay; dropout and smoothing if any."""
-    optimiser: str = config["optimiser"]
-    schedule: str = config["schedule"]
+    optimiser: str = _trained(config, "optimiser")
+    schedule: str = _trained(config, "schedule")
     course = f"× {number(config['lr_decay'])} an epoch" if schedule == EXPONENTIAL else schedule
     more = [
-        f"{what} {number(config[name])}"
+        f"{what} {number(_trained(config, name))}"
         for name, what in (("dropout", "dropout"), ("label_smoothing", "label smoothing"))
-        if config[name]
+        if _trained(config, name)
     ]
     return [
         (
@@ -193,10 +219,10 @@ def training(config: Config) -> list[tuple[str, ...]]:
 def _unusual(config: Config) -> str:
     """What of the classifier and the training is not at its default."""
     line = ""
-    decayed = config["weight_decay"] or config["dropout"]
+    decayed = config["weight_decay"] or _trained(config, "dropout")
     if config["hidden_units"] or any(d != 1 for d in config["density"]) or decayed:
         line += f"  {classifier(config)}"
     names = set(TRAINING) - {"weight_decay", "dropout"}
-    if any(config[name] != TRAINING[name] for name in names):
+    if any(_trained(config, name) != TRAINING[name] for name in names):
         line += f"  {recipe(config)}"
     return line

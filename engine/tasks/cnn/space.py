@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 from ....sessions.records import Config
 from ..domains import Categorical, Domain, Integer, Real
 from ..space import Parameter, Space
-from .layout import NONE, POOL, STRIDE, downsampled_too_far, map_sizes, network, undivided
+from .layout import (
+    HARDSWISH,
+    NEUTRAL,
+    NONE,
+    PLAIN,
+    POOL,
+    RELU,
+    RULES,
+    SEPARABLE,
+    SILU,
+    STRIDE,
+    added_channels,
+    map_sizes,
+    network,
+)
 from .measures import MEASURES
 
 if TYPE_CHECKING:
@@ -82,6 +96,20 @@ def _guide_downsample(
     return Categorical((NONE,))
 
 
+def _guide_shortcut(
+    shape: tuple[int, int, int], domain: Domain, config: Config, index: int
+) -> Domain:
+    assert isinstance(domain, Categorical)
+    channels: list[int] = config["channels"]
+    if index and channels[index] >= added_channels(channels, index, shape):
+        return domain
+    return Categorical((False,))
+
+
+def _guide_conv(domain: Domain, config: Config, index: int) -> Domain:
+    return domain if index else Categorical((PLAIN,))
+
+
 def _guide_groups(domain: Domain, config: Config, index: int) -> Domain:
     assert isinstance(domain, Categorical)
     if index == 0:
@@ -142,18 +170,24 @@ def space(
 
     @lru_cache(maxsize=4096)
     def laid(*structure: Any) -> Network:
-        config = dict(zip(names, structure, strict=True))
+        config = {
+            name: value for name, value in zip(names, structure, strict=True) if value is not None
+        }
         return network(config, shape, classes, features, weights)
 
     def layout(config: Config) -> Network:
         # a ranking asks three times for each of thousands of networks, many of them alike
-        values = (config[name] for name in names)
+        values = (config.get(name) for name in names)
         return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def canonical(config: Config) -> object:
         # two densities that keep the same connections are one network
         degrees = [layer.in_degree for layer in layout(config).dense]
         return {**config, "density": degrees}
+
+    def chosen(name: str, level: int, *choices: str | bool, **settings: Any) -> Parameter:
+        default = NEUTRAL[name]
+        return Parameter(name, level, Categorical(choices), default, neutral=default, **settings)
 
     def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
         return Parameter(name, level, domain, TRAINING[name], limits=limits)
@@ -180,6 +214,7 @@ def space(
             length=conv,
             guide=partial(_guide_downsample, shape),
         ),
+        chosen("shortcut", 1, False, True, length=conv, guide=partial(_guide_shortcut, shape)),
         Parameter(
             "kernel",
             2,
@@ -189,6 +224,7 @@ def space(
             limits=Integer(1, 15, step=2),
         ),
         Parameter("batch_norm", 2, Categorical((True, False)), True, length=conv),
+        chosen("conv", 2, PLAIN, SEPARABLE, length=conv, guide=_guide_conv),
         Parameter(
             "groups",
             2,
@@ -197,7 +233,9 @@ def space(
             length=conv,
             limits=Integer(1, 4096),
             guide=_guide_groups,
+            when=("conv", PLAIN),
         ),
+        chosen("activation", 2, RELU, SILU, HARDSWISH),
         Parameter(dense, 3, Integer(1, 3), 1, limits=Integer(1, 6)),
         Parameter(
             "hidden_units",
@@ -236,7 +274,7 @@ def space(
     whole = Space(
         levels=LEVELS,
         parameters=entries,
-        rules=(lambda c: downsampled_too_far(c, shape), undivided),
+        rules=tuple(partial(rule, shape=shape) for rule in RULES),
         canonical=canonical,
         layout=layout,
         measures=MEASURES,
