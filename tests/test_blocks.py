@@ -22,6 +22,8 @@ from lcsearch.engine.training.depthwise import Depthwise
 from lcsearch.sessions.records import Config
 from lcsearch.tui.networks import layers, network_line, whole_lines
 
+from .conftest import benchmark
+
 F = nn.functional
 NETWORKS = Path(__file__).parent / "fixtures" / "networks.json"
 SHAPE = (3, 21, 27)
@@ -211,14 +213,15 @@ def test_the_fast_gradients_of_a_depthwise_convolution_are_its_gradients(
             maps = whole(2, 12, *size).requires_grad_()
             wanted = shifted(maps, weight, stride) + bias.view(-1, 1, 1)
             given = whole(*wanted.shape)
-            wanted.backward(given)
+            torch.autograd.backward(wanted, given)
             own = maps.detach().to(dtype).contiguous(memory_format=torch.channels_last)
             out = layer(own.requires_grad_())
-            out.backward(given.to(dtype))
+            torch.autograd.backward(out, given.to(dtype))
             assert torch.equal(out.double(), wanted)
             pairs = zip((own, *layer.parameters()), (maps, weight, bias), strict=True)
             for ours, theirs in pairs:
                 assert ours.grad is not None
+                assert theirs.grad is not None
                 assert ours.grad.dtype == dtype
                 assert torch.equal(ours.grad.double(), theirs.grad)
 
@@ -229,6 +232,16 @@ def test_a_depthwise_convolution_that_is_used_is_a_plain_one() -> None:
     exported = torch.export.export(layer, (torch.randn(2, 16, 9, 9),))
     called = [str(node.target) for node in exported.graph.nodes if node.op == "call_function"]
     assert called == ["aten.conv2d.default"]
+
+
+def test_the_benchmark_times_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark("separable").main(["--quick", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["form"] for line in lines[:6]] == [
+        "ours", "torch", "first", "float32", "shifts", "unfold",
+    ]  # fmt: skip
+    assert len(lines) == 12
+    assert all(line["ms"] > 0 and line["expected_ms"] > 0 for line in lines)
 
 
 def test_separable_layers_alone_have_them() -> None:
