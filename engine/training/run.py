@@ -71,10 +71,15 @@ class Run:
     """Of the validation images at the best epoch; None: not known, or none yet."""
 
 
-def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
-    """A new network with its optimiser, as its configuration has it trained."""
+def begin(
+    task: Training, data: Placed, dtype: torch.dtype, model: nn.Sequential | None = None
+) -> Run:
+    """A new network with its optimiser, as its configuration has it trained.
+
+    model: another network in its place, to be trained likewise.
+    """
     config = task.config
-    model = build(task.network, task.seed)
+    model = build(task.network, task.seed) if model is None else model
     poster = of_poster(config)
     if not poster:
         initialise(model, task.seed)
