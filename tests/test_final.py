@@ -75,7 +75,7 @@ RICH = {
 """Every kind of layer: pooled from an odd map to 3 x 3; sparse in blocks, and small."""
 ADDED = RICH | {
     "conv_layers": 4,
-    "channels": [8, 16, 16, 24],
+    "channels": [8, 16, 16, 64],
     "downsample": ["none", "pool", "stride", "pool"],
     "kernel": [3, 5, 3, 3],
     "batch_norm": [True, True, False, True],
