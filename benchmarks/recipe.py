@@ -1,6 +1,6 @@
 """What each part of the recipe is worth: alone, over seeds, against the same training without it.
 
-    python benchmarks/recipe.py                     # two data sets, two networks, 5 seeds: an hour
+    python benchmarks/recipe.py                     # two data sets, three networks, 5 seeds: hours
     python benchmarks/recipe.py --quick             # one network, 3 seeds, one learning rate
     python benchmarks/recipe.py --only 'cosine,cosine + he' --json
 
@@ -63,15 +63,17 @@ class Variant:
     """One way to train.
 
     against: the variant that it differs from in one thing.  change: of the configuration.  he: the
-    weights as He et al. draw them.  spared: biases and batch norm are not decayed.  warm: the rate
-    rises at first.  average: weights are averaged for validation.  lookahead, whiten, zero_head:
-    see below.  bias_rate: of biases and batch norm, over the others'.
+    weights as He et al. draw them, where no batch norm follows; he_all: everywhere.  spared: biases
+    and batch norm are not decayed.  warm: the rate rises at first.  average: weights are averaged
+    for validation.  lookahead, whiten, zero_head: see below.  bias_rate: of biases and batch norm,
+    over the others'.
     """
 
     name: str
     against: str = "cosine"
     change: tuple[tuple[str, Any], ...] = (("schedule", "cosine"),)
     he: bool = False
+    he_all: bool = False
     spared: bool = False
     warm: bool = False
     average: bool = False
@@ -93,6 +95,7 @@ VARIANTS = (
     Variant("cosine", against="poster"),
     Variant("one-cycle", change=(("schedule", "one-cycle"),)),
     Variant("cosine + he", he=True),
+    Variant("cosine + he everywhere", he_all=True),
     Variant("cosine + warm-up", warm=True),
     Variant("cosine + no decay of biases", spared=True),
     Variant("cosine + recipe", he=True, spared=True, warm=True),
@@ -114,7 +117,7 @@ VARIANTS = (
 
 
 def networks(shape: tuple[int, int, int], classes: int) -> dict[str, Config]:
-    """The reference network, and one twice as deep."""
+    """The reference network, one twice as deep, and one without batch norm."""
     base = cnn.space(shape, classes).reference
     assert base is not None
     deep = {
@@ -127,7 +130,8 @@ def networks(shape: tuple[int, int, int], classes: int) -> dict[str, Config]:
     }
     # lists that a later version has fit the new length
     space = cnn.space(shape, classes)
-    return {"reference": base, "deep": space.completed(deep, base)}
+    bare = {**base, "batch_norm": [False] * 4}
+    return {"reference": base, "deep": space.completed(deep, base), "bare": bare}
 
 
 class Trainer:
@@ -143,6 +147,10 @@ class Trainer:
         model = build(network, seed)
         if variant.he:
             initialise(model, seed)
+        if variant.he_all:
+            generator = torch.Generator().manual_seed(seed)
+            for layer in [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)][:-1]:
+                nn.init.kaiming_normal_(layer.weight, generator=generator)
         if variant.whiten:
             whiten(model, placed)
         if variant.zero_head:
@@ -299,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", default="digits,fashion")
-    parser.add_argument("--network", default="reference,deep")
+    parser.add_argument("--network", default="reference,deep,bare")
     parser.add_argument("--only", default="", help="variants, with those they are held against")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8)

@@ -1,8 +1,9 @@
 """How a network is trained: the learning rate of a step, the recipe that goes with it, dropout.
 
 With the exponential schedule all is the poster's.  With any other goes a recipe that needs no
-search: weights as He et al. draw them, the last batch norm of a shortcut at zero, no decay of
-biases and batch norm, a warm-up.  `benchmarks/recipe.py` measures each part alone.
+search: weights as He et al. draw them where no batch norm follows, the last batch norm of a
+shortcut at zero, no decay of biases and batch norm, a warm-up.  `benchmarks/recipe.py` measures
+each part alone.
 """
 
 from __future__ import annotations
@@ -64,16 +65,17 @@ def initialise(model: nn.Module, seed: int) -> None:
     """Draw the weights anew from `seed`, as He et al. do (2015, arXiv 1502.01852).
 
     Normal, variance 2 / fan-in, biases 0: convolutions and hidden layers, each followed by an
-    activation, pass on the variance that they are given, whether or not batch norm is between.  By
-    fan-in, not fan-out: where there is no batch norm it is the forward pass that must neither
-    vanish nor blow up, and with groups fan-out counts connections that are not there.  The last
-    layer gives logits and stays as it was drawn.  Batch norm that a shortcut follows begins at 0,
-    and what the shortcut spans as the identity (Goyal et al. 2017, arXiv 1706.02677).
+    activation, pass on the variance that they are given.  By fan-in, not fan-out: it is the forward
+    pass that must neither vanish nor blow up, and with groups fan-out counts connections that are
+    not there.  A convolution without a bias has batch norm behind it, which makes its scale
+    nothing to the forward pass and the step of larger weights a smaller one: it stays as it was
+    drawn, and so does the last layer, which gives logits.  Batch norm that a shortcut follows
+    begins at 0, and what the shortcut spans as the identity (Goyal et al. 2017, arXiv 1706.02677).
     """
     generator = torch.Generator().manual_seed(seed)
     layers = [m for m in model.modules() if getattr(m, "weight", None) is not None]
     layers = [m for m in layers if not isinstance(m, _BatchNorm)]
-    for layer in layers[:-1]:
+    for layer in (one for one in layers[:-1] if one.bias is not None):
         assert isinstance(layer.weight, Tensor)
         fan_in = layer.weight[0].numel()
         with torch.no_grad():
