@@ -379,8 +379,10 @@ def test_weights_are_drawn_as_he_et_al_draw_them() -> None:
         torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
     )
     initialise(other, 4)
-    third = next(i for i, layer in enumerate(model) if getattr(layer, "bias", None) is not None)
-    assert not torch.equal(model[third].weight, other[third].weight)
+    drawn = [m for m in other.modules() if isinstance(m, nn.Conv2d | nn.Linear | SparseLinear)]
+    assert [torch.equal(a.weight, b.weight) for a, b in zip(layers, drawn, strict=True)] == [
+        layer.bias is None or layer is last for layer in layers
+    ]
 
 
 def test_a_shortcut_s_last_batch_norm_begins_at_nothing() -> None:
