@@ -86,9 +86,10 @@ async def test_all_images_are_counted_before_it_is_asked_for() -> None:
     client = Client(replace(snapshot, session=session.model_copy(update={"data": part})))
     async with console(client) as pilot:
         await press(pilot, "6", "t")
-        words = "trains on all 60,000 images but the test set, which is looked at once"
+        words = "trains on all 60,000 images outside the test set"
         await until(pilot, lambda: words in text_of(pilot, "#plan"))
         assert "(the search used 10,000)" in text_of(pilot, "#plan")
+        assert "none of this session was scored on it before" in text_of(pilot, "#plan")
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
         assert client.made("deliver")[0][3] == "all"

@@ -18,6 +18,7 @@ from lcsearch.engine.executors.final import (
     Finisher,
     Hindered,
     WrongOrder,
+    order,
     wanted,
 )
 from lcsearch.engine.protocol import FinalDone, FinalEnded, FinalProgress, FinalResult
@@ -26,6 +27,7 @@ from lcsearch.engine.training.data import read_final
 from lcsearch.sessions.errors import Late
 from lcsearch.sessions.records import DataSource, Delivery
 from lcsearch.sessions.store import Store
+from lcsearch.tui.deliveries import plan
 
 from .conftest import lcsearch, wait_for
 from .sessions_for_tests import filled_store, make_store
@@ -97,6 +99,22 @@ def test_what_cannot_be_is_refused_when_it_is_asked_for(store: Store, tmp_path: 
     part = wanted(store.refresh(), 1, tmp_path / "b", seeds=3)
     assert part.seeds == (part.seeds[0], part.seeds[0] + 1, part.seeds[0] + 2)
     assert part.seeds[0] == store.refresh().trials[1].seed
+
+
+def test_how_often_the_test_set_was_looked_at_is_counted(store: Store, tmp_path: Path) -> None:
+    snapshot, session = store.refresh(), store.refresh().session
+    told = plan(snapshot, snapshot.trials[1], "session", session.summary, 30, 1)
+    assert "none of this session was scored on it before" in told
+    for name in "abc":
+        queue(store, tmp_path / name, seeds=2)
+    store.update_delivery(1, {"queued"}, state="done", scores=(0.9, 0.8))
+    store.update_delivery(2, {"queued"}, state="paused", scores=(0.7,))
+    snapshot = store.refresh()
+    told = plan(snapshot, snapshot.trials[1], "session", session.summary, 30, 1)
+    assert "3 trainings of this session were scored on it before" in told
+    # its own first score is none of before
+    before = [order(snapshot, one, tmp_path).scored_before for one in snapshot.deliveries]
+    assert before == [1, 2, 3]
 
 
 # -- by the engine ------------------------------------------------------------------------------

@@ -170,7 +170,9 @@ def test_a_command_trains_tests_once_and_writes_everything(
     said = json.loads(ran.stdout)
     assert "final 1  trial 0  " in ran.stderr
     images = "on the session's 200 images (160 to train and 40 to validate)"
-    assert f"trains {images}; the test set is looked at once; 3 epochs" in ran.stderr
+    assert f"trains {images}; 3 epochs" in ran.stderr
+    assert "none of this session was scored on it before" in ran.stderr
+    assert "Nothing of this session had been scored" in (folder / "MODEL.md").read_text()
     assert images in (folder / "network.py").read_text()
     assert images in trained_on(done.session.summary)
     result = FinalResult.model_validate_json((folder / "result.json").read_text())
@@ -202,7 +204,7 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
     )
     assert ran.stderr is not None
     assert ran.stderr.readline().startswith("trial 0: ")
-    assert "on all 1,438 images but the test set" in ran.stderr.readline()
+    assert "on all 1,438 images outside the test set" in ran.stderr.readline()
     assert "final 1" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
     assert "lcsearch stop demo --final 1" in ran.communicate(timeout=PATIENCE)[1]
@@ -271,7 +273,7 @@ def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: 
     assert len(session.train_numbers) == 200
     assert end.result.train_images == len(every.train_numbers) == 1438
     assert end.result.test_images == len(test)
-    assert "on all 1,438 images but the test set" in (tmp_path / "out/network.py").read_text()
+    assert "on all 1,438 images outside the test set" in (tmp_path / "out/network.py").read_text()
 
 
 def test_it_ends_with_whoever_wanted_it(done: Snapshot, tmp_path: Path) -> None:

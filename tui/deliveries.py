@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from ..sessions.snapshot import Snapshot
 
 
+SELECTION = (
+    "Choosing among these networks by their test accuracy is a selection, and of what is chosen so "
+    "there is no test left. Choose by the validation."
+)
+
+
 def plan(
     snapshot: Snapshot, trial: Trial, images: Images, there: DataSummary, epochs: int, seeds: int
 ) -> str:
@@ -31,7 +37,16 @@ def plan(
     often = f"{words.plural(epochs, 'epoch')}" + (f", with {seeds} seeds" if seeds > 1 else "")
     seconds = time_expected(snapshot, trial, epochs, seeds, count)
     time = "" if seconds is None else f"; about {words.duration(seconds)}"
-    return f"trains {on}; {often}{time}."
+    return f"trains {on}; {often}{time}. {_looking(snapshot.scored)}"
+
+
+def _looking(scored: int) -> str:
+    """How often the test set is looked at, and was before."""
+    told = "The test set is looked at once for each training, at its end"
+    if scored == 0:
+        return f"{told}; none of this session was scored on it before."
+    verb = "was" if scored == 1 else "were"
+    return f"{told}; {words.plural(scored, 'training')} of this session {verb} scored on it before."
 
 
 def why(best: Recommendation, snapshot: Snapshot) -> str:

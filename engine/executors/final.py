@@ -95,6 +95,7 @@ def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrd
         checkpoint=str(checkpoints / f"final-{delivery.number}"),
         images=delivery.images,
         onnx=delivery.onnx,
+        scored_before=snapshot.scored - len(delivery.scores),
         id=mine,
         # a cluster's devices are not this machine's
         device=execution.devices[0] if execution.devices else "auto",

@@ -99,7 +99,7 @@ def _worth(result: FinalResult) -> str:
         between = f" (95 % interval {_interval(result.test_interval)})"
     words = (
         f"## What it is worth\n\n**{result.test_accuracy:.2%}** of {result.test_images:,} test "
-        f"images are told right{between}.  The interval is Wilson's.\n"
+        f"images are told right{between}.  The interval is Wilson's.\n{_looked_at(result)}"
     )
     if len(result.scores) > 1:
         mean, spread = statistics.mean(result.scores), statistics.stdev(result.scores)
@@ -110,6 +110,21 @@ def _worth(result: FinalResult) -> str:
     if result.metric != "accuracy":
         words += f"\nBy {result.metric}, which was searched for: {result.test_metric:.2%}.\n"
     return words
+
+
+def _looked_at(result: FinalResult) -> str:
+    """How often the test set was looked at, so that nobody takes a choice by it for a test."""
+    if result.scored_before is None:  # what was written before did not count it
+        return ""
+    told = "\nThe test set was looked at once for each training, at its end.  "
+    if result.scored_before == 0:
+        return f"{told}Nothing of this session had been scored on it before.\n"
+    count = result.scored_before
+    trainings = "1 training" if count == 1 else f"{count:,} trainings"
+    return (
+        f"{told}{trainings} of this session had been scored on it before: whoever chose this "
+        "network among them by its score has no test of it left.\n"
+    )
 
 
 def _interval(bounds: tuple[float, float]) -> str:

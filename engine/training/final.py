@@ -233,6 +233,7 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
         lcsearch=__version__,
         files=(),
         order=order.id,
+        scored_before=order.scored_before,
     )
     folder = Path(order.folder)
     made = write(folder, model, data, result, order.onnx, lambda: asked() in ("now", "gone"))

@@ -45,7 +45,7 @@ def train(
         bool | None,
         typer.Option(
             "--all-images/--session-images",
-            help="All there are but the test set, or the session's.  All where it used a part.",
+            help="All outside the test set, or the session's.  All where it used a part.",
             show_default=False,
         ),
     ] = None,
@@ -67,8 +67,8 @@ def train(
     """Have the engine train the network found to the end, test it once and write it.
 
     It goes on when this command or the terminal ends, and after a crash from its last epoch; stop,
-    resume and show know it as a final training.  The test set is looked at once, at the end, and
-    chooses nothing.
+    resume and show know it as a final training.  The test set is looked at once for each training,
+    at its end, and chooses nothing; who chooses by it has no test left.
 
     The folder holds MODEL.md (what the network is worth, costs, how it is used), network.py (torch
     alone) with weights.safetensors, prepare.py (images for other runtimes), result.json and, with
@@ -132,6 +132,8 @@ def _delivered(
         if not found:
             fail(search.NOTHING_DONE)
         say(f"the front has {words.plural(len(found), 'network')}: f_c against the error.")
+        if len(found) > 1:
+            say(deliveries.SELECTION)
         return found
     if trial is not None:
         return [known_trial(snapshot, trial).number]
