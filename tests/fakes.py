@@ -705,7 +705,7 @@ class FakeClient:
     def stop_delivery(self, number: int, mode: StopMode) -> None:
         self.calls.append(("stop_delivery", number, mode))
 
-    def resume_delivery(self, number: int) -> None:
+    def resume_delivery(self, number: int, folder: Path | None = None) -> None:
         self.calls.append(("resume_delivery", number))
 
     def deliveries_are(self, *deliveries: Delivery) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import final
 from lcsearch.engine.executors.final import (
     Died,
@@ -24,9 +25,10 @@ from lcsearch.engine.executors.final import (
 from lcsearch.engine.protocol import FinalDone, FinalEnded, FinalProgress, FinalResult
 from lcsearch.engine.tasks.task import open_store
 from lcsearch.engine.training.data import read_final
-from lcsearch.sessions.errors import Late
+from lcsearch.sessions.errors import Late, StoreError
 from lcsearch.sessions.records import DataSource, Delivery
 from lcsearch.sessions.store import Store
+from lcsearch.tui.commands import follow
 from lcsearch.tui.deliveries import plan
 
 from .conftest import lcsearch, wait_for
@@ -296,3 +298,29 @@ def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
     lcsearch("engine", "stop", "demo")
     store.close()
+
+
+def test_a_folder_that_is_taken_says_how_to_go_on_with_what_takes_it(
+    store: Store, tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    with pytest.raises(WrongOrder, match="`lcsearch engine start demo` goes on with it"):
+        queue(store, tmp_path / "a")
+    store.update_delivery(1, {"queued"}, state="paused")
+    with pytest.raises(WrongOrder, match="`lcsearch resume demo --final 1` goes on with it"):
+        queue(store, tmp_path / "a")
+    with pytest.raises(WrongOrder, match="`lcsearch stop demo --final 1` gives it up"):
+        queue(store, tmp_path / "a")
+
+
+def test_one_that_waits_for_an_engine_that_is_gone_says_how_to_go_on_and_how_to_give_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0)
+    queue(store, tmp_path / "a")
+    client = SessionClient(store.folder)
+    with pytest.raises(StoreError) as said:
+        follow.follow_deliveries(client, [1])
+    client.close()
+    assert "`lcsearch engine start demo` trains what waits" in str(said.value)
+    assert "`lcsearch stop demo --final 1` gives final training 1 up." in str(said.value)
