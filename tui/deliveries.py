@@ -113,7 +113,8 @@ def state(delivery: Delivery, session: Session, brief: bool = False) -> str:
         case "interrupted":
             return f"waits to go on at epoch {delivery.epoch}/{delivery.epochs}"
         case "stopped":
-            return "stopped, nothing was written"
+            why = f" ({delivery.message})" if delivery.message else ""
+            return f"stopped, nothing was written{why}"
         case "paused":
             at = f"paused at epoch {delivery.epoch}/{delivery.epochs}"
             return f"{at}: {delivery.message}" if delivery.message else at

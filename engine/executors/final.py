@@ -415,7 +415,8 @@ class Finisher:
             if number.isdecimal() and int(number) not in live:
                 file.unlink(missing_ok=True)
         for one in snapshot.deliveries:
-            if not one.open:
+            # one that never began left nothing; an import's may be at work where it came from
+            if not one.open and one.started is not None:
                 left = part_of(Path(one.folder), identity(snapshot.session, one))
                 shutil.rmtree(left, ignore_errors=True)
 
