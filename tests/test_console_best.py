@@ -54,7 +54,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
         plan = text_of(pilot, "#plan")
         assert trained_on(client.snapshot.session.summary, "all") in plan
-        assert "5 epochs, with 3 seeds; about" in plan
+        assert "5 epochs, with 3 seeds; a few seconds" in plan
         hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
         assert "needs lcsearch[onnx]" in hints
         folder = place / "out]"

@@ -144,6 +144,7 @@ def bar(console: Console, *more: ProgressColumn) -> Progress:
         *more,
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # else a log or a pipe is given an empty line
     )
 
 

@@ -89,6 +89,9 @@ def train(
             trial_of = snapshot.trials[number]
             say(f"trial {number}: {network_line(trial_of.config)}")
             say(deliveries.plan(snapshot, trial_of, images, there, epochs, seeds))
+        if len(numbers) > 1:
+            say(deliveries.together(snapshot, numbers, there, epochs, seeds))
+        say(deliveries.looking(snapshot.scored))
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             typer.confirm("Begin?", default=True, abort=True, err=True)
         folders = [place / f"trial-{number}" for number in numbers] if front else [place]
@@ -111,6 +114,7 @@ def train(
                 print_json({"folder": one.folder, **_result(Path(one.folder))})
             else:
                 typer.echo(one.folder)
+                say(f"Next: {deliveries.use(one)}")
         bad = [one for one in ended if one.state != "done"]
         if bad:
             fail(f"final training {bad[0].number}: {deliveries.state(bad[0], snapshot.session)}")

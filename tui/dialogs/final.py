@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Label, Static
 
 from ...engine.executors.final import FinalError, usable, usual_images
 from ...sessions.choices import FINAL_EPOCHS, IMAGES, MOST_SEEDS, Images
-from ..deliveries import plan
+from ..deliveries import looking, plan
 from ..networks import network_line
 from ..widgets.fields import Cycle
 from ..widgets.latest import Latest, or_why
@@ -108,6 +108,7 @@ class FinalDialog(Dialog[Final]):
         if there is not None and epochs and seeds:
             told = plan(self.snapshot, self.trial, images, there, epochs, seeds)
             told = f"trial {self.trial.number}: {network_line(self.trial.config)}\n{told}"
+            told += f" {looking(self.snapshot.scored)}"
         elif there is not None:
             told = ""
         self.query_one("#plan", Static).update(told)
