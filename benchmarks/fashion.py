@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +43,27 @@ def command(home: Path, *words: str) -> str:
     if done.returncode:
         raise SystemExit(f"lcsearch {' '.join(words)}: {done.stderr}")
     return done.stdout
+
+
+def kept(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a file holds; made, and written there, where there is none."""
+    if not file.exists():
+        file.write_text(json.dumps(make()), encoding="utf-8")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def searched(
+    home: Path, name: str, trials: int, words: tuple[str, ...], flat: bool = False
+) -> None:
+    """A session's search by `new` and `run`, to its end, from where an earlier run left it.
+
+    Of `trials` besides the reference, in five stretches: the four levels, and the first once more.
+    """
+    each = max(1, trials // 5)
+    if (home / "sessions" / name).exists():
+        done = json.loads(command(home, "show", name, "--json"))["trials"]
+        command(home, "run", name, "--trials", str(max(trials + 1 - len(done), 0)))
+        return
+    command(home, "new", name, *words, "--trials", str(each))
+    command(home, "run", name, "--trials", str(each), "--levels", "round")

@@ -47,7 +47,7 @@ REPEATS = 5
 
 def networks(count: int) -> list[Config]:
     """Random networks of the whole space that can be built and may be proposed."""
-    space = cnn.space(SHAPE, CLASSES)
+    space = cnn.space(SHAPE, CLASSES, parameters=cnn.POSTER)
     assert space.reference is not None
     rng = np.random.default_rng(0)
     found: list[Config] = []
@@ -102,7 +102,7 @@ def milliseconds(run: Callable[[], object]) -> float:
 def compare(runtime: str, count: int) -> dict[str, Any]:
     """The line of a runtime."""
     torch.set_num_threads(1)
-    space = cnn.space(SHAPE, CLASSES)
+    space = cnn.space(SHAPE, CLASSES, parameters=cnn.POSTER)
     assert space.reference is not None
     clockwork = Clockwork()
     by_probe, alone, spreads, variations, times = [], [], [], [], []

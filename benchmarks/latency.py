@@ -29,7 +29,7 @@ from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
-SPACE = cnn.space((1, 28, 28), 10)
+SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)
 BASE: Config = SPACE.reference or SPACE.defaults()
 CASES = ("rank", "what-if", "move-wc", "rank-flat", "rank-limited", "first-limit", "move-limit")
 RARE = 0.01

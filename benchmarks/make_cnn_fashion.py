@@ -299,7 +299,7 @@ def train(folder: Path, worker: int, count: int, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"worker-{worker}.jsonl"
     ours = path.read_text().count("\n") if path.exists() else 0
-    space = cnn.space(SHAPE, CLASSES)
+    space = cnn.space(SHAPE, CLASSES, parameters=cnn.POSTER)
     draws = Draws(space, worker, ours)
     trainer = Trainer()
     began = time.monotonic()

@@ -29,7 +29,7 @@ from lcsearch.engine.advisor.limited import Sampler, over_limits, sobol
 from lcsearch.engine.tasks import cnn
 from lcsearch.sessions.records import Config
 
-SPACE = cnn.space((1, 28, 28), 10, macs_cap=None)
+SPACE = cnn.space((1, 28, 28), 10, macs_cap=None, parameters=cnn.POSTER)
 BASE: Config = SPACE.reference or SPACE.defaults()
 WANTED = 2048
 FOUND = 200

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..sessions.choices import Augment, ClassWeights, Dtype, Images, Metric, Runtime
+from ..sessions.choices import LOSS_WARNED, Augment, ClassWeights, Dtype, Images, Metric, Runtime
 from ..sessions.records import (
     Config,
     Confusion,
     DataSource,
     DataSummary,
+    EightBits,
     Epoch,
     Failure,
     Machine,
@@ -226,15 +227,28 @@ def trained_on(summary: DataSummary, images: Images = "session") -> str:
     )
 
 
+def eight_bits_lose(found: EightBits, metric: Metric) -> str:
+    """`int8 loses 0.12 points (600 validation images)`; what is a warning says so first.
+
+    metric: the session's, of which the points are.
+    """
+    points = 100 * found.loss
+    of = "" if metric == "accuracy" else f" of {metric}"
+    lost = f"{'gains' if points < 0 else 'loses'} {abs(points):.2f} points{of}"
+    warning = "WARNING: " if found.loss > LOSS_WARNED else ""
+    return f"{warning}int8 {lost} ({found.images:,} {found.judged_on} images)"
+
+
 class FinalOrder(Record):
     """Train a network afresh, once with each seed, test each once, and write the first one.
 
     session, trial: what it is said to be.  images: which ones it is trained on (`trained_on`).
     folder: of the files, must not exist or be empty, unless it holds what this very order made.
-    onnx: whether to write an ONNX file as well.  checkpoint: how the paths of its checkpoints and
-    of its lock begin, which are its own.  scored_before: how many trainings of the session were
-    scored on the test set before, by other orders.  id: a word that no other order has.  device,
-    dtype: as the session's trials have them, or `auto`.
+    onnx: whether to write an ONNX file as well; int8: and one in eight bits; accept_loss: whatever
+    those lose.  checkpoint: how the paths of its checkpoints and of its lock begin, which are its
+    own.  scored_before: how many trainings of the session were scored on the test set before, by
+    other orders.  id: a word that no other order has.  device, dtype: as the session's trials have
+    them, or `auto`.
     """
 
     session: str
@@ -251,6 +265,8 @@ class FinalOrder(Record):
     images: Images = "session"
     onnx: bool = False
     scored_before: int = 0
+    int8: bool = False
+    accept_loss: bool = False
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
     id: str = ""
@@ -309,7 +325,8 @@ class FinalResult(Record):
     the id of the `FinalOrder`.  scored_before: as it has them, None where they were not counted.
     shape: channels, height, width.  levels: what the network takes for black and white.
     test_interval: of the test accuracy, 95 % (Wilson).  costs: by the measures that arithmetic
-    knows.  latencies: milliseconds of one image, one thread, by the runtime.
+    knows.  latencies: milliseconds of one image, one thread, by the runtime.  int8: its form in
+    eight bits, if there is one.
     """
 
     session: str
@@ -348,6 +365,7 @@ class FinalResult(Record):
     test_interval: tuple[float, float] | None = None
     costs: dict[str, float] = Field(default_factory=dict)
     latencies: dict[Runtime, float] = Field(default_factory=dict)
+    int8: EightBits | None = None
 
 
 def written(folder: Path, order: str) -> FinalResult | None:
@@ -377,12 +395,14 @@ class FinalEnded(Record):
 class FinalFailed(Record):
     """Nothing is written; the message says what to do about it.
 
-    curable: done that, it can go on from its checkpoints.
+    curable: done that, it can go on from its checkpoints.  lossy: so it can where what eight bits
+    lose is accepted.
     """
 
     kind: Literal["refused"] = "refused"
     message: str
     curable: bool = False
+    lossy: bool = False
 
 
 Command = Annotated[Load | Train | Stop, Field(discriminator="kind")]

@@ -210,7 +210,7 @@ class Service:
         self.store.note(os.getpid())
 
     def _room_needed(self) -> int:
-        checkpoints = (self.store.folder / "checkpoints").glob("trial-*.pt")
+        checkpoints = (self.store.folder / "checkpoints").glob("*.pt")
         return ROOM_BYTES + 2 * max((file.stat().st_size for file in checkpoints), default=0)
 
     # -- what is to be done ---------------------------------------------------------------------

@@ -36,6 +36,10 @@ FINAL_EPOCHS = 30
 MOST_SEEDS = 100
 """Of a final training, at most."""
 
+LOSS_WARNED, LOSS_REFUSED = 0.01, 0.1
+"""What eight bits may lose of the session's metric: above the first it is a warning, above the
+second nothing is written unless that is accepted."""
+
 COST_ALONE = float("inf")
 """The w_c under which f is the cost alone: the cheapest network that keeps the limits is wanted."""
 

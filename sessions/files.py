@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def replace(path: Path, data: bytes | memoryview, part: Path | None = None) -> N
         with contextlib.suppress(OSError):  # on a full disk its part is in the way
             part.unlink()
         raise
+
+
+def content(path: Path, most: int) -> bytes:
+    """What a file holds, of at most so many bytes.
+
+    Raises OSError where it is a larger one or none: nothing waits for a pipe or reads without end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no file", str(path))
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EFBIG, "is larger than it can be", str(path))
+    return found
 
 
 def settle(path: Path) -> None:

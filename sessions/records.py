@@ -478,6 +478,37 @@ class Trial(Record):
         return self.state == "done" and self.error is not None and self.complexity is not None
 
 
+class EightBits(Record):
+    """What a delivered network is in eight bits, beside its float32 form.
+
+    loss: of the session's metric, float32's less int8's on the same images, as a share; below 0
+    where int8 tells more right.  images: how many those are; judged_on: whether the search
+    validated on them, or they are training images that the ranges were not taken from.
+    calibration: training images that they were taken from.  test_accuracy, test_metric: of the test
+    set, which decides nothing.
+
+    weight_bits: of a weight, 7 where the processor needs that (`engine.training.eight_bits`).
+    bytes, weight_bytes: of the file, and of the numbers in it; float_bytes, float_weight_bytes: of
+    the float32 file.  latency, float_latency: milliseconds of one image, one thread, timed in
+    turns.  sha256: of the file.
+    """
+
+    loss: float
+    images: int
+    judged_on: Literal["validation", "training"]
+    calibration: int
+    test_accuracy: float
+    test_metric: float
+    weight_bits: Literal[7, 8]
+    bytes: int
+    weight_bytes: int
+    float_bytes: int
+    float_weight_bytes: int
+    latency: float
+    float_latency: float
+    sha256: str
+
+
 class Delivery(Record):
     """A final training: a trial's network trained afresh, tested once, and written.
 
@@ -487,7 +518,8 @@ class Delivery(Record):
     training: which of the seeds is at work, from 1; epoch: the last one of it that ended; loss: of
     its training images.  scores: accuracy on the test images by each seed, once it was tested.
     metric_score: the session's metric of what was written, on them, where that is not the accuracy.
-    message: why it failed.
+    int8: whether eight bits are written, too; accept_loss: whatever that loses; eight_bits: what it
+    lost.  message: why it failed.
     """
 
     number: int
@@ -497,6 +529,8 @@ class Delivery(Record):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     folder: str
     onnx: bool = False
+    int8: bool = False
+    accept_loss: bool = False
     state: TrialState = "queued"
     stop_request: StopMode | None = None
     created: AwareDatetime
@@ -510,6 +544,7 @@ class Delivery(Record):
     seconds_left: float | None = None
     scores: tuple[float, ...] = ()
     metric_score: float | None = None
+    eight_bits: EightBits | None = None
     message: str = ""
 
     @property
@@ -660,7 +695,7 @@ class Setup:
 
     trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
     None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
-    place of the cap.
+    place of the cap.  space: by its name, which parameters are searched; None: the task's usual.
     """
 
     name: str
@@ -684,3 +719,4 @@ class Setup:
     task: str = "cnn"
     metric: Metric = "accuracy"
     class_weights: ClassWeights | None = None
+    space: str | None = None

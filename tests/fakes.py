@@ -693,11 +693,15 @@ class FakeClient:
         images: Images | None = None,
         seeds: int = 1,
         onnx: bool = False,
+        int8: bool = False,
+        accept_loss: bool = False,
     ) -> Delivery:
-        self.calls.append(("deliver", number, folder, epochs, images, seeds, onnx))
+        forms = onnx, int8, accept_loss
+        self.calls.append(("deliver", number, folder, epochs, images, seeds, *forms))
         made = delivery(
             number=len(self.snapshot.deliveries) + 1, trial=number, folder=str(folder),
             epochs=epochs, images=images or "session", seeds=tuple(range(seeds)), onnx=onnx,
+            int8=int8, accept_loss=accept_loss,
         )  # fmt: skip
         self.change(deliveries=(*self.snapshot.deliveries, made))
         return made
@@ -705,7 +709,9 @@ class FakeClient:
     def stop_delivery(self, number: int, mode: StopMode) -> None:
         self.calls.append(("stop_delivery", number, mode))
 
-    def resume_delivery(self, number: int, folder: Path | None = None) -> None:
+    def resume_delivery(
+        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+    ) -> None:
         self.calls.append(("resume_delivery", number))
 
     def deliveries_are(self, *deliveries: Delivery) -> None:

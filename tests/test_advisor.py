@@ -28,7 +28,7 @@ from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
 from lcsearch.sessions.choices import Strategy
 from lcsearch.sessions.records import Config, Prediction
 
-SPACE = cnn.space((1, 28, 28), 10)
+SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)
 assert SPACE.reference is not None
 BASE = SPACE.reference
 SMALL = Space(

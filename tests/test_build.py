@@ -71,7 +71,11 @@ def check(
     macs, maps, logits = measured(model, shape, device=device)
     assert sum(p.numel() for p in model.parameters()) == laid.params
     assert macs == laid.macs
-    assert maps == [(layer.height_out, layer.width_out) for layer in laid.convolutions]
+    expected: list[tuple[int, int]] = []
+    for layer in laid.convolutions:
+        expected += [layer.map_inside] * layer.separable  # of the depthwise convolution
+        expected.append((layer.height_out, layer.width_out))
+    assert maps == expected
     assert logits == (2, classes)
 
 

@@ -15,6 +15,7 @@ from lcsearch.sessions.records import DataSummary
 from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
+from lcsearch.tui.widgets.fields import Cycle
 from lcsearch.tui.widgets.header import engine_words
 
 from .consoles import console, press, ranking_of, snapshot_of, text_of, toasts, until
@@ -60,7 +61,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
-        assert client.made("deliver") == [(number, folder, 5, "all", 3, False)]
+        assert client.made("deliver") == [(number, folder, 5, "all", 3, False, False, False)]
         assert f"Trial {number} is trained to the end. s stops or pauses it." in toasts(pilot)
         at = {"trial": number, "folder": str(folder)}
         client.deliveries_are(delivery(**RUNNING, **at))
@@ -71,6 +72,20 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         await until(pilot, lambda: "91.23 % on the test set" in text_of(pilot, "#next"))
         assert str(folder) in toasts(pilot)
         assert not any(n.markup for n in pilot.app._notifications if str(folder) in n.message)
+
+
+@pytest.mark.parametrize(
+    ("steps", "forms"),
+    [(1, (True, False, False)), (2, (True, True, False)), (3, (True, True, True))],
+)
+async def test_onnx_and_eight_bits_are_asked_for(steps: int, forms: tuple[bool, ...]) -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        await press(pilot, "6", "t")
+        pilot.app.screen.query_one("#onnx", Cycle).focus()
+        await press(pilot, *["space"] * steps, "enter")
+        await until(pilot, lambda: client.made("deliver") != [])
+        assert client.made("deliver")[0][-3:] == forms
 
 
 async def test_all_images_are_counted_before_it_is_asked_for() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.layout import BYTES, Network
 from lcsearch.engine.training.build import build
+from lcsearch.engine.training.shortcut import Shortcut
 from lcsearch.engine.training.sparse import SparseLinear
 
 NETWORKS = 700
@@ -55,19 +56,31 @@ def counted_bytes(model: nn.Sequential, each: int) -> int:
 def peak(model: nn.Sequential, image: Tensor, each: int) -> int:
     """The most that is alive, every tensor from when it is made to when nothing reads it any more.
 
-    Batch norm is part of its convolution, ReLU works in place, flattening moves nothing.
+    Batch norm is part of its convolution, activations and additions work in place, flattening moves
+    nothing.
     """
+    in_place = (nn.BatchNorm2d, nn.ReLU, nn.SiLU, nn.Hardswish, nn.Flatten)
+    added = {layer.held for layer in model if isinstance(layer, Shortcut)}
+    held: dict[int, Tensor] = {}
     most, alive = 0, image
-    for layer in model:
-        if isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.Flatten):
+    for at, layer in enumerate(model):
+        if at in added:
+            held[at] = alive
+        if isinstance(layer, Shortcut):
+            assert layer(alive, held[layer.held]).shape == alive.shape
+            del held[layer.held]
+            continue
+        if isinstance(layer, in_place):
             alive = layer(alive)
             continue
         if isinstance(layer, SparseLinear):  # its tables hold numbers, which shapes have none of
             made = alive.new_empty(1, layer.outputs)
         else:
             made = layer(alive)
-        most = max(most, alive.numel() + made.numel())
+        tensors = {id(tensor): tensor for tensor in (alive, made, *held.values())}
+        most = max(most, sum(tensor.numel() for tensor in tensors.values()))
         alive = made
+    assert not held
     return most * each
 
 

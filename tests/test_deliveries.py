@@ -296,6 +296,41 @@ def test_a_folder_that_was_filled_meanwhile_is_told_before_anything_is_trained(
     assert scripted.made == []
 
 
+def test_what_was_written_as_the_engine_ended_is_done(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    folder = tmp_path / "a"
+    queue(store, folder)
+    scripted.script = [[told(), done(str(folder))]]
+    finisher.turn(store.refresh(), free=True)
+    finisher.close()  # before the next turn hears of it
+    assert states(store) == ["done"]
+
+
+def test_an_end_that_comes_too_late_ends_no_engine(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    scripted.script = [[]]
+    finisher.turn(store.refresh(), free=True)
+    store.update_delivery(1, {"running"}, state="stopped")
+    finisher._hear(FinalEnded(paused=False))
+    assert states(store) == ["stopped"]
+
+
+def test_its_own_end_counts_as_no_death(
+    store: Store, finisher: Finisher, scripted: type[Scripted], tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    death = Died("its process died: SIGTERM.")
+    scripted.script = [[death] for _ in range(4)]
+    for _ in range(4):  # as where the disk is full: all is closed, and put back
+        finisher.turn(store.refresh(), free=True)
+        finisher.close()
+        store.put_back_delivery(1)
+    assert states(store) == ["interrupted"]
+
+
 def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) -> None:
     data = DataSource(spec="digits", train_size=200)
     make_store(home, data=data, summary=read_final(data)[0].summary).close()

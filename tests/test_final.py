@@ -16,7 +16,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lcsearch.engine.executors.final import Died, FinalError, FinalTraining, usable, wanted
+from lcsearch.engine.executors.final import (
+    Died,
+    FinalError,
+    FinalTraining,
+    WrongOrder,
+    order,
+    usable,
+    wanted,
+)
 from lcsearch.engine.protocol import (
     FinalDone,
     FinalEnded,
@@ -65,6 +73,19 @@ RICH = {
     "density": [0.05, 0.3, 1.0],
 }
 """Every kind of layer: pooled from an odd map to 3 x 3; sparse in blocks, and small."""
+ADDED = RICH | {
+    "conv_layers": 4,
+    "channels": [8, 16, 16, 24],
+    "downsample": ["none", "pool", "stride", "pool"],
+    "kernel": [3, 5, 3, 3],
+    "batch_norm": [True, True, False, True],
+    "groups": [1, 2, 5, 4],
+    "conv": ["plain", "plain", "separable", "plain"],
+    "shortcut": [False, False, True, True],
+    "activation": "hardswish",
+}
+"""Two shortcuts that overlap, either of maps that are larger and have fewer channels; a separable
+layer, whose groups count nothing."""
 ALONE = """
 import importlib.abc, sys, numpy, torch
 class Wall(importlib.abc.MetaPathFinder):
@@ -95,11 +116,11 @@ def alone(folder: Path, images: Images, tmp_path: Path) -> Images:
     return outputs
 
 
-@pytest.fixture(scope="module")
-def rich() -> Rich:
+@pytest.fixture(scope="module", params=[RICH, ADDED], ids=["plain", "shortcuts"])
+def rich(request: pytest.FixtureRequest) -> Rich:
     """The network of every kind of layer, its batch norm trained a little, and images for it."""
     torch.manual_seed(0)
-    laid = cnn.network(RICH, (3, 21, 27), 5, features=3)
+    laid = cnn.network(request.param, (3, 21, 27), 5, features=3)
     assert laid.convolutions[-1].width_out % 3
     model = build(laid, seed=4)
     assert model[-5].blocks is not None
@@ -259,6 +280,95 @@ def test_it_ends_as_it_is_asked_to(done: Snapshot, tmp_path: Path, mode: StopMod
     # paused, or stopped at an epoch's end, it has its checkpoint; stopped now it has none
     epochs = [reply for reply in said if isinstance(reply, FinalProgress) and reply.ended]
     assert len(epochs) == (mode != "now")
+
+
+def test_what_was_written_unheard_is_told_by_the_next_attempt(
+    done: Snapshot, tmp_path: Path
+) -> None:
+    asked = wanted(done, 0, tmp_path / "out", epochs=1, images="session")
+    what = order(done, asked, tmp_path)
+    said: list[Reply] = []
+    train_final(what, said.append, lambda: None)
+    assert order(done, asked, tmp_path) == what
+    checkpoint = Path(f"{what.checkpoint}-{what.seeds[0]}.pt")
+    checkpoint.unlink()
+    again: list[Reply] = []
+    train_final(what, again.append, lambda: "now")
+    assert again == [said[-1]]
+    assert not checkpoint.exists()
+    # another order's folder is not its own
+    with pytest.raises(WrongOrder, match="not empty"):
+        order(done, asked.model_copy(update={"number": 2}), tmp_path)
+    with pytest.raises(CannotFinish, match="not empty"):
+        train_final(what.model_copy(update={"id": "other"}), said.append, lambda: None)
+    assert FinalResult.model_validate_json((tmp_path / "out/result.json").read_text()).order
+
+
+def test_a_part_that_a_killed_attempt_left_goes_and_one_unheard_writes_nothing(
+    done: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = final_order(done, 0, 1, tmp_path / ("n" * 255))
+    what.part.mkdir()
+    (what.part / WEIGHTS).write_bytes(b"a part")
+    said: list[Reply] = []
+    gone: list[Asked] = [None]
+    whole = portable.write_weights
+
+    def writes(network: portable.Portable, path: Path) -> None:
+        whole(network, path)
+        gone[0] = "gone"
+
+    monkeypatch.setattr(portable, "write_weights", writes)
+    train_final(what, said.append, lambda: gone[0])
+    assert not isinstance(said[-1], FinalDone | FinalEnded)
+    assert not what.part.exists()
+    assert not Path(what.folder).exists()
+    monkeypatch.undo()
+    train_final(what, said.append, lambda: None)
+    assert isinstance(said[-1], FinalDone)
+    assert (Path(what.folder) / WEIGHTS).is_file()
+
+
+def test_a_damaged_checkpoint_begins_that_training_anew(
+    done: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (final_order(done, 0, 2, tmp_path / name) for name in ("one", "other"))
+    said: list[Reply] = []
+    train_final(one, said.append, lambda: None)
+    Path(f"{other.checkpoint}-{other.seeds[0]}.pt").write_bytes(b"no checkpoint")
+    train_final(other, said.append, lambda: None)
+    assert "begins anew" in capsys.readouterr().err
+    first, second = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("one", "other"))
+    assert first == second
+
+
+def test_it_computes_in_what_the_session_says(done: Snapshot, tmp_path: Path) -> None:
+    for dtype in ("float32", "bfloat16"):
+        execution = done.session.execution.model_copy(update={"dtype": dtype})
+        session = done.session.model_copy(update={"execution": execution})
+        what = final_order(replace(done, session=session), 0, 1, tmp_path / dtype)
+        said: list[Reply] = []
+        train_final(what, said.append, lambda: None)
+        end = said[-1]
+        assert isinstance(end, FinalDone)
+        assert end.result.machine.dtype == dtype
+    named = execution.model_copy(update={"devices": ("cuda:1", "cuda:0")})
+    session = done.session.model_copy(update={"execution": named})
+    what = final_order(replace(done, session=session), 0, 1, tmp_path / "named")
+    assert what.device == "cuda:1"
+
+
+def test_a_stop_between_two_seeds_is_heard_there(done: Snapshot, tmp_path: Path) -> None:
+    what = final_order(done, 0, 1, tmp_path / "out", seeds=2)
+    said: list[Reply] = []
+
+    def asked() -> Asked:
+        # asked for in the last epoch of the first
+        return "pause" if any(isinstance(one, FinalProgress) for one in said) else None
+
+    train_final(what, said.append, asked)
+    assert said[-1] == FinalEnded(paused=True)
+    assert {one.training for one in said if isinstance(one, FinalProgress)} == {1}
 
 
 def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: Path) -> None:
@@ -449,6 +559,9 @@ def test_folders_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
         (tmp_path / "file" / "out", "no such folder"),
         # where not even root may write
         (Path("/proc/out"), "cannot be written"),
+        (tmp_path / ("n" * 256), "cannot be used"),
+        (Path("~nobody-of-this-name/out"), "cannot be used"),
+        (Path("a\0b"), "cannot be used"),
     ):
         with pytest.raises(FinalError, match=said):
             usable(path)

@@ -15,7 +15,7 @@ from lcsearch.engine.tasks.domains import Categorical, Integer
 from lcsearch.engine.tasks.space import Parameter, Space
 from lcsearch.sessions.records import Config
 
-SPACE = cnn.space((1, 28, 28), 10)
+SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)
 EMBEDDING = Embedding(SPACE)
 SPANS = tuple(group.features for group in EMBEDDING.groups)
 LEVELS = tuple(group.level for group in EMBEDDING.groups)

@@ -149,11 +149,25 @@ def test_it_is_plain_adam_with_coupled_l2_and_decay(placed: Placed, tmp_path: Pa
         assert epoch.train_loss == pytest.approx(sum(losses) / 1150, rel=1e-3)
 
 
+SHORTCUTS = {
+    "conv_layers": 3,
+    "channels": [8, 16, 16],
+    "downsample": ["pool", "none", "stride"],
+    "kernel": [3, 5, 3],
+    "batch_norm": [True, True, False],
+    "groups": [1, 1, 1],
+    "shortcut": [False, True, True],
+    "conv": ["plain", "separable", "separable"],
+    "activation": "silu",
+}
+
+
 @pytest.mark.parametrize("dtype", [FP32, BF16])
+@pytest.mark.parametrize("network", [{}, SHORTCUTS], ids=["plain", "shortcuts"])
 def test_continuing_from_a_checkpoint_is_never_having_stopped(
-    placed: Placed, tmp_path: Path, dtype: torch.dtype
+    placed: Placed, tmp_path: Path, dtype: torch.dtype, network: Config
 ) -> None:
-    job = task(epochs=4)
+    job = task(epochs=4, **network)
     whole = trained(job, placed, tmp_path / "whole.pt", dtype)
     path = tmp_path / "parts.pt"
     parts = trained(Training(job.network, job.config, job.seed, 1), placed, path, dtype)
@@ -255,10 +269,10 @@ def test_a_checkpoint_of_before_there_was_a_parameter_goes_on(
 ) -> None:
     path = tmp_path / "c.pt"
     trained(task(epochs=1), placed, path)
-    now = task(epochs=2, shortcut=[False, False], dropout=0.0)
+    now = task(epochs=2, detour=[False, False], noise=0.0)
     assert [e.epoch for e in restore(now, placed, path).epochs] == [1]
     with pytest.raises(CheckpointError, match="its config is"):
-        restore(task(epochs=2, shortcut=[False, False], dropout=0.2), placed, path)
+        restore(task(epochs=2, detour=[False, False], noise=0.2), placed, path)
 
 
 def test_a_checkpoint_is_not_unpickled_code(placed: Placed, tmp_path: Path) -> None:

@@ -20,19 +20,23 @@ from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+from lcsearch.engine.tasks.task import space_name
 from lcsearch.sessions import exchange
+from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.snapshot import Snapshot
 
+from . import toy
+from .conftest import lcsearch
 from .sessions_for_tests import finish, trial_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
-SHORTCUT = Parameter(
-    "shortcut", 1, Categorical((False, True)), False, length="conv_layers", neutral=False
+DETOUR = Parameter(
+    "detour", 1, Categorical((False, True)), False, length="conv_layers", neutral=False
 )
-DROPOUT = Parameter("dropout", 3, Real(0.0, 0.5), 0.1, neutral=0.0)
-BEFORE = cnn.space((1, 8, 8), 10)
-AFTER = replace(BEFORE, parameters=(*BEFORE.parameters, SHORTCUT, DROPOUT))
-NAMES = ("shortcut", "dropout")
+NOISE = Parameter("noise", 3, Real(0.0, 0.5), 0.1, neutral=0.0)
+BEFORE = cnn.space((1, 8, 8), 10, parameters=cnn.POSTER)
+AFTER = replace(BEFORE, parameters=(*BEFORE.parameters, DETOUR, NOISE))
+NAMES = ("detour", "noise")
 
 
 @pytest.fixture
@@ -42,13 +46,19 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def space(*given: Any, domains: Mapping[str, str] | None = None, **named: Any) -> Space:
         whole = made(*given, **named)
-        whole = replace(whole, parameters=(*whole.parameters, SHORTCUT, DROPOUT))
+        whole = replace(whole, parameters=(*whole.parameters, DETOUR, NOISE))
         return whole.narrowed(domains or {})
 
     monkeypatch.setattr(cnn, "space", space)
     task._kept_space.cache_clear()
     yield
     task._kept_space.cache_clear()
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy task is known."""
+    monkeypatch.setitem(task.TASKS, "toy", toy.TOY)
 
 
 @pytest.fixture
@@ -104,8 +114,8 @@ def test_a_session_of_before_ranks_to_the_last_digit_as_it_did(
 def test_its_trials_have_the_keys_that_they_were_stored_with(old: Path, later: None) -> None:
     client = SessionClient(old)
     for trial in client.refresh().trials:
-        assert trial.config["shortcut"] == [False] * trial.config["conv_layers"]
-        assert trial.config["dropout"] == 0.0
+        assert trial.config["detour"] == [False] * trial.config["conv_layers"]
+        assert trial.config["noise"] == 0.0
         assert client.space.key(trial.config) == trial.key
     client.close()
 
@@ -147,17 +157,17 @@ def test_an_export_of_before_comes_in_and_goes_out_the_same(
 def test_it_joins_where_its_domain_is_opened(old: Path, later: None) -> None:
     client = SessionClient(old)
     asleep = client.space.dimensions(3, client.refresh().trials[0].config)
-    client.set_domains({"dropout": "0..0.5"})
+    client.set_domains({"noise": "0..0.5"})
     snapshot = client.refresh()
-    assert [p.name for p in client.space.awake if p.name in NAMES] == ["dropout"]
+    assert [p.name for p in client.space.awake if p.name in NAMES] == ["noise"]
     assert client.space.dimensions(3, snapshot.trials[0].config) == asleep + 1
     # what was trained before is compared with what comes, at its neutral value
     ranking = client.rank(snapshot)
-    assert len({p.config["dropout"] for p in client.rank(look_at(snapshot, 3)).proposals}) > 1
+    assert len({p.config["noise"] for p in client.rank(look_at(snapshot, 3)).proposals}) > 1
     assert ranking.proposals
     client.undo()
     client.refresh()
-    assert "dropout" not in {p.name for p in client.space.awake}
+    assert "noise" not in {p.name for p in client.space.awake}
     client.close()
 
 
@@ -165,20 +175,20 @@ def test_it_stays_where_a_network_has_it(
     old: Path, home: Path, later: None, tmp_path: Path
 ) -> None:
     client = SessionClient(old)
-    client.set_domains({"dropout": "0..0.5"})
+    client.set_domains({"noise": "0..0.5"})
     snapshot = client.refresh()
-    config = {**snapshot.trials[0].config, "dropout": 0.3}
+    config = {**snapshot.trials[0].config, "noise": 0.3}
     number = trial_of(client.submit(config, None, kind="new"))
     finish(client._store, number, 0.2, 1.0)
-    client.set_domains({"dropout": "default"})
+    client.set_domains({"noise": "default"})
     snapshot = client.refresh()
-    assert "dropout" in {p.name for p in client.space.awake}
+    assert "noise" in {p.name for p in client.space.awake}
     assert client.space.problems(snapshot.trials[number].config) == []
     rows = client.space.encode_all([snapshot.trials[n].config for n in (0, number)])
     assert not np.array_equal(rows[0], rows[1], equal_nan=True)
     client.export(tmp_path / "old.json")
     again = SessionClient(bring_back(home, tmp_path / "old.json", "again"))
-    assert again.refresh().trials[number].config["dropout"] == 0.3
+    assert again.refresh().trials[number].config["noise"] == 0.3
     for opened in (client, again):
         opened.close()
 
@@ -190,17 +200,60 @@ def look_at(snapshot: Snapshot, level: int) -> Snapshot:
 
 def test_what_is_asleep_cannot_be_asked_for_and_says_how_it_can(old: Path, later: None) -> None:
     client = SessionClient(old)
-    config = {**client.refresh().trials[0].config, "dropout": 0.3}
-    with pytest.raises(InvalidConfig, match=r"set NAME --domain dropout=0\.\.0\.5"):
+    config = {**client.refresh().trials[0].config, "noise": 0.3}
+    with pytest.raises(InvalidConfig, match=r"set NAME --domain noise=0\.\.0\.5"):
         client.submit(config, None, kind="new")
     client.close()
 
 
 def test_a_new_session_has_it_from_the_beginning(old: Path, later: None) -> None:
     session = SessionClient(old).refresh().session
-    names = tuple(p.name for p in cnn.space((1, 8, 8), 10).parameters)
-    new = session.model_copy(update={"parameters": names})
+    new = session.model_copy(update={"parameters": task.parameters_of(cnn.TASK, "full")})
     assert set(NAMES) <= {p.name for p in task.session_space(new).awake}
+
+
+def made(home: Path, *options: str) -> SessionClient:
+    """A new session of this program."""
+    lcsearch("new", "made", *options)
+    return SessionClient(home / "sessions" / "made")
+
+
+def test_the_poster_s_space_is_what_there_was_before(home: Path, later: None) -> None:
+    client = made(home, "--space", "poster")
+    assert tuple(p.name for p in client.space.awake) == cnn.POSTER
+    assert client.space.columns == BEFORE.columns
+    assert space_name(client.refresh().session) == "poster"
+    assert "space poster" in lcsearch("show", "made")[0]
+    client.set_domains({"noise": "0..0.5"})
+    assert space_name(client.refresh().session) == "poster + noise"
+    assert [p.name for p in client.space.awake if p.name in NAMES] == ["noise"]
+    client.close()
+
+
+def test_the_full_space_has_them_all(home: Path, later: None) -> None:
+    client = made(home, "--space", "full", "--set", "noise=0.2..0.3")
+    assert client.space.awake == client.space.parameters
+    assert client.space["noise"].domain == Real(0.2, 0.3)
+    assert space_name(client.refresh().session) == "full"
+    assert "space full" in lcsearch("show", "made")[0]
+    proposals = client.rank(client.refresh()).proposals
+    assert any(True in proposal.config["detour"] for proposal in proposals)
+    client.close()
+
+
+def test_a_space_that_there_is_not_is_refused_with_those_that_there_are(home: Path) -> None:
+    told = lcsearch("new", "made", "--space", "half", code=2)[1]
+    assert "space half: unknown. Use poster, full." in told
+    told = lcsearch("new", "--help")[0]
+    assert "poster|full" in told
+    assert not (home / "sessions" / "made").exists()
+
+
+def test_a_task_without_named_spaces_has_nothing_to_choose(toys: None) -> None:
+    assert task.parameters_of(toy.TOY) == ("x", "n")
+    assert task.usual_space(toy.TOY) == ""
+    with pytest.raises(Misuse, match="Leave it out"):
+        task.parameters_of(toy.TOY, "full")
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -218,4 +271,4 @@ def test_laws_of_a_neutral_value(seed: int) -> None:
     assert asleep.dimensions(0, read) == BEFORE.dimensions(0, config)
     drawn = asleep.sample(np.random.default_rng(seed))
     assert {k: v for k, v in drawn.items() if k not in NAMES} == config
-    assert AFTER.key({**read, "dropout": 0.2}) != AFTER.key(read)
+    assert AFTER.key({**read, "noise": 0.2}) != AFTER.key(read)

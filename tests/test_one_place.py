@@ -253,12 +253,12 @@ def _uses(file: str, name: str) -> bool:
 
 
 def test_a_set_up_proposes_what_a_session_has() -> None:
-    """Except for what follows from others: its trials a level, the weights of the loss; and
-    the limits, which are read once the images are known.
+    """Except for what follows from others: its trials a level, the weights of the loss; the
+    limits, which are read once the images are known; and the space, which it keeps as parameters.
     """
     proposed = {field.name: field for field in dataclasses.fields(Setup)}
     kept = Session.model_fields
-    assert set(proposed) <= set(kept)
+    assert set(proposed) <= set(kept) | {"space"}
     for name, field in proposed.items():
         default = (
             field.default_factory()
@@ -269,6 +269,7 @@ def test_a_set_up_proposes_what_a_session_has() -> None:
             "trials_per_level",
             "class_weights",
             "limits",
+            "space",
         ):
             continue
         assert default == kept[name].get_default(call_default_factory=True), name

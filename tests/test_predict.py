@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -225,6 +226,13 @@ def _tampered(folder: Path, how: str) -> None:
         file.write_bytes((40_000).to_bytes(8, "little") + b"[" * 40_000)
     elif how == "empty":
         file.write_bytes(b"")
+    elif how == "offsets":
+        size = int.from_bytes(file.read_bytes()[:8], "little")
+        header = json.loads(file.read_bytes()[8 : 8 + size])
+        header["mean"]["data_offsets"] = []
+        text = json.dumps(header).encode()
+        rest = file.read_bytes()[8 + size :]
+        file.write_bytes(len(text).to_bytes(8, "little") + text + rest)
     else:
         if how == "shape":
             state["layers.0.weight"] = state["layers.0.weight"][:-1].contiguous()
@@ -238,7 +246,19 @@ def _tampered(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["pickle", "truncated", "header", "deep", "empty", "shape", "missing", "kind", "nan"]
+    "how",
+    [
+        "pickle",
+        "truncated",
+        "header",
+        "deep",
+        "empty",
+        "offsets",
+        "shape",
+        "missing",
+        "kind",
+        "nan",
+    ],
 )
 def test_tampered_weights_are_refused_in_words(copy: Path, photos: list[Path], how: str) -> None:
     _tampered(copy, how)
@@ -253,6 +273,22 @@ def test_tampered_weights_are_refused_in_words(copy: Path, photos: list[Path], h
         assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", [stored.WEIGHTS, RESULT])
+@pytest.mark.parametrize("how", ["pipe", "endless"])
+def test_what_is_no_file_keeps_nobody_waiting(
+    copy: Path, photos: list[Path], name: str, how: str
+) -> None:
+    (copy / name).unlink()
+    if how == "pipe":
+        os.mkfifo(copy / name)
+    else:
+        (copy / name).symlink_to("/dev/zero")
+    code = 2 if name == RESULT else 1  # without it, it is no folder of a network
+    _, err = lcsearch("predict", str(copy), str(photos[0]), code=code)
+    assert str(copy) in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -262,6 +298,8 @@ def test_tampered_weights_are_refused_in_words(copy: Path, photos: list[Path], h
         {"shape": None},
         {"classes": []},
         {"levels": "x"},
+        {"levels": [0, 1e308]},
+        {"levels": [255, 0]},
         {"unknown": 1},
     ],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 from lcsearch.engine.executors.final import FinalTraining
 from lcsearch.engine.protocol import FinalDone
 from lcsearch.engine.training import preparing
-from lcsearch.engine.training.data import read, read_final
+from lcsearch.engine.training.data import pictures, read, read_final
 from lcsearch.sessions.choices import FITS
 from lcsearch.sessions.records import READER, DataSource, Preparation
 
@@ -99,6 +99,20 @@ def test_files_become_the_pixels_that_the_search_read(fit: Any, home: Path, tmp_
     np.testing.assert_array_equal(images, data.pool.images)
     assert names == ["a class's", 'another "one"']
     assert refused == "is no image\n"
+
+
+def test_an_image_that_is_given_stays_as_it_is(tmp_path: Path) -> None:
+    for path in (p for p in mixed(tmp_path / "photos") if p.suffix == ".jpg"):
+        how = Preparation(height=20, width=24, channels=3, fit="crop", background="#204060")
+        image = Image.open(path)
+        size = image.size
+        first, second = (np.asarray(pictures.prepared(pictures.own(image), how)) for _ in "ab")
+        assert image.size == size
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(
+            first.transpose(2, 0, 1), pictures.picture(path.read_bytes(), how)
+        )
+        assert pictures.own(Image.open(path).copy()).size == size  # read already
 
 
 def test_the_folder_of_a_network_has_it_where_images_were_files(home: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def finals(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
         ("stop demo --final 2 --when pause", 0, "final training 2 is paused already."),
         ("resume demo --final 3", 1, "final training 3 is done already."),
         ("stop demo --final 3", 1, "final training 3 is done already."),
-        ("resume demo --final 4 -o {}/e", 1, "takes another folder only while it is paused"),
+        ("resume demo --final 4 -o {}/e", 1, "how it is written changes only while it is paused"),
         ("resume demo --final 2 -o {}/a", 2, "final training 1 is to be written there"),
         ("resume demo --final 9", 2, "There are 1 to 4."),
         ("resume demo -o {}/e", 2, "Give --final N too."),

@@ -24,7 +24,7 @@ from lcsearch.engine.tasks.domains import Categorical, Real
 from lcsearch.engine.tasks.space import Parameter, Space
 from lcsearch.sessions.records import Config
 
-SPACE = cnn.space((1, 28, 28), 10)
+SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)
 assert SPACE.reference is not None
 REFERENCE = SPACE.reference
 LINE = Space(("one",), (Parameter("x", 1, Real(0.0, 1.0), 0.5),))

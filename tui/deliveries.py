@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.objective import SECONDS
-from ..engine.protocol import trained_on
+from ..engine.protocol import eight_bits_lose, trained_on
 from ..engine.tasks.limits import spelled_limit
 from ..engine.tasks.task import task_of
 from . import format as words
@@ -103,7 +103,7 @@ def _place(delivery: Delivery) -> str:
 
 def scores(delivery: Delivery, session: Session) -> str:
     """`91.20 % on the test set`; by what was searched for, too, where that is not the accuracy;
-    with several seeds their mean and spread.
+    with several seeds their mean and spread; what eight bits lose.
     """
     found = delivery.scores
     told = f"{words.percent(found[0], 2)} % on the test set"
@@ -112,6 +112,8 @@ def scores(delivery: Delivery, session: Session) -> str:
     if len(found) > 1:
         mean, spread = statistics.mean(found), statistics.stdev(found)
         told += f" ({len(found)} seeds: {100 * mean:.2f} ± {100 * spread:.2f})"
+    if delivery.eight_bits is not None:
+        told += f", {eight_bits_lose(delivery.eight_bits, session.metric)}"
     return told
 
 

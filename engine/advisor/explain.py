@@ -44,7 +44,8 @@ def nearest(evidence: Evidence, points: Points, wc: float) -> list[Nearest]:
 def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
     """What differs between two configurations: `batch_size`, the second `kernel`.
 
-    Entries that only one of two lists has are told by the parameter that gives their length.
+    Entries that only one of two lists has are told by the parameter that gives their length.  What
+    is idle in either is no difference.
     """
     found: list[Entry] = []
     for parameter in space.awake:
@@ -54,7 +55,9 @@ def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
                 found.append((parameter.name, None))
         else:
             found += [
-                (parameter.name, i) for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y
+                (parameter.name, i)
+                for i, (x, y) in enumerate(zip(a, b, strict=False))
+                if x != y and parameter.counts(one, i) and parameter.counts(other, i)
             ]
     return tuple(found)
 

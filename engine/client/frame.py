@@ -101,8 +101,8 @@ def _row(
 
 
 def _entries(snapshot: Snapshot, space: Space) -> Iterator[Entry]:
-    """Every parameter; of a list as many entries as the longest has among the trials."""
-    for parameter in space.parameters:
+    """Every parameter that is awake; of a list as many entries as the longest of the trials has."""
+    for parameter in space.awake:
         if parameter.length is None:
             yield parameter.name, None
             continue

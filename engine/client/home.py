@@ -34,6 +34,7 @@ from ..tasks.task import (
     level_names,
     measure_named,
     open_store,
+    parameters_of,
     session_space,
     task_named,
 )
@@ -95,7 +96,8 @@ def create(
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
         # any image will do to check the domains before the data are read
-        checked_space = blank_space(setup.task, setup.domains)
+        blank_space(setup.task, setup.domains)
+        awake = parameters_of(task_named(setup.task), setup.space)
         measure_named(setup.measure, task_named(setup.task))
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
@@ -115,11 +117,10 @@ def create(
         asked["trials_per_level"] = (
             budget if setup.trials_per_level is None else setup.trials_per_level
         )
-        del asked["limits"]
+        del asked["limits"], asked["space"]
         asked |= {"data": data, "execution": execution}
         asked["class_weights"] = setup.class_weights or suiting(setup.metric)
-        names_now = tuple(parameter.name for parameter in checked_space.parameters)
-        session = Session(created=now(), summary=answer.summary, parameters=names_now, **asked)
+        session = Session(created=now(), summary=answer.summary, parameters=awake, **asked)
         changes = search.changed_limits(session, setup.limits)
         if changes:
             limits, cap = search.merged_limits(session, changes)
@@ -157,7 +158,7 @@ def summaries(home: Path) -> list[SessionSummary]:
         store.close()
         session = snapshot.session
         best = search.best_measured(snapshot)
-        work = (*snapshot.standing, *snapshot.standing_deliveries)
+        work: tuple[Trial | Delivery, ...] = (*snapshot.standing, *snapshot.standing_deliveries)
         state = next((name for name, made_by in STATES if any(map(made_by, work))), "idle")
         found.append(
             SessionSummary(

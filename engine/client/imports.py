@@ -424,6 +424,8 @@ def _about_finals(snapshot: Snapshot) -> Iterator[str]:
                 f"{at}: metric_score = {one.metric_score}: one that is done has it where the "
                 f"session's metric is not the accuracy, and only there; it is {searched}."
             )
+        if one.eight_bits is not None and not (one.int8 and one.state == "done"):
+            yield f"{at}: eight_bits: what is done and written so has it, and only that."
         if one.open == (one.ended is not None):
             yield f"{at}: ended = {one.ended}: what has ended says when, and only that."
         if one.stop_request is not None and one.state != "running":

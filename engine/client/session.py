@@ -300,6 +300,8 @@ class SessionClient:
         images: Images | None = None,
         seeds: int = 1,
         onnx: bool = False,
+        int8: bool = False,
+        accept_loss: bool = False,
     ) -> Delivery:
         """Queue a trial's network to be trained to the end, tested and written by the engine.
 
@@ -307,7 +309,17 @@ class SessionClient:
         """
         snapshot = self.refresh()
         delivery = self._store.add_delivery(
-            wanted(snapshot, number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
+            wanted(
+                snapshot,
+                number,
+                folder,
+                epochs=epochs,
+                images=images,
+                seeds=seeds,
+                onnx=onnx,
+                int8=int8,
+                accept_loss=accept_loss,
+            )
         )
         self.start_engine()
         return delivery
@@ -331,24 +343,36 @@ class SessionClient:
         else:
             raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
-    def resume_delivery(self, number: int, folder: Path | None = None) -> None:
+    def resume_delivery(
+        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+    ) -> None:
         """Let a paused final training go on where it was.
 
-        folder: that it is written into from now on, None for its own.  Raises StoreError; Already
-        for one that goes on.
+        folder: that it is written into from now on, None for its own.  accept_loss: and be written
+        in eight bits, if it is to be, however much those lose.  Raises StoreError; Already for one
+        that goes on.
         """
         snapshot, delivery = self.refresh(), self._delivery(number)
+        if accept_loss and not delivery.int8:
+            raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
         goes = delivery.waits or (delivery.state == "running" and delivery.stop_request is None)
-        if goes and folder is None:
+        if goes and folder is None and not accept_loss:
             raise Already(f"final training {number} {SAID[delivery.state]} already.")
         if goes:
             raise Late(
-                f"final training {number} {SAID[delivery.state]}: it takes another folder only "
+                f"final training {number} {SAID[delivery.state]}: how it is written changes only "
                 f"while it is paused (`lcsearch stop {self.folder.name} --final {number} --when "
                 "pause`)."
             )
         into = {} if folder is None else {"folder": str(free(snapshot, folder, number))}
-        self._store.update_delivery(number, {"paused"}, state="interrupted", message="", **into)
+        self._store.update_delivery(
+            number,
+            {"paused"},
+            state="interrupted",
+            message="",
+            accept_loss=delivery.accept_loss or accept_loss,
+            **into,
+        )
         if into:  # what was half written beside the first folder is nobody's any more
             part = part_of(Path(delivery.folder), identity(snapshot.session, delivery))
             shutil.rmtree(part, ignore_errors=True)

@@ -63,6 +63,10 @@ class Hindered(FinalError):
     """It cannot go on as things are; once they are mended, it does, from its checkpoints."""
 
 
+class TooLossy(FinalError):
+    """Eight bits lose more than may be; its checkpoints are there."""
+
+
 class WrongOrder(FinalError, Misuse):
     """What was asked for cannot be: there is no such trial, or no such folder can be made."""
 
@@ -96,6 +100,8 @@ def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrd
         images=delivery.images,
         onnx=delivery.onnx,
         scored_before=snapshot.scored - len(delivery.scores),
+        int8=delivery.int8,
+        accept_loss=delivery.accept_loss,
         id=mine,
         # a cluster's devices are not this machine's
         device=execution.devices[0] if execution.devices else "auto",
@@ -112,12 +118,15 @@ def wanted(
     images: Images | None = None,
     seeds: int = 1,
     onnx: bool = False,
+    int8: bool = False,
+    accept_loss: bool = False,
 ) -> Delivery:
     """A final training of this trial's network, as it is queued.
 
     images: None takes all where the search used a part.  seeds: how many trainings, the trial's own
-    seed first.  Raises FinalError for a trial that is not there, a folder that cannot be written or
-    that another one is to be written into.
+    seed first.  int8: eight bits are written beside float32, and so ONNX is; accept_loss: however
+    much they lose.  Raises FinalError for a trial that is not there, a folder that cannot be
+    written or that another one is to be written into.
     """
     session, trial = snapshot.session, known_trial(snapshot, number)
     if session.task not in LOCAL.trains:
@@ -129,7 +138,9 @@ def wanted(
         epochs=epochs,
         seeds=tuple(trial.seed + more for more in range(seeds)),
         folder=str(free(snapshot, folder)),
-        onnx=onnx,
+        onnx=onnx or int8,
+        int8=int8,
+        accept_loss=accept_loss,
         created=now(),
     )
 
@@ -183,6 +194,8 @@ def usable(folder: Path) -> Path:
 
 
 def _usable(path: Path) -> Path:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()  # pathlib's own questions are answered with no where there is no answer
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise WrongOrder(f"{path}: exists and is no folder. Name another one.")
     if path.is_dir() and any(path.iterdir()):
@@ -241,7 +254,8 @@ class FinalTraining:
                 raise FinalError(f"the process said what is no reply: {line!r}.") from error
             if isinstance(said, FinalFailed):
                 self.close()
-                raise (Hindered if said.curable else FinalError)(said.message)
+                kind = TooLossy if said.lossy else Hindered if said.curable else FinalError
+                raise kind(said.message)
             last = last or not isinstance(said, FinalProgress)
             yield said
         self.close()
@@ -359,9 +373,18 @@ class Finisher:
         if isinstance(said, FinalDone):
             result = said.result
             searched = None if result.metric == "accuracy" else result.test_metric
-            self._end(number, "done", scores=result.scores, metric_score=searched, done=1.0)
+            self._end(
+                number,
+                "done",
+                scores=result.scores,
+                metric_score=searched,
+                eight_bits=result.int8,
+                done=1.0,
+            )
         elif isinstance(said, FinalEnded):
             self._end(number, "paused" if said.paused else "stopped")
+        elif isinstance(said, TooLossy):
+            self._end(number, "paused", str(said))
         elif isinstance(said, Hindered):
             self._end(number, "paused", f"{said} {RESUME}")
         elif isinstance(said, Died):

@@ -7,7 +7,7 @@ searches.  `task.TASKS` has them by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...sessions.records import Session
 from .measure import Measure
@@ -46,6 +46,8 @@ class Task:
 
     space: for a problem, with domains of its own where they were narrowed or widened, as text; it
     has a reference, what is neutral, and what lays a configuration out.  Raises InvalidDomain.
+    spaces: what a new session can search, by name, a new session's own first: the parameters that
+    are awake in it, None for all; no name where there is nothing to choose.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Task:
     levels: tuple[str, ...]
     measures: tuple[Measure, ...]
     space: Callable[[Problem, Mapping[str, str]], Space]
+    spaces: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
 
     @property
     def exact(self) -> tuple[Measure, ...]:

@@ -72,6 +72,10 @@ class Parameter:
     be asked for at all.  default: what it is before its level is searched.  neutral: the value at
     which a network is what it was before there was this parameter; None: it was there from the
     beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
+
+    when: a parameter before it and the value of that at which this one counts (in that layer, where
+    both are lists); elsewhere it is idle: whatever value it has, the configuration is the same
+    thing.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Parameter:
     frame: Domain | None = None
     neutral: Scalar | None = None
     asleep: bool = False
+    when: tuple[str, Scalar] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)
@@ -101,6 +106,27 @@ class Parameter:
         """The domain as it was defined, before any narrowing."""
         assert self.frame is not None
         return self.frame
+
+    def counts(self, config: Config, index: int | None = None) -> bool:
+        """Whether it, or this entry of it, means anything in this configuration; if not, it is
+        idle.
+        """
+        if self.when is None:
+            return True
+        name, value = self.when
+        found: Any = config.get(name, value)
+        if isinstance(found, list):
+            return index is None or found[index] == value
+        return bool(found == value)
+
+    def settled(self, entries: list[Scalar], config: Config) -> list[Scalar]:
+        """These entries, the idle ones at the default."""
+        if self.when is None:
+            return entries
+        return [
+            entry if self.counts(config, index) else self.default
+            for index, entry in enumerate(entries)
+        ]
 
     def entries(self, config: Config) -> int:
         """How many entries the list has in this configuration."""
@@ -187,6 +213,10 @@ class Space:
             parameters=tuple(replace(p, asleep=p.name in names) for p in self.parameters),
         )
 
+    def waking(self, names: Collection[str]) -> Space:
+        """The space with these parameters awake, and those that were there from the beginning."""
+        return self.putting_to_sleep({p.name for p in self._younger if p.name not in names})
+
     def laid_out(self, config: Config) -> Any:
         """What a valid configuration comes to: for a network its layers."""
         return config if self.layout is None else self.layout(config)
@@ -272,7 +302,8 @@ class Space:
                 continue
             given = list(value) if isinstance(value, list) else []
             wanted = parameter.entries(result)
-            result[parameter.name] = (given + [default] * wanted)[:wanted]
+            entries = (given + [default] * wanted)[:wanted]
+            result[parameter.name] = parameter.settled(entries, result)
         return result
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
@@ -353,6 +384,8 @@ class Space:
             value = config[parameter.name]
             entries = value if isinstance(value, list) else [value]
             for index, entry in enumerate(entries):
+                if not parameter.counts(config, index):
+                    continue
                 if not self._element(parameter, config, index).contains(entry):
                     return False
         return True
@@ -366,7 +399,9 @@ class Space:
         thing = self.canonical(config) if self.canonical else config
         if self._younger and isinstance(thing, Mapping):
             thing = {
-                name: value
+                name: self[name].settled(value, config)
+                if name in self and isinstance(value, list)
+                else value
                 for name, value in thing.items()
                 if name not in self or not self[name].is_neutral(value)
             }
@@ -534,7 +569,7 @@ class Space:
         return tuple(found)
 
     def encode(self, config: Config) -> Array:
-        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent.
+        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent or idle.
 
         What is beyond the frame is beyond those: a widened ordered category has no whole index.
         """
@@ -544,7 +579,7 @@ class Space:
             scale = self[column.parameter].scale
             if column.index is None:
                 row[position] = scale.unit(_scalar(value))
-            elif column.index < len(value):
+            elif column.index < len(value) and self[column.parameter].counts(config, column.index):
                 row[position] = scale.unit(value[column.index])
         return row
 
@@ -564,6 +599,11 @@ class Space:
             lengths = np.array([len(entries) for entries in units])
             present = np.arange(width) < lengths[:, None]
             rows[:, position : position + width][present] = [u for row in units for u in row]
+            if parameter.when is not None and not self[parameter.when[0]].asleep:
+                for row, config in zip(rows, configs, strict=True):
+                    for index in range(min(len(config[name]), width)):
+                        if not parameter.counts(config, index):
+                            row[position + index] = np.nan
             position += width
         return rows
 

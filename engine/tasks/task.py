@@ -60,6 +60,45 @@ def blank_space(name: str = DEFAULT, domains: Mapping[str, str] | None = None) -
     return _space(task_named(name), Problem(), domains or {})
 
 
+def parameters_of(task: Task, space: str | None = None) -> tuple[str, ...]:
+    """The parameters that a new session is made with, where it searches the space of this name.
+
+    None: the task's usual one.  Raises Misuse where the task has no such space.
+    """
+    if space is not None and space not in task.spaces:
+        use = f"Use {', '.join(task.spaces)}." if task.spaces else "Leave it out: there is one."
+        raise Misuse(f"space {space}: unknown. {use}")
+    names = task.spaces[space or usual_space(task)] if task.spaces else None
+    return names or tuple(parameter.name for parameter in blank_space(task.name).parameters)
+
+
+def usual_space(task: Task) -> str:
+    """The space that a session searches where nobody says otherwise; empty where it has no name."""
+    return next(iter(task.spaces), "")
+
+
+def space_name(session: Session) -> str:
+    """The space that a session searches, by its parameters: `full`, `poster`, `poster + dropout`.
+
+    A session that has some of a space's parameters beyond those of the one named before it is named
+    by what it has beyond.  Empty where the task's spaces have no names.
+    """
+    task = task_of(session)
+    if not task.spaces:
+        return ""
+    awake = {parameter.name: None for parameter in session_space(session).awake}
+    inside = [
+        (len(names), name)
+        for name in task.spaces
+        if awake.keys() >= set(names := parameters_of(task, name))
+    ]
+    if not inside:
+        return ""
+    _, name = max(inside)
+    own = parameters_of(task, name)
+    return " + ".join([name, *(given for given in awake if given not in own)])
+
+
 def session_space(session: Session) -> Space:
     """The space of a session: its images, its feature map, its cap and its domains.
 
@@ -78,11 +117,7 @@ def _kept_space(
     domains: tuple[tuple[str, str], ...],
     parameters: tuple[str, ...],
 ) -> Space:
-    whole = _space(task, problem, dict(domains))
-    opened = {*parameters, *dict(domains)}
-    return whole.putting_to_sleep(
-        {p.name for p in whole.parameters if p.neutral is not None and p.name not in opened}
-    )
+    return _space(task, problem, dict(domains)).waking({*parameters, *dict(domains)})
 
 
 def _space(task: Task, problem: Problem, domains: Mapping[str, str]) -> Space:

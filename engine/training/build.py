@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from ..tasks.cnn.layout import DenseLayer, Network
+from ..tasks.cnn.layout import (
+    HARDSWISH,
+    RELU,
+    SILU,
+    Convolution,
+    DenseLayer,
+    Network,
+    Norm,
+    Shortcut,
+    Step,
+)
+from . import shortcut
 from .sparse import SparseLinear
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    RELU: lambda: nn.ReLU(inplace=True),
+    SILU: nn.SiLU,
+    HARDSWISH: nn.Hardswish,
+}
 
 
 def build(network: Network, seed: int) -> nn.Sequential:
@@ -17,36 +36,48 @@ def build(network: Network, seed: int) -> nn.Sequential:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        activation = ACTIVATIONS[network.activation]
         layers: list[nn.Module] = []
+        before = begin = 0
         for layer in network.convolutions:
-            layers.append(
-                nn.Conv2d(
-                    layer.channels_in,
-                    layer.channels_out,
-                    layer.kernel,
-                    stride=layer.stride,
-                    padding=layer.kernel // 2,
-                    groups=layer.groups,
-                    bias=not layer.batch_norm,
-                )
-            )
-            if layer.batch_norm:
-                layers.append(nn.BatchNorm2d(layer.channels_out))
-            if layer.pool:
-                layers.append(nn.MaxPool2d(2, ceil_mode=True))
-            # after the pool: the largest of four, then its positive part, is the same numbers and
-            # gradients as the other way round, on a quarter of the elements
-            layers.append(nn.ReLU(inplace=True))
+            before, begin = begin, len(layers)
+            for step in layer.steps:
+                layers.append(_module(step, activation, not layer.batch_norm, before))
         last = network.convolutions[-1]
         if (last.height_out, last.width_out) != network.pooled:
             layers.append(nn.AdaptiveAvgPool2d(network.pooled))
         layers.append(nn.Flatten())
         for index, dense in enumerate(network.dense):
             if index:
-                layers.append(nn.ReLU(inplace=True))
+                layers.append(activation())
             # each layer its own pattern, even where two have the same size
             layers.append(_classifier(dense, seed + index))
-        return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        added = any(layer.shortcut for layer in network.convolutions)
+        model = shortcut.Residual(*layers) if added else nn.Sequential(*layers)
+        return model.to(memory_format=torch.channels_last)
+
+
+def _module(step: Step, activation: Callable[[], nn.Module], bias: bool, before: int) -> nn.Module:
+    """What does one step of a layer.  before: the place where the layer before it begins."""
+    match step:
+        case Convolution():
+            return nn.Conv2d(
+                step.channels_in,
+                step.channels_out,
+                step.kernel,
+                stride=step.stride,
+                padding=step.kernel // 2,
+                groups=step.groups,
+                bias=bias,
+            )
+        case Norm():
+            return nn.BatchNorm2d(step.channels)
+        case Shortcut():
+            return shortcut.Shortcut(before, step.window, step.missing)
+        case "pool":
+            return nn.MaxPool2d(2, ceil_mode=True)
+        case "activation":
+            return activation()
 
 
 def _classifier(layer: DenseLayer, seed: int) -> nn.Module:

@@ -10,8 +10,9 @@ from ...sessions.choices import Runtime
 from ...sessions.records import matrix
 from ...sessions.text import printable
 from ..metric import wilson
-from ..protocol import FinalResult
+from ..protocol import FinalResult, eight_bits_lose
 from ..tasks.measure import Measure
+from .eight_bits import INT8
 from .portable import ONNX, SOURCE
 from .preparing import PREPARE
 
@@ -53,6 +54,11 @@ name = CLASSES[logits[0].argmax()]
 """
 
 
+_USE_INT8 = f"""
+`{INT8}` is used likewise, and by `lcsearch predict . photo.jpg --int8`.
+"""
+
+
 def escaped(text: str) -> str:
     """Somebody else's text as Markdown that shows it: nothing in it is a mark, a link or a line."""
     return _MARKS.sub(r"\\\g<0>", printable(text))
@@ -70,8 +76,10 @@ def card(result: FinalResult, trained: str, measures: Sequence[Measure]) -> str:
         _classes(result),
         _confusions(result),
         _costs(result, measures),
+        _eight_bits(result),
         _USE,
         *([_USE_ONNX] if ONNX in result.files else []),
+        *([_USE_INT8] if INT8 in result.files else []),
     ]
     return "\n".join(part for part in parts if part).replace("\n\n\n", "\n\n")
 
@@ -181,6 +189,34 @@ def _costs(result: FinalResult, measures: Sequence[Measure]) -> str:
         f"{escaped(result.machine.processor)}.\n"
     )
     return f"## What it costs\n\n{_table(('of', 'cost'), lines)}\n{words}"
+
+
+def _eight_bits(result: FinalResult) -> str:
+    """Both forms side by side: what int8 saves, and what it loses."""
+    made = result.int8
+    if made is None:
+        return ""
+    lines = [
+        f"| test images told right | {result.test_accuracy:.2%} | {made.test_accuracy:.2%} |",
+        f"| bytes of the file | {made.float_bytes:,} | {made.bytes:,} |",
+        f"| bytes of the weights | {made.float_weight_bytes:,} | {made.weight_bytes:,} |",
+        f"| latency by onnxruntime, ms an image | {made.float_latency:.3g} | {made.latency:.3g} |",
+    ]
+    if result.metric != "accuracy":
+        own = f"| {result.metric} | {result.test_metric:.2%} | {made.test_metric:.2%} |"
+        lines.insert(1, own)
+    slower = ""
+    if made.latency > made.float_latency:
+        slower = "  **int8 is the slower one on this processor.**"
+    processors = "runs right on any processor"
+    if made.weight_bits == 8:
+        processors = "can be less right on x86 processors without VNNI"
+    return (
+        f"## In eight bits\n\n{eight_bits_lose(made, result.metric)}.{slower}\n\n"
+        f"{_table(('of', f'float32, `{ONNX}`', f'int8, `{INT8}`'), lines)}\n"
+        f"Ranges are those of {made.calibration:,} training images.  Weights have "
+        f"{made.weight_bits} bits, one range a channel: it {processors}.\n"
+    )
 
 
 def _unit(measure: Measure) -> str:

@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,8 +26,9 @@ from filelock import FileLock, Timeout
 
 from ... import __version__
 from ...sessions import exchange
+from ...sessions.choices import LOSS_REFUSED
 from ...sessions.files import settle
-from ...sessions.records import DataSource, Epoch, StopMode
+from ...sessions.records import DataSource, EightBits, Epoch, StopMode
 from ..metric import wilson
 from ..protocol import (
     RESULT,
@@ -37,6 +39,7 @@ from ..protocol import (
     FinalProgress,
     FinalResult,
     FinalStop,
+    eight_bits_lose,
     part_of,
     trained_on,
     written,
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..metric import Confusion
+    from ..tasks.cnn.layout import Network
     from .images import Placed
     from .run import Run, Training
     from .threads import Threads
@@ -64,12 +68,20 @@ Asked = StopMode | Literal["gone"] | None
 SECONDS_A_WORD = 0.5
 """Between two reports of progress."""
 ONNX_PACKAGES = ("onnx", "onnxscript")
+INT8_PACKAGES = (*ONNX_PACKAGES, "onnxruntime")
 LOCK_PATIENCE = 30.0
 """Seconds that it waits for an earlier attempt's process to be gone."""
 
 
 class FinalError(Exception):
-    """It cannot be done as things are; the message says what to do."""
+    """It cannot be done as things are; the message says what to do.
+
+    curable: it goes on once that is done.  lossy: it does once the loss is accepted.
+    """
+
+    def __init__(self, message: str, *, curable: bool = True, lossy: bool = False) -> None:
+        super().__init__(message)
+        self.curable, self.lossy = curable, lossy
 
 
 def main() -> None:
@@ -103,7 +115,9 @@ def main() -> None:
     except Timeout:
         message = "another process still trains it. End that process."
         say(FinalFailed(message=message, curable=True))
-    except (FinalError, DataError) as error:
+    except FinalError as error:
+        say(FinalFailed(message=str(error), curable=error.curable, lossy=error.lossy))
+    except DataError as error:
         say(FinalFailed(message=str(error), curable=True))
     except InvalidConfig as error:
         say(FinalFailed(message=str(error)))
@@ -149,12 +163,13 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
     if there is not None:
         say(FinalDone(folder=order.folder, result=there))
         return
-    if order.onnx:
-        missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if order.onnx or order.int8:
+        what, needed = ("int8", INT8_PACKAGES) if order.int8 else ("ONNX", ONNX_PACKAGES)
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing:
             raise FinalError(
-                f"ONNX needs {' and '.join(missing)}, not installed here. Run "
-                "pip install 'lcsearch[onnx]', or leave --onnx out."
+                f"{what} needs {' and '.join(missing)}, not installed here. Run "
+                f"pip install 'lcsearch[onnx]', or leave --{what.lower()} out."
             )
     import torch
 
@@ -235,8 +250,15 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
         order=order.id,
         scored_before=order.scored_before,
     )
-    folder = Path(order.folder)
-    made = write(folder, model, data, result, order.onnx, lambda: asked() in ("now", "gone"))
+    made = write(
+        Path(order.folder),
+        model,
+        data,
+        result,
+        order.onnx,
+        lambda: asked() in ("now", "gone"),
+        InEightBits(test, order.accept_loss) if order.int8 else None,
+    )
     if made is None:
         _ended(say, asked())
     else:
@@ -348,6 +370,17 @@ def _trained(
     return run
 
 
+@dataclass(frozen=True)
+class InEightBits:
+    """That a network is written in eight bits, too.
+
+    test: that it is tested on, as its float32 form was.  accept_loss: however much it loses.
+    """
+
+    test: Split
+    accept_loss: bool = False
+
+
 def write(
     folder: Path,
     model: object,
@@ -355,14 +388,16 @@ def write(
     result: FinalResult,
     onnx: bool,
     cancelled: Callable[[], bool],
+    int8: InEightBits | None = None,
 ) -> FinalResult | None:
     """Write all files into `folder`: all or none, as the folder takes its name at the end.
 
-    Returns the result as it is written; None where it was cancelled.  Raises FinalError.
+    onnx: whether ONNX is among them; with int8 it is.  Returns the result as it is written; None
+    where it was cancelled.  Raises FinalError.
     """
     from torch import nn
 
-    from . import card, latency, portable, preparing, stored
+    from . import card, eight_bits, latency, portable, preparing, stored
 
     assert isinstance(model, nn.Sequential)
     part = part_of(folder, result.order)
@@ -382,7 +417,8 @@ def write(
         stored.WEIGHTS,
         portable.SOURCE,
         preparing.PREPARE,
-        *([portable.ONNX] if onnx else []),
+        *([portable.ONNX] if onnx or int8 else []),
+        *([eight_bits.INT8] if int8 else []),
         RESULT,
         card.CARD,
     ]
@@ -402,9 +438,13 @@ def write(
         text = portable.source(network, title, how)
         (part / portable.SOURCE).write_text(text, encoding="utf-8")
         (part / preparing.PREPARE).write_text(how.source(), encoding="utf-8")
-        if onnx:
+        if portable.ONNX in names:
             portable.write_onnx(network, part / portable.ONNX, how)
         latencies = latency.of_written(network, summary.shape, part / portable.ONNX)
+        if int8 is not None:
+            made = _in_eight_bits(part, laid, data, result, portable.metadata(how), int8)
+            latencies["onnx"] = made.float_latency
+            result = result.model_copy(update={"int8": made})
         result = result.model_copy(update={"latencies": latencies})
         content = exchange.in_lines(result.model_dump(mode="json"))
         (part / RESULT).write_text(content, encoding="utf-8")
@@ -428,6 +468,37 @@ def write(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return result
+
+
+def _in_eight_bits(
+    part: Path,
+    laid: Network,
+    data: Data,
+    result: FinalResult,
+    metadata: Mapping[str, str],
+    wanted: InEightBits,
+) -> EightBits:
+    """Write the network in eight bits beside its other files.  Raises FinalError, OSError."""
+    from . import eight_bits
+
+    try:
+        made = eight_bits.write(part, laid, data, wanted.test, result, metadata)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise FinalError(
+            f"the network cannot be written in eight bits ({why}). Train it without --int8.",
+            curable=False,
+        ) from error
+    if made.loss > LOSS_REFUSED and not wanted.accept_loss:
+        lost = eight_bits_lose(made, result.metric).removeprefix("WARNING: ")
+        raise FinalError(
+            f"{lost}, more than {100 * LOSS_REFUSED:.0f}: nothing was written. Resume it with "
+            "--accept-loss, or stop it and train without --int8.",
+            lossy=True,
+        )
+    return made
 
 
 def _share(part: Path) -> None:

@@ -14,7 +14,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from ..tasks.cnn.layout import DenseLayer, Network
+from ..tasks.cnn.layout import (
+    HARDSWISH,
+    RELU,
+    SILU,
+    Convolution,
+    DenseLayer,
+    Network,
+    Norm,
+    Shortcut,
+    Step,
+)
 
 Array = NDArray[np.float32]
 Weights = Callable[[str, tuple[int, ...]], Array]
@@ -27,33 +37,27 @@ def graph(network: Network, weights: Weights, images: int | str = 1) -> Any:
     """An `onnx.ModelProto`: `images`, (1, channels, height, width), to its logits, (1, classes).
 
     weights: asked for `mean` and `std` of the images, (channels, 1, 1), and for `weight` and `bias`
-    of every `conv0`, ... and `dense0`, ...; those of a sparse layer hold zeros.  images: how many
+    of every `conv0`, ... and `dense0`, ...: a separable layer has two convolutions, one behind the
+    other; those of a sparse layer hold zeros.  images: how many
     there are at once; a word: any number.
     """
     writer = _Writer(weights)
     channels, height, width = network.shape
     for name, operator in (("mean", "Sub"), ("std", "Div")):
         writer.add(operator, writer.array(name, (channels, 1, 1)))
-    for index, conv in enumerate(network.convolutions):
-        shape = conv.channels_out, conv.channels_in // conv.groups, conv.kernel, conv.kernel
-        writer.add(
-            "Conv",
-            writer.array(f"conv{index}.weight", shape),
-            writer.array(f"conv{index}.bias", (conv.channels_out,)),
-            group=conv.groups,
-            kernel_shape=[conv.kernel] * 2,
-            pads=[conv.kernel // 2] * 4,
-            strides=[conv.stride] * 2,
-        )
-        if conv.pool:
-            writer.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
-        writer.add("Relu")
-        height, width = conv.height_out, conv.width_out
+    before = begin = writer.last
+    convolutions = 0
+    for layer in network.convolutions:
+        before, begin = begin, writer.last
+        for step in layer.steps:
+            _step(writer, step, f"conv{convolutions}", before, network.activation)
+            convolutions += isinstance(step, Convolution)
+        height, width = layer.height_out, layer.width_out
     _average(writer, (height, width), network.pooled)
     writer.add("Flatten", axis=1)
     for index, dense in enumerate(network.dense):
         if index:
-            writer.add("Relu")
+            _activate(writer, network.activation)
         _dense(writer, index, dense)
     classes = network.dense[-1].outputs
     made = helper.make_graph(
@@ -99,7 +103,7 @@ class _Writer:
         """Keep one of the weights; gives its name."""
         return self.keep(name, self._weights(name, shape))
 
-    def keep(self, name: str, values: Array) -> str:
+    def keep(self, name: str, values: NDArray[Any]) -> str:
         """Keep these numbers under this name."""
         self.arrays.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
@@ -109,6 +113,53 @@ class _Writer:
         read = [first] * bool(first) + [self.last, *others]
         self.last = f"{operator.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, read, [self.last], **attributes))
+
+
+def _step(writer: _Writer, step: Step, name: str, before: str, activation: str) -> None:
+    """What a layer does next.
+
+    name: of its weights.  before: what the layer before this one reads.
+    """
+    match step:
+        case Convolution():
+            writer.add(
+                "Conv",
+                writer.array(f"{name}.weight", step.shape),
+                writer.array(f"{name}.bias", (step.channels_out,)),
+                group=step.groups,
+                kernel_shape=[step.kernel] * 2,
+                pads=[step.kernel // 2] * 4,
+                strides=[step.stride] * 2,
+            )
+        case Shortcut():
+            _add(writer, step, before)
+        case "pool":
+            writer.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+        case "activation":
+            _activate(writer, activation)
+        case Norm():
+            pass  # it is in the weights of its convolution
+
+
+def _activate(writer: _Writer, activation: str) -> None:
+    given = writer.last
+    if activation == SILU:
+        writer.add("Sigmoid")
+        writer.add("Mul", first=given)
+    else:
+        writer.add({RELU: "Relu", HARDSWISH: "HardSwish"}[activation])
+
+
+def _add(writer: _Writer, shortcut: Shortcut, held: str) -> None:
+    """Add an earlier map to the last one: averaged down to its size, zeros behind its channels."""
+    given, writer.last = writer.last, held
+    if shortcut.window != (1, 1):
+        window = list(shortcut.window)
+        writer.add("AveragePool", kernel_shape=window, strides=window, ceil_mode=1)
+    if shortcut.missing:
+        ends = np.array([0, 0, 0, 0, 0, shortcut.missing, 0, 0], np.int64)
+        writer.add("Pad", writer.keep(f"ends{len(writer.nodes)}", ends))
+    writer.add("Add", first=given)
 
 
 def _average(writer: _Writer, size: tuple[int, int], pooled: tuple[int, int]) -> None:

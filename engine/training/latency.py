@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,15 @@ def of_written(network: Portable, shape: tuple[int, int, int], onnx: Path) -> di
     return found
 
 
+def beside(models: Sequence[bytes], shape: tuple[int, int, int]) -> list[float]:
+    """Milliseconds that each of these ONNX models takes for one image, timed in turns."""
+    runs = [_onnx_run(model, shape) for model in models]
+    for run in runs:
+        _window(run)
+    found = [[_window(run) for run in runs] for _ in range(WINDOWS)]
+    return [1000 * statistics.median(of) for of in zip(*found, strict=True)]
+
+
 def _alone(run: Run) -> float:
     """Milliseconds of an inference: the median of windows, of which the first does not count."""
     _window(run)
@@ -77,14 +86,11 @@ def _in_onnxruntime(network: Network) -> Run:
 
 
 def _onnx_run(model: bytes, shape: tuple[int, int, int]) -> Run:
-    import onnxruntime
+    from .runtime import session
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    loaded = session(model)
     image = {"images": np.full((1, *shape), 0.5, np.float32)}
-    return lambda: session.run(None, image)
+    return lambda: loaded.run(None, image)
 
 
 def _in_torch(network: Network) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .preparing import Preparing
+from .shortcut import Residual, Shortcut
 from .sparse import SparseLinear
 from .stored import WEIGHTS
 
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 {names}
-{sparse}
+{sparse}{shortcut}
 class Network(nn.Module):
     """Images of shape (n, {channels}, {height}, {width}) to logits of shape (n, {classes})."""
 
@@ -82,7 +84,7 @@ class Network(nn.Module):
         # of the images that it was trained on, channel by channel
         self.register_buffer("mean", torch.tensor({mean}).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor({std}).view(-1, 1, 1))
-        self.layers = nn.Sequential(
+        self.layers = {kind}(
 {layers}
         )
 
@@ -116,7 +118,8 @@ def load(path: str | Path = Path(__file__).with_name("{weights}")) -> Network:
         if entry.get("dtype") != kind or entry.get("shape") != list(value.shape):
             raise _refused(path, f"{{name}} is not {{kind}} of shape {{list(value.shape)}}")
         size = value.numel() * value.itemsize
-        begin = entry["data_offsets"][0] if isinstance(entry.get("data_offsets"), list) else None
+        offsets = entry.get("data_offsets")
+        begin = offsets[0] if isinstance(offsets, list) and offsets else None
         if type(begin) is not int or begin < 0 or start + begin + size > len(content):
             raise _refused(path, f"there are too few numbers for {{name}}")
         numbers = bytearray(content[start + begin : start + begin + size])
@@ -148,10 +151,11 @@ def preprocess(image: Image) -> Tensor:
 
     {how}
     EXIF turns it, what is transparent is laid over the background, and normalisation is the
-    network's own; several are put together by torch.stack.  Give it an image as Image.open does:
-    a large JPEG that was not read yet is read here, no larger than is needed.  Raises Broken.
+    network's own; several are put together by torch.stack.  Give it an image as Image.open does,
+    not read yet: a large JPEG is then read no larger than is needed, as it was for the training;
+    one that was read whole is scaled from there and differs a little.  Raises Broken.
     """
-    shown = prepared(image, HOW)
+    shown = prepared(own(image), HOW)
     pixels = torch.frombuffer(bytearray(shown.tobytes()), dtype=torch.uint8)
     pixels = pixels.view(HOW.height, HOW.width, HOW.channels).permute(2, 0, 1)
     return scaled(pixels.contiguous().float(), BLACK, WHITE)
@@ -187,7 +191,7 @@ class Portable(nn.Module):
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.from_numpy(values).view(-1, 1, 1))
-        self.layers = nn.Sequential(*(_plain(layer) for layer in model)).cpu()
+        self.layers = type(model)(*(_plain(layer) for layer in model)).cpu()
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits of shape (n, classes)."""
@@ -220,13 +224,17 @@ def _plain(layer: nn.Module) -> nn.Module:
 def fused(layers: nn.Sequential) -> nn.Sequential:
     """The same network with batch norm in its convolutions, as every runtime would run it."""
     found: list[nn.Module] = []
+    places: list[int] = []
     for layer in layers:
+        places.append(len(found))
         if isinstance(layer, nn.BatchNorm2d):
             before = found.pop()
             assert isinstance(before, nn.Conv2d)
             layer = fuse_conv_bn_eval(before, layer)
+        elif isinstance(layer, Shortcut):
+            layer = Shortcut(places[layer.held], layer.window, layer.missing)
         found.append(layer)
-    return nn.Sequential(*found)
+    return type(layers)(*found)
 
 
 def source(network: Portable, title: str, preparing: Preparing) -> str:
@@ -237,6 +245,7 @@ def source(network: Portable, title: str, preparing: Preparing) -> str:
     """
     layers = list(_written(network.layers))
     sparse = any(isinstance(layer, _Scattered) for layer in network.layers)
+    copied = (Shortcut, Residual) if isinstance(network.layers, Residual) else ()
     last = network.layers[-1]
     assert isinstance(last, nn.Linear | _Scattered)
     channels, height, width = preparing.shape
@@ -250,6 +259,8 @@ def source(network: Portable, title: str, preparing: Preparing) -> str:
         names=preparing.names(),
         sparse=f"{_SPARSE}\n" if sparse else "",
         check=_CHECK if sparse else "",
+        shortcut="".join(f"\n{inspect.getsource(part)}\n" for part in copied),
+        kind="Residual" if copied else "nn.Sequential",
         mean=network.mean.flatten().tolist(),
         std=network.std.flatten().tolist(),
         layers="\n".join(f"            {layer}," for layer in layers),
@@ -271,8 +282,10 @@ def _written(layers: nn.Sequential) -> Iterator[str]:
                 yield f"nn.Conv2d({', '.join(words)})"
             case nn.BatchNorm2d():
                 yield f"nn.BatchNorm2d({layer.num_features})"
-            case nn.ReLU():
-                yield "nn.ReLU()"
+            case nn.ReLU() | nn.SiLU() | nn.Hardswish():
+                yield f"nn.{type(layer).__name__}()"
+            case Shortcut():
+                yield f"Shortcut({layer.held}, {layer.window}, {layer.missing})"
             case nn.MaxPool2d():
                 yield f"nn.MaxPool2d({layer.kernel_size}, ceil_mode={layer.ceil_mode})"
             case nn.AdaptiveAvgPool2d():
@@ -294,12 +307,22 @@ def write_weights(network: Portable, path: Path) -> None:
     path.chmod(path.parent.stat().st_mode & 0o666)  # it is made for its owner alone
 
 
+def metadata(preparing: Preparing) -> dict[str, str]:
+    """What an ONNX file says of itself: the names of the classes as a JSON list under `classes`,
+    how image files become images as a JSON object under `prepared`, and what black and white are
+    as a list of two under `levels`.
+    """
+    return {
+        "classes": json.dumps(preparing.classes, ensure_ascii=False),
+        "prepared": preparing.steps.model_dump_json(),
+        "levels": json.dumps(preparing.levels),
+    }
+
+
 def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:
     """The network as ONNX: input `images`, any number of them; output `logits`.
 
-    preparing: of it the names of the classes are kept as a JSON list under `classes` in the
-    model's metadata, how image files become images as a JSON object under `prepared`, and what
-    black and white are as a list of two under `levels`.
+    preparing: what of it is kept in the model's metadata, see `metadata`.
 
     Raises ImportError where the extra lcsearch[onnx] is not installed, OSError.
     """
@@ -319,8 +342,5 @@ def write_onnx(network: Portable, path: Path, preparing: Preparing) -> None:
             verbose=False,
         )
     assert program is not None
-    kept = program.model.metadata_props
-    kept["classes"] = json.dumps(preparing.classes, ensure_ascii=False)
-    kept["prepared"] = preparing.steps.model_dump_json()
-    kept["levels"] = json.dumps(preparing.levels)
+    program.model.metadata_props.update(metadata(preparing))
     program.save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections import deque
@@ -17,16 +18,18 @@ from pydantic import ValidationError
 
 from ...sessions.choices import Runtime
 from ...sessions.errors import Misuse, StoreError
+from ...sessions.files import content
 from ...sessions.records import in_words
 from ..machine import processors
 from ..protocol import RESULT, FinalResult
 from ..tasks import cnn
 from ..tasks.cnn.layout import Network
 from ..tasks.space import InvalidConfig
-from . import stored
+from . import eight_bits, stored
 from .data import pictures
 from .data.names import ENDINGS, is_dropping
 from .preparing import EIGHT_BITS, Preparing
+from .runtime import session
 
 Array = NDArray[np.float32]
 Run = Callable[[Array], Array]
@@ -39,6 +42,8 @@ BATCH_NUMBERS = 1 << 22
 LARGEST_RESULT = 64 << 20
 LARGEST_IMAGE = 1 << 30
 """Bytes of a file."""
+LARGEST_LEVEL = 1e30
+"""Of white: what is made of it still is a float32."""
 _NOT_BUILT = (InvalidConfig, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What a configuration raises that no search has made."""
 
@@ -84,29 +89,37 @@ class Model:
         return max(1, min(BATCH, BATCH_NUMBERS // (channels * height * width)))
 
 
-def load(folder: Path, runtime: Runtime) -> Model:
+def load(folder: Path, runtime: Runtime, *, int8: bool = False) -> Model:
     """The network of a folder that `train` has written.
 
-    Only result.json and the weights are read, and both are checked.  Raises ModelError.
+    Only result.json and the weights, or with int8 `network-int8.onnx`, are read, and both are
+    checked.  Raises ModelError.
     """
     if not folder.is_dir():
         raise NoModel(f"{folder}: there is no such folder. Name one that `lcsearch train` wrote.")
     if not (folder / RESULT).is_file():
         raise NoModel(f"{folder}: holds no {RESULT}. Name a folder that `lcsearch train` wrote.")
     result, shape = _result(folder / RESULT)
+    file = folder / (eight_bits.INT8 if int8 else stored.WEIGHTS)
     try:
-        laid = cnn.network(result.config, shape, len(result.classes), result.features)
-        weights = stored.read(folder / stored.WEIGHTS, laid)
-        run = _by_onnxruntime(laid, weights) if runtime == "onnx" else _by_torch(laid, weights)
+        config = cnn.space(shape, len(result.classes), macs_cap=None).validate(result.config)
+        laid = cnn.network(config, shape, len(result.classes), result.features)
+        if int8:
+            run = _in_eight_bits(file, result, laid)
+        else:
+            weights = stored.read(file, laid)
+            run = _by_onnxruntime(laid, weights) if runtime == "onnx" else _by_torch(laid, weights)
     except ImportError as error:
+        what, other = f"--runtime {runtime}", "use another"
+        if int8:
+            what, other = "--int8", "leave it out"
         raise NoModel(
-            f"--runtime {runtime}: not installed ({error}). Run pip install 'lcsearch[onnx]', or "
-            "use another."
+            f"{what}: not installed ({error}). Run pip install 'lcsearch[onnx]', or {other}."
         ) from error
     except OSError as error:
-        raise _unusable(folder / stored.WEIGHTS, error.strerror or str(error)) from error
+        raise _unusable(file, error.strerror or str(error)) from error
     except stored.NotThese as error:
-        raise _unusable(folder / stored.WEIGHTS, str(error)) from error
+        raise _unusable(file, str(error)) from error
     except _NOT_BUILT as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise _unusable(folder / RESULT, f"the network in it cannot be built: {why}") from error
@@ -121,9 +134,7 @@ def _unusable(path: Path, why: str) -> ModelError:
 def _result(path: Path) -> tuple[FinalResult, tuple[int, int, int]]:
     """What the file says, and the shape of an image."""
     try:
-        if path.stat().st_size > LARGEST_RESULT:
-            raise _unusable(path, "is larger than what a training says of itself")
-        result = FinalResult.model_validate_json(path.read_bytes())
+        result = FinalResult.model_validate_json(content(path, LARGEST_RESULT))
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except ValidationError as error:
@@ -135,6 +146,9 @@ def _result(path: Path) -> tuple[FinalResult, tuple[int, int, int]]:
         )
     channels, height, width = result.shape
     how = result.prepared
+    black, white = result.levels or EIGHT_BITS
+    if not -LARGEST_LEVEL < black <= white < LARGEST_LEVEL:
+        raise _unusable(path, f"levels = {[black, white]}: no black and white")
     if (
         min(result.shape) < 1
         or channels * height * width > pictures.MOST_PIXELS
@@ -167,22 +181,41 @@ def _by_torch(network: Network, weights: stored.Stored) -> Run:
 
 
 def _by_onnxruntime(network: Network, weights: stored.Stored) -> Run:
-    import onnxruntime
+    return _loaded(eight_bits.float_graph(network, weights).SerializeToString())
 
-    from .graph import graph
 
-    arrays = stored.folded(network, weights)
-    model = graph(network, lambda name, shape: arrays[name], "n").SerializeToString()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # `predict` has threads
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def _loaded(model: bytes) -> Run:
+    loaded = session(model)  # of one thread: `predict` has threads
 
     def run(images: Array) -> Array:
-        logits: Array = session.run(None, {"images": images})[0]
+        logits: Array = loaded.run(None, {"images": images})[0]
         return logits
 
     return run
+
+
+def _in_eight_bits(path: Path, result: FinalResult, network: Network) -> Run:
+    """The network as `train --int8` wrote it: what stands in the file is checked before it is run.
+
+    Raises NoModel, stored.NotThese, OSError, ImportError.
+    """
+    made = result.int8
+    if made is None:
+        raise NoModel(
+            f"{path.parent}: was trained without --int8. Leave --int8 out, or train with it."
+        )
+    # no more is read than there should be
+    content = path.read_bytes() if path.stat().st_size == made.bytes else b""
+    if hashlib.sha256(content).hexdigest() != made.sha256:
+        raise stored.NotThese(f"this is not the file that {RESULT} speaks of")
+    try:
+        eight_bits.check(content, network)
+        return _loaded(content)
+    except ImportError:
+        raise
+    except Exception as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise stored.NotThese(f"this is no network of ours: {why}") from error
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path | Told]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
-from ..tasks.cnn.layout import ConvLayer, DenseLayer, Network
+from ...sessions.files import content
+from ..tasks.cnn.layout import Convolution, DenseLayer, Network
 
 Stored = dict[str, NDArray[Any]]
 """By their names in the file: `mean`, `std`, `layers.0.weight`, ...; float32 or int64."""
@@ -36,10 +37,8 @@ def expected(network: Network) -> dict[str, tuple[str, Shape]]:
     whole: dict[str, Shape] = {}
     for name, norm, conv in _convolutions(network):
         out = conv.channels_out
-        shapes[f"{name}.weight"] = (
-            out, conv.channels_in // conv.groups, conv.kernel, conv.kernel,
-        )  # fmt: skip
-        if conv.batch_norm:
+        shapes[f"{name}.weight"] = conv.shape
+        if norm is not None:
             shapes.update({f"{norm}.{part}": (out,) for part in _NORM})
             whole[f"{norm}.num_batches_tracked"] = ()
         else:
@@ -55,17 +54,19 @@ def expected(network: Network) -> dict[str, tuple[str, Shape]]:
     }
 
 
-def _convolutions(network: Network) -> Iterator[tuple[str, str, ConvLayer]]:
+def _convolutions(network: Network) -> Iterator[tuple[str, str | None, Convolution]]:
     """Of each convolution its name, that of its batch norm if it has one, and what it is."""
     place = 0
-    for conv in network.convolutions:
-        yield f"layers.{place}", f"layers.{place + 1}", conv
-        place += 2 + conv.batch_norm + conv.pool  # ReLU has a place, too
+    for layer in network.convolutions:
+        for at, step in enumerate(layer.steps, start=place):
+            if isinstance(step, Convolution):
+                yield f"layers.{at}", f"layers.{at + 1}" if layer.batch_norm else None, step
+        place += len(layer.steps)
 
 
 def _classifier(network: Network) -> Iterator[tuple[str, DenseLayer]]:
     last = network.convolutions[-1]
-    place = sum(2 + conv.batch_norm + conv.pool for conv in network.convolutions)
+    place = sum(len(layer.steps) for layer in network.convolutions)
     place += 1 + ((last.height_out, last.width_out) != network.pooled)  # average, flatten
     for dense in network.dense:
         yield f"layers.{place}", dense
@@ -86,10 +87,9 @@ def read(path: Path, network: Network) -> Stored:
         name: np.dtype(_KINDS[kind]).itemsize * int(np.prod(shape, dtype=object))
         for name, (kind, shape) in wanted.items()
     }
-    if path.stat().st_size > sum(sizes.values()) + HEADER_BYTES:
-        raise refused("the file is larger than they are")
+    held = content(path, sum(sizes.values()) + HEADER_BYTES)
     try:
-        entries = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+        entries = dict(deserialize(held))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise refused("it is no safetensors file, or not all of one") from error
     if entries.keys() != wanted.keys():
@@ -117,9 +117,9 @@ def folded(network: Network, stored: Stored) -> dict[str, NDArray[np.float32]]:
     sparse layer has no connection.
     """
     found: dict[str, NDArray[np.float32]] = {name: stored[name] for name in ("mean", "std")}
-    for index, (name, norm, conv) in enumerate(_convolutions(network)):
+    for index, (name, norm, _) in enumerate(_convolutions(network)):
         weight: NDArray[Any] = stored[f"{name}.weight"]
-        if conv.batch_norm:
+        if norm is not None:
             parts: list[NDArray[Any]] = [stored[f"{norm}.{part}"] for part in _NORM]
             gain, shift, mean, variance = parts
             scale: NDArray[Any] = gain / np.sqrt(variance + np.float32(EPSILON))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ...sessions.choices import DEVICE, Dtype, Fit
+from ...sessions.choices import DEVICE, LOSS_REFUSED, Dtype, Fit
 from .base import fail
 
 if TYPE_CHECKING:
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Kept with the decision.")]
+AcceptLoss = Annotated[
+    bool,
+    typer.Option(
+        "--accept-loss",
+        help=f"Write it even where int8 loses more than {100 * LOSS_REFUSED:.0f} points.",
+    ),
+]
 FinalNumber = Annotated[
     int | None, typer.Option("--final", min=1, help="A final training, by its number.")
 ]
@@ -47,7 +54,17 @@ def _executors() -> Iterable[str]:
     return EXECUTORS
 
 
-_NAMES: dict[str, Callable[[], Iterable[str]]] = {"measure": _measures, "executor": _executors}
+def _spaces() -> Iterable[str]:
+    from ...engine.tasks.task import DEFAULT, task_named
+
+    return task_named(DEFAULT).spaces
+
+
+_NAMES: dict[str, Callable[[], Iterable[str]]] = {
+    "measure": _measures,
+    "executor": _executors,
+    "space": _spaces,
+}
 
 
 Device = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from ...sessions.choices import Runtime
 from ...sessions.text import printable
-from .base import in_words, print_json, say, tell
+from .base import fail, in_words, print_json, say, tell
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -32,19 +32,26 @@ def predict(
         Runtime | None,
         typer.Option(help="What runs it; onnx, which starts sooner, where it is installed."),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="By network-int8.onnx, which train --int8 wrote."),
+    ] = False,
     json_: AsJson = False,
 ) -> None:
     """Tell what is in images by a network that was trained to its end and written.
 
     An image is made into what the network takes as the search made its own.  Of the folder only
-    result.json and the weights are read, and nothing in it is run.  What is no image is said, and
-    the others go on; the exit code is then 1.
+    result.json and the weights are read (with --int8 network-int8.onnx, of which every operator is
+    checked first), and no code in it is run.  What is no image is said, and the others go on; the
+    exit code is then 1.
     """
+    if int8 and runtime == "torch":
+        fail("--int8: runs by onnxruntime alone. Leave --runtime torch out.", 2)
     with in_words():
         from ...engine.executors.latency import usual_runtime
         from ...engine.training import predicting
 
-        network = predicting.load(model, runtime or usual_runtime())
+        network = predicting.load(model, runtime or usual_runtime(), int8=int8)
         told = predicting.predict(network, predicting.files(images), top)
         failed = False
         shown = []

@@ -13,6 +13,7 @@ import typer
 from ...sessions.choices import COST_ALONE, Strategy
 from .base import fail, opened, or_so_already, say, tell
 from .options import (
+    AcceptLoss,
     Address,
     DataOnNodes,
     Device,
@@ -181,6 +182,7 @@ def resume(
             help="With --final: the folder to write from now on, where the first is in the way.",
         ),
     ] = None,
+    accept_loss: AcceptLoss = False,
 ) -> None:
     """Let a paused trial, or with --final a final training, go on from its checkpoint.
 
@@ -189,10 +191,12 @@ def resume(
     """
     if output is not None and final is None:
         fail("--output: is where a final training is written. Give --final N too.", 2)
+    if accept_loss and final is None:
+        fail("--accept-loss: is of a final training. Give --final N.", 2)
     with opened(name) as client:
         if final is not None:
             _only_final(trial)
-            client.resume_delivery(final, output)
+            client.resume_delivery(final, output, accept_loss=accept_loss)
             say(f"final training {final}: goes on.")
             return
         snapshot = client.refresh()

@@ -96,6 +96,13 @@ def new(
             show_default="8",
         ),
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="What is searched: the poster's parameters, or all that there are.",
+            show_default="poster",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -129,7 +136,7 @@ def new(
     ] = False,
     preset: Annotated[
         str | None,
-        typer.Option(help="poster: CIFAR-10, 30 epochs (give --data cifar10:DIR)."),
+        typer.Option(help="poster: CIFAR-10, its space, 30 epochs (give --data cifar10:DIR)."),
     ] = None,
     download: Download = False,
     executor: Annotated[
@@ -160,6 +167,7 @@ def new(
             if not data.startswith("cifar10:"):
                 fail("--preset poster is a search on CIFAR-10. Add --data cifar10:DIR.", 2)
             epochs = 30
+            space = space or "poster"
         images = read_data(
             data,
             image_size=image_size,
@@ -211,6 +219,7 @@ def new(
             task=task,
             metric=metric,
             class_weights=class_weights,
+            space=space,
         )
         with reading() as progress:
             folder = create(home(), asked, progress)
@@ -295,6 +304,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
     from ...engine import search
     from ...engine.client.images import misread
     from ...engine.executors.registry import describe
+    from ...engine.tasks.task import space_name
     from .. import deliveries, images
     from .. import format as words
     from ..classes import in_brief
@@ -305,6 +315,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         f"{session.epochs} epochs · seed {session.seed}"
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
         + (f" · {judged}" if (judged := words.judged(session)) else "")
+        + (f" · space {space}" if (space := space_name(session)) else "")
     )
     yield describe(session.execution)
     yield f"{images.in_brief(session.summary)}: {images.splits(session.summary)}"

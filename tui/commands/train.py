@@ -10,7 +10,7 @@ import typer
 
 from ...sessions.choices import FINAL_EPOCHS, MOST_SEEDS, Images
 from .base import fail, opened, print_json, say, tell
-from .options import AsJson, Name
+from .options import AcceptLoss, AsJson, Name
 
 if TYPE_CHECKING:
     from ...engine.client.session import SessionClient
@@ -58,6 +58,13 @@ def train(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write ONNX too (pip install 'lcsearch[onnx]').")
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Write ONNX in eight bits, too, and say what that loses; implies --onnx."
+        ),
+    ] = False,
+    accept_loss: AcceptLoss = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it to the engine, and do not wait.")
@@ -72,8 +79,14 @@ def train(
 
     The folder holds MODEL.md (what the network is worth, costs, how it is used), network.py (torch
     alone) with weights.safetensors, prepare.py (images for other runtimes), result.json and, with
-    --onnx, network.onnx.  lcsearch predict tells images by it.
+    --onnx, network.onnx, with --int8 network-int8.onnx.  lcsearch predict tells images by it.
+
+    What int8 loses is decided on validation images, or with --all-images on training images held
+    out of its calibration: over 1 point it is a warning; over 10, unless --accept-loss, nothing is
+    written, the exit code is 1, and it waits to be resumed with --accept-loss.
     """
+    if accept_loss and not int8:
+        fail("--accept-loss: is of --int8. Use both, or neither.", 2)
     with opened(name) as client:
         from ...engine.executors.final import usable
         from .. import deliveries
@@ -98,7 +111,16 @@ def train(
         if front:
             place.mkdir(exist_ok=True)
         made = [
-            client.deliver(number, folder, epochs=epochs, images=images, seeds=seeds, onnx=onnx)
+            client.deliver(
+                number,
+                folder,
+                epochs=epochs,
+                images=images,
+                seeds=seeds,
+                onnx=onnx,
+                int8=int8,
+                accept_loss=accept_loss,
+            )
             for number, folder in zip(numbers, folders, strict=True)
         ]
         if detach:

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from ...sessions.snapshot import Snapshot
 
 
+ONNX_FORMS = {
+    "no": (False, False, False),
+    "yes": (True, False, False),
+    "with int8": (True, True, False),
+    "int8 at any loss": (True, True, True),
+}
+"""Of each choice: whether ONNX is written, whether in eight bits, and however much those lose."""
+
+
 @dataclass(frozen=True)
 class Final:
     """What was asked for."""
@@ -36,6 +45,8 @@ class Final:
     images: Images
     seeds: int
     onnx: bool
+    int8: bool = False
+    accept_loss: bool = False
 
 
 class FinalDialog(Dialog[Final]):
@@ -84,7 +95,7 @@ class FinalDialog(Dialog[Final]):
                 yield Label("more say how far chance moves it", classes="hint")
             with Horizontal(classes="line"):
                 yield Label("ONNX too", classes="name")
-                yield Cycle((False, True), False, id="onnx")
+                yield Cycle(list(ONNX_FORMS), "no", id="onnx")
                 needs = "needs lcsearch[onnx], not installed here" if missing("onnx") else ""
                 yield Label(needs, classes="hint", markup=False)
             yield Label("Folder")
@@ -168,8 +179,8 @@ class FinalDialog(Dialog[Final]):
             self.query_one("#problem", Label).update(problem)
             return
         images: Images = self.query_one("#images", Cycle).value
-        onnx = self.query_one("#onnx", Cycle).value
-        self.dismiss(Final(trial.number, epochs, folder, images, seeds, onnx))
+        forms = ONNX_FORMS[self.query_one("#onnx", Cycle).value]
+        self.dismiss(Final(trial.number, epochs, folder, images, seeds, *forms))
 
     @on(Button.Pressed, "#no")
     def leave(self) -> None:

@@ -99,7 +99,9 @@ FIGURES = (
         "f of yours < f, else μ, of its candidate, under the w_c of then",
     ),
     ("16 · 32↓ · 64⇣", "channels of each convolution; ↓ by stride, ⇣ by pooling", ""),
+    ("16 · 16 · +16", "+ where a shortcut adds the input of the layer before", ""),
     ("k335 b110 g122", "kernel, batch norm and groups of each convolution", ""),
+    ("s011 silu", "which convolutions are separable; the activation where it is not ReLU", ""),
     ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
     ("lr 1.0e-3 ×.99 B128", "learning rate, its factor per epoch, batch size", ""),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ...engine.tasks.cnn.layout import RELU, SEPARABLE
 from ...engine.tasks.cnn.space import TRAINING
 from ..format import improvement, number
 from .writer import Layer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ...sessions.records import Config
 
 
+SHORTCUT_MARK = "+"
 DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
 
 
@@ -23,10 +25,14 @@ def writes(config: Config) -> bool:
 
 
 def structure(config: Config, between: str = " · ") -> str:
-    """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does."""
+    """The convolutions: channels, ↓ where stride halves the map, ⇣ where pooling does, + before
+    those that a shortcut is added to.
+    """
+    channels = config["channels"]
+    added = config.get("shortcut", [False] * len(channels))
     return between.join(
-        f"{channels}{DOWNSAMPLE_MARKS.get(how, how)}"
-        for channels, how in zip(config["channels"], config["downsample"], strict=True)
+        f"{SHORTCUT_MARK if plus else ''}{count}{DOWNSAMPLE_MARKS.get(how, how)}"
+        for count, how, plus in zip(channels, config["downsample"], added, strict=True)
     )
 
 
@@ -40,10 +46,18 @@ def _bits(values: Iterable[bool]) -> str:
 
 
 def parameters(config: Config) -> str:
-    """Kernels, batch norm and (where any layer has them) groups: `k335 b110 g122`."""
+    """Kernels, batch norm and, where any layer has them, groups and separable convolutions; an
+    activation other than ReLU: `k335 b110 g122 s001 silu`.
+    """
     words = [f"k{_digits(config['kernel'])}", f"b{_bits(config['batch_norm'])}"]
     if any(count != 1 for count in config["groups"]):
         words.append(f"g{_digits(config['groups'])}")
+    separable = [conv == SEPARABLE for conv in config.get("conv", ())]
+    if any(separable):
+        words.append(f"s{_bits(separable)}")
+    activation = config.get("activation", RELU)
+    if activation != RELU:
+        words.append(activation)
     return " ".join(words)
 
 
@@ -108,6 +122,8 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
     found = []
     for number_of, conv in enumerate(laid_out.convolutions, start=1):
         how = []
+        if conv.separable:
+            how.append(("sep", "separable"))
         if conv.stride == 2:
             how.append(("stride ↓", "stride 2"))
         if conv.pool:
@@ -116,6 +132,8 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
             how.append(("bn", "bn"))
         if conv.groups > 1:
             how.append((f"g{conv.groups}", f"{conv.groups} groups"))
+        if conv.shortcut is not None:
+            how.append((SHORTCUT_MARK, "shortcut"))
         found.append(
             Layer(
                 what=f"conv {number_of}",
@@ -142,6 +160,9 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
                 macs=dense.macs,
             )
         )
+    if laid_out.activation != RELU:
+        told = f"activation {laid_out.activation}"
+        found.append(Layer(what=told, alone=told))
     return found
 
 

@@ -147,6 +147,8 @@ class BestScreen(TwoSides):
                         images=final.images,
                         seeds=final.seeds,
                         onnx=final.onnx,
+                        int8=final.int8,
+                        accept_loss=final.accept_loss,
                     ),
                     f"Trial {final.trial} is trained to the end. s stops or pauses it.",
                 )
@@ -213,17 +215,18 @@ def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:
         Content(""),
     ]
     rows = layers(space, trial.config)
+    told_how = [" ".join(brief for brief, _ in row.how) for row in rows]
+    wide = max([14, *(len(how) + 1 for how in told_how)])
     if any(row.macs is not None for row in rows):
-        headings = f"{'':<8}{'':<5}{'in → out':<11}{'map':<7}{'':<14}{'params':>8}{'MACs':>8}"
+        headings = f"{'':<8}{'':<5}{'in → out':<11}{'map':<7}{'':<{wide}}{'params':>8}{'MACs':>8}"
         lines.append(Content.styled(headings, "$foreground 60%"))
-    for row in rows:
+    for row, how in zip(rows, told_how, strict=True):
         if row.params is None or row.macs is None:
             lines.append(Content.styled(row.alone, "$foreground 60%"))
             continue
-        how = " ".join(brief for brief, _ in row.how)
         lines.append(
             Content(
-                f"{row.what:<8}{row.kernel:<5}{row.joined:<11}{row.out:<7}{how:<14}"
+                f"{row.what:<8}{row.kernel:<5}{row.joined:<11}{row.out:<7}{how:<{wide}}"
                 f"{words.size(row.params):>8}{words.big(row.macs):>8}"
             )
         )

@@ -22,8 +22,15 @@ from ...engine.executors.registry import at_once
 from ...engine.metric import suiting
 from ...engine.tasks.domains import InvalidDomain
 from ...engine.tasks.limits import read_limit, spelled_limit
-from ...engine.tasks.space import Space
-from ...engine.tasks.task import DEFAULT, blank_space, task_named
+from ...engine.tasks.space import Parameter, Space
+from ...engine.tasks.task import (
+    DEFAULT,
+    blank_space,
+    parameters_of,
+    space_name,
+    task_named,
+    usual_space,
+)
 from ...sessions.choices import (
     AUGMENTS,
     CLASS_WEIGHTS,
@@ -90,6 +97,7 @@ NOTES = {
     "macro-F1 count unequal classes alike",
     "class-weights": "in the loss: balanced weighs rare classes up, so that all count alike",
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
+    "space": "what is searched: the poster's parameters, or all that there are",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
     "parallel": "trials that train side by side and share the processors; a GPU trains one at a "
@@ -392,6 +400,7 @@ class SetupScreen(Screen[None]):
         """The name that nobody chose."""
         self.measure = start["measure"]
         self.strategy: Strategy = start["strategy"]
+        self.searched = self._space_like(like)
         self.flat = start["flat"]
         self.augment: Augment = start["augment"]
         self.class_weights: ClassWeights = start["class_weights"] or suiting(self.metric)
@@ -401,6 +410,12 @@ class SetupScreen(Screen[None]):
         self._busy = False
         self._cancelled = threading.Event()
         self._pace = images.Pace()
+
+    def _space_like(self, like: Session | None) -> str:
+        """The space of the session that this one begins like, but for single parameters more."""
+        if like is None:
+            return usual_space(self.sought)
+        return space_name(like).partition(" ")[0]
 
     def _spelled(self, like: Session | None) -> str:
         """The limits of the session that this one begins like, as they are typed."""
@@ -467,6 +482,14 @@ class SetupScreen(Screen[None]):
                             yield Cycle(CLASS_WEIGHTS, self.class_weights, id="class-weights")
                             yield _note("class-weights", "in the loss")
                     if field.name == "epochs":
+                        if self.sought.spaces:
+                            yield from self._choice(
+                                "space",
+                                "space",
+                                tuple(self.sought.spaces),
+                                self.searched,
+                                "what is searched",
+                            )
                         with Horizontal(classes="line"):
                             yield Label("levels", classes="name")
                             yield Cycle(
@@ -524,6 +547,7 @@ class SetupScreen(Screen[None]):
         self._timer = self.set_interval(0.1, self._spin, pause=True)
         self.query_one("#probing", Static).display = False
         self._show_of_kind()
+        self._show_of_space()
         self.query_one("#field-name", Input).focus()
 
     @on(Cycle.Changed, "#flat")
@@ -532,6 +556,23 @@ class SetupScreen(Screen[None]):
         field = self.query_one("#field-trials", Input)
         if field.value == TRIALS[not message.value]:
             field.value = TRIALS[message.value]
+
+    @on(Cycle.Changed, "#space")
+    def search_in(self, message: Cycle.Changed) -> None:
+        """The domains of the parameters that this space has."""
+        self.searched = message.value
+        self._show_of_space()
+
+    def _show_of_space(self) -> None:
+        shown = {parameter.name for parameter in self._in_space()}
+        for parameter in self.space.parameters:
+            self.query_one(f"#line-domain-{parameter.name}").display = parameter.name in shown
+
+    def _in_space(self) -> list[Parameter]:
+        """The parameters that will be searched: the space's, and those that were opened before."""
+        names = {*parameters_of(self.sought, self.searched or None)}
+        names |= set() if self.like is None else {*self.like.domains}
+        return [p for p in self.space.parameters if p.neutral is None or p.name in names]
 
     @on(Cycle.Changed, "#goal")
     def aim(self, message: Cycle.Changed) -> None:
@@ -682,7 +723,7 @@ class SetupScreen(Screen[None]):
         values: dict[str, Any] = {}
         wrong: list[str] = []
         names = [field.name for field in self.fields]
-        names += [f"domain-{parameter.name}" for parameter in self.space.parameters]
+        names += [f"domain-{parameter.name}" for parameter in self._in_space()]
         for name in names:
             right, values[name] = self._read(name)
             if not right:
@@ -692,7 +733,7 @@ class SetupScreen(Screen[None]):
             return
         domains = {
             parameter.name: values[f"domain-{parameter.name}"]
-            for parameter in self.space.parameters
+            for parameter in self._in_space()
             if values[f"domain-{parameter.name}"] != parameter.domain.text()
         }
         seed = values["seed"]
@@ -714,6 +755,7 @@ class SetupScreen(Screen[None]):
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,
             flat=self.query_one("#flat", Cycle).value,
+            space=self.searched or None,
             augment=self.query_one("#augment", Cycle).value,
             stop_behind=self.query_one("#stop-behind", Cycle).value,
             execution=self.execution.model_copy(update={"parallel": values["parallel"]}),

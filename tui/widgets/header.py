@@ -22,8 +22,8 @@ def engine_words(snapshot: Snapshot) -> Content:
     """`engine ● 1 training, 2 queued`: what is at work, in words and with a mark."""
     running = sum(trial.state == "running" for trial in snapshot.standing)
     waiting = sum(trial.waits for trial in snapshot.standing)
-    open_work = (*snapshot.trials, *snapshot.deliveries)
-    paused = sum(one.state == "paused" for one in open_work)
+    paused = sum(trial.state == "paused" for trial in snapshot.trials)
+    paused += sum(one.state == "paused" for one in snapshot.deliveries)
     finals = [one for one in snapshot.standing_deliveries if one.pending]
     final = [one for one in finals if one.state == "running"]
     parts = []

@@ -8,9 +8,19 @@ from ..face import Problem, Task
 from ..space import Space
 from .layout import NONE, POOL, STRIDE, network
 from .measures import MEASURES
-from .space import LEVELS, reference, space
+from .space import FULL, LEVELS, POSTER, reference, space
 
-__all__ = ["LEVELS", "NONE", "POOL", "STRIDE", "TASK", "network", "reference", "space"]
+__all__ = [
+    "LEVELS",
+    "NONE",
+    "POOL",
+    "POSTER",
+    "STRIDE",
+    "TASK",
+    "network",
+    "reference",
+    "space",
+]
 
 
 def _space_for(problem: Problem, domains: Mapping[str, str]) -> Space:
@@ -30,4 +40,5 @@ TASK = Task(
     levels=LEVELS,
     measures=MEASURES,
     space=_space_for,
+    spaces={"poster": POSTER, FULL: None},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 from ....sessions.records import Config
 from ..domains import Categorical, Domain, Integer, Real
 from ..space import Parameter, Space
-from .layout import NONE, POOL, STRIDE, downsampled_too_far, map_sizes, network, undivided
+from .layout import (
+    HARDSWISH,
+    NEUTRAL,
+    NONE,
+    PLAIN,
+    POOL,
+    RELU,
+    RULES,
+    SEPARABLE,
+    SILU,
+    STRIDE,
+    added_channels,
+    map_sizes,
+    network,
+)
 from .measures import MEASURES
 
 if TYPE_CHECKING:
@@ -20,6 +34,24 @@ if TYPE_CHECKING:
 LEVELS = ("structure", "parameters", "classifier", "training")
 TRAINING = {"weight_decay": 0.0, "learning_rate": 1e-3, "lr_decay": 1.0, "batch_size": 128}
 """How a network is trained unless a search finds better: defaults, and the reference's values."""
+POSTER = (
+    "conv_layers",
+    "channels",
+    "downsample",
+    "kernel",
+    "batch_norm",
+    "groups",
+    "classifier_layers",
+    "hidden_units",
+    "density",
+    "weight_decay",
+    "learning_rate",
+    "lr_decay",
+    "batch_size",
+)
+"""The poster's parameters: the others stand at their neutral values where these alone are awake."""
+FULL = "full"
+"""The name of the space with all parameters."""
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
 FIRST_CHANNELS = 64
@@ -48,6 +80,20 @@ def _guide_downsample(
     if map_sizes(before, shape)[-1] > 1:
         return domain
     return Categorical((NONE,))
+
+
+def _guide_shortcut(
+    shape: tuple[int, int, int], domain: Domain, config: Config, index: int
+) -> Domain:
+    assert isinstance(domain, Categorical)
+    channels: list[int] = config["channels"]
+    if index and channels[index] >= added_channels(channels, index, shape):
+        return domain
+    return Categorical((False,))
+
+
+def _guide_conv(domain: Domain, config: Config, index: int) -> Domain:
+    return domain if index else Categorical((PLAIN,))
 
 
 def _guide_groups(domain: Domain, config: Config, index: int) -> Domain:
@@ -95,12 +141,14 @@ def space(
     macs_cap: float | None = 8.0,
     weights: str = "float32",
     domains: Mapping[str, str] | None = None,
+    parameters: Collection[str] | None = None,
 ) -> Space:
     """The four levels for images of `shape` (channels, height, width) and `classes` classes.
 
     macs_cap: what is above this many times the reference's MACs is not proposed; None: no cap.
     weights: the type that networks are deployed in, which their bytes depend on.
-    domains: narrowed or widened domains as text.  Raises InvalidDomain.
+    domains: narrowed or widened domains as text.  parameters: those that are awake, with these and
+    with those that were there from the beginning; None: all.  Raises InvalidDomain.
     """
     conv, dense = "conv_layers", "classifier_layers"
     base = reference(shape, classes)
@@ -108,12 +156,14 @@ def space(
 
     @lru_cache(maxsize=4096)
     def laid(*structure: Any) -> Network:
-        config = dict(zip(names, structure, strict=True))
+        config = {
+            name: value for name, value in zip(names, structure, strict=True) if value is not None
+        }
         return network(config, shape, classes, features, weights)
 
     def layout(config: Config) -> Network:
         # a ranking asks three times for each of thousands of networks, many of them alike
-        values = (config[name] for name in names)
+        values = (config.get(name) for name in names)
         return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
 
     def canonical(config: Config) -> object:
@@ -121,10 +171,14 @@ def space(
         degrees = [layer.in_degree for layer in layout(config).dense]
         return {**config, "density": degrees}
 
+    def chosen(name: str, level: int, *choices: str | bool, **settings: Any) -> Parameter:
+        default = NEUTRAL[name]
+        return Parameter(name, level, Categorical(choices), default, neutral=default, **settings)
+
     def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
         return Parameter(name, level, domain, TRAINING[name], limits=limits)
 
-    parameters = (
+    entries = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
         Parameter(
             "channels",
@@ -143,6 +197,7 @@ def space(
             length=conv,
             guide=partial(_guide_downsample, shape),
         ),
+        chosen("shortcut", 1, False, True, length=conv, guide=partial(_guide_shortcut, shape)),
         Parameter(
             "kernel",
             2,
@@ -152,6 +207,7 @@ def space(
             limits=Integer(1, 15, step=2),
         ),
         Parameter("batch_norm", 2, Categorical((True, False)), True, length=conv),
+        chosen("conv", 2, PLAIN, SEPARABLE, length=conv, guide=_guide_conv),
         Parameter(
             "groups",
             2,
@@ -160,7 +216,9 @@ def space(
             length=conv,
             limits=Integer(1, 4096),
             guide=_guide_groups,
+            when=("conv", PLAIN),
         ),
+        chosen("activation", 2, RELU, SILU, HARDSWISH),
         Parameter(dense, 3, Integer(1, 3), 1, limits=Integer(1, 6)),
         Parameter(
             "hidden_units",
@@ -185,15 +243,17 @@ def space(
         trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
     )
     # what shapes, parameters and MACs can depend on
-    names = tuple(p.name for p in parameters if p.name not in TRAINING)
+    names = tuple(p.name for p in entries if p.name not in TRAINING)
     whole = Space(
         levels=LEVELS,
-        parameters=parameters,
-        rules=(lambda c: downsampled_too_far(c, shape), undivided),
+        parameters=entries,
+        rules=tuple(partial(rule, shape=shape) for rule in RULES),
         canonical=canonical,
         layout=layout,
         measures=MEASURES,
         proposable=None if cap is None else lambda config: layout(config).macs <= cap,
         reference=base,
     )
+    if parameters is not None:
+        whole = whole.waking(parameters)
     return whole.narrowed(domains or {})

@@ -149,6 +149,19 @@ def prepared(image: Image, how: Preparation) -> Image:
     return image
 
 
+def own(image: Image) -> Image:
+    """An unread JPEG opened once more, so that what reads it smaller leaves this one as it is."""
+    file = getattr(image, "fp", None)
+    unread = file is not None and bool(getattr(image, "tile", None)) and image.tell() == 0
+    if image.format not in ("JPEG", "MPO") or file is None or not unread:
+        return image
+    at = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(at)
+    return opened(content)
+
+
 def scaled(pixels: Any, black: float, white: float) -> Any:
     """Pixels of 0 to 255, an array or a tensor of floats, on the scale of the data's own."""
     if (black, white) == (0, 255):
@@ -255,6 +268,7 @@ def _turned(image: Image, orientation: int) -> Image:
 STEPS = (
     _or_broken,
     prepared,
+    own,
     scaled,
     _needed,
     _reduced,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class Data:
     """What a search trains on.  mean, std: shape (channels,), of the training split alone.
 
     pool: images as they were stored; the splits are numbers of them, so that nothing is held
-    twice.  train_numbers, val_numbers: shape (n,), rising.
+    twice.  train_numbers, val_numbers: shape (n,), rising.  validated: of the training split, what
+    a search validates on, where `read_final` put both together.
     """
 
     summary: DataSummary
@@ -47,6 +48,7 @@ class Data:
     val_numbers: Numbers
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    validated: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def train(self) -> Split:
@@ -158,7 +160,8 @@ def read_final(source: DataSource) -> tuple[Data, Split]:
     every = np.union1d(found.kept, found.held_out)
     mean, std = moments(found.pool.images, every, found.known)
     test = found.test if isinstance(found.test, Split) else found.pool.take(found.test)
-    return Data(found.summary(), found.pool, every, np.empty(0, np.int64), mean, std), test
+    none = np.empty(0, np.int64)
+    return Data(found.summary(), found.pool, every, none, mean, std, found.held_out), test
 
 
 def _found(source: DataSource, progress: Progress | None) -> _Found:
