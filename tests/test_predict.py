@@ -191,7 +191,9 @@ def test_the_words_of_predict(model: Path, tmp_path: Path) -> None:
     (tmp_path / "a" / "bad\x1b[2J\n.png").write_text("no")
     (tmp_path / "empty").mkdir()
     given = [str(tmp_path / name) for name in ("a", "none.png", "empty")]
-    out, err = lcsearch("predict", str(model), *given, "/dev/zero", "--top", "2", code=1)
+    for name in ("notes.txt", "more.csv", ".hidden/notes.txt"):  # what is hidden does not count
+        (tmp_path / "a" / name).touch()
+    out, err = lcsearch("predict", str(model), *given, "/dev/zero", "--top", "2", code=2)
     (line,) = out.splitlines()
     assert line.startswith(f"{tmp_path}/a/good.png  ")
     assert line.count(" %") == 2
@@ -200,7 +202,15 @@ def test_the_words_of_predict(model: Path, tmp_path: Path) -> None:
         f"lcsearch: {tmp_path}/none.png: there is no such file.",
         f"lcsearch: {tmp_path}/empty: holds no images.",
         "lcsearch: /dev/zero: is no file.",
+        f"{tmp_path}/a: 2 files are no image by name, and left out.",
     ]
+    _, err = lcsearch("predict", str(model), str(tmp_path / "empty"), code=1)
+    # in columns, whatever the files are called
+    (tmp_path / "a much longer name.png").write_bytes((tmp_path / "a" / "good.png").read_bytes())
+    pair = str(tmp_path / "a" / "good.png"), str(tmp_path / "a much longer name.png")
+    one, other = lcsearch("predict", str(model), *pair, "--top", "1")[0].splitlines()
+    assert one.removeprefix(pair[0]).lstrip() == other.removeprefix(pair[1]).lstrip()
+    assert len(one) == len(other)
     for name, code, words in (("none", 2, "there is no such folder"), ("empty", 2, "holds no")):
         _, err = lcsearch("predict", str(tmp_path / name), given[0], code=code)
         assert words in err
