@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -359,6 +360,47 @@ def test_the_card_says_what_the_network_is_worth(model: Path) -> None:
     assert r"| \[b\]\|\`\<i\>\`\*c\*� | 12 |" in text
     assert "- of 12 images of" in text
     assert "\u202e" not in text
+    # the layers are those of the network, as its own figures have them
+    laid = cnn.network(result.config, result.shape or (0, 0, 0), len(result.classes), 4)
+    layers = [line for line in text.splitlines() if line.startswith(("| conv ", "| dense "))]
+    assert len(layers) == len(laid.convolutions) + len(laid.dense)
+    counts = [int(line.split("|")[4].replace(",", "")) for line in layers]
+    assert sum(counts) == result.costs["params"]
+    assert "## How an image is prepared" in text
+    assert "sys.path.insert" in text
+    assert "pixel for pixel" in text
+    assert str(result.data.spec) in text
+    assert f"{result.data.spec}`" in text  # a path reads as it is
+
+
+@pytest.mark.parametrize("spec", ["folder:/a b_c*", "folder:/`tick``s`", "`", "a\n# b"])
+def test_a_path_is_shown_as_it_is_and_ends_where_it_ends(spec: str) -> None:
+    shown = card.code(spec)
+    fence = shown[: len(shown) - len(shown.lstrip("`"))]
+    inner = shown[len(fence) : -len(fence)]
+    assert fence not in inner.replace(f" {fence}", "")
+    assert inner.strip() == spec.replace("\n", "�")
+    assert all(len(run) < len(fence) for run in re.findall("`+", inner))
+
+
+def test_the_card_counts_what_it_leaves_out_and_warns_where_it_is_a_likeness(
+    model: Path,
+) -> None:
+    result = FinalResult.model_validate_json((model / RESULT).read_text())
+    classes = tuple("abcd")
+    rows = [[9, 3, 2, 1], [1, 9, 1, 1], [1, 1, 9, 1], [1, 1, 1, 9]]
+    change = {
+        "classes": classes, "confusion": rows, "recalls": (0.6, 0.75, 0.75, 0.75),
+        "prepared": None, "seconds": 0.123, "scored_before": 3,
+    }  # fmt: skip
+    result = FinalResult.model_validate({**result.model_dump(), **change})
+    text = card.card(result, "on some", cnn.TASK.measures)
+    assert "3 (20.0%) were taken for b" in text
+    assert "1 (6.7%) was taken for d" in text
+    assert "- and 2 other pairs of classes, 2 images in all" in text
+    assert "**The search read arrays and no image files.**" in text
+    assert "0.12 s on " in text
+    assert "3 trainings of this session had been scored on it before" in text
 
 
 def test_the_interval_is_wilsons() -> None:

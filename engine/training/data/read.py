@@ -361,7 +361,8 @@ class _Division:
             return self.used, held_out
         self.notes.append(
             f"{size:,} of the {len(self.used):,} images outside the test set are used "
-            f"(train_size), {len(self.used) - size:,} are left aside. A final training may take all."
+            f"(train_size), {len(self.used) - size:,} are left aside. A final training may take "
+            "all."
         )
         if held_out is None:
             return self.used[drawn(self._labels(self.used), size, self.source.seed)], None
