@@ -51,7 +51,9 @@ MACS_SHARE = {"lenet-5": 1 / 3}
 PARAMS_SHARE = 1 / 2
 
 
-def _conv(channels: int, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Module:
+def _conv(
+    channels: int, out: int, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     """A convolution that keeps the size at stride 1, with batch norm."""
     made = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(made, nn.BatchNorm2d(out))
@@ -98,6 +100,7 @@ class _Residual(nn.Module):
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
         self.first, self.second = _conv(channels, out, stride=stride), _conv(out, out)
+        nn.init.zeros_(self.second[1].weight)  # as what a shortcut spans begins in the recipe
         self.project = nn.Conv2d(channels, out, 1, stride) if channels != out else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -217,8 +220,8 @@ class Images:
         task = Training(self.network, config, seed, epochs)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = make()
-            return begin(task, placed, self.dtype, model)
+            model = make().to(memory_format=torch.channels_last)
+        return begin(task, placed, self.dtype, model)
 
 
 def _told(epochs: list[Any]) -> dict[str, Any]:

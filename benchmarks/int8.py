@@ -66,9 +66,9 @@ def measured(
 ) -> dict[str, Any]:
     """Train it, write it, and read what came of it."""
     summary = read_final(source)[0].summary
-    base = cnn.space(summary.shape, summary.classes).reference
-    assert base is not None
-    config = {**base, **NETWORKS[name]}
+    space = cnn.space(summary.shape, summary.classes)
+    assert space.reference is not None
+    config = space.resized({**space.reference, **NETWORKS[name]})
     folder = place / name
     order = FinalOrder(
         session=name, trial=0, data=source, fingerprint=summary.fingerprint, config=config,

@@ -103,13 +103,13 @@ class Draws:
                 source, config = self._lowest()
             elif share < 0.6:
                 level = int(self.rng.integers(1, 5))
-                base = self._good(known)
+                base = self.space.read(self._good(known))
                 # a level is reached for the first time, or opened again
                 if self.rng.random() < 0.5:
                     base = self.space.with_defaults_after(level - 1, base)
                 source, config = self._level(level, self.base if level == 1 else base)
             else:
-                source, config = self._near(self._good(known))
+                source, config = self._near(self.space.read(self._good(known)))
             if config is None or self.space.problems(config):
                 continue
             assert self.space.proposable is not None

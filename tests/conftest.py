@@ -51,6 +51,7 @@ PURE = {
     "one_place",
     "pilot",
     "progress",
+    "relative",
     "schedule",
     "search",
     "space",

@@ -21,6 +21,7 @@ from lcsearch.engine.metric import Confusion
 from lcsearch.engine.objective import objective
 from lcsearch.engine.protocol import Picture, Ready
 from lcsearch.engine.search import decide
+from lcsearch.engine.tasks.cnn import POSTER
 from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import level_names, session_space
@@ -55,9 +56,10 @@ SUMMARY = DataSummary(
 
 
 def wobble(config: Config, salt: int = 0) -> float:
-    """A number in [0, 1) that depends on the network alone."""
+    """A number in [0, 1) that depends on the network alone, and not on what later versions add."""
     total = salt * 0.618
-    for name, value in config.items():
+    for name in POSTER:
+        value = config[name]
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             code = sum(map(ord, item)) if isinstance(item, str) else float(item)
             total += math.sin(len(name) + 1.7 * index + code) * 3.1

@@ -309,3 +309,23 @@ def test_smac_asks_by_its_forest(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(seen) >= 12
     # after its initial design of ten the forest has the word
     assert "Local Search" in method.info.config.origin
+
+
+def test_the_parts_of_the_recipe_are_measured_in_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    only = "cosine + average,cosine + whitening,cosine + bias rate,sgd + recipe"
+    words = ["--quick", "--json", "--data", "digits", "--seeds", "2", "--epochs", "2"]
+    assert imported("recipe").main([*words, "--only", only]) == 0
+    rows = {row["variant"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert set(only.split(",")) < set(rows)
+    for row in rows.values():
+        assert row["against"] in rows or row["variant"] in ("cosine", "cosine + sgd")
+        assert 0 < row["error"] < 90
+        assert row["standard_error"] >= 0
+    assert rows["cosine"]["difference"] == 0  # nothing it is held against was asked for
+    assert rows["sgd + recipe"]["rate"] == pytest.approx(0.06)
+    assert rows["cosine + average"]["against"] == "cosine"
+
+
+def test_a_part_of_the_recipe_that_there_is_not_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        imported("recipe").main(["--only", "magic"])

@@ -18,8 +18,11 @@ from lcsearch.engine.tasks.cnn.layout import NEUTRAL, Convolution, Network
 from lcsearch.engine.tasks.space import InvalidConfig, Space
 from lcsearch.engine.training import portable, stored
 from lcsearch.engine.training.build import build
+from lcsearch.engine.training.depthwise import Depthwise
 from lcsearch.sessions.records import Config
 from lcsearch.tui.networks import layers, network_line, whole_lines
+
+from .conftest import benchmark
 
 F = nn.functional
 NETWORKS = Path(__file__).parent / "fixtures" / "networks.json"
@@ -171,6 +174,83 @@ def test_batch_norm_is_folded_and_shortcuts_still_find_their_map() -> None:
         folded = portable.fused(model)
         assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded)
         torch.testing.assert_close(folded(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+def shifted(maps: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A depthwise convolution as a sum over the places of its kernel."""
+    kernel = weight.shape[2]
+    height, width = maps.shape[2:]
+    padded = F.pad(maps, (kernel // 2,) * 4)
+    rows, columns = (range(kernel),) * 2
+    return torch.stack(
+        [
+            padded[:, :, i : i + height : stride, j : j + width : stride]
+            * weight[:, 0, i, j].view(-1, 1, 1)
+            for i in rows
+            for j in columns
+        ]
+    ).sum(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(7, 7), (8, 4), (1, 5), (2, 1), (1, 1)])
+def test_the_fast_gradients_of_a_depthwise_convolution_are_its_gradients(
+    dtype: torch.dtype, size: tuple[int, int]
+) -> None:
+    """Whole numbers so small that every sum is exact, in bfloat16 too."""
+    torch.manual_seed(0)
+
+    def whole(*shape: int) -> Tensor:
+        return torch.randint(-1, 2, shape).double()
+
+    for kernel in (1, 3, 5, 7, 15):
+        for stride in (1, 2):
+            layer = Depthwise(12, 12, kernel, stride, kernel // 2, groups=12).to(dtype)
+            with torch.no_grad():
+                layer.weight.copy_(whole(*layer.weight.shape))
+                layer.bias.copy_(whole(12))  # type: ignore[union-attr]
+            weight, bias = (p.detach().double().requires_grad_() for p in layer.parameters())
+            maps = whole(2, 12, *size).requires_grad_()
+            wanted = shifted(maps, weight, stride) + bias.view(-1, 1, 1)
+            given = whole(*wanted.shape)
+            torch.autograd.backward(wanted, given)
+            own = maps.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+            out = layer(own.requires_grad_())
+            torch.autograd.backward(out, given.to(dtype))
+            assert torch.equal(out.double(), wanted)
+            pairs = zip((own, *layer.parameters()), (maps, weight, bias), strict=True)
+            for ours, theirs in pairs:
+                assert ours.grad is not None
+                assert theirs.grad is not None
+                assert ours.grad.dtype == dtype
+                assert torch.equal(ours.grad.double(), theirs.grad)
+
+
+def test_a_depthwise_convolution_that_is_used_is_a_plain_one() -> None:
+    """For the exporter, and for whoever runs it, it is torch's own operator."""
+    layer = Depthwise(16, 16, 5, padding=2, groups=16).eval()
+    exported = torch.export.export(layer, (torch.randn(2, 16, 9, 9),))
+    called = [str(node.target) for node in exported.graph.nodes if node.op == "call_function"]
+    assert called == ["aten.conv2d.default"]
+
+
+def test_the_benchmark_times_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark("separable").main(["--quick", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["form"] for line in lines[:6]] == [
+        "ours", "torch", "first", "float32", "shifts", "unfold",
+    ]  # fmt: skip
+    assert len(lines) == 12
+    assert all(line["ms"] > 0 and line["expected_ms"] > 0 for line in lines)
+
+
+def test_separable_layers_alone_have_them() -> None:
+    grouped = config(channels=[8] * 4, groups=[1, 8, 8, 8])
+    model = build(cnn.network(grouped, SHAPE, 5, 3), 0)
+    assert not any(isinstance(layer, Depthwise) for layer in model)
+    separable = {**grouped, "conv": ["plain", "plain", "separable", "separable"]}
+    model = build(cnn.network(separable, SHAPE, 5, 3), 0)
+    assert sum(isinstance(layer, Depthwise) for layer in model) == 2
 
 
 # -- what can be chosen ---------------------------------------------------------------------------
@@ -326,10 +406,10 @@ def test_mobilenet_a_quarter_as_wide() -> None:
     assert network.macs == macs + 512
     assert round(network.macs / 1e6, 1) == 7.5  # what MLPerf Tiny's authors say of it
     depthwise = [
-        one for layer in network.convolutions for one in layer.convolutions if one.groups > 1
+        one for layer in network.convolutions for one in layer.convolutions if one.depthwise
     ]
     assert len(depthwise) == 13
-    assert depthwise[1] == Convolution(16, 16, 3, 16, 2)
+    assert depthwise[1] == Convolution(16, 16, 3, 16, 2, depthwise=True)
 
 
 def test_bytes_that_a_shortcut_holds_by_hand() -> None:

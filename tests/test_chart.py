@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lcsearch.engine.advisor.ranking import Profile
 from lcsearch.engine.search.scorecard import Outcome
-from lcsearch.engine.tasks.cnn.space import space
+from lcsearch.engine.tasks.cnn.space import POSTER, space
 from lcsearch.sessions.records import Trial
 from lcsearch.tui.plot import (
     PERCENT,
@@ -369,7 +369,7 @@ def test_a_point_of_trust_far_off_stands_at_the_edge_with_its_number() -> None:
 
 # -- belief ---------------------------------------------------------------------------------------
 
-SPACE = space((1, 28, 28), 10)
+SPACE = space((1, 28, 28), 10, parameters=POSTER)
 
 
 def test_categories_are_bars_and_never_a_line() -> None:

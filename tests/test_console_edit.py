@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Label
 
-from lcsearch.tui.dialogs.edit import EditDialog, NumberField
+from lcsearch.engine.tasks.task import parameters_of, task_named
+from lcsearch.tui.dialogs.edit import ChoiceField, EditDialog, NumberField
 
 from .consoles import NARROW, WIDE, console, press, ranking_of, settled, text_of
 from .fakes import FakeClient, make_snapshot
@@ -72,6 +73,55 @@ async def test_a_value_that_is_not_searched_is_remarked_and_trains() -> None:
         assert f"channels[{last.index + 1}] = 128: outside what is searched, 8..96" in said
         await press(pilot, "enter")
         assert client.made("submit")[0][0]["channels"][-1] == 128
+
+
+async def test_another_optimiser_takes_its_learning_rate_with_it() -> None:
+    names = parameters_of(task_named("cnn"), "full")
+    client = FakeClient(make_snapshot(level=4, done=(6, 1, 1, 3), parameters=names))
+    async with console(client) as pilot:
+        await press(pilot, "e")
+        form = pilot.app.screen
+
+        def field(name: str) -> ChoiceField | NumberField:
+            found: list[ChoiceField | NumberField] = [*form.query(ChoiceField)]
+            found += form.query(NumberField)
+            return next(one for one in found if one.parameter.name == name)
+
+        def hints() -> str:
+            return "\n".join(str(label.render()) for label in form.query(".hint").results(Label))
+
+        def choose(name: str, value: str) -> None:
+            chosen = field(name)
+            chosen.focus()
+            chosen.value = value
+
+        choose("optimiser", "adam")
+        await settled(pilot)
+        rate = field("learning_rate")
+        rate.value = "0.003"
+        await settled(pilot)
+        choose("optimiser", "sgd")
+        await settled(pilot)
+        assert field("learning_rate").value == "0.06"
+        assert "0.002..2" in hints()
+        assert getattr(form.focused, "parameter", None) == field("optimiser").parameter
+        # a step stays in the domain of the optimiser
+        field("learning_rate").focus()
+        await press(pilot, "up")
+        assert 0.06 < float(field("learning_rate").value) < 0.1
+        choose("schedule", "cosine")
+        await settled(pilot)
+        assert "counts with schedule exponential alone" in hints()
+        assert "outside what is searched" not in text_of(pilot, "#problems")
+        choose("schedule", "exponential")
+        await settled(pilot)
+        assert "alone" not in hints()
+        choose("schedule", "one-cycle")
+        await settled(pilot)
+        await press(pilot, "enter")
+        config = client.made("submit")[0][0]
+        assert (config["optimiser"], config["schedule"]) == ("sgd", "one-cycle")
+        assert 0.06 < config["learning_rate"] < 0.1
 
 
 async def test_more_layers_in_the_form_lengthen_every_list() -> None:

@@ -281,6 +281,42 @@ async def test_the_set_up_takes_a_strategy_and_one_level() -> None:
         assert (setup.flat, setup.strategy, setup.trials_per_level) == (True, "annealing", 20)
 
 
+async def test_the_set_up_takes_a_space_and_shows_its_domains() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        form = pilot.app.screen
+        space = form.query_one("#space", Cycle)
+        assert space.value == "poster"
+        line, rate = (form.query_one(f"#line-domain-{n}") for n in ("dropout", "learning_rate"))
+        assert (line.display, rate.display) == (False, True)
+        space.value = "full"
+        await settled(pilot)
+        assert line.display
+        form.query_one("#field-domain-dropout", Input).value = "0..0.3"
+        form.query_one("#field-domain-schedule", Input).value = "cosine,one-cycle"
+        await settled(pilot)
+        await press(pilot, "enter")
+        (setup,) = sessions.created
+        assert setup.space == "full"
+        assert setup.domains == {"dropout": "0..0.3", "schedule": "cosine,one-cycle"}
+
+
+async def test_domains_of_parameters_that_are_not_in_the_space_are_left_out() -> None:
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await press(pilot, "n")
+        form = pilot.app.screen
+        form.query_one("#space", Cycle).value = "full"
+        await settled(pilot)
+        form.query_one("#field-domain-dropout", Input).value = "nonsense"
+        form.query_one("#space", Cycle).value = "poster"
+        await settled(pilot)
+        await press(pilot, "enter")
+        (setup,) = sessions.created
+        assert (setup.space, setup.domains) == ("poster", {})
+
+
 # what is found ----------------------------------------------------------------------------------
 
 

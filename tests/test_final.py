@@ -75,7 +75,7 @@ RICH = {
 """Every kind of layer: pooled from an odd map to 3 x 3; sparse in blocks, and small."""
 ADDED = RICH | {
     "conv_layers": 4,
-    "channels": [8, 16, 16, 24],
+    "channels": [8, 16, 16, 64],
     "downsample": ["none", "pool", "stride", "pool"],
     "kernel": [3, 5, 3, 3],
     "batch_norm": [True, True, False, True],
@@ -145,9 +145,12 @@ def test_the_source_and_the_weights_need_torch_alone(rich: Rich, tmp_path: Path)
     assert text.count("SparseLinear(") == 3  # its class, and two layers
     assert "groups=4" in text
     # the numbers that exist, and no dense matrix of zeros
-    weight = network.layers[-5].weight
+    place = len(network.layers) - 5
+    weight = network.layers[place].weight
     assert isinstance(weight, torch.Tensor)
-    assert (tmp_path / WEIGHTS).stat().st_size < 4 * weight.numel() * 4
+    state = network.state_dict().items()
+    others = sum(v.nbytes for name, v in state if not name.startswith(f"layers.{place}."))
+    assert (tmp_path / WEIGHTS).stat().st_size < others + 4 * weight.numel() * 4
 
 
 def test_onnx_gives_the_same_outputs_for_any_number_of_images(rich: Rich, tmp_path: Path) -> None:
@@ -212,6 +215,20 @@ def test_a_command_trains_tests_once_and_writes_everything(
     assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
 
 
+def test_a_log_of_it_is_whole_lines_and_ends_with_the_next_step(
+    home: Path, done: Snapshot, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a net"
+    out, err = lcsearch("train", "demo", "-t", "0", "--epochs", "2", "-o", str(folder))
+    assert out == f"{folder}\n"
+    lines = err.splitlines()
+    assert "" not in lines
+    assert lines[-1] == f"Next: lcsearch predict '{folder}' IMAGE"
+    assert lines[0].startswith("trial 0: ")
+    assert lines[2].startswith("The test set is looked at once for each training")
+    lcsearch("engine", "stop", "demo")
+
+
 def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_path: Path) -> None:
     folder = tmp_path / "somewhere" / "out"
     folder.parent.mkdir()
@@ -226,6 +243,7 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
     assert ran.stderr is not None
     assert ran.stderr.readline().startswith("trial 0: ")
     assert "on all 1,438 images outside the test set" in ran.stderr.readline()
+    assert ran.stderr.readline().startswith("The test set is looked at once for each training")
     assert "final 1" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
     assert "lcsearch stop demo --final 1" in ran.communicate(timeout=PATIENCE)[1]

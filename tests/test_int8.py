@@ -66,9 +66,9 @@ class Trained:
     """A network of digits that has learnt them, and what it is written from."""
 
     def __init__(self) -> None:
-        base = cnn.space((1, 8, 8), 10).reference
-        assert base is not None
-        self.config = {**base, **CONFIG}
+        space = cnn.space((1, 8, 8), 10)
+        assert space.reference is not None
+        self.config = space.resized({**space.reference, **CONFIG})
         self.data, self.test = read_final(DIGITS)
         self.laid = cnn.network(self.config, (1, 8, 8), 10)
         placed = place(self.data, torch.device("cpu"))

@@ -135,7 +135,7 @@ def test_relabelled_categories_give_the_same_covariance() -> None:
 
 def test_layers_share_a_length_scale() -> None:
     assert [g.label for g in EMBEDDING.groups].count("channels") == 2  # by place, and as a whole
-    assert len({g.label for g in EMBEDDING.groups}) == len(SPACE.parameters) + 2
+    assert len({g.label for g in EMBEDDING.groups}) == len(SPACE.awake) + 2
 
 
 def test_variation_is_laid_to_what_varies() -> None:

@@ -92,8 +92,7 @@ def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed: int) -
         entry = one[column.parameter]
         absent = column.index is not None and column.index >= len(entry)
         switched_off = column.parameter == "weight_decay" and entry == 0
-        separable = column.parameter == "groups" and not absent
-        idle = separable and one["conv"][column.index] == "separable"
+        idle = not absent and not FASHION[column.parameter].counts(one, column.index)
         assert np.isnan(value) == (absent or switched_off or idle), column
         assert column.conditional or not np.isnan(value)
 

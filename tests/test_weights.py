@@ -12,10 +12,10 @@ from torch.nn import functional
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.layout import Network
 from lcsearch.engine.training import loop
-from lcsearch.engine.training.adam import Adam
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read
 from lcsearch.engine.training.images import Draw, Placed, place
+from lcsearch.engine.training.optimisers import Adam
 from lcsearch.engine.training.run import Training, begin, full_precision
 from lcsearch.engine.training.weights import Weights
 from lcsearch.sessions.records import Config, DataSource
@@ -66,7 +66,7 @@ def test_torch_and_we_read_each_others_adam(fused: bool) -> None:
     ours, plain = Adam([mine], **settings), torch.optim.Adam([theirs], **settings)
     for gradient in gradients:
         mine.grad, theirs.grad = gradient.clone(), gradient.clone()
-        ours.update(mine)
+        ours.update()
         plain.step()
         kept, other = ours.state_dict(), plain.state_dict()
         torch.testing.assert_close(kept, other, rtol=0, atol=0)

@@ -388,11 +388,13 @@ def _peak(evidence: Evidence, start: Config, wc: float) -> Config | None:
 
 
 def _real_places(evidence: Evidence, config: Config) -> list[Place]:
-    """The real numbers of the level that can move; what is switched off stays so."""
+    """The real numbers of the level that can move; what is switched off or idle stays so."""
     places: list[Place] = []
     for parameter in evidence.space.at_level(evidence.level):
-        domain = parameter.domain
+        domain = parameter.domain_in(config)
         if not isinstance(domain, Real) or not domain.low < domain.high:
+            continue
+        if not parameter.counts(config):
             continue
         scale = replace(domain, zero=False)
         setting = config[parameter.name]

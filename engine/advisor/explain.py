@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -44,11 +44,13 @@ def nearest(evidence: Evidence, points: Points, wc: float) -> list[Nearest]:
 def differences(space: Space, one: Config, other: Config) -> tuple[Entry, ...]:
     """What differs between two configurations: `batch_size`, the second `kernel`.
 
-    Entries that only one of two lists has are told by the parameter that gives their length.  What
-    is idle in either is no difference.
+    Entries that only one of two lists has are told by the parameter that gives their length, and
+    what is idle in one by the parameter that it is idle by.
     """
     found: list[Entry] = []
     for parameter in space.awake:
+        if not (parameter.counts(one) and parameter.counts(other)):
+            continue  # what it is idle by differs, or both are idle
         a, b = one[parameter.name], other[parameter.name]
         if parameter.length is None:
             if a != b:
@@ -67,7 +69,7 @@ def profile(
 ) -> Profile:
     """See `Ranking.profile`."""
     space = evidence.space
-    domain = space[parameter].domain
+    domain = space[parameter].domain_in(config)
     current = config[parameter]
     if isinstance(current, list) and (index is None or not 0 <= index < len(current)):
         raise IndexError(f"{parameter} has {len(current)} entries, no entry {index}.")
@@ -84,11 +86,12 @@ def profile(
     moved: list[Config] = []
     kept: list[Scalar] = []
     for value in values:
-        changed: Any = value
         if isinstance(current, list):
             assert index is not None
-            changed = [*current[:index], value, *current[index + 1 :]]
-        candidate = space.resized({**config, parameter: changed})
+            entries = [*current[:index], value, *current[index + 1 :]]
+            candidate = space.resized({**config, parameter: entries})
+        else:
+            candidate = space.resized(space.moved(config, parameter, value))
         if not space.problems(candidate):
             moved.append(candidate)
             kept.append(value)

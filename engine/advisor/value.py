@@ -102,7 +102,10 @@ def favour(evidence: Evidence, configs: Sequence[Config]) -> Array:
     for config in configs:
         missed = 0.0
         for name in evidence.favourite:
-            domain = evidence.region[name].domain
+            parameter = evidence.region[name]
+            if not parameter.counts(config):
+                continue
+            domain = parameter.domain_in(config)
             setting = config[name]
             entries = setting if isinstance(setting, list) else [setting]
             if entries:

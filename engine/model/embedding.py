@@ -91,7 +91,8 @@ class Embedding:
             nonlocal position
             self._parts.append((kind, np.array(at, dtype=np.intp), choices))
             span = (position, position + size)
-            length = parameter.length or parameter.name
+            idle_by = parameter.when[0] if parameter.when is not None and conditional else None
+            length = parameter.length or idle_by or parameter.name
             typical = 1.0 if kind in ("category", "counts") else NUMBERS_APART
             groups.append(Group(parameter.name, parameter.level, span, width, length, typical))
             position += size

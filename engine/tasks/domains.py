@@ -138,6 +138,16 @@ class Real:
             first = last = min(max(low, self.low), self.high)
         return replace(self, low=first, high=last)
 
+    def times(self, factor: float, within: Real) -> Real:
+        """The same domain with every number so many times as large, as far as that is possible."""
+        if factor == 1:
+            return self
+        low, high = (
+            min(max(_rounded(end * factor), within.low), within.high)
+            for end in (self.low, self.high)
+        )
+        return replace(self, low=low, high=high)
+
     def near(self, value: Scalar) -> list[Scalar]:
         """Neighbouring values: a fifth, a twentieth and an eightieth of the scale away."""
         number = float(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -74,8 +75,9 @@ class Parameter:
     beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
 
     when: a parameter before it and the value of that at which this one counts (in that layer, where
-    both are lists); elsewhere it is idle: whatever value it has, the configuration is the same
-    thing.
+    both are lists); elsewhere it is idle: whatever its value, the configuration is the same thing.
+    ratios: of a real number, a parameter before it, and how many times its domain its values are by
+    that one's (once where it does not say); they are encoded, compared and moved relative to that.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Parameter:
     neutral: Scalar | None = None
     asleep: bool = False
     when: tuple[str, Scalar] | None = None
+    ratios: tuple[str, Mapping[Any, float]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)
@@ -127,6 +130,28 @@ class Parameter:
             entry if self.counts(config, index) else self.default
             for index, entry in enumerate(entries)
         ]
+
+    def ratio(self, config: Config) -> float:
+        """How many times its domain its values are in this configuration."""
+        if self.ratios is None:
+            return 1.0
+        name, of = self.ratios
+        return of.get(config.get(name), 1.0)
+
+    def depends_on(self, name: str) -> bool:
+        """Whether that parameter's value decides if it counts, or how large its values are."""
+        return any(on is not None and on[0] == name for on in (self.when, self.ratios))
+
+    def domain_in(self, config: Config) -> Domain:
+        """The values that are searched in this configuration."""
+        if self.ratios is None or not isinstance(self.domain, Real):
+            return self.domain
+        assert isinstance(self.bounds, Real)
+        return self.domain.times(self.ratio(config), self.bounds)
+
+    def relative(self, value: Any, config: Config) -> Any:
+        """A value of this configuration as it stands in the domain itself."""
+        return value if self.ratios is None else value / self.ratio(config)
 
     def entries(self, config: Config) -> int:
         """How many entries the list has in this configuration."""
@@ -289,7 +314,9 @@ class Space:
         return {**whole, **given}
 
     def resized(self, config: Config) -> Config:
-        """Per-layer lists trimmed or padded with defaults to their lengths; gaps filled."""
+        """Per-layer lists trimmed or padded with defaults to their lengths; gaps filled; what is
+        idle at its default.
+        """
         result: Config = {}
         for parameter in self.parameters:
             value = None if parameter.asleep else config.get(parameter.name)
@@ -298,7 +325,8 @@ class Space:
                 assert parameter.neutral is not None
                 default = parameter.neutral
             if parameter.length is None:
-                result[parameter.name] = default if value is None else _scalar(value)
+                idle = not parameter.counts(result)
+                result[parameter.name] = default if value is None or idle else _scalar(value)
                 continue
             given = list(value) if isinstance(value, list) else []
             wanted = parameter.entries(result)
@@ -381,6 +409,8 @@ class Space:
     def guided(self, config: Config, level: int) -> bool:
         """Whether every parameter of the level lies where sampling would have put it."""
         for parameter in self.at_level(level):
+            if not parameter.counts(config):
+                continue
             value = config[parameter.name]
             entries = value if isinstance(value, list) else [value]
             for index, entry in enumerate(entries):
@@ -393,7 +423,8 @@ class Space:
     def key(self, config: Config) -> str:
         """A short hash that two configurations share only if they are the same thing.
 
-        A neutral value is left out: a network has the key that it had before the parameter.
+        A neutral value is left out: a network has the key that it had before the parameter.  So is
+        what is idle.
         """
         config = self.read(config)
         thing = self.canonical(config) if self.canonical else config
@@ -403,7 +434,8 @@ class Space:
                 if name in self and isinstance(value, list)
                 else value
                 for name, value in thing.items()
-                if name not in self or not self[name].is_neutral(value)
+                if name not in self
+                or not (self[name].is_neutral(value) or not self[name].counts(config))
             }
         text = json.dumps(thing, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -444,6 +476,8 @@ class Space:
             for parameter, name, guide, domain, start in plan:
                 if parameter.length is None:
                     own = domain if guide is None else guide(domain, config, 0)
+                    if parameter.ratios is not None:
+                        own = parameter.domain_in(config)
                     config[name] = own.at(unit[start])
                     continue
                 count = parameter.entries(config)
@@ -469,7 +503,7 @@ class Space:
 
     def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
         if parameter.guide is None:
-            return parameter.domain
+            return parameter.domain_in(config)
         return parameter.guide(parameter.domain, config, index)
 
     def sample(
@@ -507,11 +541,13 @@ class Space:
 
     def _steps(self, config: Config, level: int) -> Iterator[Config]:
         for parameter in self.at_level(level):
+            if not parameter.counts(config):
+                continue
             value = config[parameter.name]
             if not isinstance(value, list):
-                for near in parameter.domain.near(value):
+                for near in parameter.domain_in(config).near(value):
                     if not self._lists_of(parameter):
-                        yield {**config, parameter.name: near}
+                        yield self.moved(config, parameter.name, near)
                 if self._lists_of(parameter):
                     yield from self._other_lengths(parameter, config)
                 continue
@@ -527,6 +563,27 @@ class Space:
                         parameter.domain.clip(float(entry) * factor) for entry in value
                     ]
                     yield {**config, parameter.name: scaled}
+
+    def moved(self, config: Config, name: str, value: Scalar) -> Config:
+        """The configuration with another value of a parameter that is no list.
+
+        What is relative to it stays where it was on its own domain; what begins to count by it
+        does so within its domain.
+        """
+        changed: Config = {**config, name: value}
+        for parameter in self.awake:
+            domain = parameter.domain_in(changed)
+            if isinstance(domain, Categorical) or parameter.length is not None:
+                continue
+            number = changed[parameter.name]
+            if not parameter.depends_on(name):
+                continue
+            if parameter.ratio(changed) != parameter.ratio(config):
+                number *= parameter.ratio(changed) / parameter.ratio(config)
+                changed[parameter.name] = domain.clip(number)
+            elif parameter.counts(changed) and not parameter.counts(config):
+                changed[parameter.name] = domain.clip(number)
+        return changed
 
     def _lists_of(self, length: Parameter) -> list[Parameter]:
         return [p for p in self.awake if p.length == length.name]
@@ -557,7 +614,8 @@ class Space:
             choices = len(scale.choices) if isinstance(scale, Categorical) else 0
             absent = isinstance(scale, Real) and scale.zero
             if parameter.length is None:
-                found.append(Column(parameter.name, None, parameter.level, choices, absent))
+                idle = parameter.when is not None and not self[parameter.when[0]].asleep
+                found.append(Column(parameter.name, None, parameter.level, choices, absent or idle))
                 continue
             length = self[parameter.length]
             lowest = int(min(length.bounds.values() or [0])) + parameter.offset
@@ -578,7 +636,7 @@ class Space:
             value = config[column.parameter]
             scale = self[column.parameter].scale
             if column.index is None:
-                row[position] = scale.unit(_scalar(value))
+                row[position] = self._unit(self[column.parameter], config)
             elif column.index < len(value) and self[column.parameter].counts(config, column.index):
                 row[position] = scale.unit(value[column.index])
         return row
@@ -591,7 +649,10 @@ class Space:
             unit = _remembered(parameter.scale)
             name = parameter.name
             if parameter.length is None:
-                rows[:, position] = [unit(config[name]) for config in configs]
+                if parameter.when is None and parameter.ratios is None:
+                    rows[:, position] = [unit(config[name]) for config in configs]
+                else:
+                    rows[:, position] = [self._unit(parameter, config) for config in configs]
                 position += 1
                 continue
             width = sum(1 for column in self.columns if column.parameter == name)
@@ -606,6 +667,14 @@ class Space:
                             row[position + index] = np.nan
             position += width
         return rows
+
+    @staticmethod
+    def _unit(parameter: Parameter, config: Config) -> float:
+        """Where the value of a parameter stands on its scale; NaN where it is idle."""
+        if not parameter.counts(config):
+            return math.nan
+        value = _scalar(config[parameter.name])
+        return parameter.scale.unit(parameter.relative(value, config))
 
     # -- domains --------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ..tasks.cnn.layout import (
     Step,
 )
 from . import shortcut
+from .depthwise import Depthwise
 from .sparse import SparseLinear
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -61,7 +62,8 @@ def _module(step: Step, activation: Callable[[], nn.Module], bias: bool, before:
     """What does one step of a layer.  before: the place where the layer before it begins."""
     match step:
         case Convolution():
-            return nn.Conv2d(
+            kind = Depthwise if step.depthwise else nn.Conv2d
+            return kind(
                 step.channels_in,
                 step.channels_out,
                 step.kernel,

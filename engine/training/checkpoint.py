@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from ...sessions.files import part_of, replace
 from ...sessions.records import Epoch
 from ..metric import Confusion
 from ..tasks.task import blank_space
+from .recipe import of_poster
 from .run import DTYPES, begin
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_VERSION = 3
-BEFORE = {"metric": "accuracy", "class_weights": "none"}
+BEFORE: dict[str, Any] = {"metric": "accuracy", "class_weights": "none", "length": None}
 """What a checkpoint that does not say was trained by: there was nothing else."""
 
 
@@ -45,6 +46,7 @@ def save(run: Run, path: Path) -> None:
             "augment": run.task.augment,
             "metric": run.task.metric,
             "class_weights": run.task.class_weights,
+            "length": _length(run.task),
             "dtype": str(run.dtype).removeprefix("torch."),
             "epochs": [epoch.model_dump() for epoch in run.epochs],
             "model": run.weights.state_dict(),
@@ -100,6 +102,7 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
         ("augment", task.augment),
         ("metric", task.metric),
         ("class_weights", task.class_weights),
+        ("length", _length(task)),
     ):
         given = kept.get(name, BEFORE.get(name))
         if given != mine:
@@ -128,6 +131,11 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
             f"the checkpoint {path} does not fit its network ({error}). {remedy}"
         ) from error
     return run
+
+
+def _length(task: Training) -> int | None:
+    """The epochs that a training is bound to; None: the poster's schedule can be of any length."""
+    return None if of_poster(task.config) else task.epochs
 
 
 def _as_tensor(confusion: Confusion | None) -> Tensor | None:

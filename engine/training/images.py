@@ -75,12 +75,13 @@ class Draw:
     """What chance decides of one epoch: the order of the images, and how each is varied.
 
     order: shape (n,).  moves: shape (n, 2), pixels down and right; flips: shape (n,), bool; both
-    in that order, None where images stay as they are.
+    in that order, None where images stay as they are.  number: the epoch's, the first 1.
     """
 
     order: Tensor
     moves: Tensor | None = None
     flips: Tensor | None = None
+    number: int = 1
 
 
 def memory_budget(device: torch.device, share: float = 1.0) -> float:

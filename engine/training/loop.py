@@ -20,6 +20,7 @@ from ..objective import best_epoch
 from ..tasks.cnn.layout import Network
 from .checkpoint import save
 from .images import Draw, shift_of, vary
+from .recipe import learning_rate, of_poster
 from .run import Training, begin
 from .threads import Threads
 
@@ -49,11 +50,11 @@ class Diverged(ArithmeticError):
     """The loss or the network's outputs are not finite."""
 
 
-def set_rate(run: Run, number: int) -> None:
-    """The learning rate of this epoch, the first being 1."""
-    config = run.task.config
+def set_rate(run: Run, number: int, done: float = 0.0) -> None:
+    """The learning rate in this epoch, the first being 1, when `done` of it is done."""
+    rate = learning_rate(run.task.config, run.task.epochs, number, done)
     for group in run.optimiser.param_groups:
-        group["lr"] = config["learning_rate"] * config["lr_decay"] ** (number - 1)
+        group["lr"] = rate
 
 
 def draw(run: Run, number: int) -> Draw:
@@ -62,7 +63,7 @@ def draw(run: Run, number: int) -> Draw:
     device = run.data.device
     order = torch.randperm(count, generator=run.order).to(device)
     if augment == "none":
-        return Draw(order)
+        return Draw(order, number=number)
     # a stream of its own for each epoch: nothing of it must be kept, and the order stays the same
     generator = torch.Generator().manual_seed(run.task.seed * 100_003 + number)
     first = run.task.network.convolutions[0]
@@ -73,7 +74,7 @@ def draw(run: Run, number: int) -> Draw:
         moves = (wide.floor().long() - most).to(device)
     if "flip" in augment:
         flips = (torch.rand(count, generator=generator) < 0.5).to(device)
-    return Draw(order, moves, flips)
+    return Draw(order, moves, flips, number)
 
 
 def train(
@@ -180,6 +181,7 @@ def _train(
 def begin_epoch(run: Run, number: int) -> Draw:
     """Everything as epoch `number` wants it; gives the order of its images."""
     set_rate(run, number)
+    run.dropout.redraw(number)
     run.model.train()
     return draw(run, number)
 
@@ -195,14 +197,16 @@ def finite_loss(total: Tensor, images: int, number: int) -> float:
 def warm_up(run: Run, drawn: Draw, start: int, end: int) -> None:
     """Forward and backward on these images, and nothing of the run is changed by it.
 
-    The weights are not stepped, batch norm's statistics are put back, and no random number is
-    drawn; gradients are forgotten.
+    The weights are not stepped; batch norm's statistics and dropout's draws are put back;
+    gradients are forgotten.
     """
     kept = [(buffer, buffer.clone()) for buffer in run.model.buffers()]
+    drops = run.dropout.get_state()
     loss = _loss(run, drawn, start, end)
     torch.autograd.backward(loss)
     loss.item()  # the device may still be at work
     run.weights.zero_grad()
+    run.dropout.set_state(drops)
     with torch.no_grad():
         for buffer, before in kept:
             buffer.copy_(before)
@@ -217,16 +221,23 @@ def _loss(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
         images = vary(images, moves, flips)
     logits = run.model(images.to(run.dtype)).float()
     labels = data.train_labels.index_select(0, index)
+    smoothing = run.task.config["label_smoothing"]
     if run.class_weights is None:
-        return functional.cross_entropy(logits, labels)
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     # over the images, not over their weights: the weighted loss of the whole set is then what
     # batches of any size estimate, and a batch of one class counts as that class does
-    losses = functional.cross_entropy(logits, labels, run.class_weights, reduction="sum")
-    return losses / len(labels)
+    if not smoothing:
+        losses = functional.cross_entropy(logits, labels, run.class_weights, reduction="sum")
+        return losses / len(labels)
+    # torch's own would weigh each class that the smoothing spreads over: here an image has a weight
+    each = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    return (each * run.class_weights[labels]).sum() / len(labels)
 
 
 def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
     """One step of training on these images of the epoch; returns their mean loss, detached."""
+    if not of_poster(run.task.config):  # the poster's has one rate an epoch
+        set_rate(run, drawn.number, (start + end) / 2 / len(drawn.order))
     loss = _loss(run, drawn, start, end)
     run.weights.zero_grad()
     torch.autograd.backward(run.scaler.scale(loss))
@@ -237,12 +248,12 @@ def step(run: Run, drawn: Draw, start: int, end: int) -> Tensor:
 
 
 def update(run: Run) -> None:
-    """Adam's step on the weights, with its state where `run.optimiser` keeps it."""
+    """The optimiser's step on the weights, with its state where `run.optimiser` keeps it."""
     if run.scaler.is_enabled():
         run.scaler.step(run.optimiser)
         run.scaler.update()
     else:
-        run.optimiser.update(run.weights.master)
+        run.optimiser.update()
 
 
 def validate(model: nn.Module, data: Placed, dtype: torch.dtype) -> Confusion:

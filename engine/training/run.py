@@ -12,8 +12,10 @@ from ...sessions.choices import Augment, ClassWeights, Metric
 from ...sessions.records import Config, Epoch
 from ..metric import Confusion
 from ..tasks.cnn.layout import Network
-from .adam import Adam
+from ..tasks.task import blank_space
 from .build import build
+from .optimisers import Optimiser, made
+from .recipe import Dropout, initialise, of_poster, undecayed
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ class Training:
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
 
+    def __post_init__(self) -> None:
+        # one of before may lack a parameter that there is now
+        object.__setattr__(self, "config", blank_space().read(self.config))
+
 
 @dataclass
 class Run:
@@ -50,11 +56,12 @@ class Run:
     model: nn.Sequential
     """Its layers hold their weights in `dtype`, batch norm's in float32."""
     weights: Weights
-    optimiser: Adam
+    optimiser: Optimiser
     scaler: torch.amp.GradScaler
     """Keeps the gradients of float16 from vanishing; does nothing for other types."""
     order: torch.Generator
     """Draws the order of the images."""
+    dropout: Dropout
     epochs: list[Epoch]
     threads: int | None = None
     """Those that it is trained with, where its seconds do not count; None: not begun yet."""
@@ -64,19 +71,27 @@ class Run:
     """Of the validation images at the best epoch; None: not known, or none yet."""
 
 
-def begin(task: Training, data: Placed, dtype: torch.dtype) -> Run:
-    """A new network with its optimiser: Adam, the L2 term in the gradient."""
-    model = build(task.network, task.seed).to(data.device)
-    weights = Weights(model, dtype)
-    optimiser = Adam(
-        [weights.master],
-        lr=task.config["learning_rate"],
-        weight_decay=task.config["weight_decay"],
-        fused=data.device.type in ("cpu", "cuda"),
-    )
+def begin(
+    task: Training, data: Placed, dtype: torch.dtype, model: nn.Sequential | None = None
+) -> Run:
+    """A new network with its optimiser, as its configuration has it trained.
+
+    model: another network in its place, to be trained likewise.
+    """
+    config = task.config
+    model = build(task.network, task.seed) if model is None else model
+    poster = of_poster(config)
+    if not poster:
+        initialise(model, task.seed)
+    model = model.to(data.device)
+    weights = Weights(model, dtype, () if poster else undecayed(model))
+    fused = data.device.type in ("cpu", "cuda")
+    groups = weights.groups(config["weight_decay"])
+    optimiser = made(config["optimiser"], groups, config["learning_rate"], fused=fused)
     scaler = torch.amp.GradScaler(data.device.type, enabled=dtype == torch.float16)
     order = torch.Generator().manual_seed(task.seed)
-    run = Run(task, data, dtype, model, weights, optimiser, scaler, order, [])
+    dropout = Dropout(model, config["dropout"], task.seed)
+    run = Run(task, data, dtype, model, weights, optimiser, scaler, order, dropout, [])
     if task.class_weights == "balanced":
         run.class_weights = balanced_weights(data.train_labels, data.classes)
     return run

@@ -1,6 +1,9 @@
-"""All weights of a network in one piece of memory: one Adam, one conversion to a low precision."""
+"""All weights of a network in one piece of memory: one step, one conversion to a low precision."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +20,24 @@ class Weights:
     in each step; batch norm's stay float32, as under autocast.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        """Take the model's parameters over: from here on they are views."""
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype, undecayed: Iterable[nn.Parameter] = ()
+    ) -> None:
+        """Take the model's parameters over: from here on they are views.
+
+        undecayed: those that weight decay leaves alone, batch norm's first of all.
+        """
         self._model = model
         norms = {
             id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters()
         }
-        # those that stay float32 first, so that the others are one piece
-        named = sorted(model.named_parameters(), key=lambda entry: id(entry[1]) not in norms)
+        spared = {id(p) for p in undecayed}
+        # those that stay float32 first, so that the others are one piece, and so are the decayed
+        named = sorted(
+            model.named_parameters(),
+            key=lambda entry: (id(entry[1]) not in norms, id(entry[1]) not in spared),
+        )
+        self._undecayed = sum(_room(p) for _, p in named if id(p) in spared)
         kept = sum(_room(p) for _, p in named if id(p) in norms)
         size = sum(_room(p) for _, p in named)
         device = next(model.parameters()).device
@@ -51,6 +64,24 @@ class Weights:
             parameter.data, parameter.grad = held, gradient
             at += _room(parameter)
         self.spread()
+
+    def groups(self, decay: float) -> list[dict[str, Any]]:
+        """The weights as an optimiser takes them, with this weight decay where they have any.
+
+        One group, `master`, where all are decayed; else two, which are its parts.
+        """
+        if not self._undecayed:
+            return [{"params": [self.master], "weight_decay": decay}]
+        assert self.master.grad is not None
+        parts = []
+        for here in (slice(0, self._undecayed), slice(self._undecayed, None)):
+            part = nn.Parameter(self.master.detach()[here])
+            part.grad = self.master.grad[here]
+            parts.append(part)
+        return [
+            {"params": parts[:1], "weight_decay": 0.0},
+            {"params": parts[1:], "weight_decay": decay},
+        ]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

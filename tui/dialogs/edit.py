@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -213,14 +213,14 @@ class EditDialog(Dialog[Edited]):
             value = self.config[parameter.name]
             name = parameter.name
             if not isinstance(value, list):
+                here = replace(parameter, domain=parameter.domain_in(self.config))
                 own = self._own(parameter)
-                entry = _field(parameter, None, value) if own else Label(words.number(value))
-                domain = parameter.domain.text()
+                entry = _field(here, None, value) if own else Label(words.number(value))
                 rows.append(
                     Horizontal(
                         Label(name, classes="name"),
                         entry,
-                        Label(domain, classes="hint"),
+                        Label(self._hint(parameter), classes="hint"),
                         classes="form-row",
                     )
                 )
@@ -240,6 +240,14 @@ class EditDialog(Dialog[Edited]):
                 cells.append(Label(f"(level {parameter.level})", classes="hint"))
             rows.append(Horizontal(Label(name, classes="name"), *cells, classes="form-row"))
         return rows
+
+    def _hint(self, parameter: Parameter) -> str:
+        """What is searched of a parameter, or where alone it counts."""
+        if parameter.counts(self.config):
+            return parameter.domain_in(self.config).text()
+        assert parameter.when is not None
+        name, value = parameter.when
+        return f"counts with {name} {words.number(value)} alone"
 
     def _own(self, parameter: Parameter) -> bool:
         """Whether the form changes it: those of the level, all of them at level 0."""
@@ -261,7 +269,12 @@ class EditDialog(Dialog[Edited]):
         if message.index is None:
             if self.config[message.parameter] == message.value:
                 return
-            self.config[message.parameter] = message.value
+            valid = not self.space.problems(self.config)
+            before, self.config = self.config, {**self.config, message.parameter: message.value}
+            if self._governs(message.parameter) and valid:
+                if not self.space.problems(self.config):
+                    self.config = self.space.moved(before, message.parameter, message.value)
+                await self._rebuild(message.parameter)
             if self._is_length(message.parameter) and self.space[message.parameter].bounds.contains(
                 message.value
             ):
@@ -273,6 +286,10 @@ class EditDialog(Dialog[Edited]):
                 return
             entries[message.index] = message.value
         self._consider()
+
+    def _governs(self, name: str) -> bool:
+        """Whether what others mean, or the values they have, depends on it."""
+        return any(p.depends_on(name) for p in self.space.awake)
 
     def _is_length(self, name: str) -> bool:
         return any(p.length == name for p in self.space.parameters)
@@ -296,9 +313,10 @@ class EditDialog(Dialog[Edited]):
         with self.app.batch_update():
             await form.remove_children()
             await form.mount(*self._rows())
-            for field in self.query(NumberField):
-                if field.parameter.name == name:
+            for field in self.query(".field"):
+                if isinstance(field, NumberField | ChoiceField) and field.parameter.name == name:
                     field.focus()
+                if isinstance(field, NumberField) and field.parameter.name == name:
                     field.cursor_position = position
 
     # -- what the model says --------------------------------------------------------------------
@@ -320,14 +338,17 @@ class EditDialog(Dialog[Edited]):
         """What can be trained, but is not searched: the advisor never proposes such a value."""
         found = []
         for parameter in self.space.at_level(self.level):
+            if not parameter.counts(self.config):
+                continue
+            domain = parameter.domain_in(self.config)
             value = self.config[parameter.name]
             entries = enumerate(value) if isinstance(value, list) else [(None, value)]
             for index, item in entries:
-                if parameter.bounds.contains(item) and not parameter.domain.contains(item):
+                if parameter.bounds.contains(item) and not domain.contains(item):
                     label = entry_name(parameter.name, index)
                     found.append(
                         f"{label} = {words.number(item)}: outside what is searched, "
-                        f"{parameter.domain.text()}. It trains all the same."
+                        f"{domain.text()}. It trains all the same."
                     )
         return found
 

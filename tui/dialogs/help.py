@@ -104,6 +104,8 @@ FIGURES = (
     ("s011 silu", "which convolutions are separable; the activation where it is not ReLU", ""),
     ("c 64@.25·@1 λ1e-4", "hidden units @ density of each classifier layer; weight decay", ""),
     ("lr 1.0e-3 ×.99 B128", "learning rate, its factor per epoch, batch size", ""),
+    ("… d.2", "dropout before each classifier layer", ""),
+    ("sgd lr .1 cos B128 ls.1", "optimiser, cosine or 1cyc for the factor, label smoothing", ""),
     (
         "✓ ▲ ▼",
         "predicted ± σ of a measurement → measured: within 2σ, worse than that, better than that",

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...engine.tasks.cnn.layout import RELU, SEPARABLE
-from ...engine.tasks.cnn.space import TRAINING
+from ...engine.tasks.cnn.space import (
+    ADAM,
+    ADAMW,
+    COSINE,
+    EXPONENTIAL,
+    ONE_CYCLE,
+    SGD,
+    TRAINING,
+)
 from ..format import improvement, number
 from .writer import Layer
 
@@ -15,6 +23,8 @@ if TYPE_CHECKING:
     from ...sessions.records import Config
 
 
+SCHEDULE_MARKS = {EXPONENTIAL: "", COSINE: "cos", ONE_CYCLE: "1cyc"}
+OPTIMISER_NAMES = {ADAM: "Adam", ADAMW: "AdamW", SGD: "SGD, Nesterov's momentum"}
 SHORTCUT_MARK = "+"
 DOWNSAMPLE_MARKS = {"none": "", "stride": "↓", "pool": "⇣"}
 
@@ -62,19 +72,39 @@ def parameters(config: Config) -> str:
 
 
 def classifier(config: Config) -> str:
-    """Hidden units with the density of every layer, and weight decay: `64@.25 · @1  λ1.0e-4`."""
+    """Hidden units with the density of every layer, weight decay, and dropout where there is any:
+    `64@.25 · @1  λ1.0e-4 d.2`.
+    """
     units = [str(width) for width in config["hidden_units"]] + [""]
     layers = [
         f"{width}@{_short(density)}"
         for width, density in zip(units, config["density"], strict=True)
     ]
-    return f"c {' · '.join(layers)}  λ{improvement(config['weight_decay'])}"
+    dropped = f" d{_short(_trained(config, 'dropout'))}" if _trained(config, "dropout") else ""
+    return f"c {' · '.join(layers)}  λ{improvement(config['weight_decay'])}{dropped}"
 
 
 def recipe(config: Config) -> str:
-    """Learning rate, its decay per epoch and batch size, rounded: `lr 4.4e-3 ×.992 B338`."""
+    """Learning rate, its decay per epoch and batch size, rounded: `lr 4.4e-3 ×.992 B338`.
+
+    What else there is where it is not the poster's: `sgd lr .1 cos B128 ls.1`.
+    """
+    optimiser, schedule = _trained(config, "optimiser"), _trained(config, "schedule")
     decay = f"{config['lr_decay']:.3f}".rstrip("0").rstrip(".").removeprefix("0")
-    return f"lr {improvement(config['learning_rate'])} ×{decay} B{config['batch_size']}"
+    words = [] if optimiser == ADAM else [optimiser]
+    rate: float = config["learning_rate"]
+    short = optimiser == SGD and rate >= 0.01  # as a person writes it: lr .1
+    words.append(f"lr {_short(rate) if short else improvement(rate)}")
+    words.append(SCHEDULE_MARKS.get(schedule, schedule) or f"×{decay}")
+    words.append(f"B{config['batch_size']}")
+    if _trained(config, "label_smoothing"):
+        words.append(f"ls{_short(_trained(config, 'label_smoothing'))}")
+    return " ".join(words)
+
+
+def _trained(config: Config, name: str) -> Any:
+    """A value of training; the neutral one where a network of before does not have it."""
+    return config.get(name, TRAINING[name])
 
 
 def _short(value: float) -> str:
@@ -167,19 +197,32 @@ def layers(config: Config, laid_out: Network) -> list[Layer]:
 
 
 def training(config: Config) -> list[tuple[str, ...]]:
-    """Optimiser and learning rate; batch and weight decay."""
-    rate, decay = number(config["learning_rate"]), number(config["lr_decay"])
+    """Optimiser and learning rate; batch and weight decay; dropout and smoothing if any."""
+    optimiser: str = _trained(config, "optimiser")
+    schedule: str = _trained(config, "schedule")
+    course = f"× {number(config['lr_decay'])} an epoch" if schedule == EXPONENTIAL else schedule
+    more = [
+        f"{what} {number(_trained(config, name))}"
+        for name, what in (("dropout", "dropout"), ("label_smoothing", "label smoothing"))
+        if _trained(config, name)
+    ]
     return [
-        ("Adam", f"learning rate {rate}, × {decay} an epoch"),
+        (
+            OPTIMISER_NAMES.get(optimiser, optimiser),
+            f"learning rate {number(config['learning_rate'])}, {course}",
+        ),
         (f"batch {config['batch_size']}", f"weight decay {number(config['weight_decay'])}"),
+        *([tuple(more)] if more else []),
     ]
 
 
 def _unusual(config: Config) -> str:
     """What of the classifier and the training is not at its default."""
     line = ""
-    if config["hidden_units"] or any(d != 1 for d in config["density"]) or config["weight_decay"]:
+    decayed = config["weight_decay"] or _trained(config, "dropout")
+    if config["hidden_units"] or any(d != 1 for d in config["density"]) or decayed:
         line += f"  {classifier(config)}"
-    if any(config[name] != TRAINING[name] for name in ("learning_rate", "lr_decay", "batch_size")):
+    names = set(TRAINING) - {"weight_decay", "dropout"}
+    if any(_trained(config, name) != TRAINING[name] for name in names):
         line += f"  {recipe(config)}"
     return line

@@ -440,7 +440,8 @@ class WorkbenchScreen(TwoSides):
         value = entry(proposal.config, parameter, index)
         if self._axis != (parameter, index) or value is None:
             return {}
-        return {parameter: around(self.space[parameter].domain, value)}
+        own = self.space[parameter]
+        return {parameter: around(own.domain, own.relative(value, proposal.config))}
 
     def action_look_away(self) -> None:
         """Rank the whole level again."""

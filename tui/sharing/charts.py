@@ -35,7 +35,7 @@ from ..plot import (
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Front, Profile, Ranking
-    from ...engine.tasks.space import Space
+    from ...engine.tasks.space import Parameter, Space
     from ...sessions.records import Config, Trial
     from ...sessions.snapshot import Snapshot
     from ..cost import Cost
@@ -309,9 +309,13 @@ OFF = -0.12
 
 
 def axes_of(space: Space, level: int, config: Config) -> list[tuple[str, int | None]]:
-    """What can be charted: every parameter of the level, per-layer ones once a layer."""
+    """What can be charted: every parameter of the level that is not idle, per-layer ones once a
+    layer.
+    """
     found: list[tuple[str, int | None]] = []
     for parameter in space.at_level(level):
+        if not parameter.counts(config):
+            continue
         value = config[parameter.name]
         if isinstance(value, list):
             found += [(parameter.name, index) for index in range(len(value))]
@@ -342,6 +346,15 @@ def _place(domain: Domain, value: Any) -> float:
     return OFF if math.isnan(at) else at
 
 
+def _beside(
+    parameter: Parameter, value: Any, config: Config, selected: tuple[Config, float] | None
+) -> Any:
+    """A value of one configuration as it would be in the selected one."""
+    if parameter.ratios is None or selected is None:
+        return value
+    return parameter.relative(value, config) * parameter.ratio(selected[0])
+
+
 def belief_plot(
     space: Space,
     belief: Profile,
@@ -350,14 +363,18 @@ def belief_plot(
 ) -> Plot:
     """The mean, the band of one σ, the trials (●) and the selected candidate (◆).
 
-    trials: configurations with their measured f.  Categories become bars with whiskers.
+    trials: configurations with their measured f; those in which the parameter is idle are left out,
+    and a value that is relative to another parameter stands where it would be in the selected one.
+    Categories become bars with whiskers.
     """
-    domain = space[belief.parameter].domain
+    parameter = space[belief.parameter]
+    domain = parameter.domain if selected is None else parameter.domain_in(selected[0])
     mean, std = np.asarray(belief.mean), np.asarray(belief.std)
     points = [
-        (value, f, "●", "trial")
+        (_beside(parameter, value, config, selected), f, "●", "trial")
         for config, f in trials
-        if (value := entry(config, belief.parameter, belief.index)) is not None
+        if parameter.counts(config)
+        and (value := entry(config, belief.parameter, belief.index)) is not None
     ]
     if selected is not None:
         value = entry(selected[0], belief.parameter, belief.index)

@@ -22,13 +22,17 @@ BIAS_BYTES = 4
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution, padded so that the map keeps its size at stride 1."""
+    """One convolution, padded so that the map keeps its size at stride 1.
+
+    depthwise: whether it is the first of a separable layer, each channel by itself.
+    """
 
     channels_in: int
     channels_out: int
     kernel: int
     groups: int
     stride: int
+    depthwise: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -100,7 +104,7 @@ class ConvLayer:
         if not self.separable:
             return (Convolution(into, out, self.kernel, self.groups, self.stride),)
         return (
-            Convolution(into, into, self.kernel, into, self.stride),
+            Convolution(into, into, self.kernel, into, self.stride, depthwise=True),
             Convolution(into, out, 1, 1, 1),
         )
 

@@ -31,8 +31,22 @@ if TYPE_CHECKING:
     from .layout import Network
 
 
+EXPONENTIAL, COSINE, ONE_CYCLE = SCHEDULES = ("exponential", "cosine", "one-cycle")
+"""Of the learning rate; the first is the poster's, with the others goes a recipe of training."""
+ADAM, ADAMW, SGD = OPTIMISERS = ("adam", "adamw", "sgd")
+SGD_RATES = 20.0
+"""How many times Adam's learning rates those of SGD are: its domain, and how it is encoded."""
 LEVELS = ("structure", "parameters", "classifier", "training")
-TRAINING = {"weight_decay": 0.0, "learning_rate": 1e-3, "lr_decay": 1.0, "batch_size": 128}
+TRAINING: Config = {
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "schedule": EXPONENTIAL,
+    "optimiser": ADAM,
+    "learning_rate": 1e-3,
+    "lr_decay": 1.0,
+    "batch_size": 128,
+    "label_smoothing": 0.0,
+}
 """How a network is trained unless a search finds better: defaults, and the reference's values."""
 POSTER = (
     "conv_layers",
@@ -178,6 +192,9 @@ def space(
     def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
         return Parameter(name, level, domain, TRAINING[name], limits=limits)
 
+    def younger(name: str, level: int, domain: Domain) -> Parameter:
+        return Parameter(name, level, domain, TRAINING[name], neutral=TRAINING[name])
+
     entries = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
         Parameter(
@@ -238,9 +255,19 @@ def space(
             limits=Real(1e-4, 1.0),
         ),
         trained("weight_decay", 3, Real(1e-6, 1e-1, log=True, zero=True), limits=Real(0, 1)),
-        trained("learning_rate", 4, Real(1e-4, 1e-1, log=True), limits=Real(1e-8, 10)),
-        trained("lr_decay", 4, Real(0.9, 1.0), limits=Real(1e-3, 1)),
+        younger("dropout", 3, Real(0.0, 0.5)),
+        younger("schedule", 4, Categorical(SCHEDULES)),
+        younger("optimiser", 4, Categorical(OPTIMISERS)),
+        replace(
+            trained("learning_rate", 4, Real(1e-4, 1e-1, log=True), limits=Real(1e-8, 10)),
+            ratios=("optimiser", {SGD: SGD_RATES}),
+        ),
+        replace(
+            trained("lr_decay", 4, Real(0.9, 1.0), limits=Real(1e-3, 1)),
+            when=("schedule", EXPONENTIAL),
+        ),
         trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
+        younger("label_smoothing", 4, Real(0.0, 0.2)),
     )
     # what shapes, parameters and MACs can depend on
     names = tuple(p.name for p in entries if p.name not in TRAINING)
