@@ -177,23 +177,42 @@ class Images:
         self.config = cnn.space(SHAPE, CLASSES).read(cnn.reference(SHAPE, CLASSES))
         self.network = cnn.network(self.config, SHAPE, CLASSES)
         self.dtype = loop.choose_dtype(self.network, self.placed.device)
-        self.reference = loop.Reference(self.network, self.config, self.placed, self.dtype)
 
-    def by_hand(self, make: Callable[[], nn.Sequential], rate: float, seed: int) -> dict[str, Any]:
-        """Validation accuracy at the best epoch of a hand-made network, and f_c by its seconds."""
-        run = self._begun(make, rate, seed, self.size.epochs, self.placed)
-        with tempfile.TemporaryDirectory() as place_of:
-            epochs = list(loop.train(run, self.reference, Path(place_of) / "c", lambda: False))
-        return _told(epochs)
+    def by_hand(self, make: Callable[[], nn.Sequential], rate: float, seed: int) -> float:
+        """Validation accuracy at the best epoch of a hand-made network."""
+        return self._best(self._begun(make, rate, seed, self.size.epochs, self.placed))
 
-    def found(self, config: dict[str, Any], seed: int) -> dict[str, Any]:
+    def found(self, config: dict[str, Any], seed: int) -> float:
         """The same of a configuration."""
+        return self._best(self._of(config, seed))
+
+    def f_c_by_hand(self, make: Callable[[], nn.Sequential], rate: float) -> float:
+        """Seconds an epoch of a hand-made network over the reference network's."""
+        return self._f_c(self._begun(make, rate, 0, self.size.epochs, self.placed))
+
+    def f_c_found(self, config: dict[str, Any]) -> float:
+        """The same of a configuration."""
+        return self._f_c(self._of(config, 0))
+
+    def _of(self, config: dict[str, Any], seed: int) -> Run:
         network = cnn.network(config, SHAPE, CLASSES)
         task = Training(network, config, seed, self.size.epochs)
-        run = begin(task, self.placed, loop.choose_dtype(network, self.placed.device))
-        with tempfile.TemporaryDirectory() as place_of:
-            epochs = list(loop.train(run, self.reference, Path(place_of) / "c", lambda: False))
-        return _told(epochs)
+        return begin(task, self.placed, loop.choose_dtype(network, self.placed.device))
+
+    def _best(self, run: Run) -> float:
+        told: list[float] = []
+        for number in range(1, run.task.epochs + 1):
+            _epoch(run, number)
+            told.append(loop.validate(run.model, self.placed, run.dtype).accuracy)
+        return max(told)
+
+    def _f_c(self, run: Run) -> float:
+        reference = loop.Reference(self.network, self.config, self.placed, self.dtype)
+        ratios: list[float] = []
+        with tempfile.TemporaryDirectory() as folder:
+            for one in loop.train(run, reference, Path(folder) / "c", lambda: len(ratios) > 3):
+                ratios.append(one.seconds / (one.reference_seconds or 1))
+        return statistics.median(ratios[1:] or ratios)
 
     def tested(
         self, make: Callable[[], nn.Sequential], rate: float, size: int | None, epochs: int
@@ -201,13 +220,10 @@ class Images:
         """Test accuracies of a hand-made network trained on so many images, seed by seed."""
         data, test = read_final(self.source.model_copy(update={"train_size": size}))
         placed = place(data, torch.device("cpu"))
-        bounds = loop.batch_bounds(len(placed.train_labels), self.config["batch_size"])
         for seed in range(self.size.seeds):
             run = self._begun(make, rate, seed, epochs, placed)
             for number in range(1, epochs + 1):
-                drawn = loop.begin_epoch(run, number)
-                for start, end in bounds:
-                    loop.step(run, drawn, start, end)
+                _epoch(run, number)
             model = make()
             model.load_state_dict(run.weights.state_dict())
             images = testing(data, test, torch.device("cpu"))
@@ -224,12 +240,12 @@ class Images:
         return begin(task, placed, self.dtype, model)
 
 
-def _told(epochs: list[Any]) -> dict[str, Any]:
-    ratios = [one.seconds / one.reference_seconds for one in epochs[1:] or epochs]
-    return {
-        "accuracy": max(one.val_accuracy for one in epochs),
-        "f_c": statistics.median(ratios),
-    }
+def _epoch(run: Run, number: int) -> None:
+    """One epoch of training, untimed."""
+    drawn = loop.begin_epoch(run, number)
+    batch = run.task.config["batch_size"]
+    for start, end in loop.batch_bounds(len(run.data.train_labels), batch):
+        loop.step(run, drawn, start, end)
 
 
 @dataclass(frozen=True)
@@ -297,16 +313,16 @@ def hand_made(name: str, images: Images) -> dict[str, Any]:
     """A hand-made network under its best learning rate: accuracies in percent, costs."""
     make, size = HAND_MADE[name], images.size
     params, macs = counted(make())
-    tries = {rate: images.by_hand(make, rate, 0)["accuracy"] for rate in size.rates}
+    tries = {rate: images.by_hand(make, rate, 0) for rate in size.rates}
     rate = max(tries, key=lambda tried: tries[tried])
     told = [images.by_hand(make, rate, seed) for seed in range(1, size.seeds + 1)]
     return {
         "network": name,
         "params": params,
         "macs": macs,
-        "f_c": statistics.median(one["f_c"] for one in told),
+        "f_c": images.f_c_by_hand(make, rate),
         "learning_rate": rate,
-        "validation": [100 * one["accuracy"] for one in told],
+        "validation": [100 * one for one in told],
         "test": [100 * one for one in images.tested(make, rate, size.size, size.epochs)],
     }
 
@@ -318,8 +334,9 @@ def against(case: Case, hand: dict[str, Any], home: Path, images: Images) -> dic
     search(home, case, limits, size, spec)
     result = delivered(home, case, size)
     told = [images.found(result["config"], seed) for seed in range(1, size.seeds + 1)]
-    validation = [100 * one["accuracy"] for one in told]
+    validation = [100 * one for one in told]
     test = [100 * score for score in result["scores"]]
+    f_c = images.f_c_found(result["config"])
     beside = hand["test"]
     if case.whole:
         make, rate = HAND_MADE[case.against], hand["learning_rate"]
@@ -329,10 +346,10 @@ def against(case: Case, hand: dict[str, Any], home: Path, images: Images) -> dic
         "limits": limits,
         "params": result["params"],
         "macs": result["macs"],
-        "f_c": statistics.median(one["f_c"] for one in told),
+        "f_c": f_c,
         "of_its_params": result["params"] / hand["params"],
         "of_its_macs": result["macs"] / hand["macs"],
-        "of_its_f_c": statistics.median(one["f_c"] for one in told) / hand["f_c"],
+        "of_its_f_c": f_c / hand["f_c"],
         "validation": validation,
         "test": test,
         "ahead": statistics.mean(validation) - statistics.mean(hand["validation"]),

@@ -329,3 +329,59 @@ def test_the_parts_of_the_recipe_are_measured_in_pairs(capsys: pytest.CaptureFix
 def test_a_part_of_the_recipe_that_there_is_not_is_refused() -> None:
     with pytest.raises(SystemExit):
         imported("recipe").main(["--only", "magic"])
+
+
+def test_networks_made_by_hand_are_those_that_are_known() -> None:
+    made = imported("hand_designed")
+    counted = {name: made.counted(make()) for name, make in made.HAND_MADE.items()}
+    assert counted == {
+        "lenet-5": (61_706, 416_520),
+        "mobilenet-0.25": (38_474, 1_364_512),
+        "resnet-8-half": (19_762, 2_364_864),
+        "ds-cnn": (21_066, 3_776_384),
+        "resnet-8": (77_658, 9_345_920),
+    }
+
+
+def test_what_is_found_is_held_against_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = imported("hand_designed")
+    size = made.Size(size=250, epochs=1, seeds=2, rates=(1e-3, 3e-3))
+    images = made.Images(size, f"idx:{made.FASHION}")
+    hand = made.kept(tmp_path / "hand.json", lambda: made.hand_made("lenet-5", images))
+    assert (hand["params"], len(hand["validation"]), len(hand["test"])) == (61_706, 2, 2)
+    assert hand["learning_rate"] in size.rates
+    asked: list[tuple[str, ...]] = []
+    config = images.config
+    result = {"config": config, "params": 1, "macs": 2, "scores": [0.5, 0.7]}
+    monkeypatch.setattr(made, "searched", lambda home, name, trials, words: asked.append(words))
+    monkeypatch.setattr(made, "delivered", lambda home, case, size: result)
+    (case,) = (one for one in made.cases() if one.name == "lenet-5-macs")
+    told = made.against(case, hand, tmp_path, images)
+    assert asked[0][-2:] == ("--limit", "macs<=138840")
+    assert told["test"] == [50, 70]
+    assert told["ahead_on_test"] == pytest.approx(60 - sum(hand["test"]) / 2)
+    assert told["of_its_macs"] == 2 / 416_520
+    # the same again is not measured again
+    assert made.kept(tmp_path / "hand.json", lambda: {}) == hand
+
+
+def test_the_spaces_are_compared_seed_by_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = imported("spaces")
+    asked: list[str] = []
+
+    def one(home: Path, name: str, words: tuple[str, ...], given: Any) -> dict[str, Any]:
+        asked.append(name)
+        return {"search": name, "f": (0.2 if words[1] == "poster" else 0.1) + 0.01 * int(words[3])}
+
+    monkeypatch.setattr(made, "one", one)
+    words = ["--home", str(tmp_path), "--images", "digits", "--wc", "0.1", "--seeds", "2", "--json"]
+    assert made.main(words) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["difference"] == pytest.approx(-0.1)
+    assert (last["lower"], last["seeds"]) == (2, 2)
+    assert made.main(words) == 0  # what is done is kept
+    assert len(asked) == 4
