@@ -220,10 +220,10 @@ def trained_on(summary: DataSummary, images: Images = "session") -> str:
     """
     count = summary.train + summary.val
     if images == "all":
-        return f"on all {count:,} images but the test set, which is looked at once"
+        return f"on all {count:,} images outside the test set"
     return (
         f"on the session's {count:,} images ({summary.train:,} to train and "
-        f"{summary.val:,} to validate); the test set is looked at once"
+        f"{summary.val:,} to validate)"
     )
 
 
@@ -246,8 +246,9 @@ class FinalOrder(Record):
     folder: of the files, must not exist or be empty, unless it holds what this very order made.
     onnx: whether to write an ONNX file as well; int8: and one in eight bits; accept_loss: whatever
     those lose.  checkpoint: how the paths of its checkpoints and of its lock begin, which are its
-    own.  id: a word that no other order has.  device, dtype: as the session's trials have them, or
-    `auto`.
+    own.  scored_before: how many trainings of the session were scored on the test set before, by
+    other orders.  id: a word that no other order has.  device, dtype: as the session's trials have
+    them, or `auto`.
     """
 
     session: str
@@ -263,6 +264,7 @@ class FinalOrder(Record):
     checkpoint: str
     images: Images = "session"
     onnx: bool = False
+    scored_before: int = 0
     int8: bool = False
     accept_loss: bool = False
     metric: Metric = "accuracy"
@@ -320,11 +322,11 @@ class FinalResult(Record):
     prepared: how image files become what the network takes; None where the images were arrays.
 
     Those that follow are found as it is written; what was written before has none of them.  order:
-    the id of the `FinalOrder`.  shape:
-    channels, height, width.  levels: what the network takes for black and white.  test_interval: of
-    the test accuracy, 95 % (Wilson).  costs: by the measures that arithmetic knows.  latencies:
-    milliseconds of one image, one thread, by the runtime.  int8: its form in eight bits, if there
-    is one.
+    the id of the `FinalOrder`.  scored_before: as it has them, None where they were not counted.
+    shape: channels, height, width.  levels: what the network takes for black and white.
+    test_interval: of the test accuracy, 95 % (Wilson).  costs: by the measures that arithmetic
+    knows.  latencies: milliseconds of one image, one thread, by the runtime.  int8: its form in
+    eight bits, if there is one.
     """
 
     session: str
@@ -356,6 +358,7 @@ class FinalResult(Record):
     lcsearch: str
     files: tuple[str, ...]
     order: str = ""
+    scored_before: int | None = None
     prepared: Preparation | None = None
     shape: tuple[int, int, int] | None = None
     levels: tuple[float, float] | None = None

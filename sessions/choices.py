@@ -28,8 +28,8 @@ Runtime = Literal["onnx", "torch"]
 """What runs a network whose latency is measured."""
 
 Images = Literal["session", "all"]
-"""What a final training takes: what the search trained and validated on, or all there are but the
-test set."""
+"""What a final training takes: what the search trained and validated on, or all there are
+outside the test set."""
 
 FINAL_EPOCHS = 30
 """Of a final training, unless said otherwise."""

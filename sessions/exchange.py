@@ -17,14 +17,26 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from .errors import Misuse
 from .files import put
-from .records import Config, Decision, Latency, Machine, Record, Session, Trial, in_words, now
+from .records import (
+    Config,
+    Decision,
+    Delivery,
+    Latency,
+    Machine,
+    Record,
+    Session,
+    Trial,
+    in_words,
+    now,
+)
 from .schema import OLD_COSTS, measured_by, old_costs, predictions_measured_by
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[5] = 5
+VERSION: Literal[6] = 6
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
-4: limits.  5: latencies, what complexity was of in predictions.  Older ones are read, too."""
+4: limits.  5: latencies, what complexity was of in predictions.  6: final trainings.  Older ones
+are read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24
@@ -175,7 +187,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2, 3, 4, 5] = VERSION
+    version: Literal[1, 2, 3, 4, 5, 6] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument
@@ -184,6 +196,7 @@ class Document(Record):
     trials: list[ExportedTrial]
     decisions: list[Decision]
     latencies: list[Latency] = Field(default_factory=list)
+    finals: list[Delivery] = Field(default_factory=list)
     best: BestDocument | None
     best_measured: BestDocument | None
 
@@ -227,6 +240,7 @@ def document(
         trials=[exported_trial(t, objectives[t.number]) for t in trials],
         decisions=list(snapshot.decisions),
         latencies=list(snapshot.latencies.values()),
+        finals=list(snapshot.deliveries),
         best=_best(trials, objectives, best, belief),
         best_measured=_best(trials, objectives, best_measured, None),
     )

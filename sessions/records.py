@@ -513,7 +513,7 @@ class Delivery(Record):
     """A final training: a trial's network trained afresh, tested once, and written.
 
     number: counted from 1.  images: `session`, those that the search trained and validated on, or
-    `all` that there are but the test set.  seeds: one training each; the first one's network is
+    `all` that there are outside the test set.  seeds: one training each; the first one's network is
     written, and the others say how far chance moves it.  folder: where, absolute, of this machine.
     training: which of the seeds is at work, from 1; epoch: the last one of it that ended; loss: of
     its training images.  scores: accuracy on the test images by each seed, once it was tested.

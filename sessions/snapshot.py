@@ -69,6 +69,13 @@ class Snapshot:
         """The final trainings as they stand, as `standing` has the trials."""
         return self.deliveries if self.engine.alive else _interrupted(self.deliveries)
 
+    @property
+    def scored(self) -> int:
+        """How many final trainings, one a seed, were scored on the test set: it was looked at as
+        often.
+        """
+        return sum(len(one.scores) for one in self.deliveries)
+
     @cached_property
     def standing(self) -> tuple[Trial, ...]:
         """The trials as they stand: what an engine that is gone left running is interrupted.

@@ -163,6 +163,7 @@ class Store:
         trials: Sequence[Trial],
         decisions: Sequence[Decision],
         latencies: Sequence[Latency] = (),
+        deliveries: Sequence[Delivery] = (),
     ) -> Store:
         """Make a session in folder `path` with a past of its own, whole or not at all.
 
@@ -171,7 +172,7 @@ class Store:
         """
         waits = session.autopilot is not None or any(t.state in OPEN_STATES for t in trials)
         stopped = IMPORTED if waits else ""
-        return cls._make(path, session, trials, decisions, latencies, stopped)
+        return cls._make(path, session, trials, decisions, latencies, deliveries, stopped)
 
     @classmethod
     def _make(
@@ -181,6 +182,7 @@ class Store:
         trials: Sequence[Trial],
         decisions: Sequence[Decision] = (),
         latencies: Sequence[Latency] = (),
+        deliveries: Sequence[Delivery] = (),
         stopped: str = "",
     ) -> Store:
         check_name(path.name)
@@ -196,7 +198,7 @@ class Store:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as place:
                 draft = Path(place) / path.name
                 draft.mkdir(mode=0o700)
-                past = trials, decisions, latencies
+                past = trials, decisions, latencies, deliveries
                 _write_all(draft / "session.db", session, *past, stopped)
                 draft.rename(path)
         except (OSError, sqlite3.Error) as error:
@@ -788,6 +790,7 @@ def _write_all(
     trials: Sequence[Trial],
     decisions: Sequence[Decision],
     latencies: Sequence[Latency],
+    deliveries: Sequence[Delivery],
     stopped: str,
 ) -> None:
     """A new file with a session and its past, in one transaction.
@@ -818,6 +821,8 @@ def _write_all(
             db.execute("INSERT INTO decisions VALUES (?, ?, 1)", (decision.number, body))
         for latency in latencies:
             _insert_latency(db, 1, latency)
+        for delivery in deliveries:
+            _put_delivery(db, 1, delivery)
         _interrupt(db, 1)
         db.execute("COMMIT")
     finally:

@@ -711,7 +711,9 @@ class FakeClient:
     def stop_delivery(self, number: int, mode: StopMode) -> None:
         self.calls.append(("stop_delivery", number, mode))
 
-    def resume_delivery(self, number: int, *, accept_loss: bool = False) -> None:
+    def resume_delivery(
+        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+    ) -> None:
         self.calls.append(("resume_delivery", number))
 
     def deliveries_are(self, *deliveries: Delivery) -> None:

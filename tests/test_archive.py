@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from lcsearch.engine import search
 from lcsearch.engine.client import imports as archive
+from lcsearch.engine.executors.final import Finisher, identity, wanted
+from lcsearch.engine.protocol import part_of
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import exact_complexity, measure_of, session_space
 from lcsearch.sessions import exchange
@@ -174,6 +176,42 @@ def test_what_ran_waits_and_nothing_starts_by_itself(home: Path, tmp_path: Path)
     assert "imported" in snapshot.engine.message
 
 
+def test_final_trainings_come_along_and_none_of_them_goes_on_here(
+    home: Path, tmp_path: Path
+) -> None:
+    store = filled_store(home, 2)
+    at = now()
+    for name in "abcd":
+        store.add_delivery(wanted(store.refresh(), 1, tmp_path / name))
+    store.serve(1)
+    store.update_delivery(
+        1, {"queued"}, state="done", scores=(0.9,), started=at, ended=at, done=1.0
+    )
+    store.update_delivery(2, {"queued"}, state="running", started=at, epoch=3)
+    store.update_delivery(3, {"queued"}, state="paused", started=at, message="no room.")
+    first = whole(store)
+    file = tmp_path / "out.json"
+    exchange.write(file, first)
+    assert [one.state for one in exchange.read(file).finals] == [
+        "done", "running", "paused", "queued",
+    ]  # fmt: skip
+    back = Store(archive.bring_back(tmp_path / "other", file))
+    found = back.refresh().deliveries
+    assert found[0] == store.refresh().deliveries[0]
+    assert [one.state for one in found] == ["done", *["stopped"] * 3]
+    assert all(one.ended == first.exported and one.started is None for one in found[1:])
+    assert back.refresh().engine.state == "none"  # nothing waits
+    # what the first one is writing is nothing of ours, though it is to be written to the same place
+    part = part_of(Path(found[1].folder), identity(back.refresh().session, found[1]))
+    part.mkdir()
+    with (back.folder / "engine.log").open("ab") as log:
+        Finisher(back, log).turn(back.refresh(), free=True)
+    assert part.exists()
+    again = tmp_path / "again.json"
+    exchange.write(again, whole(back))
+    assert plain(whole(Store(archive.bring_back(tmp_path / "third", again)))) == plain(whole(back))
+
+
 def change(data: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     """The document with another value at `a.0.b`."""
     changed = copy.deepcopy(data)
@@ -198,6 +236,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     store.apply(decide.advance(store.refresh(), 2))
     store.apply(decide.undo(store.refresh()))
     store.apply(decide.advance(store.refresh(), 3))
+    store.add_delivery(wanted(store.refresh(), 1, home / "net", seeds=2))
+    store.update_delivery(
+        1, {"queued"}, state="done", scores=(0.9, 0.8), started=now(), ended=now(), done=1.0
+    )
     found: dict[str, Any] = json.loads(exchange.text(whole(store)))
     return found
 
@@ -281,7 +323,17 @@ def test_the_document_itself_is_taken(exported: dict[str, Any], tmp_path: Path) 
         ("levels.0.trials", [1], "levels[0].trials"),
         ("space.domains.kernel", "3", "space.domains.kernel"),
         ("reference.params", 3, "reference.params"),
-        ("version", 6, "newer lcsearch (version 6, this one reads 5)"),
+        ("version", 7, "newer lcsearch (version 7, this one reads 6)"),
+        ("finals.0.number", 3, "finals[0].number = 3: counted from 1, no gap"),
+        ("finals.0.trial", 77, "final 1: trial 77 is not in this session"),
+        ("finals.0.training", 3, "training = 3: it has 2"),
+        ("finals.0.epoch", 31, "epoch = 31: its trainings have 30"),
+        ("finals.0.scores", [0.9], "1 scores: it has 2 seeds"),
+        ("finals.0.scores", [0.9, 1.5], "scores lie between 0 and 1"),
+        ("finals.0.metric_score", 0.9, "final 1: metric_score = 0.9"),
+        ("finals.0.ended", None, "what has ended says when"),
+        ("finals.0.stop_request", "now", "final 1: stop_request = now"),
+        ("finals.0.folder", "a\u001b[2Jb", "control characters"),
         ("format", "something", "not an exported session"),
     ],
 )  # fmt: skip

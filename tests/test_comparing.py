@@ -108,6 +108,31 @@ def test_what_does_not_compare_is_said(fields: dict[str, Any], words: str) -> No
     assert put(side("a"), side("b")).unlike == ()
 
 
+def test_what_does_not_compare_stands_first_and_no_heading_stands_alone(home: Path) -> None:
+    summary = SUMMARY.model_copy(update={"fingerprint": "b" * 64})
+    for name, fields in (("a", {}), ("b", {"summary": summary})):
+        filled_store(home, 2, name=name, **fields).close()
+    out, err = lcsearch("compare", "a", "b")
+    assert err.splitlines()[0].startswith("! What they reach does not compare: ")
+    assert "The best within limits" not in out
+    assert "asks for one" in err
+    limited = lcsearch("compare", "a", "b", "--limit", "params<=1M")[0]
+    assert "The best within limits" in limited
+
+
+def test_seconds_that_are_few_are_told_as_what_they_are() -> None:
+    short = side("a")
+    trials = tuple(
+        t.model_copy(
+            update={"epochs": tuple(e.model_copy(update={"seconds": 0.001}) for e in t.epochs)}
+        )
+        for t in short.trials
+    )
+    lines = comparison.told(put(replace(short, trials=trials), side("b"))).tables[0][2].rows
+    (spent,) = [line for line in lines if line[0] == "time spent"]
+    assert float(spent[1].removesuffix(" s")) > 0
+
+
 def test_seconds_of_different_machines_are_not_taken() -> None:
     alike = put(side("a"), side("b", 4), cost="seconds")
     assert alike.measure.name == "seconds"

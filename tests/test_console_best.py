@@ -12,6 +12,7 @@ from textual.widgets import Input, Static, TextArea
 from lcsearch.engine.protocol import trained_on
 from lcsearch.sessions.errors import StoreError
 from lcsearch.sessions.records import DataSummary
+from lcsearch.tui.dialogs.choice import Choices
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.dialogs.quit import QuitDialog
 from lcsearch.tui.widgets.fields import Cycle
@@ -55,9 +56,7 @@ async def test_the_best_network_is_trained_to_the_end_by_the_engine(tmp_path: Pa
         assert f"{place / 'b]'}: exists and is no folder" in text_of(pilot, "#problem")
         plan = text_of(pilot, "#plan")
         assert trained_on(client.snapshot.session.summary, "all") in plan
-        assert "5 epochs, with 3 seeds; about" in plan
-        hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
-        assert "needs lcsearch[onnx]" in hints
+        assert "5 epochs, with 3 seeds; a few seconds" in plan
         folder = place / "out]"
         pilot.app.screen.query_one("#folder", Input).value = str(folder)
         await press(pilot, "enter")
@@ -101,9 +100,10 @@ async def test_all_images_are_counted_before_it_is_asked_for() -> None:
     client = Client(replace(snapshot, session=session.model_copy(update={"data": part})))
     async with console(client) as pilot:
         await press(pilot, "6", "t")
-        words = "trains on all 60,000 images but the test set, which is looked at once"
+        words = "trains on all 60,000 images outside the test set"
         await until(pilot, lambda: words in text_of(pilot, "#plan"))
         assert "(the search used 10,000)" in text_of(pilot, "#plan")
+        assert "none of this session was scored on it before" in text_of(pilot, "#plan")
         await press(pilot, "enter")
         await until(pilot, lambda: client.made("deliver") != [])
         assert client.made("deliver")[0][3] == "all"
@@ -119,6 +119,59 @@ async def test_the_folder_that_is_proposed_is_a_new_one(tmp_path: Path) -> None:
         await until(pilot, lambda: len(snapshot_of(pilot).deliveries) == 1)
         await press(pilot, "6", "t")
         assert pilot.app.screen.query_one("#folder", Input).value == f"{first}-3"
+
+
+@pytest.mark.parametrize(("lacks", "told"), [((), False), (("onnx",), True)])
+async def test_what_onnx_needs_is_told_where_it_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, lacks: tuple[str, ...], told: bool
+) -> None:
+    monkeypatch.setattr("lcsearch.tui.dialogs.final.missing", lambda runtime: lacks)
+    async with console(FakeClient(make_snapshot())) as pilot:
+        await press(pilot, "6", "t")
+        hints = [str(label.render()) for label in pilot.app.screen.query(".hint").results(Static)]
+        assert any("needs lcsearch[onnx], not installed" in hint for hint in hints) == told
+
+
+async def test_another_trial_is_trained_where_it_is_named(tmp_path: Path) -> None:
+    client = FakeClient(make_snapshot())
+    async with console(client) as pilot:
+        best = ranking_of(pilot).incumbent_number
+        await press(pilot, "6", "t")
+        dialog = pilot.app.screen
+        number, folder = dialog.query_one("#trial", Input), dialog.query_one("#folder", Input)
+        assert number.value == str(best)
+        number.value = "3"
+        await until(pilot, lambda: "trial 3: " in text_of(pilot, "#plan"))
+        assert folder.value == str(tmp_path / "fashion-trial-3")
+        folder.value = str(tmp_path / "mine")
+        for wrong in ("99", "", "x"):
+            number.value = wrong
+            await until(pilot, lambda: text_of(pilot, "#plan") == "")
+            await press(pilot, "enter")
+            assert f"trial = {wrong}: this session has 0 to " in text_of(pilot, "#problem")
+        number.value = "4"
+        await until(pilot, lambda: "trial 4: " in text_of(pilot, "#plan"))
+        assert folder.value == str(tmp_path / "mine")  # that was named is kept
+        await press(pilot, "enter")
+        await until(pilot, lambda: client.made("deliver") != [])
+        assert client.made("deliver")[0][:2] == (4, tmp_path / "mine")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+async def test_its_key_is_shown_and_all_final_trainings_are_told(size: tuple[int, int]) -> None:
+    client = FakeClient(make_snapshot())
+    done = {"state": "done", "scores": (0.9123,), "folder": "/models/a b"}
+    finals = [delivery(number=n, trial=n, **done) for n in range(1, 5)]
+    client.deliveries_are(*finals, delivery(number=5, **RUNNING))
+    async with console(client, size=size) as pilot:
+        await press(pilot, "6")
+        await until(pilot, lambda: "t Train to the end" in text_of(pilot, "KeyBar"))
+        told = text_of(pilot, "#next")
+        assert "t  train it to the end, and write it\n" in told
+        assert "final 5 (trial 1)  epoch 3/5" in told
+        assert "final 4 (trial 4)  91.23 % on the test set" in told
+        assert "lcsearch predict '/models/a b' IMAGE" in told
+        assert "and 2 before" in told
 
 
 async def test_images_that_cannot_be_counted_are_told() -> None:
@@ -173,6 +226,17 @@ async def test_a_final_training_that_fails_is_told() -> None:
         client.deliveries_are(delivery(state="failed", message="out of memory"))
         await until(pilot, lambda: isinstance(pilot.app.screen, FailureDialog))
         assert "out of memory" in pilot.app.screen.query_one(TextArea).text
+
+
+@pytest.mark.parametrize("trials", [{}, {"running": 0, "queued": 0}])
+async def test_each_answer_of_leaving_is_one_line(trials: dict[str, Any]) -> None:
+    client = FakeClient(make_snapshot(**trials))
+    client.deliveries_are(delivery(**RUNNING))
+    async with console(client, size=(80, 24)) as pilot:
+        await press(pilot, "q")
+        answers = pilot.app.screen.query_one(Choices)
+        assert "paused" in str(answers.options[1].prompt)
+        assert answers.virtual_size.height == answers.option_count
 
 
 async def test_leaving_asks_while_a_network_is_trained_to_the_end() -> None:

@@ -34,6 +34,15 @@ def source(root: Path, **how: Any) -> DataSource:
     return DataSource(spec=f"folder:{root}", reader=READER, **how)
 
 
+def test_what_a_part_leaves_aside_is_said() -> None:
+    part = DataSource(spec="digits", train_size=300, reader=READER)
+    said = " ".join(read(part).summary.notes)
+    assert "359 of 1,797 images (20%) are kept for it" in said
+    assert "300 of the 1,438 images outside the test set are used (train_size), 1,138 are" in said
+    whole = DataSource(spec="digits", reader=READER)
+    assert "left aside" not in " ".join(read(whole).summary.notes)
+
+
 def notes(root: Path, **how: Any) -> str:
     return " ".join(read(source(root, **how)).summary.notes)
 

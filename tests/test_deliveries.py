@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
+from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors import final
 from lcsearch.engine.executors.final import (
     Died,
@@ -18,16 +19,20 @@ from lcsearch.engine.executors.final import (
     Finisher,
     Hindered,
     WrongOrder,
+    order,
     wanted,
 )
 from lcsearch.engine.protocol import FinalDone, FinalEnded, FinalProgress, FinalResult
 from lcsearch.engine.tasks.task import open_store
 from lcsearch.engine.training.data import read_final
-from lcsearch.sessions.errors import Late
+from lcsearch.sessions.errors import Late, StoreError
 from lcsearch.sessions.records import DataSource, Delivery
 from lcsearch.sessions.store import Store
+from lcsearch.tui.commands import follow
+from lcsearch.tui.deliveries import in_room, looking, state, together
 
 from .conftest import lcsearch, wait_for
+from .fakes import delivery, make_snapshot
 from .sessions_for_tests import filled_store, make_store
 
 
@@ -97,6 +102,50 @@ def test_what_cannot_be_is_refused_when_it_is_asked_for(store: Store, tmp_path: 
     part = wanted(store.refresh(), 1, tmp_path / "b", seeds=3)
     assert part.seeds == (part.seeds[0], part.seeds[0] + 1, part.seeds[0] + 2)
     assert part.seeds[0] == store.refresh().trials[1].seed
+
+
+def test_how_often_the_test_set_was_looked_at_is_counted(store: Store, tmp_path: Path) -> None:
+    snapshot = store.refresh()
+    assert "none of this session was scored on it before" in looking(snapshot.scored)
+    for name in "abc":
+        queue(store, tmp_path / name, seeds=2)
+    store.update_delivery(1, {"queued"}, state="done", scores=(0.9, 0.8))
+    store.update_delivery(2, {"queued"}, state="paused", scores=(0.7,))
+    snapshot = store.refresh()
+    assert "3 trainings of this session were scored on it before" in looking(snapshot.scored)
+    # its own first score is none of before
+    before = [order(snapshot, one, tmp_path).scored_before for one in snapshot.deliveries]
+    assert before == [1, 2, 3]
+
+
+def test_where_one_of_several_trainings_is_goes_with_it_through_all_its_states() -> None:
+    session = make_snapshot().session
+    at: dict[str, Any] = {"seeds": (1, 2, 3), "training": 2, "epochs": 200, "epoch": 27}
+    told = {"state": "running", "seconds_left": 130.0, "done": 0.4, "loss": 0.5}
+    place = "training 2 of 3, epoch 27/200"
+    assert state(delivery(**at, state="paused"), session) == f"paused at {place}"
+    assert state(delivery(**at, state="interrupted"), session) == f"waits to go on at {place}"
+    running = delivery(**{**at, **told})
+    assert state(running, session) == f"{place} · loss 0.5000 · about 2 min left"
+    soon = delivery(**{**at, **told, "seconds_left": 0.3})
+    assert state(soon, session) == f"{place} · loss 0.5000 · a few seconds left"
+    last = delivery(**{**at, **told, "training": 3, "epoch": 200, "done": 1.0, "seconds_left": 0})
+    assert state(last, session).endswith("epoch 200/200 · loss 0.5000 · testing, writing")
+    # the time left is the last to go
+    for room in (30, 36, 40, 50, 60, 80):
+        words = in_room(running, session, room)
+        assert "epoch 27/200 · about 2 min left" in words
+        assert ("(trial 1)" in words) == (room > 45)
+        assert len(words) <= max(room, 40)
+
+
+def test_several_networks_are_told_with_the_time_of_all(store: Store) -> None:
+    snapshot = store.refresh()
+    there = snapshot.session.summary
+    both = together(snapshot, [1, 2], there, 100_000, 1)
+    assert both.startswith("2 networks, one after another, about ")
+    assert both.endswith(" in all.")
+    assert "a few seconds in all" in together(snapshot, [1, 2], there, 1, 1)
 
 
 # -- by the engine ------------------------------------------------------------------------------
@@ -313,3 +362,29 @@ def test_it_survives_the_engine_and_its_own_process(home: Path, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
     lcsearch("engine", "stop", "demo")
     store.close()
+
+
+def test_a_folder_that_is_taken_says_how_to_go_on_with_what_takes_it(
+    store: Store, tmp_path: Path
+) -> None:
+    queue(store, tmp_path / "a")
+    with pytest.raises(WrongOrder, match="`lcsearch engine start demo` goes on with it"):
+        queue(store, tmp_path / "a")
+    store.update_delivery(1, {"queued"}, state="paused")
+    with pytest.raises(WrongOrder, match="`lcsearch resume demo --final 1` goes on with it"):
+        queue(store, tmp_path / "a")
+    with pytest.raises(WrongOrder, match="`lcsearch stop demo --final 1` gives it up"):
+        queue(store, tmp_path / "a")
+
+
+def test_one_that_waits_for_an_engine_that_is_gone_says_how_to_go_on_and_how_to_give_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0)
+    queue(store, tmp_path / "a")
+    client = SessionClient(store.folder)
+    with pytest.raises(StoreError) as said:
+        follow.follow_deliveries(client, [1])
+    client.close()
+    assert "`lcsearch engine start demo` trains what waits" in str(said.value)
+    assert "`lcsearch stop demo --final 1` gives final training 1 up." in str(said.value)

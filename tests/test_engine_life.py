@@ -334,7 +334,7 @@ def test_a_trainer_that_dies_three_times_without_an_epoch_fails_its_trial(
     ("words", "kind", "said"),
     [
         ("os._exit(7)", "crash", "it ended with exit status 7"),
-        ("os.kill(os.getpid(), 11)", "signal", "it was killed by SIGSEGV"),
+        ("os.kill(os.getpid(), 11)", "signal", "it was killed (SIGSEGV)"),
         ("print('Segmentation', file=output, flush=True); time.sleep(60)", "crash", "no reply"),
     ],
     ids=("status", "signal", "garbage"),

@@ -194,7 +194,9 @@ def test_a_command_trains_tests_once_and_writes_everything(
     said = json.loads(ran.stdout)
     assert "final 1  trial 0  " in ran.stderr
     images = "on the session's 200 images (160 to train and 40 to validate)"
-    assert f"trains {images}; the test set is looked at once; 3 epochs" in ran.stderr
+    assert f"trains {images}; 3 epochs" in ran.stderr
+    assert "none of this session was scored on it before" in ran.stderr
+    assert "Nothing of this session had been scored" in (folder / "MODEL.md").read_text()
     assert images in (folder / "network.py").read_text()
     assert images in trained_on(done.session.summary)
     result = FinalResult.model_validate_json((folder / "result.json").read_text())
@@ -213,6 +215,20 @@ def test_a_command_trains_tests_once_and_writes_everything(
     assert again.stderr == f"lcsearch: {folder}: exists and is not empty. Name another folder.\n"
 
 
+def test_a_log_of_it_is_whole_lines_and_ends_with_the_next_step(
+    home: Path, done: Snapshot, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a net"
+    out, err = lcsearch("train", "demo", "-t", "0", "--epochs", "2", "-o", str(folder))
+    assert out == f"{folder}\n"
+    lines = err.splitlines()
+    assert "" not in lines
+    assert lines[-1] == f"Next: lcsearch predict '{folder}' IMAGE"
+    assert lines[0].startswith("trial 0: ")
+    assert lines[2].startswith("The test set is looked at once for each training")
+    lcsearch("engine", "stop", "demo")
+
+
 def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_path: Path) -> None:
     folder = tmp_path / "somewhere" / "out"
     folder.parent.mkdir()
@@ -226,7 +242,8 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
     )
     assert ran.stderr is not None
     assert ran.stderr.readline().startswith("trial 0: ")
-    assert "on all 1,438 images but the test set" in ran.stderr.readline()
+    assert "on all 1,438 images outside the test set" in ran.stderr.readline()
+    assert ran.stderr.readline().startswith("The test set is looked at once for each training")
     assert "final 1" in ran.stderr.readline()
     ran.send_signal(signal.SIGINT)
     assert "lcsearch stop demo --final 1" in ran.communicate(timeout=PATIENCE)[1]
@@ -384,7 +401,7 @@ def test_all_images_are_all_but_the_sessions_test_set(done: Snapshot, tmp_path: 
     assert len(session.train_numbers) == 200
     assert end.result.train_images == len(every.train_numbers) == 1438
     assert end.result.test_images == len(test)
-    assert "on all 1,438 images but the test set" in (tmp_path / "out/network.py").read_text()
+    assert "on all 1,438 images outside the test set" in (tmp_path / "out/network.py").read_text()
 
 
 def test_it_ends_with_whoever_wanted_it(done: Snapshot, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_data_shows_what_is_there_and_makes_no_session(tmp_path: Path, home: Pat
     assert done.exit_code == 0, done.output
     assert "30 images of 12x10, colour, 2 classes" in done.stdout
     assert "15 sizes, 16x20 to 16x34: brought to 12x10 (pad" in done.stdout
-    assert "No test set there: 6 images" in done.stdout
+    assert "No test set there: 6 of 30 images" in done.stdout
     assert "▀" not in done.stdout  # no terminal, no pictures
     assert not (home / "sessions").exists()
 

@@ -166,6 +166,11 @@ def test_an_export_of_before_comes_in(home: Path, file: Path) -> None:
         assert told == tuple(trial.costs.get(name) for name in ("params", "macs", "seconds"))
         assert trial.complexity == kept["complexity"]
     assert client.rank(client.refresh()).proposals
+    finals = client.refresh().deliveries
+    assert len(finals) == len(given.get("finals", [])) == (4 if given["version"] == 6 else 0)
+    for told, final in zip(given.get("finals", []), finals, strict=True):
+        assert final.scores == tuple(told["scores"])
+        assert final.state == ("stopped" if told["state"] == "paused" else told["state"])
     client.close()
 
 

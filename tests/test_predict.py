@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -191,7 +192,9 @@ def test_the_words_of_predict(model: Path, tmp_path: Path) -> None:
     (tmp_path / "a" / "bad\x1b[2J\n.png").write_text("no")
     (tmp_path / "empty").mkdir()
     given = [str(tmp_path / name) for name in ("a", "none.png", "empty")]
-    out, err = lcsearch("predict", str(model), *given, "/dev/zero", "--top", "2", code=1)
+    for name in ("notes.txt", "more.csv", ".hidden/notes.txt"):  # what is hidden does not count
+        (tmp_path / "a" / name).touch()
+    out, err = lcsearch("predict", str(model), *given, "/dev/zero", "--top", "2", code=2)
     (line,) = out.splitlines()
     assert line.startswith(f"{tmp_path}/a/good.png  ")
     assert line.count(" %") == 2
@@ -200,7 +203,15 @@ def test_the_words_of_predict(model: Path, tmp_path: Path) -> None:
         f"lcsearch: {tmp_path}/none.png: there is no such file.",
         f"lcsearch: {tmp_path}/empty: holds no images.",
         "lcsearch: /dev/zero: is no file.",
+        f"{tmp_path}/a: 2 files are no image by name, and left out.",
     ]
+    _, err = lcsearch("predict", str(model), str(tmp_path / "empty"), code=1)
+    # in columns, whatever the files are called
+    (tmp_path / "a much longer name.png").write_bytes((tmp_path / "a" / "good.png").read_bytes())
+    pair = str(tmp_path / "a" / "good.png"), str(tmp_path / "a much longer name.png")
+    one, other = lcsearch("predict", str(model), *pair, "--top", "1")[0].splitlines()
+    assert one.removeprefix(pair[0]).lstrip() == other.removeprefix(pair[1]).lstrip()
+    assert len(one) == len(other)
     for name, code, words in (("none", 2, "there is no such folder"), ("empty", 2, "holds no")):
         _, err = lcsearch("predict", str(tmp_path / name), given[0], code=code)
         assert words in err
@@ -349,6 +360,47 @@ def test_the_card_says_what_the_network_is_worth(model: Path) -> None:
     assert r"| \[b\]\|\`\<i\>\`\*c\*� | 12 |" in text
     assert "- of 12 images of" in text
     assert "\u202e" not in text
+    # the layers are those of the network, as its own figures have them
+    laid = cnn.network(result.config, result.shape or (0, 0, 0), len(result.classes), 4)
+    layers = [line for line in text.splitlines() if line.startswith(("| conv ", "| dense "))]
+    assert len(layers) == len(laid.convolutions) + len(laid.dense)
+    counts = [int(line.split("|")[4].replace(",", "")) for line in layers]
+    assert sum(counts) == result.costs["params"]
+    assert "## How an image is prepared" in text
+    assert "sys.path.insert" in text
+    assert "pixel for pixel" in text
+    assert str(result.data.spec) in text
+    assert f"{result.data.spec}`" in text  # a path reads as it is
+
+
+@pytest.mark.parametrize("spec", ["folder:/a b_c*", "folder:/`tick``s`", "`", "a\n# b"])
+def test_a_path_is_shown_as_it_is_and_ends_where_it_ends(spec: str) -> None:
+    shown = card.code(spec)
+    fence = shown[: len(shown) - len(shown.lstrip("`"))]
+    inner = shown[len(fence) : -len(fence)]
+    assert fence not in inner.replace(f" {fence}", "")
+    assert inner.strip() == spec.replace("\n", "�")
+    assert all(len(run) < len(fence) for run in re.findall("`+", inner))
+
+
+def test_the_card_counts_what_it_leaves_out_and_warns_where_it_is_a_likeness(
+    model: Path,
+) -> None:
+    result = FinalResult.model_validate_json((model / RESULT).read_text())
+    classes = tuple("abcd")
+    rows = [[9, 3, 2, 1], [1, 9, 1, 1], [1, 1, 9, 1], [1, 1, 1, 9]]
+    change = {
+        "classes": classes, "confusion": rows, "recalls": (0.6, 0.75, 0.75, 0.75),
+        "prepared": None, "seconds": 0.123, "scored_before": 3,
+    }  # fmt: skip
+    result = FinalResult.model_validate({**result.model_dump(), **change})
+    text = card.card(result, "on some", cnn.TASK.measures)
+    assert "3 (20.0%) were taken for b" in text
+    assert "1 (6.7%) was taken for d" in text
+    assert "- and 2 other pairs of classes, 2 images in all" in text
+    assert "**The search read arrays and no image files.**" in text
+    assert "0.12 s on " in text
+    assert "3 trainings of this session had been scored on it before" in text
 
 
 def test_the_interval_is_wilsons() -> None:

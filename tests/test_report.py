@@ -26,7 +26,7 @@ from lcsearch.tui.sharing import figures, report
 from lcsearch.tui.sharing.page import page
 
 from .conftest import PATIENCE, need
-from .fakes import empty_snapshot, make_snapshot
+from .fakes import delivery, empty_snapshot, make_snapshot
 from .sessions_for_tests import filled_store, make_store
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7*7 }} ]]> </svg> $x^2$"
@@ -150,6 +150,27 @@ def test_an_empty_session_has_a_page() -> None:
     words = " ".join(read(made(empty_snapshot())).text)
     assert "No network has been trained to its end yet" in words
     assert "Nothing has been decided yet" in words
+
+
+def test_final_trainings_are_listed_with_how_often_the_test_set_was_looked_at() -> None:
+    snapshot = make_snapshot()
+    without = made(snapshot)
+    assert "never looked at" in without
+    assert "Final trainings" not in without
+    finals = (
+        delivery(
+            number=1, state="done", scores=(0.9123, 0.9), seeds=(1, 2), folder="/models/<b>one"
+        ),
+        delivery(number=2, state="done", scores=(0.8,), folder="/models/two"),
+        delivery(number=3, state="stopped", folder="/models/three"),
+    )
+    told = made(replace(snapshot, deliveries=finals))
+    assert "never looked at" not in told
+    assert "looked at 3 times (by final trainings 1, 2)" in told
+    assert "is a selection" in told
+    for words in ("91.23, 90.00", "80.00", "/&lt;b&gt;one", "/models/two", "stopped"):
+        assert words in told
+    assert "/models/three" not in told  # nothing was written there
 
 
 def test_what_was_done_to_the_images_is_told() -> None:

@@ -10,11 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.engine.executors.final import identity, wanted
+from lcsearch.engine.protocol import part_of
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Decision
 from lcsearch.sessions.store import Store
 from lcsearch.tui.cli import app
+from lcsearch.tui.widgets.header import engine_words
 
 from .consoles import console, press, toasts, until
 from .fakes import FakeClient, make_snapshot
@@ -132,6 +135,115 @@ async def test_the_console_says_it_in_a_toast() -> None:
         await press(pilot, "w")
         await press(pilot, "right", "enter")
         await until(pilot, lambda: "already" in toasts(pilot))
+
+
+# -- final trainings ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finals(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """With final trainings that are queued, paused, and done; one at work in an engine."""
+    for name in "abcd":
+        store.add_delivery(wanted(store.refresh(), 1, tmp_path / name))
+    store.serve(1)
+    for number, state in enumerate(("queued", "paused", "done", "running"), start=1):
+        store.update_delivery(number, {"queued"}, state=state)
+    monkeypatch.setattr(Store, "engine_alive", lambda self: True)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("resume demo --final 1", 0, "final training 1 is queued already."),
+        ("resume demo --final 4", 0, "final training 4 is running already."),
+        ("stop demo --final 2 --when pause", 0, "final training 2 is paused already."),
+        ("resume demo --final 3", 1, "final training 3 is done already."),
+        ("stop demo --final 3", 1, "final training 3 is done already."),
+        ("resume demo --final 4 -o {}/e", 1, "how it is written changes only while it is paused"),
+        ("resume demo --final 2 -o {}/a", 2, "final training 1 is to be written there"),
+        ("resume demo --final 9", 2, "There are 1 to 4."),
+        ("resume demo -o {}/e", 2, "Give --final N too."),
+        ("resume demo --final 2 --trial 3", 2, "--trial and --final: use one of them."),
+        ("stop demo --final 4 --trial 3", 2, "--trial and --final: use one of them."),
+        ("stop demo --final 4 --reason why", 2, "--reason: is kept with decisions on trials."),
+    ],
+)
+def test_what_a_final_training_is_already_and_what_cannot_be_asked_of_it(
+    finals: Store, tmp_path: Path, words: str, code: int, message: str
+) -> None:
+    before = finals.refresh()
+    ended, said = run(words.format(tmp_path))
+    assert (ended, message in said) == (code, True), said
+    assert finals.refresh() is before
+
+
+def test_a_paused_one_goes_on_in_another_folder(
+    finals: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(SessionClient, "start_engine", lambda self: started.append(True))
+    session, paused = finals.refresh().session, finals.refresh().deliveries[1]
+    part = part_of(Path(paused.folder), identity(session, paused))
+    part.mkdir()
+    assert run(f"resume demo --final 2 -o {tmp_path / 'e'}") == (0, "final training 2: goes on.\n")
+    found = finals.refresh().deliveries[1]
+    assert (found.state, found.folder) == ("interrupted", str(tmp_path / "e"))
+    assert started == [True]
+    assert not part.exists()
+    # its own folder is taken by nobody else
+    finals.update_delivery(2, {"interrupted"}, state="paused")
+    assert run(f"resume demo --final 2 -o {tmp_path / 'e'}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("states", "resume", "stop"),
+    [
+        (
+            ("running", "paused"),
+            "2 is: `lcsearch resume demo --final 2`",
+            "`lcsearch stop demo --f",
+        ),
+        (("paused", "paused"), "1 and 2 are: `lcsearch resume demo --final N`", "nothing to stop"),
+        (("done", "queued"), "there is nothing to resume", "nothing to stop"),
+    ],
+)
+def test_where_no_trial_is_meant_the_command_for_a_final_training_is_named(
+    home: Path, tmp_path: Path, states: tuple[str, ...], resume: str, stop: str
+) -> None:
+    store = filled_store(home, 1)
+    for number, state in enumerate(states, start=1):
+        store.add_delivery(wanted(store.refresh(), 1, tmp_path / str(number)))
+        store.update_delivery(number, {"queued"}, state=state)
+    for words, message in (("resume demo", resume), ("stop demo", stop)):
+        code, said = run(words)
+        assert (code, message in said) == (1, True), said
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("final", "listed", "told"),
+    [
+        ("running", "waiting", "Waiting: 1 to train to the end."),
+        ("queued", "waiting", "Waiting: 1 to train to the end."),
+        ("paused", "paused", "Paused: final training 1; `lcsearch resume demo --final 1` lets it"),
+        ("done", "idle", "It starts when a trial is queued."),
+    ],
+)
+def test_a_session_whose_final_training_waits_or_is_paused_is_not_idle(
+    home: Path, tmp_path: Path, final: str, listed: str, told: str
+) -> None:
+    """No engine is at work: what ran waits."""
+    store = filled_store(home, 1)
+    store.add_delivery(wanted(store.refresh(), 1, tmp_path / "a"))
+    store.update_delivery(1, {"queued"}, state=final)
+    done = CliRunner().invoke(app, ["list", "--json"])
+    assert [one["state"] for one in json.loads(done.stdout)] == [listed]
+    assert told in CliRunner().invoke(app, ["engine", "status", "demo"]).stdout
+    status = json.loads(CliRunner().invoke(app, ["engine", "status", "demo", "--json"]).stdout)
+    assert bool(status["waits"]) == (final != "done")
+    assert ("1 paused" in str(engine_words(store.refresh()))) == (final == "paused")
+    store.close()
 
 
 # -- what waits, and what goes on with it -------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.objective import SECONDS
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from ..sessions.snapshot import Snapshot
 
 
+SELECTION = (
+    "Choosing among these networks by their test accuracy is a selection, and of what is chosen so "
+    "there is no test left. Choose by the validation."
+)
+
+
 def plan(
     snapshot: Snapshot, trial: Trial, images: Images, there: DataSummary, epochs: int, seeds: int
 ) -> str:
@@ -30,8 +38,28 @@ def plan(
         on += f" (the search used {used:,})"
     often = f"{words.plural(epochs, 'epoch')}" + (f", with {seeds} seeds" if seeds > 1 else "")
     seconds = time_expected(snapshot, trial, epochs, seeds, count)
-    time = "" if seconds is None else f"; about {words.duration(seconds)}"
+    time = "" if seconds is None else f"; {words.about(seconds)}"
     return f"trains {on}; {often}{time}."
+
+
+def together(
+    snapshot: Snapshot, numbers: Sequence[int], there: DataSummary, epochs: int, seeds: int
+) -> str:
+    """How many networks are trained, one after another, and about how long all of them take."""
+    images = there.train + there.val
+    times = [time_expected(snapshot, snapshot.trials[n], epochs, seeds, images) for n in numbers]
+    total = sum(time for time in times if time is not None)
+    time = "" if None in times else f", {words.about(total)} in all"
+    return f"{words.plural(len(numbers), 'network')}, one after another{time}."
+
+
+def looking(scored: int) -> str:
+    """How often the test set is looked at, and was before."""
+    told = "The test set is looked at once for each training, at its end"
+    if scored == 0:
+        return f"{told}; none of this session was scored on it before."
+    verb = "was" if scored == 1 else "were"
+    return f"{told}; {words.plural(scored, 'training')} of this session {verb} scored on it before."
 
 
 def why(best: Recommendation, snapshot: Snapshot) -> str:
@@ -62,10 +90,15 @@ def progress(delivery: Delivery, brief: bool = False) -> str:
     """`training 2 of 3, epoch 3/30 · loss 0.1234`: how far it is.  brief: without the loss."""
     if delivery.epoch == 0 and delivery.training == 1 and delivery.loss is None:
         return "reading the images"
-    which = f"training {delivery.training} of {len(delivery.seeds)}, "
     loss = "" if delivery.loss is None or brief else f" · loss {delivery.loss:.4f}"
+    return f"{_place(delivery)}{loss}"
+
+
+def _place(delivery: Delivery) -> str:
+    """`training 2 of 3, epoch 3/30`: where it is, or goes on from."""
+    which = f"training {delivery.training} of {len(delivery.seeds)}, "
     which = which if len(delivery.seeds) > 1 else ""
-    return f"{which}epoch {delivery.epoch}/{delivery.epochs}{loss}"
+    return f"{which}epoch {delivery.epoch}/{delivery.epochs}"
 
 
 def scores(delivery: Delivery, session: Session) -> str:
@@ -91,20 +124,46 @@ def state(delivery: Delivery, session: Session, brief: bool = False) -> str:
         case "running":
             if delivery.stop_request is not None:
                 return f"{progress(delivery, brief)} · {asked[delivery.stop_request]}"
-            left = delivery.seconds_left
-            return progress(delivery, brief) + f" · {words.time_left(left)}" * (left is not None)
+            return f"{progress(delivery, brief)}{_left(delivery)}"
         case "done":
             return scores(delivery, session)
         case "queued" | "cancelled":
             return delivery.state
         case "interrupted":
-            return f"waits to go on at epoch {delivery.epoch}/{delivery.epochs}"
+            return f"waits to go on at {_place(delivery)}"
         case "stopped":
-            return "stopped, nothing was written"
+            why = f" ({delivery.message})" if delivery.message else ""
+            return f"stopped, nothing was written{why}"
         case "paused":
-            at = f"paused at epoch {delivery.epoch}/{delivery.epochs}"
+            at = f"paused at {_place(delivery)}"
             return f"{at}: {delivery.message}" if delivery.message else at
     return f"failed: {delivery.message}"
+
+
+def _left(delivery: Delivery) -> str:
+    """` · about 2 min left`; nothing where that is not known."""
+    if delivery.done >= 1:  # all is trained
+        return " · testing, writing"
+    left = delivery.seconds_left
+    return "" if left is None else f" · {words.time_left(left)}"
+
+
+def in_room(delivery: Delivery, session: Session, room: int) -> str:
+    """`(trial 17)  epoch 3/30 · about 2 min left` in so many characters: the time left is the last
+    to go, and cut off only where there is no room for the least.
+    """
+    trial = f" (trial {delivery.trial})  "
+    told = f"{trial}{state(delivery, session, brief=True)}"
+    if len(told) <= room or delivery.state != "running" or delivery.stop_request is not None:
+        return told
+    which = f"{delivery.training}/{len(delivery.seeds)} · " if len(delivery.seeds) > 1 else ""
+    short = f"{which}epoch {delivery.epoch}/{delivery.epochs}{_left(delivery)}"
+    return next((t for t in (f"{trial}{short}", f"  {short}") if len(t) <= room), f"  {short}")
+
+
+def use(delivery: Delivery) -> str:
+    """The command that tells images by what it has written."""
+    return f"lcsearch predict {shlex.quote(delivery.folder)} IMAGE"
 
 
 def line(delivery: Delivery, session: Session) -> str:

@@ -62,6 +62,7 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
         sentences += [f"`lcsearch logs {name}` says more."] if engine.standing == "failed" else []
         sentences += [] if waits else ["It starts when a trial is queued."]
         waiting = f"{waiting} {words.goes_on(name)}" if waits else ""
+    waiting = " ".join(one for one in (waiting, _paused(snapshot, name)) if one)
     return {
         "session": name,
         "alive": engine.alive,
@@ -90,6 +91,18 @@ def engine_state(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
         "waits": waiting,
         "words": " ".join(one for one in (*sentences, waiting) if one),
     }
+
+
+def _paused(snapshot: Snapshot, name: str) -> str:
+    """What is paused, and what goes on with it: no engine does by itself."""
+    trials = [t.number for t in snapshot.trials if t.state == "paused"]
+    finals = [one.number for one in snapshot.deliveries if one.state == "paused"]
+    told = [*(f"trial {n}" for n in trials), *(f"final training {n}" for n in finals)]
+    if not told:
+        return ""
+    first = f"--trial {trials[0]}" if trials else f"--final {finals[0]}"
+    which = "it" if len(told) == 1 else "the first"
+    return f"Paused: {', '.join(told)}; `lcsearch resume {name} {first}` lets {which} go on."
 
 
 def waits_in(folder: Path) -> str:

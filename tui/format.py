@@ -210,6 +210,10 @@ def weight(value: float) -> str:
     return f"{value:.2f}" if round(value, 2) == value else f"{value:g}"
 
 
+FEW_SECONDS = 5.0
+"""Below which an estimate has no figure that means something."""
+
+
 def duration(span: float) -> str:
     """A time left or taken: `40 s`, `3 min`, `2 h 05 min`."""
     whole = max(round(span), 0)
@@ -227,9 +231,14 @@ def reached(done: int, epochs: int, width: int = 6) -> str:
     return text if len(text) <= width else f"{done / epochs:.0%}"
 
 
+def about(span: float) -> str:
+    """`about 3 min`: a time that is estimated."""
+    return "a few seconds" if span < FEW_SECONDS else f"about {duration(span)}"
+
+
 def time_left(span: float | None) -> str:
     """`about 3 min left`, or that nobody knows."""
-    return "time left not known yet" if span is None else f"about {duration(span)} left"
+    return "time left not known yet" if span is None else f"{about(span)} left"
 
 
 def plural(amount: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.places import check_name, names
 from ...sessions.records import (
-    OPEN_STATES,
+    Delivery,
     Session,
     Setup,
+    Trial,
     in_words,
     is_weight,
     now,
@@ -42,7 +44,8 @@ from .images import as_read_now
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """One line of the list of sessions.  state: training, idle, or what is wrong with it.
+    """One line of the list of sessions.  state: training, waiting (for an engine, or its turn),
+    paused, idle, or what is wrong with it: of its trials and its final trainings.
 
     levels: their names, in order.  parallel: trials at once.  alive: whether an engine is at work.
     """
@@ -134,6 +137,14 @@ def create(
     return target
 
 
+STATES: tuple[tuple[str, Callable[[Trial | Delivery], bool]], ...] = (
+    ("training", lambda one: one.state == "running"),
+    ("waiting", lambda one: one.waits),
+    ("paused", lambda one: one.state == "paused"),
+)
+"""Of a session, by one of its trials or final trainings: the first that holds of any."""
+
+
 def summaries(home: Path) -> list[SessionSummary]:
     """Every session under a home, in one line each; damaged ones say so."""
     found: list[SessionSummary] = []
@@ -147,8 +158,8 @@ def summaries(home: Path) -> list[SessionSummary]:
         store.close()
         session = snapshot.session
         best = search.best_measured(snapshot)
-        running = any(t.state == "running" for t in snapshot.trials) and snapshot.engine.alive
-        waiting = any(t.state in OPEN_STATES for t in snapshot.trials)
+        work: tuple[Trial | Delivery, ...] = (*snapshot.standing, *snapshot.standing_deliveries)
+        state = next((name for name, made_by in STATES if any(map(made_by, work))), "idle")
         found.append(
             SessionSummary(
                 name=name,
@@ -159,7 +170,7 @@ def summaries(home: Path) -> list[SessionSummary]:
                 wc=session.wc,
                 best=None if best is None else search.objective(best, session.wc),
                 best_trial=None if best is None else best.number,
-                state="training" if running else "waiting" if waiting else "idle",
+                state=state,
                 levels=level_names(session),
                 flat=session.flat,
                 parallel=session.execution.parallel,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from ...sessions.places import check_name
 from ...sessions.records import (
     LARGEST_MATRIX,
     Decision,
+    Delivery,
     Latency,
     Session,
     Trial,
@@ -92,9 +94,26 @@ def bring_back(home: Path, file: Path, name: str | None = None) -> Path:
         )
     snapshot = contents(whole, file)
     session = snapshot.session.model_copy(update={"name": wanted})
-    past = snapshot.trials, snapshot.decisions, tuple(snapshot.latencies.values())
+    past = (
+        snapshot.trials,
+        snapshot.decisions,
+        tuple(snapshot.latencies.values()),
+        tuple(_over(one, whole.exported) for one in snapshot.deliveries),
+    )
     Store.bring_back(target, session, *past).close()
     return target
+
+
+def _over(delivery: Delivery, at: datetime) -> Delivery:
+    """A final training as it is here: one that was open is stopped, and was never begun here.
+
+    It is to be written where the session came from, and what is half written there is not ours.
+    """
+    if not delivery.open:
+        return delivery
+    ends = {"state": "stopped", "stop_request": None, "seconds_left": None}
+    told = {"message": "it was open where this session was exported"}
+    return delivery.model_copy(update={**ends, **told, "started": None, "ended": at})
 
 
 def _free(taken: Path) -> str:
@@ -130,6 +149,7 @@ def contents(whole: exchange.Document, file: Path) -> Snapshot:
         decisions=tuple(whole.decisions),
         engine=EngineStatus(),
         latencies=comparable(whole.latencies, session.runtime),
+        deliveries=tuple(whole.finals),
     )
     for words in _contradictions(whole, snapshot):
         raise Misuse(f"{file}: {words} {DAMAGED}")
@@ -203,6 +223,7 @@ def _contradictions(whole: exchange.Document, snapshot: Snapshot) -> Iterator[st
     for trial in trials:
         for words in _about_trial(trial, snapshot, space):
             yield f"trial {trial.number}: {words}"
+    yield from _about_finals(snapshot)
     yield from _about_decisions(snapshot, space)
     yield from _about_levels(snapshot)
     yield from _derived(whole, snapshot, space)
@@ -377,6 +398,38 @@ def _about_costs(trial: Trial, session: Session, space: Space) -> Iterator[str]:
         told = given.get(name)
         if told is None or not math.isclose(told, value, rel_tol=NEAR, abs_tol=NEAR):
             yield f"{name} = {told}: the epochs say {value:.9g}."
+
+
+def _about_finals(snapshot: Snapshot) -> Iterator[str]:
+    searched = snapshot.session.metric
+    for index, one in enumerate(snapshot.deliveries, start=1):
+        at = f"final {one.number}"
+        if one.number != index:
+            yield f"finals[{index - 1}].number = {one.number}: counted from 1, no gap."
+        if not 0 <= one.trial < len(snapshot.trials):
+            yield f"{at}: trial {one.trial} is not in this session."
+        if not 1 <= one.training <= len(one.seeds):
+            yield f"{at}: training = {one.training}: it has {len(one.seeds)}, one a seed."
+        if not 0 <= one.epoch <= one.epochs:
+            yield f"{at}: epoch = {one.epoch}: its trainings have {one.epochs}."
+        scored = len(one.scores)
+        if scored > len(one.seeds) or (one.state == "done" and scored < len(one.seeds)):
+            yield f"{at}: {scored} scores: it has {len(one.seeds)} seeds, each scored once."
+        shares = (*one.scores, *(() if one.metric_score is None else (one.metric_score,)))
+        if not all(0 <= share <= 1 for share in shares):
+            yield f"{at}: {', '.join(map(str, shares))}: scores lie between 0 and 1."
+        wanted = one.state == "done" and searched != "accuracy"
+        if (one.metric_score is not None) != wanted:
+            yield (
+                f"{at}: metric_score = {one.metric_score}: one that is done has it where the "
+                f"session's metric is not the accuracy, and only there; it is {searched}."
+            )
+        if one.eight_bits is not None and not (one.int8 and one.state == "done"):
+            yield f"{at}: eight_bits: what is done and written so has it, and only that."
+        if one.open == (one.ended is not None):
+            yield f"{at}: ended = {one.ended}: what has ended says when, and only that."
+        if one.stop_request is not None and one.state != "running":
+            yield f"{at}: stop_request = {one.stop_request}: only what runs can be asked to stop."
 
 
 def _about_decisions(snapshot: Snapshot, space: Space) -> Iterator[str]:

@@ -5,13 +5,14 @@ The console and the commands stand on this, so that no other path changes a sess
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never
 
 from ...sessions import exchange
 from ...sessions.choices import FINAL_EPOCHS, Images
-from ...sessions.errors import Deleted, Late, Misuse, StoreError
+from ...sessions.errors import Already, Deleted, Late, Misuse, StoreError
 from ...sessions.records import (
     Advised,
     Config,
@@ -28,11 +29,11 @@ from ...sessions.snapshot import Plan, Snapshot
 from ...sessions.store import SAID
 from .. import search
 from ..executors.devices import probe
-from ..executors.final import wanted
+from ..executors.final import free, identity, wanted
 from ..executors.latency import NotTimed as NotTimed
 from ..executors.latency import Stopwatch
 from ..executors.registry import check_fields, checked, executor_named
-from ..protocol import Refused
+from ..protocol import Refused, part_of
 from ..search import decide
 from ..tasks.task import open_store, session_space
 from . import imports as archive
@@ -324,8 +325,15 @@ class SessionClient:
         return delivery
 
     def stop_delivery(self, number: int, mode: StopMode) -> None:
-        """Stop or pause a final training, or withdraw one that waits.  Raises StoreError."""
+        """Stop or pause a final training, or withdraw one that waits.
+
+        Raises StoreError; Already where it is so already.
+        """
         delivery = self._delivery(number)
+        if delivery.state == ("paused" if mode == "pause" else "stopped"):
+            raise Already(f"final training {number} {SAID[delivery.state]} already.")
+        if delivery.state == "running" and delivery.stop_request == mode:
+            raise Already(f"final training {number}: this has been asked of it already.")
         if delivery.state == "running":
             self._store.update_delivery(number, {"running"}, stop_request=mode)
         elif delivery.waits and mode == "pause":
@@ -335,29 +343,48 @@ class SessionClient:
         else:
             raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
-    def resume_delivery(self, number: int, *, accept_loss: bool = False) -> None:
-        """Let a paused final training go on where it was.  Raises StoreError.
+    def resume_delivery(
+        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+    ) -> None:
+        """Let a paused final training go on where it was.
 
-        accept_loss: and be written in eight bits, if it is to be, however much those lose.
+        folder: that it is written into from now on, None for its own.  accept_loss: and be written
+        in eight bits, if it is to be, however much those lose.  Raises StoreError; Already for one
+        that goes on.
         """
-        delivery = self._delivery(number)
+        snapshot, delivery = self.refresh(), self._delivery(number)
         if accept_loss and not delivery.int8:
             raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
+        goes = delivery.waits or (delivery.state == "running" and delivery.stop_request is None)
+        if goes and folder is None and not accept_loss:
+            raise Already(f"final training {number} {SAID[delivery.state]} already.")
+        if goes:
+            raise Late(
+                f"final training {number} {SAID[delivery.state]}: how it is written changes only "
+                f"while it is paused (`lcsearch stop {self.folder.name} --final {number} --when "
+                "pause`)."
+            )
+        into = {} if folder is None else {"folder": str(free(snapshot, folder, number))}
         self._store.update_delivery(
             number,
             {"paused"},
             state="interrupted",
             message="",
             accept_loss=delivery.accept_loss or accept_loss,
+            **into,
         )
+        if into:  # what was half written beside the first folder is nobody's any more
+            part = part_of(Path(delivery.folder), identity(snapshot.session, delivery))
+            shutil.rmtree(part, ignore_errors=True)
         self.start_engine()
 
     def _delivery(self, number: int) -> Delivery:
         """The final training.  Raises StoreError where there is none."""
         deliveries = self.refresh().deliveries
         if not 0 < number <= len(deliveries):
-            there = f"1 to {len(deliveries)}" if deliveries else "none"
-            raise Misuse(f"final training {number}: there is no such one. There is {there}.")
+            count = len(deliveries)
+            there = f"There are 1 to {count}." if count > 1 else f"There is {count or 'none'}."
+            raise Misuse(f"final training {number}: there is no such one. {there}")
         return deliveries[number - 1]
 
     # -- out ------------------------------------------------------------------------------------

@@ -153,5 +153,5 @@ def death(status: int) -> str:
     if status >= 0:
         return f"it ended with exit status {status}"
     name = signal.Signals(-status).name
-    hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
-    return f"it was killed by {name}{hint}"
+    by = ", by somebody or by the kernel where memory ran out" if name == "SIGKILL" else ""
+    return f"it was killed ({name}){by}"

@@ -99,6 +99,7 @@ def order(snapshot: Snapshot, delivery: Delivery, checkpoints: Path) -> FinalOrd
         checkpoint=str(checkpoints / f"final-{delivery.number}"),
         images=delivery.images,
         onnx=delivery.onnx,
+        scored_before=snapshot.scored - len(delivery.scores),
         int8=delivery.int8,
         accept_loss=delivery.accept_loss,
         id=mine,
@@ -144,17 +145,23 @@ def wanted(
     )
 
 
-def free(snapshot: Snapshot, folder: Path) -> Path:
+def free(snapshot: Snapshot, folder: Path, number: int | None = None) -> Path:
     """The absolute path of a folder that can be written, and that no other is to be written into.
 
-    Raises FinalError.
+    number: the final training that it is for, where that is one already.  Raises FinalError.
     """
-    place = usable(folder)
-    for other in snapshot.deliveries:
-        if other.open and other.folder == str(place):
+    place, name = usable(folder), snapshot.session.name
+    for other in snapshot.standing_deliveries:
+        if other.open and other.folder == str(place) and other.number != number:
+            goes_on = f"`lcsearch show {name}` says how far it is"
+            if other.state == "paused":
+                goes_on = f"`lcsearch resume {name} --final {other.number}` goes on with it"
+            elif not snapshot.engine.alive:
+                goes_on = f"`lcsearch engine start {name}` goes on with it"
             raise WrongOrder(
-                f"{place}: final training {other.number} is to be written there. Name another "
-                "folder."
+                f"{place}: final training {other.number} is to be written there ({goes_on}, "
+                f"`lcsearch stop {name} --final {other.number}` gives it up). Name another folder "
+                "for another one."
             )
     return place
 
@@ -431,7 +438,8 @@ class Finisher:
             if number.isdecimal() and int(number) not in live:
                 file.unlink(missing_ok=True)
         for one in snapshot.deliveries:
-            if not one.open:
+            # one that never began left nothing; an import's may be at work where it came from
+            if not one.open and one.started is not None:
                 left = part_of(Path(one.folder), identity(snapshot.session, one))
                 shutil.rmtree(left, ignore_errors=True)
 

@@ -10,8 +10,11 @@ from ...sessions.choices import Runtime
 from ...sessions.records import matrix
 from ...sessions.text import printable
 from ..metric import wilson
-from ..protocol import FinalResult, eight_bits_lose
+from ..protocol import RESULT, FinalResult, eight_bits_lose
+from ..tasks import cnn
+from ..tasks.cnn.layout import ConvLayer
 from ..tasks.measure import Measure
+from .data.fit import WORDS
 from .eight_bits import INT8
 from .portable import ONNX, SOURCE
 from .preparing import PREPARE
@@ -32,6 +35,8 @@ from network import predict
 
 name, probability = predict("photo.jpg")[0]  # all classes, the most probable first
 ```
+
+From elsewhere, have Python look here first: `import sys; sys.path.insert(0, "this folder")`.
 
 With lcsearch, files and whole folders, which runs nothing of what stands here:
 
@@ -64,6 +69,14 @@ def escaped(text: str) -> str:
     return _MARKS.sub(r"\\\g<0>", printable(text))
 
 
+def code(text: str) -> str:
+    """The same as code, in which nothing but the ends of it is a mark: a path reads as it is."""
+    shown = printable(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    space = " " * (shown[:1] == "`" or shown[-1:] == "`")
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
 def card(result: FinalResult, trained: str, measures: Sequence[Measure]) -> str:
     """The text of the file.
 
@@ -72,6 +85,8 @@ def card(result: FinalResult, trained: str, measures: Sequence[Measure]) -> str:
     parts = [
         f"# {escaped(result.session)}, trial {result.trial}\n",
         _what(result, trained),
+        _network(result),
+        _images(result),
         _worth(result),
         _classes(result),
         _confusions(result),
@@ -93,11 +108,77 @@ def _what(result: FinalResult, trained: str) -> str:
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs:,} epochs"
     return (
         f"A convolutional network that tells {len(result.classes):,} classes{size}.\n\n"
-        f"Trained {trained}.  Data: {escaped(result.data.spec)} (fingerprint "
+        f"Trained {trained}.  Data: {code(result.data.spec)} (fingerprint "
         f"{result.data_fingerprint[:16]}).  {epochs}, seed {result.seed}, augmentation "
         f"{result.augment}, weights of the loss {result.class_weights}, "
-        f"{result.seconds:,.0f} s on {escaped(result.machine.processor)}.  Written by lcsearch "
+        f"{_seconds(result.seconds)} on {escaped(result.machine.processor)}.  Written by lcsearch "
         f"{result.lcsearch}; everything, the configuration too, is in `result.json`.\n"
+    )
+
+
+def _seconds(seconds: float) -> str:
+    """A small network is trained in less than one."""
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def _network(result: FinalResult) -> str:
+    """The layers, as arithmetic lays them out."""
+    if result.shape is None:
+        return ""
+    laid = cnn.network(result.config, result.shape, len(result.classes), result.features)
+    lines = [
+        f"| conv {number}, {conv.kernel}x{conv.kernel}{_how(conv)} | {conv.channels_in} → "
+        f"{conv.channels_out} | {conv.height_out}x{conv.width_out} | {conv.params:,} | "
+        f"{conv.macs:,} |"
+        for number, conv in enumerate(laid.convolutions, start=1)
+    ]
+    height, width = laid.pooled
+    lines.append(f"| average, flatten | | {height}x{width} | | |")
+    for number, dense in enumerate(laid.dense, start=1):
+        sparse = "" if dense.in_degree == dense.inputs else f", {dense.in_degree:,} inputs each"
+        lines.append(
+            f"| dense {number}{sparse} | {dense.inputs:,} → {dense.outputs:,} | | "
+            f"{dense.params:,} | {dense.macs:,} |"
+        )
+    table = _table(("layer", "in → out", "map", "parameters", "MACs"), lines)
+    return f"## The network\n\n{table}\nBehind every layer but the last: {laid.activation}.\n"
+
+
+def _how(layer: ConvLayer) -> str:
+    """What a convolutional layer has besides its kernel: `, stride 2, batch norm`."""
+    told = {
+        "separable": layer.separable,
+        f"{layer.groups} groups": layer.groups > 1,
+        "stride 2": layer.stride == 2,
+        "batch norm": layer.batch_norm,
+        "shortcut": layer.shortcut is not None,
+        "pool": layer.pool,
+    }
+    return "".join(f", {name}" for name, has in told.items() if has)
+
+
+def _images(result: FinalResult) -> str:
+    """How an image becomes what the network takes, and where that is a guess."""
+    if result.shape is None or result.levels is None:
+        return ""
+    channels, height, width = result.shape
+    how = result.prepared
+    colour = "grey" if channels == 1 else "colour"
+    black, white = result.levels
+    head = "## How an image is prepared\n\n"
+    if how is None:
+        return (
+            f"{head}**The search read arrays and no image files.**  An image is made like them as "
+            f"well as that can be said: turned by EXIF, {colour}, stretched to {width}x{height}, "
+            f"black as {black:g} and white as {white:g}.  The figures below are of such arrays: a "
+            "photo that looks otherwise (its framing, its background, light on dark for dark on "
+            "light) may be told wrongly, however sure the answer is.\n"
+        )
+    return (
+        f"{head}As the search made its own, pixel for pixel: turned by EXIF, what is transparent "
+        f"laid over {escaped(how.background)}, {colour}, brought to {width}x{height} "
+        f"({WORDS[how.fit]}), black as {black:g} and white as {white:g}.  Normalisation is part of "
+        "the network.\n"
     )
 
 
@@ -107,7 +188,7 @@ def _worth(result: FinalResult) -> str:
         between = f" (95 % interval {_interval(result.test_interval)})"
     words = (
         f"## What it is worth\n\n**{result.test_accuracy:.2%}** of {result.test_images:,} test "
-        f"images are told right{between}.  The interval is Wilson's.\n"
+        f"images are told right{between}.  The interval is Wilson's.\n{_looked_at(result)}"
     )
     if len(result.scores) > 1:
         mean, spread = statistics.mean(result.scores), statistics.stdev(result.scores)
@@ -118,6 +199,21 @@ def _worth(result: FinalResult) -> str:
     if result.metric != "accuracy":
         words += f"\nBy {result.metric}, which was searched for: {result.test_metric:.2%}.\n"
     return words
+
+
+def _looked_at(result: FinalResult) -> str:
+    """How often the test set was looked at, so that nobody takes a choice by it for a test."""
+    if result.scored_before is None:  # what was written before did not count it
+        return ""
+    told = "\nThe test set was looked at once for each training, at its end.  "
+    if result.scored_before == 0:
+        return f"{told}Nothing of this session had been scored on it before.\n"
+    count = result.scored_before
+    trainings = "1 training" if count == 1 else f"{count:,} trainings"
+    return (
+        f"{told}{trainings} of this session had been scored on it before: whoever chose this "
+        "network among them by its score has no test of it left.\n"
+    )
 
 
 def _interval(bounds: tuple[float, float]) -> str:
@@ -153,9 +249,17 @@ def _confusions(result: FinalResult) -> str:
     mistakes.sort(key=lambda mistake: (-mistake[0], mistake[1:]))
     lines = [
         f"- of {sum(rows[true]):,} images of {escaped(result.classes[true])}, {count:,} "
-        f"({count / sum(rows[true]):.1%}) were taken for {escaped(result.classes[taken])}"
+        f"({count / sum(rows[true]):.1%}) {'was' if count == 1 else 'were'} taken for "
+        f"{escaped(result.classes[taken])}"
         for count, true, taken in mistakes[:CONFUSIONS]
     ]
+    rest = [count for count, _, _ in mistakes[CONFUSIONS:]]
+    if rest:
+        pairs, images = (
+            f"{n:,} {noun}{'s' * (n != 1)}"
+            for n, noun in ((len(rest), "other pair"), (sum(rest), "image"))
+        )
+        lines.append(f"- and {pairs} of classes, {images} in all: `confusion` in `{RESULT}`")
     return "The most frequent mistakes:\n\n" + "\n".join(lines) + "\n"
 
 

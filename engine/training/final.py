@@ -248,6 +248,7 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
         lcsearch=__version__,
         files=(),
         order=order.id,
+        scored_before=order.scored_before,
     )
     made = write(
         Path(order.folder),

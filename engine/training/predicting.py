@@ -65,6 +65,8 @@ class Told:
     file: str
     classes: tuple[tuple[str, float], ...] = ()
     error: str = ""
+    missing: bool = False
+    """Whether there is no such file."""
 
 
 @dataclass(frozen=True)
@@ -218,31 +220,40 @@ def _in_eight_bits(path: Path, result: FinalResult, network: Network) -> Run:
         raise stored.NotThese(f"this is no network of ours: {why}") from error
 
 
-def files(paths: Iterable[Path]) -> Iterator[Path | Told]:
+def files(
+    paths: Iterable[Path], passed: Callable[[Path, int], None] | None = None
+) -> Iterator[Path | Told]:
     """Files as they are named, and all image files of folders, by name.
 
     What is in no folder that can be looked into is told instead.  No link to a folder is followed.
+    passed: told of each folder how many files in it are no images by their names, if any.
     """
     for path in paths:
         if path.is_dir():
-            yield from _within(path)
+            yield from _within(path, passed)
         else:
             yield path
 
 
-def _within(folder: Path) -> Iterator[Path | Told]:
+def _within(folder: Path, passed: Callable[[Path, int], None] | None) -> Iterator[Path | Told]:
     errors: list[OSError] = []
-    found = False
+    found, others = False, 0
     for place, folders, names in os.walk(folder, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not is_dropping(name))
         for name in sorted(names):
-            if name.rpartition(".")[2].lower() in ENDINGS and not is_dropping(name):
+            if is_dropping(name):
+                continue
+            if name.rpartition(".")[2].lower() in ENDINGS:
                 found = True
                 yield Path(place, name)
+            else:
+                others += 1
     for error in errors:
         yield Told(str(error.filename), error=f"cannot be looked into ({error.strerror})")
     if not found and not errors:
         yield Told(str(folder), error="holds no images")
+    if others and passed is not None:
+        passed(folder, others)
 
 
 def predict(model: Model, wanted: Iterable[Path | Told], top: int) -> Iterator[Told]:
@@ -281,7 +292,7 @@ def _read(path: Path | Told, preparing: Preparing) -> _Seen | Told:
     try:
         return _Seen(str(path), preparing.pixels_of(_content(path)))
     except FileNotFoundError:
-        return Told(str(path), error="there is no such file")
+        return Told(str(path), error="there is no such file", missing=True)
     except OSError as error:
         return Told(str(path), error=f"cannot be read ({error.strerror})")
     except pictures.Broken as error:

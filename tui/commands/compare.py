@@ -66,6 +66,8 @@ def compare(
         best = [client.recommended(s) for client, s in zip(clients, snapshots, strict=True)]
         found = compared(list(zip(snapshots, best, strict=True)), cost, limit or ())
         whole = comparison.told(found)
+        for line in whole.warnings:  # before what they are about
+            say(f"! {line}")
         if output is not None:
             _write(whole, output)
         if json_:
@@ -96,17 +98,16 @@ def _write(whole: Comparing, path: Path) -> None:
 
 
 def _print(whole: Comparing) -> None:
-    """The chart, its legend, and the tables below it; what does not compare on stderr."""
+    """The chart, its legend, and the tables below it; what is said of them on stderr."""
     for line in _chart(whole.figures[0], min(terminal_width(sys.stdout) or WIDTH, WIDEST)):
         tell(line)
     for heading, said, table in whole.tables:
-        tell("")
-        tell(heading)
+        if table.rows:  # else a heading would have nothing under it
+            tell("")
+            tell(heading)
         for line in _columns(table):
             tell(line)
         say(said)
-    for line in whole.warnings:
-        say(f"! {line}")
 
 
 def _chart(figure: Figure, width: int) -> Iterator[str]:

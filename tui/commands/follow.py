@@ -112,7 +112,11 @@ def follow_deliveries(client: Client, numbers: Sequence[int]) -> Sequence[Delive
                 dead = 0 if snapshot.engine.alive else dead + 1
                 if dead > DEAD_LOOKS:
                     end = words.engine_end(snapshot.engine)
-                    raise StoreError(f"{end}. {words.goes_on(client.folder.name)}")
+                    name, left = client.folder.name, pending[0].number
+                    raise StoreError(
+                        f"{end}. {words.goes_on(name)} `lcsearch stop {name} --final {left}` gives "
+                        f"final training {left} up."
+                    )
                 now = next((one for one in pending if one.state == "running"), pending[0])
                 at = now.training, now.epoch
                 line = f"final {now.number} · {deliveries.state(now, snapshot.session)}"
@@ -140,6 +144,7 @@ def bar(console: Console, *more: ProgressColumn) -> Progress:
         *more,
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # else a log or a pipe is given an empty line
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ...engine.training.predicting import Told
 
 commands = typer.Typer()
+
+WIDEST_NAME = 24
+"""Columns of a class, at most."""
 
 
 @commands.command()
@@ -43,7 +47,7 @@ def predict(
     An image is made into what the network takes as the search made its own.  Of the folder only
     result.json and the weights are read (with --int8 network-int8.onnx, of which every operator is
     checked first), and no code in it is run.  What is no image is said, and the others go on; the
-    exit code is then 1.
+    exit code is then 1, or 2 where a file is not there.
     """
     if int8 and runtime == "torch":
         fail("--int8: runs by onnxruntime alone. Leave --runtime torch out.", 2)
@@ -52,26 +56,39 @@ def predict(
         from ...engine.training import predicting
 
         network = predicting.load(model, runtime or usual_runtime(), int8=int8)
-        told = predicting.predict(network, predicting.files(images), top)
-        failed = False
+        passed: dict[Path, int] = {}
+        found = list(predicting.files(images, passed.__setitem__))
+        widths = _widths(found, network.preparing.classes)
+        code = 0
         shown = []
-        for image in told:
+        for image in predicting.predict(network, found, top):
             if image.error:
-                failed = True
+                code = max(code, 2 if image.missing else 1)
                 say(f"lcsearch: {printable(image.file)}: {printable(image.error)}.")
             elif not json_:
-                tell(_line(image))
+                tell(_line(image, widths))
             if json_:
                 shown.append(_plain(image))
         if json_:
             print_json(shown)
-        if failed:
-            raise typer.Exit(1)
+        for folder, count in passed.items():
+            files = "1 file is" if count == 1 else f"{count:,} files are"
+            say(f"{printable(str(folder))}: {files} no image by name, and left out.")
+        if code:
+            raise typer.Exit(code)
 
 
-def _line(image: Told) -> str:
-    classes = [f"{printable(name)} {100 * share:.1f} %" for name, share in image.classes]
-    return "  ".join([printable(image.file), *classes])
+def _widths(files: Sequence[Path | Told], classes: Sequence[str]) -> tuple[int, int]:
+    """Of the column of files and of one of class names; a longer name sticks out."""
+    longest = max((len(printable(str(f))) for f in files if isinstance(f, Path)), default=0)
+    names = max((len(printable(name)) for name in classes), default=0)
+    return longest, min(names, WIDEST_NAME)
+
+
+def _line(image: Told, widths: tuple[int, int]) -> str:
+    file, name = widths
+    classes = [f"{printable(of):<{name}} {100 * share:5.1f} %" for of, share in image.classes]
+    return "  ".join([f"{printable(image.file):<{file}}", *classes])
 
 
 def _plain(image: Told) -> dict[str, object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -109,6 +111,28 @@ def _trial_or(number: int | None, found: list[int], nothing: str) -> int:
     return found[-1]
 
 
+def _only_final(trial: int | None, reason: str = "") -> None:
+    """End the command where what is of trials alone is given with --final."""
+    if trial is not None:
+        fail("--trial and --final: use one of them.", 2)
+    if reason:
+        fail("--reason: is kept with decisions on trials. Leave it out with --final.", 2)
+
+
+def _nothing(usual: str, how: str, finals: Sequence[int], command: str) -> str:
+    """What is said where there is no trial to do it to: `usual`, or which final trainings it may
+    be that are meant, and their command.  how: they stand, such as "paused".
+    """
+    if not finals:
+        return usual
+    numbers = " and ".join(map(str, finals))
+    one = len(finals) == 1
+    return (
+        f"No trial is {how}, but final training{'' if one else 's'} {numbers} "
+        f"{'is' if one else 'are'}: `{command} --final {finals[0] if one else 'N'}`."
+    )
+
+
 @commands.command()
 def stop(
     name: Name,
@@ -125,15 +149,20 @@ def stop(
     """
     with opened(name) as client:
         if final is not None:
+            _only_final(trial, reason)
             client.stop_delivery(final, when.value)
             asked = "pause" if when is StopHow.pause else "stop"
             say(f"final training {final}: {asked} asked for.")
             return
-        running = [t.number for t in client.refresh().trials if t.state == "running"]
+        snapshot = client.refresh()
+        running = [t.number for t in snapshot.trials if t.state == "running"]
         if trial is None and len(running) > 1:
             fail(f"Trials {' and '.join(map(str, running))} run. Give --trial N.", 2)
-        nothing = (
-            "No trial is running: there is nothing to stop. --trial N withdraws one that waits."
+        nothing = _nothing(
+            "No trial is running: there is nothing to stop. --trial N withdraws one that waits.",
+            "running",
+            [one.number for one in snapshot.deliveries if one.state == "running"],
+            f"lcsearch stop {name}",
         )
         number = _trial_or(trial, running, nothing)
         client.stop(number, when.value, reason)
@@ -145,18 +174,40 @@ def resume(
     name: Name,
     trial: TrialNumber = None,
     final: FinalNumber = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --final: the folder to write from now on, where the first is in the way.",
+        ),
+    ] = None,
     accept_loss: AcceptLoss = False,
 ) -> None:
-    """Let a paused trial, or with --final a final training, go on from its checkpoint."""
+    """Let a paused trial, or with --final a final training, go on from its checkpoint.
+
+    A final training that cannot write its folder pauses, and says why: empty it or make room, or
+    name another folder by -o.
+    """
+    if output is not None and final is None:
+        fail("--output: is where a final training is written. Give --final N too.", 2)
     if accept_loss and final is None:
         fail("--accept-loss: is of a final training. Give --final N.", 2)
     with opened(name) as client:
         if final is not None:
-            client.resume_delivery(final, accept_loss=accept_loss)
+            _only_final(trial)
+            client.resume_delivery(final, output, accept_loss=accept_loss)
             say(f"final training {final}: goes on.")
             return
-        paused = [t.number for t in client.refresh().trials if t.state == "paused"]
-        number = _trial_or(trial, paused, "No trial is paused: there is nothing to resume.")
+        snapshot = client.refresh()
+        paused = [t.number for t in snapshot.trials if t.state == "paused"]
+        nothing = _nothing(
+            "No trial is paused: there is nothing to resume.",
+            "paused",
+            [one.number for one in snapshot.deliveries if one.state == "paused"],
+            f"lcsearch resume {name}",
+        )
+        number = _trial_or(trial, paused, nothing)
         client.resume(number)
         say(f"trial {number}: goes on.")
 

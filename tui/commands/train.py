@@ -45,7 +45,7 @@ def train(
         bool | None,
         typer.Option(
             "--all-images/--session-images",
-            help="All there are but the test set, or the session's.  All where it used a part.",
+            help="All outside the test set, or the session's.  All where it used a part.",
             show_default=False,
         ),
     ] = None,
@@ -74,8 +74,8 @@ def train(
     """Have the engine train the network found to the end, test it once and write it.
 
     It goes on when this command or the terminal ends, and after a crash from its last epoch; stop,
-    resume and show know it as a final training.  The test set is looked at once, at the end, and
-    chooses nothing.
+    resume and show know it as a final training.  The test set is looked at once for each training,
+    at its end, and chooses nothing; who chooses by it has no test left.
 
     The folder holds MODEL.md (what the network is worth, costs, how it is used), network.py (torch
     alone) with weights.safetensors, prepare.py (images for other runtimes), result.json and, with
@@ -102,6 +102,9 @@ def train(
             trial_of = snapshot.trials[number]
             say(f"trial {number}: {network_line(trial_of.config)}")
             say(deliveries.plan(snapshot, trial_of, images, there, epochs, seeds))
+        if len(numbers) > 1:
+            say(deliveries.together(snapshot, numbers, there, epochs, seeds))
+        say(deliveries.looking(snapshot.scored))
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
             typer.confirm("Begin?", default=True, abort=True, err=True)
         folders = [place / f"trial-{number}" for number in numbers] if front else [place]
@@ -133,6 +136,7 @@ def train(
                 print_json({"folder": one.folder, **_result(Path(one.folder))})
             else:
                 typer.echo(one.folder)
+                say(f"Next: {deliveries.use(one)}")
         bad = [one for one in ended if one.state != "done"]
         if bad:
             fail(f"final training {bad[0].number}: {deliveries.state(bad[0], snapshot.session)}")
@@ -154,6 +158,8 @@ def _delivered(
         if not found:
             fail(search.NOTHING_DONE)
         say(f"the front has {words.plural(len(found), 'network')}: f_c against the error.")
+        if len(found) > 1:
+            say(deliveries.SELECTION)
         return found
     if trial is not None:
         return [known_trial(snapshot, trial).number]

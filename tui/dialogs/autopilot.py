@@ -99,7 +99,7 @@ class AutopilotDialog(Dialog[Flight]):
     def _estimate(self) -> None:
         flight = self._read()
         seconds = None if isinstance(flight, str) else self.seconds(flight)
-        told = "" if seconds is None else f"about {words.duration(seconds)}, by the pace so far"
+        told = "" if seconds is None else f"{words.about(seconds)}, by the pace so far"
         if seconds is None and not isinstance(flight, str):
             told = "how long it takes is not known before a trial was trained"
         self.query_one("#estimate", Label).update(told)

@@ -64,9 +64,10 @@ class QuitDialog(Dialog[str]):
                 for one in self.finals[:MOST_NAMED]
             ]
             yield Static("\n".join(parts), markup=False)
+            # one line at 80 columns
             hint = "what is queued is withdrawn"
             if self.finals:
-                hint += ", final trainings pause"
+                hint = "queue withdrawn, " * bool(self.trials) + "finals paused"
             leave = [
                 Choice("keep", "b", "Keep training in the background", "found again later"),
                 Choice("stop", "s", "Stop after this epoch", hint),

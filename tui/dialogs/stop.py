@@ -71,10 +71,13 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
             )
         with Vertical(classes="dialog") as box:
             box.border_title = "Stop"
-            box.border_subtitle = f"{MOVES} · tab reason · {LEAVES}"
+            reasoned = " · tab reason" if self.trials else ""
+            box.border_subtitle = f"{MOVES}{reasoned} · {LEAVES}"
             yield Choices(choices, id="choices")
-            yield Label("Reason (kept with the decision)")
-            yield Input(id="reason", compact=True, placeholder="none given")
+            if self.trials:  # a final training is no trial: nothing is kept of a decision on it
+                of = " on a trial" if self.finals else ""
+                yield Label(f"Reason (kept with the decision{of})")
+                yield Input(id="reason", compact=True, placeholder="none given")
 
     @on(Input.Submitted, "#reason")
     def reason_given(self) -> None:
@@ -90,7 +93,7 @@ class StopDialog(Dialog[StopChoice | ResumeChoice]):
         if mode == "resume":
             self.dismiss(ResumeChoice(at, final))
             return
-        reason = self.query_one("#reason", Input).value.strip()
+        reason = "" if final else self.query_one("#reason", Input).value.strip()
         what = f"Final training {at}" if final else f"Trial {at}"
         told = {
             "epoch": f"{what} stops after this epoch.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +18,7 @@ from ...engine.tasks.task import level_names
 from .. import format as words
 from ..classes import labels, mistakes, table
 from ..cost import sizes, told
-from ..deliveries import state, why
+from ..deliveries import state, use, why
 from ..networks import layers, training
 from ..widgets.frame import Edge
 from ..widgets.text import Text
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ...sessions.snapshot import Snapshot
     from ..plot import Figure
 
+FINALS = 3
+"""Final trainings that are told."""
 CONFUSED = 5
 """Pairs of classes that are told in words."""
 
@@ -64,12 +67,12 @@ class BestScreen(TwoSides):
         Binding(
             "t",
             "finish",
-            "Train it to the end",
-            show=False,
+            "Train to the end",
             id="best.finish",
-            tooltip="Train the best network to the end and write it; again to cancel",
+            tooltip="Train the best network, or another one, to the end and write it; s stops it",
         ),
     ]
+    KEYS: ClassVar[tuple[str, ...]] = ("finish", *TwoSides.KEYS)
 
     def left(self) -> ComposeResult:
         """The network, layer by layer."""
@@ -113,7 +116,7 @@ class BestScreen(TwoSides):
         self.query_one("#next", Text).update(
             Content.assemble(
                 ("t", "bold $primary"),
-                f"  {_finishing(snapshot, best.trial)}\n",
+                "  train it to the end, and write it\n",
                 ("o", "bold $primary"),
                 "  export the session as JSON\n",
                 ("y", "bold $primary"),
@@ -122,6 +125,7 @@ class BestScreen(TwoSides):
                 "  train it again with another seed\n",
                 ("n", "bold $primary"),
                 "  start from it with a network of your own",
+                *_finals(snapshot),
             )
         )
 
@@ -137,7 +141,7 @@ class BestScreen(TwoSides):
             if final is not None:
                 self.session.decide(
                     lambda client: client.deliver(
-                        trial.number,
+                        final.trial,
                         final.folder,
                         epochs=final.epochs,
                         images=final.images,
@@ -146,12 +150,15 @@ class BestScreen(TwoSides):
                         int8=final.int8,
                         accept_loss=final.accept_loss,
                     ),
-                    f"Trial {trial.number} is trained to the end. s stops or pauses it.",
+                    f"Trial {final.trial} is trained to the end. s stops or pauses it.",
                 )
 
         best = recommended(snapshot, self.session.believed)
         reason = "" if best is None or best.number != trial.number else why(best, snapshot)
-        folder = _unused(Path.cwd() / f"{snapshot.session.name}-trial-{trial.number}", snapshot)
+
+        def folder(number: int) -> Path:
+            return _unused(Path.cwd() / f"{snapshot.session.name}-trial-{number}", snapshot)
+
         self.app.push_screen(
             FinalDialog(snapshot, trial, folder, reason, client.all_images), finish
         )
@@ -177,14 +184,19 @@ def _unused(folder: Path, snapshot: Snapshot) -> Path:
     return next(one for one in names if not one.exists() and str(one) not in taken)
 
 
-def _finishing(snapshot: Snapshot, trial: Trial) -> str:
-    """How its final training stands, or what it would be."""
-    finals = [one for one in snapshot.standing_deliveries if one.trial == trial.number]
-    if not finals or finals[-1].state in ("stopped", "cancelled"):
-        return "train it to the end, and write it"
-    if finals[-1].open:
-        return f"train it to the end once more ({state(finals[-1], snapshot.session)})"
-    return f"train it to the end (trial {trial.number}: {state(finals[-1], snapshot.session)})"
+def _finals(snapshot: Snapshot) -> Iterator[str | tuple[str, str]]:
+    """The final trainings, the newest first: how each stands, and how what is done is used."""
+    newest = list(reversed(snapshot.standing_deliveries))
+    if newest:
+        yield "\n"
+    for one in newest[:FINALS]:
+        yield "\nfinal "
+        yield str(one.number), "bold"
+        yield f" (trial {one.trial})  {state(one, snapshot.session)}"
+        if one.state == "done":
+            yield f"\n  {use(one)}", "$foreground 80%"
+    if len(newest) > FINALS:
+        yield f"\nand {len(newest) - FINALS} before (3 shows more)"
 
 
 def _layers(best: Recommendation, snapshot: Snapshot, space: Space) -> Content:

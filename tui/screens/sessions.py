@@ -284,7 +284,7 @@ class SessionsScreen(Screen[Any]):
 def _row(summary: SessionSummary, narrow: bool) -> Row:
     corrupt = summary.state.startswith("corrupt")
     level = "" if corrupt else _level(summary)
-    marks = {"training": "▶ ", "waiting": "◌ ", "idle": "  "}
+    marks = {"training": "▶ ", "waiting": "◌ ", "paused": "◌ ", "idle": "  "}
     state = "✗ damaged" if corrupt else marks.get(summary.state, "") + summary.state
     best = words.f_value(summary.best) if summary.best is not None else words.DASH
     trials = words.DASH if corrupt else str(summary.trials)

@@ -171,7 +171,7 @@ def _standing(found: Comparison) -> Iterator[tuple[str, ...]]:
     sides = found.sides
     done = [sum(trial.observed for trial in side.snapshot.trials) for side in sides]
     yield "trials done", *map(str, done)
-    yield "time spent", *(words.duration(side.seconds) for side in sides)
+    yield "time spent", *(_spent(side.seconds) for side in sides)
     yield "goal", *(f"f = {words.formula(side.snapshot.session.wc)}" for side in sides)
     yield "recommended", *(_named(side) for side in sides)
     yield "f", *(_f(side) for side in sides)
@@ -189,6 +189,11 @@ def _standing(found: Comparison) -> Iterator[tuple[str, ...]]:
             measure.label,
             *(_cost(measure, t) if (t := _chosen(side)) else words.DASH for side in sides),
         )
+
+
+def _spent(seconds: float) -> str:
+    """Small networks train in less than a second."""
+    return f"{seconds:.2g} s" if 0 < seconds < 10 else words.duration(seconds)
 
 
 def _chosen(side: Side) -> Trial | None:

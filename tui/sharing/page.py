@@ -14,6 +14,7 @@ from ...sessions.records import matrix, now
 from .. import format as words
 from ..classes import ascending, labels, mistakes
 from ..cost import cost_of, number, sizes, told
+from ..deliveries import SELECTION, scores, state
 from ..format import under
 from ..networks import layers, network_line, training
 from . import figures
@@ -88,6 +89,8 @@ def page(snapshot: Snapshot, space: Space, best: Recommendation | None) -> Page:
         ),
         scores=tuple(_scores(snapshot)),
         classes=_classes(chosen, session),
+        finals=_finals(snapshot),
+        looked_at=_looked_at(snapshot),
         trials=_trials(snapshot),
         decisions=_decisions(snapshot.decisions),
         footer=(
@@ -144,7 +147,7 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         (
             "images",
             f"{words.count(images.train)} to train on, {words.count(images.val)} to validate, "
-            f"{words.count(images.test)} to test, never looked at; "
+            f"{words.count(images.test)} to test, {_tested(snapshot)}; "
             f"{images.width}x{images.height}; fingerprint {images.fingerprint[:16]}",
         ),
         *([("their reading", " ".join(read))] if (read := _reading(session)) else []),
@@ -267,6 +270,51 @@ def _classes(trial: Trial | None, session: Session) -> Classes | None:
     how += "; columns what they were taken for, by number." if rows else "."
     title = f"What trial {trial.number} takes each class for"
     return Classes(title, tuple(worst), f"{how} On the validation images.", table)
+
+
+# -- final trainings ----------------------------------------------------------------------------
+
+
+def _tested(snapshot: Snapshot) -> str:
+    """How often the test set was looked at, and by which final trainings."""
+    by = [str(one.number) for one in snapshot.deliveries if one.scores]
+    if not by:
+        return "never looked at"
+    often = "once" if snapshot.scored == 1 else f"{words.count(snapshot.scored)} times"
+    return f"looked at {often} (by final training{'s' * (len(by) > 1)} {', '.join(by)})"
+
+
+def _looked_at(snapshot: Snapshot) -> str:
+    """What is said above the final trainings."""
+    told = f"The {words.count(snapshot.session.summary.test)} test images were {_tested(snapshot)}"
+    if snapshot.scored < 2:
+        return f"{told}."
+    return f"{told}, once for each training. {SELECTION}"
+
+
+def _finals(snapshot: Snapshot) -> Table:
+    """The final trainings, each with its scores on the test set and its folder."""
+    session = snapshot.session
+    rows: list[tuple[str, ...]] = []
+    dim: set[int] = set()
+    for one in snapshot.standing_deliveries:
+        if one.state in ("failed", "stopped", "cancelled"):
+            dim.add(len(rows))
+        done = one.state == "done"
+        rows.append(
+            (
+                str(one.number), str(one.trial),
+                "all outside the test set" if one.images == "all" else "the session's",
+                str(one.epochs), ", ".join(map(str, one.seeds)),
+                ", ".join(words.percent(score, 2) for score in one.scores) or words.DASH,
+                scores(one, session) if done else state(one, session),
+                one.folder if done else "",
+            )
+        )  # fmt: skip
+    headings = (
+        "#", "trial", "trained on", "epochs", "seeds", "test accuracy %", "came to", "folder",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), frozenset({0, 1, 3}), frozenset(dim))
 
 
 # -- trials and decisions -----------------------------------------------------------------------

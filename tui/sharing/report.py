@@ -61,6 +61,9 @@ class Page:
     figures: tuple[Figure, ...]
     scores: tuple[str, ...]
     classes: Classes | None
+    finals: Table
+    looked_at: str
+    """How often the test set was looked at by these, and what follows for who chooses by it."""
     trials: Table
     decisions: Table
     footer: str

@@ -23,6 +23,7 @@ def engine_words(snapshot: Snapshot) -> Content:
     running = sum(trial.state == "running" for trial in snapshot.standing)
     waiting = sum(trial.waits for trial in snapshot.standing)
     paused = sum(trial.state == "paused" for trial in snapshot.trials)
+    paused += sum(one.state == "paused" for one in snapshot.deliveries)
     finals = [one for one in snapshot.standing_deliveries if one.pending]
     final = [one for one in finals if one.state == "running"]
     parts = []

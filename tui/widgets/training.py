@@ -11,7 +11,7 @@ from ...engine.search.racing import falling_behind
 from ...engine.search.schedule import epoch_seconds, seconds_left
 from ...engine.search.standing import objective, predicted_now
 from .. import format as words
-from ..deliveries import state
+from ..deliveries import in_room
 from ..networks import trial_line
 from .text import Text
 
@@ -118,16 +118,11 @@ def _running(trial: Trial, session: Session, room: int, behind: bool) -> Content
 
 
 def _final(delivery: Delivery, session: Session, room: int) -> Content:
-    """`final 1 (trial 17)  ████  epoch 3/30 · loss 0.1234 · about 2 min left`."""
-    bar = f"{words.bar(delivery.done, BAR)}  " if room >= ROOMY else ""
-    told = Content.assemble(
-        ("final ", ""),
-        (str(delivery.number), "bold"),
-        f" (trial {delivery.trial})  ",
-        (bar, "$primary"),
-        state(delivery, session, brief=True),
-    )
-    return told.truncate(room, ellipsis=True)
+    """`final 1 ████  (trial 17)  epoch 3/30 · about 2 min left`."""
+    bar = f"  {words.bar(delivery.done, BAR)}" if room >= ROOMY else ""
+    head = Content.assemble("final ", (str(delivery.number), "bold"), (bar, "$primary"))
+    told = in_room(delivery, session, room - head.cell_length)
+    return Content.assemble(head, told).truncate(room, ellipsis=True)
 
 
 def _progress(trial: Trial, epochs: int, roomy: bool, behind: bool) -> Content:

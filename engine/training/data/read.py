@@ -298,7 +298,8 @@ class _Division:
             free = self._without_twins_of(free, self.digests[val])
         test = self._drawn_from(free, round(TEST_FRACTION * len(free)), "test")
         self.notes.append(
-            f"No test set there: {len(test):,} images ({TEST_FRACTION:.0%}) are kept for it."
+            f"No test set there: {len(test):,} of {len(free):,} images ({TEST_FRACTION:.0%}) are "
+            "kept for it, and none of them is trained on."
         )
         return test
 
@@ -358,6 +359,11 @@ class _Division:
         size = _size(self.source, len(self.used))
         if size == len(self.used):
             return self.used, held_out
+        self.notes.append(
+            f"{size:,} of the {len(self.used):,} images outside the test set are used "
+            f"(train_size), {len(self.used) - size:,} are left aside. A final training may take "
+            "all."
+        )
         if held_out is None:
             return self.used[drawn(self._labels(self.used), size, self.source.seed)], None
         train = np.setdiff1d(self.used, held_out)
