@@ -409,6 +409,24 @@ def test_a_shortcut_s_last_batch_norm_begins_at_nothing() -> None:
     assert seen[1].any()
 
 
+def test_channels_that_a_shortcut_pads_with_zeros_learn(placed: Placed) -> None:
+    """Nothing comes to them but what batch norm lets through, so that does not begin at nothing."""
+    config = cnn.space(SHAPE, CLASSES).read(cnn.reference(SHAPE, CLASSES)) | {
+        "channels": [8, 8, 24, 24],
+        "downsample": ["none", "none", "stride", "none"],
+        "shortcut": [False, False, True, True],
+        "schedule": "cosine",
+    }
+    job = Training(cnn.network(config, SHAPE, CLASSES), config, 1, 3)
+    run = begin(job, placed, torch.float32)
+    norms = [m for m in run.model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [int(norm.weight.count_nonzero()) for norm in norms] == [8, 8, 16, 16]
+    drawn = loop.begin_epoch(run, 1)
+    for start in range(0, 128, 32):
+        loop.step(run, drawn, start, start + 32)
+    assert all(norm.weight.all() for norm in norms)
+
+
 def test_biases_and_batch_norm_are_not_decayed(placed: Placed) -> None:
     """A step whose gradients are nothing leaves them, and shrinks all else by as much."""
     job = task(schedule="cosine", optimiser="adamw", weight_decay=0.5, learning_rate=0.1)

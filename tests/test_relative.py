@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from lcsearch.engine.advisor.explain import differences
 from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.advisor.value import favour, strength
 from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
@@ -59,6 +63,28 @@ def test_sampled_and_neighbours_have_idle_ones_at_their_default(seed: int) -> No
         assert FULL.guided(one, 4)
         assert one["schedule"] == "exponential" or one["lr_decay"] == 1.0
         assert FULL["learning_rate"].domain_in(one).contains(one["learning_rate"])
+
+
+def test_groups_of_separable_layers_are_outside_no_region_and_no_axis() -> None:
+    separable = FULL.resized({**BASE, "conv": ["plain", *["separable"] * 3]})
+    inside = FULL.resized({**BASE, "groups": [2, 2, 2, 2]})
+    region = FULL.narrowed({"groups": "2,4"})
+    evidence: Any = SimpleNamespace(region=region, favourite=("groups",), observations=[1])
+    lost, free = favour(evidence, [separable, inside])
+    assert lost == -strength(1)  # of its one layer that has groups
+    assert free == 0
+    names = {name for name, _ in axes_of(FULL, 2, separable)}
+    assert "groups" in names
+    assert ("groups", 1) not in axes_of(FULL, 2, separable)
+    assert ("groups", 1) in axes_of(FULL, 2, inside)
+
+
+def test_what_is_given_takes_what_is_relative_to_it_along() -> None:
+    told = FULL.completed({"optimiser": "sgd"}, BASE)
+    assert told["learning_rate"] == FULL.moved(BASE, "optimiser", "sgd")["learning_rate"]
+    both = FULL.completed({"optimiser": "sgd", "learning_rate": 0.5}, BASE)
+    assert both["learning_rate"] == 0.5
+    assert FULL.completed({"optimiser": "none"}, BASE)["optimiser"] == "none"  # for `problems`
 
 
 def test_a_narrowed_domain_of_what_is_idle_keeps_nothing_out() -> None:

@@ -103,12 +103,9 @@ def favour(evidence: Evidence, configs: Sequence[Config]) -> Array:
         missed = 0.0
         for name in evidence.favourite:
             parameter = evidence.region[name]
-            if not parameter.counts(config):
-                continue
-            domain = parameter.domain_in(config)
-            setting = config[name]
-            entries = setting if isinstance(setting, list) else [setting]
+            entries = parameter.counting(config)
             if entries:
-                missed += sum(not domain.contains(e) for e in entries) / len(entries)
+                domain = parameter.domain_in(config)
+                missed += sum(not domain.contains(e) for _, e in entries) / len(entries)
         outside.append(missed)
     return -lost * np.array(outside)

@@ -122,6 +122,17 @@ class Parameter:
             return index is None or found[index] == value
         return bool(found == value)
 
+    def counting(self, config: Config) -> list[tuple[int | None, Any]]:
+        """Its entries that mean something in this configuration, by their indices; None where it
+        has one value.
+        """
+        if not self.counts(config):
+            return []
+        value = config[self.name]
+        if not isinstance(value, list):
+            return [(None, value)]
+        return [pair for pair in enumerate(value) if self.counts(config, pair[0])]
+
     def settled(self, entries: list[Scalar], config: Config) -> list[Scalar]:
         """These entries, the idle ones at the default."""
         if self.when is None:
@@ -298,7 +309,8 @@ class Space:
         return self.resized(kept)
 
     def completed(self, given: Mapping[str, Any], base: Config) -> Config:
-        """What was given, the rest as in `base`; lists that were not given fit the new lengths.
+        """What was given, the rest as in `base`; lists that were not given fit the new lengths, and
+        what is relative to something given keeps its place beside it.
 
         What else is wrong with the given is kept, for `problems` to name.  Raises InvalidConfig
         where a length is beyond what is possible: nothing can be fitted to it.
@@ -311,6 +323,10 @@ class Space:
         if found:
             raise InvalidConfig(found)
         whole = self.resized({**base, **{name: given[name] for name in wrong}})
+        for parameter in self.awake:
+            value: Any = given.get(parameter.name)
+            if parameter.length is None and parameter.bounds.contains(value):
+                whole = self.moved(whole, parameter.name, value)
         return {**whole, **given}
 
     def resized(self, config: Config) -> Config:
@@ -409,14 +425,8 @@ class Space:
     def guided(self, config: Config, level: int) -> bool:
         """Whether every parameter of the level lies where sampling would have put it."""
         for parameter in self.at_level(level):
-            if not parameter.counts(config):
-                continue
-            value = config[parameter.name]
-            entries = value if isinstance(value, list) else [value]
-            for index, entry in enumerate(entries):
-                if not parameter.counts(config, index):
-                    continue
-                if not self._element(parameter, config, index).contains(entry):
+            for index, entry in parameter.counting(config):
+                if not self._element(parameter, config, index or 0).contains(entry):
                     return False
         return True
 

@@ -70,7 +70,8 @@ def initialise(model: nn.Module, seed: int) -> None:
     not there.  A convolution without a bias has batch norm behind it, which makes its scale
     nothing to the forward pass and the step of larger weights a smaller one: it stays as it was
     drawn, and so does the last layer, which gives logits.  Batch norm that a shortcut follows
-    begins at 0, and what the shortcut spans as the identity (Goyal et al. 2017, arXiv 1706.02677).
+    begins at 0 in the channels that the shortcut has, and what it spans as the identity there
+    (Goyal et al. 2017, arXiv 1706.02677).
     """
     generator = torch.Generator().manual_seed(seed)
     layers = [m for m in model.modules() if getattr(m, "weight", None) is not None]
@@ -85,7 +86,9 @@ def initialise(model: nn.Module, seed: int) -> None:
                 layer.bias.zero_()
     for before, after in itertools.pairwise(model.children()):
         if isinstance(after, Shortcut) and isinstance(before, _BatchNorm):
-            nn.init.zeros_(before.weight)
+            # what the shortcut pads with zeros would have no way out: ReLU gives 0 no gradient
+            with torch.no_grad():
+                before.weight[: before.num_features - after.missing] = 0
 
 
 def undecayed(model: nn.Module) -> list[nn.Parameter]:

@@ -338,12 +338,8 @@ class EditDialog(Dialog[Edited]):
         """What can be trained, but is not searched: the advisor never proposes such a value."""
         found = []
         for parameter in self.space.at_level(self.level):
-            if not parameter.counts(self.config):
-                continue
             domain = parameter.domain_in(self.config)
-            value = self.config[parameter.name]
-            entries = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for index, item in entries:
+            for index, item in parameter.counting(self.config):
                 if parameter.bounds.contains(item) and not domain.contains(item):
                     label = entry_name(parameter.name, index)
                     found.append(

@@ -312,16 +312,11 @@ def axes_of(space: Space, level: int, config: Config) -> list[tuple[str, int | N
     """What can be charted: every parameter of the level that is not idle, per-layer ones once a
     layer.
     """
-    found: list[tuple[str, int | None]] = []
-    for parameter in space.at_level(level):
-        if not parameter.counts(config):
-            continue
-        value = config[parameter.name]
-        if isinstance(value, list):
-            found += [(parameter.name, index) for index in range(len(value))]
-        else:
-            found.append((parameter.name, None))
-    return found
+    return [
+        (parameter.name, index)
+        for parameter in space.at_level(level)
+        for index, _ in parameter.counting(config)
+    ]
 
 
 def most_relevant(ranking: Ranking, axes: list[tuple[str, int | None]]) -> tuple[str, int | None]:
@@ -373,11 +368,10 @@ def belief_plot(
     points = [
         (_beside(parameter, value, config, selected), f, "●", "trial")
         for config, f in trials
-        if parameter.counts(config)
-        and (value := entry(config, belief.parameter, belief.index)) is not None
+        if (value := dict(parameter.counting(config)).get(belief.index)) is not None
     ]
     if selected is not None:
-        value = entry(selected[0], belief.parameter, belief.index)
+        value = dict(parameter.counting(selected[0])).get(belief.index)
         if value is not None:
             points.append((value, selected[1], "◆", "selected"))
     low, high = float(np.min(mean - std)), float(np.max(mean + std))
