@@ -712,7 +712,12 @@ class FakeClient:
         self.calls.append(("stop_delivery", number, mode))
 
     def resume_delivery(
-        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+        self,
+        number: int,
+        folder: Path | None = None,
+        *,
+        accept_loss: bool = False,
+        int8: bool = True,
     ) -> None:
         self.calls.append(("resume_delivery", number))
 

@@ -344,19 +344,24 @@ class SessionClient:
             raise Late(f"final training {number} {SAID[delivery.state]} already.")
 
     def resume_delivery(
-        self, number: int, folder: Path | None = None, *, accept_loss: bool = False
+        self,
+        number: int,
+        folder: Path | None = None,
+        *,
+        accept_loss: bool = False,
+        int8: bool = True,
     ) -> None:
         """Let a paused final training go on where it was.
 
         folder: that it is written into from now on, None for its own.  accept_loss: and be written
-        in eight bits, if it is to be, however much those lose.  Raises StoreError; Already for one
-        that goes on.
+        in eight bits, if it is to be, however much those lose.  int8: False leaves these out.
+        Raises StoreError; Already for one that goes on.
         """
         snapshot, delivery = self.refresh(), self._delivery(number)
-        if accept_loss and not delivery.int8:
+        if (accept_loss or not int8) and not delivery.int8:
             raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
         goes = delivery.waits or (delivery.state == "running" and delivery.stop_request is None)
-        if goes and folder is None and not accept_loss:
+        if goes and folder is None and int8 and not accept_loss:
             raise Already(f"final training {number} {SAID[delivery.state]} already.")
         if goes:
             raise Late(
@@ -371,6 +376,7 @@ class SessionClient:
             state="interrupted",
             message="",
             accept_loss=delivery.accept_loss or accept_loss,
+            int8=delivery.int8 and int8,
             **into,
         )
         if into:  # what was half written beside the first folder is nobody's any more

@@ -8,6 +8,7 @@ which other runtimes read; whole operators are as right and as fast, and a littl
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import tempfile
 from collections import Counter
@@ -279,6 +280,12 @@ def _drop(graph: Any, names: set[str]) -> None:
     graph.initializer.extend(left)
 
 
+def _size(value: Any) -> int:
+    """Numbers of it for one image; 0 where that is not known."""
+    dims = value.type.tensor_type.shape.dim
+    return math.prod(1 if one.dim_param == "images" else one.dim_value for one in dims)
+
+
 def constant_bytes(model: Any) -> int:
     """Bytes of all numbers that a model holds: weights, biases, numbers of inputs, ranges."""
     from onnx import numpy_helper
@@ -306,9 +313,37 @@ ALLOWED = {
 """Operators that a file of ours may hold."""
 
 
+NUMBER_BYTES = 8
+"""Of a number in a file, at most: a kept weight with its input, a bias, a scale."""
+REST_BYTES = 1 << 20
+"""Of all else in a file: names, operators, ranges."""
+
+
+def _weights(network: Network) -> Iterator[int]:
+    """Of each convolution and classifier layer how many weights it would have, zeros included."""
+    for layer in network.convolutions:
+        yield from (math.prod(conv.shape) for conv in layer.convolutions)
+    yield from (dense.inputs * dense.outputs for dense in network.dense)
+
+
+def most_bytes(network: Network) -> int:
+    """What a file of this network has at most."""
+    return NUMBER_BYTES * (sum(_weights(network)) + network.params) + REST_BYTES
+
+
+def _largest(network: Network) -> int:
+    """Numbers of the largest thing that a network of ours computes of one image."""
+    maps = [math.prod(layer.shape_in) for layer in network.convolutions]
+    for layer in network.convolutions:
+        height, width = layer.map_inside
+        maps.append(max(layer.channels_in, layer.channels_out) * height * width)
+    return max(*maps, *_weights(network), *(dense.inputs for dense in network.dense))
+
+
 def check(content: bytes, network: Network) -> None:
     """Raises ValueError where a file is no form of this network: it takes other images, has an
-    operator that none has, or numbers in other files; what onnx raises.
+    operator that none has, something larger than any of its layers, or numbers in other files;
+    what onnx raises.
     """
     import onnx
 
@@ -317,13 +352,15 @@ def check(content: bytes, network: Network) -> None:
     for node in graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in ALLOWED:
             raise ValueError(f"it has an operator that none of ours has, {node.op_type}")
-    if model.functions or any(one.external_data for one in graph.initializer):
+    others = any(one.external_data for one in graph.initializer)
+    if model.functions or others or graph.sparse_initializer:
         raise ValueError("it speaks of functions, or of other files")
-    layers = {(dense.outputs, dense.inputs) for dense in network.dense}
-    for one in graph.initializer:
-        shape = onnx.numpy_helper.to_array(one) if one.name.endswith(".shape") else None
-        if shape is not None and tuple(shape.tolist()) not in layers:
-            raise ValueError("a sparse layer is of another shape")
+    most = _largest(network)
+    known = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    sizes = {one.name: _size(one) for one in (*known.value_info, *known.input, *known.output)}
+    for name in (name for node in graph.node for name in node.output if name):
+        if not 0 < sizes.get(name, 0) <= most:
+            raise ValueError(f"{name} is larger than anything in this network, or of no known size")
     ends = [
         tuple(size.dim_value for size in one.type.tensor_type.shape.dim[1:])
         for one in (*graph.input, *graph.output)

@@ -488,8 +488,7 @@ def _in_eight_bits(
     except Exception as error:
         why = f"{type(error).__name__}: {first_line(error)}"
         raise FinalError(
-            f"the network cannot be written in eight bits ({why}). Train it without --int8.",
-            curable=False,
+            f"the network cannot be written in eight bits ({why}). Leave that out (--no-int8)."
         ) from error
     if made.loss > LOSS_REFUSED and not wanted.accept_loss:
         lost = eight_bits_lose(made, result.metric).removeprefix("WARNING: ")

@@ -206,13 +206,12 @@ def _in_eight_bits(path: Path, result: FinalResult, network: Network) -> Run:
         raise NoModel(
             f"{path.parent}: was trained without --int8. Leave --int8 out, or train with it."
         )
-    # no more is read than there should be
-    content = path.read_bytes() if path.stat().st_size == made.bytes else b""
-    if hashlib.sha256(content).hexdigest() != made.sha256:
+    held = content(path, eight_bits.most_bytes(network))
+    if len(held) != made.bytes or hashlib.sha256(held).hexdigest() != made.sha256:
         raise stored.NotThese(f"this is not the file that {RESULT} speaks of")
     try:
-        eight_bits.check(content, network)
-        return _loaded(content)
+        eight_bits.check(held, network)
+        return _loaded(held)
     except ImportError:
         raise
     except Exception as error:

@@ -183,6 +183,9 @@ def resume(
         ),
     ] = None,
     accept_loss: AcceptLoss = False,
+    no_int8: Annotated[
+        bool, typer.Option("--no-int8", help="With --final: leave the eight bits out.")
+    ] = False,
 ) -> None:
     """Let a paused trial, or with --final a final training, go on from its checkpoint.
 
@@ -191,12 +194,15 @@ def resume(
     """
     if output is not None and final is None:
         fail("--output: is where a final training is written. Give --final N too.", 2)
-    if accept_loss and final is None:
-        fail("--accept-loss: is of a final training. Give --final N.", 2)
+    for option, given in (("--accept-loss", accept_loss), ("--no-int8", no_int8)):
+        if given and final is None:
+            fail(f"{option}: is of a final training. Give --final N.", 2)
+    if accept_loss and no_int8:
+        fail("--accept-loss and --no-int8: use one of them.", 2)
     with opened(name) as client:
         if final is not None:
             _only_final(trial)
-            client.resume_delivery(final, output, accept_loss=accept_loss)
+            client.resume_delivery(final, output, accept_loss=accept_loss, int8=not no_int8)
             say(f"final training {final}: goes on.")
             return
         snapshot = client.refresh()
