@@ -359,6 +359,9 @@ def test_the_card_says_what_the_network_is_worth(model: Path) -> None:
     # a name is a cell of a table, whatever it holds
     assert r"| \[b\]\|\`\<i\>\`\*c\*� | 12 |" in text
     assert "- of 12 images of" in text
+    rate = f"{result.config['learning_rate']:g}"
+    assert f"optimiser adam, learning rate {rate}, lr decay 1, batch size 128" in text
+    assert "label smoothing 0" in text
     assert "\u202e" not in text
     # the layers are those of the network, as its own figures have them
     laid = cnn.network(result.config, result.shape or (0, 0, 0), len(result.classes), 4)

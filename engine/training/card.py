@@ -14,6 +14,7 @@ from ..protocol import RESULT, FinalResult, eight_bits_lose
 from ..tasks import cnn
 from ..tasks.cnn.layout import ConvLayer
 from ..tasks.measure import Measure
+from ..tasks.task import blank_space
 from .data.fit import WORDS
 from .eight_bits import INT8
 from .portable import ONNX, SOURCE
@@ -110,10 +111,24 @@ def _what(result: FinalResult, trained: str) -> str:
         f"A convolutional network that tells {len(result.classes):,} classes{size}.\n\n"
         f"Trained {trained}.  Data: {code(result.data.spec)} (fingerprint "
         f"{result.data_fingerprint[:16]}).  {epochs}, seed {result.seed}, augmentation "
-        f"{result.augment}, weights of the loss {result.class_weights}, "
+        f"{result.augment}, weights of the loss {result.class_weights}{_trained_by(result)}, "
         f"{_seconds(result.seconds)} on {escaped(result.machine.processor)}.  Written by lcsearch "
         f"{result.lcsearch}; everything, the configuration too, is in `result.json`.\n"
     )
+
+
+def _trained_by(result: FinalResult) -> str:
+    """What of the configuration is of no layer, by its names: `, optimiser adamw, dropout 0.1`."""
+    space = blank_space()
+    config = space.read(result.config)
+    alone = (p for p in space.parameters if p.length is None and p.level > 2)
+    told = [(p.name, value) for p in alone for _, value in p.counting(config)]
+    words = (
+        (name.replace("_", " "), f"{value:g}" if isinstance(value, float) else value)
+        for name, value in told
+        if not name.endswith("_layers")
+    )
+    return "".join(f", {name} {value}" for name, value in words)
 
 
 def _seconds(seconds: float) -> str:
