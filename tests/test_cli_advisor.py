@@ -182,7 +182,7 @@ def test_nothing_of_a_run_that_cannot_be_is_kept(store: Store) -> None:
         (["set", "demo"], "give --wc"),
         (["set", "demo", "--strategy", "luck"], "luck"),
         (["set", "demo", "--domain", "kernel"], "not PARAM=DOMAIN"),
-        (["set", "demo", "--domain", "conv=3"], "no parameter"),
+        (["set", "demo", "--domain", "convs=3"], "no parameter"),
         (["propose", "demo", "--domain", "kernel=9x"], "not possible"),
         (["propose", "demo", "--strategy", "luck"], "luck"),
         (["favour", "demo", "kernel=1", "--clear"], "not both"),

@@ -313,11 +313,12 @@ def test_the_best_is_the_best_that_keeps_the_limits() -> None:
 def test_while_nothing_keeps_the_limits_the_likeliest_goes_first() -> None:
     assert SPACE.reference is not None
     seen = some_observations(12)
-    bounds = Bounds(error=min(o.error for o in seen) - 0.02)
+    # not reached, and not so far off that only the nearest can be told
+    bounds = Bounds(error=min(o.error for o in seen) - 0.005)
     found = rank(SPACE, seen, 1, SPACE.reference, 0.1, bounds=bounds)
     assert (found.incumbent, found.best(0.1)) == (None, None)
     kept = [p.prediction.kept for p in found.proposals if p.prediction is not None]
-    assert kept[0] == max(k or 0.0 for k in kept)
+    assert kept[0] == max(k or 0.0 for k in kept) > 1e-6
     assert found.proposals[0].prediction is not None
     assert found.proposals[0].prediction.incumbent is None
     assert found.proposals[0].prediction.ei == pytest.approx(kept[0], rel=1e-6)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textual.widgets import Input
 from typer.testing import CliRunner
 
 import lcsearch
@@ -191,7 +192,7 @@ async def test_every_screen_and_dialog_names_the_same_one(
         mean, std = ranking_of(pilot).posterior(best)
         assert f"{mean:.3f} ± {std:.3f} by the model" in text_of(pilot, "#layers")
         await press(pilot, "t")
-        assert f"Train trial {best} " in str(pilot.app.screen.query_one(".dialog").border_title)
+        assert pilot.app.screen.query_one("#trial", Input).value == str(best)
         await press(pilot, "escape")
         for keys in (["n"], ["2", "n"]):
             await press(pilot, *keys)

@@ -430,8 +430,8 @@ def test_the_model_learns_from_observations_outside_the_domains(home: Path) -> N
     ("domains", "message"),
     [
         ({"conv_layers": "6..2"}, "reversed"),
-        ({"conv": "2"}, "no parameter"),
-        ({"conv": "default"}, "no parameter"),
+        ({"convs": "2"}, "no parameter"),
+        ({"convs": "default"}, "no parameter"),
         ({"kernel": "4"}, "not possible"),
         ({"kernel": ""}, "empty"),
     ],
