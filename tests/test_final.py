@@ -36,7 +36,7 @@ from lcsearch.engine.protocol import (
 )
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.task import open_store
-from lcsearch.engine.training import loop, portable
+from lcsearch.engine.training import loop, portable, threads
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import read_final
 from lcsearch.engine.training.final import ONNX_PACKAGES, Asked, train_final, write
@@ -482,15 +482,23 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     torch.set_num_threads(before)
 
 
-def test_it_gives_threads_up_where_others_want_them(
-    done: Snapshot, tmp_path: Path, short: Steps
+@pytest.mark.parametrize(("worth", "expected"), [(10**6, 2), (10**12, 1)])
+def test_its_threads_follow_from_its_size_and_from_nothing_else(
+    done: Snapshot,
+    tmp_path: Path,
+    short: Steps,
+    monkeypatch: pytest.MonkeyPatch,
+    worth: int,
+    expected: int,
 ) -> None:
+    """Others want a processor from the beginning on: it would be another network with fewer."""
+    monkeypatch.setattr(threads, "WORTH_MACS", worth)
     said: list[Reply] = []
     train_final(final_order(done, 0, 1, tmp_path / "out"), said.append, lambda: None)
-    assert {threads for threads, _, _ in short} == {1}
+    assert {count for count, _, _ in short} == {expected}
     end = said[-1]
     assert isinstance(end, FinalDone)
-    assert end.result.machine.threads == 2
+    assert end.result.machine.threads == expected
     assert torch.get_num_threads() == 2
 
 

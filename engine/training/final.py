@@ -178,7 +178,7 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
     from .run import DTYPES, Training, full_precision
     from .threads import Threads
 
-    threads = Threads()  # what is free is seen while the images are read
+    threads = Threads()
     data, test = _images(order)
     summary = data.summary
     network = cnn.network(order.config, summary.shape, summary.classes, order.features)
@@ -208,7 +208,7 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
         if run is None:
             _ended(say, asked())
             return
-        model = full_precision(run)
+        model, used = full_precision(run), run.threads
         told.append(
             loop.confusion(model, *testing(data, test, chosen), summary.classes, torch.float32)
         )
@@ -244,7 +244,7 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
         params=network.params,
         macs=network.macs,
         seconds=seconds,
-        machine=machine(chosen, dtype),
+        machine=machine(chosen, dtype).model_copy(update={"threads": used}),
         lcsearch=__version__,
         files=(),
         order=order.id,
@@ -345,6 +345,7 @@ def _trained(
         except CheckpointError as error:  # the same network, and what was done of it once more
             print(f"seed {task.seed} begins anew: {error}", file=sys.stderr)
     run = run or begin(task, placed, dtype)
+    run.threads = threads.by_size(task.network.macs * task.config["batch_size"])
     bounds = loop.batch_bounds(len(placed.train_labels), task.config["batch_size"])
     for number in range(len(run.epochs) + 1, order.epochs + 1):
         drawn = loop.begin_epoch(run, number)
@@ -353,8 +354,6 @@ def _trained(
         for at, (start, end) in enumerate(bounds, start=1):
             if asked() in ("now", "gone"):
                 return None
-            threads.look()
-            run.threads = threads.settle(run.threads)
             total += loop.step(run, drawn, start, end) * (end - start)
             if at == len(bounds) or report.due():
                 loss = loop.finite_loss(total, end, number)

@@ -25,6 +25,12 @@ SLACK = 0.25
 """Of a processor that counts as free, this much may be taken by others."""
 
 
+WORTH_MACS = 100_000_000
+"""Multiply-accumulates of a step (one forward pass of its images) from which all threads are worth
+it, other work or not: below, they gain little and collapse; above, they cost at most twice as much.
+"""
+
+
 class Threads:
     """The threads of PyTorch in this process, given up while others want the processors."""
 
@@ -70,6 +76,15 @@ class Threads:
         any more; what is given up is not taken back.
         """
         count = self.wanted if kept is None else min(kept, self.wanted)
+        self.take(count)
+        return count
+
+    def by_size(self, macs: int) -> int:
+        """Go on with as many as a step of so many multiply-accumulates is worth; how many.
+
+        Whatever else the machine does: what is trained with them is the same network every time.
+        """
+        count = self.most if macs >= WORTH_MACS else 1
         self.take(count)
         return count
 
