@@ -202,7 +202,7 @@ def test_a_schedule_is_bound_to_its_length(placed: Placed, tmp_path: Path) -> No
         if schedule == "exponential":
             assert len(restore(longer, placed, path).epochs) == 1
             continue
-        with pytest.raises(CheckpointError, match="its length is 1, not 4"):
+        with pytest.raises(CheckpointError, match="its length in epochs is 1, not 4"):
             restore(longer, placed, path)
 
 

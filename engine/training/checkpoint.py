@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_VERSION = 3
-BEFORE: dict[str, Any] = {"metric": "accuracy", "class_weights": "none", "length": None}
+BEFORE: dict[str, Any] = {"metric": "accuracy", "class_weights": "none", "length in epochs": None}
 """What a checkpoint that does not say was trained by: there was nothing else."""
 
 
@@ -46,7 +46,7 @@ def save(run: Run, path: Path) -> None:
             "augment": run.task.augment,
             "metric": run.task.metric,
             "class_weights": run.task.class_weights,
-            "length": _length(run.task),
+            "length in epochs": _length(run.task),
             "dtype": str(run.dtype).removeprefix("torch."),
             "epochs": [epoch.model_dump() for epoch in run.epochs],
             "model": run.weights.state_dict(),
@@ -102,7 +102,7 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
         ("augment", task.augment),
         ("metric", task.metric),
         ("class_weights", task.class_weights),
-        ("length", _length(task)),
+        ("length in epochs", _length(task)),
     ):
         given = kept.get(name, BEFORE.get(name))
         if given != mine:
