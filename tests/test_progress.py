@@ -25,7 +25,21 @@ class Ending(FakeClient):
 
 
 def follow(client: FakeClient) -> int:
-    return progress.follow(client)
+    return progress.follow(client, lambda: None)
+
+
+def test_the_wheel_is_taken_back_however_soon_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = FakeClient(make_snapshot())
+
+    def begin() -> None:
+        client.autopilot(trials=3)
+        raise KeyboardInterrupt
+
+    assert progress.follow(client, begin) == 1
+    assert client.snapshot.session.autopilot is None
+    assert "autopilot off" in capsys.readouterr().err
 
 
 def test_a_failure_is_told_in_one_line_with_its_brackets(

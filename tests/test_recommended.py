@@ -139,7 +139,7 @@ def test_decisions_without_a_trial_take_the_same_one(client: SessionClient) -> N
 def test_the_end_of_a_run_names_the_same_one(
     client: SessionClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert progress.follow(client) == 0
+    assert progress.follow(client, lambda: None) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2].startswith(f"best network: trial {CHEAP}, the best of all levels")
     assert lines[-1].startswith(f"trial {CHEAP:>3}")

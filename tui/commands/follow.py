@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,17 +31,19 @@ DEAD_LOOKS = 15
 """Looks in a row without an engine after which it counts as gone: one may be starting."""
 
 
-def follow(client: Client) -> int:
+def follow(client: Client, begin: Callable[[], None]) -> int:
     """Show progress on stderr until the autopilot is done; the exit code of the command.
 
-    Every trial that ends is a line.  Ctrl-C takes the wheel back and leaves training at work.
+    begin: hands the wheel over.  Every trial that ends is a line.  Ctrl-C takes the wheel back,
+    however soon it comes, and leaves training at work.
     """
     console = Console(stderr=True)
-    told = {t.number for t in client.refresh().trials if t.ended is not None}
-    decided = len(client.refresh().decisions)
-    begun: set[int] = set()
-    dead = 0
     try:
+        begin()
+        told = {t.number for t in client.refresh().trials if t.ended is not None}
+        decided = len(client.refresh().decisions)
+        begun: set[int] = set()
+        dead = 0
         with bar(console, TimeElapsedColumn()) as progress:
             task = progress.add_task("starting", total=None, left="")
             while True:

@@ -98,8 +98,13 @@ def run(
                 until_flat=until_flat,
             )
             client.set_strategy(strategy)
-        client.autopilot(trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat)
-        raise typer.Exit(follow(client))
+
+        def begin() -> None:
+            client.autopilot(
+                trials=trials, minutes=minutes, levels=levels.value, until_flat=until_flat
+            )
+
+        raise typer.Exit(follow(client, begin))
 
 
 def _trial_or(number: int | None, found: list[int], nothing: str) -> int:
