@@ -1,6 +1,7 @@
 """The commands that steer the advisor: strategies, domains, favourite regions, until flat."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,12 @@ from .sessions_for_tests import SUMMARY, filled_store
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine is started, and nobody waits for one."""
     monkeypatch.setattr(SessionClient, "start_engine", lambda client: None)
-    monkeypatch.setattr(progress, "follow", lambda client: 0)
+
+    def follow(client: SessionClient, begin: Callable[[], None]) -> int:
+        begin()
+        return 0
+
+    monkeypatch.setattr(progress, "follow", follow)
 
 
 @pytest.fixture
