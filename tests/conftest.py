@@ -124,6 +124,17 @@ def pytest_collection_finish() -> None:
     FREEZE()
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums come out the same whatever else the machine does, and no thread waits for another."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def frozen_already(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A console freezes what it finds, thaws it as it leaves, and looks for garbage between: a

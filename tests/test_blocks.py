@@ -23,6 +23,7 @@ from lcsearch.sessions.records import Config
 from lcsearch.tui.networks import layers, network_line, whole_lines
 
 from .conftest import benchmark
+from .test_latency import unsettle
 
 F = nn.functional
 NETWORKS = Path(__file__).parent / "fixtures" / "networks.json"
@@ -131,12 +132,7 @@ def test_random_networks_compute_what_their_parameters_say(shape: tuple[int, int
         if laid.params > 1e6:
             continue
         model = build(laid, seed).eval()
-        for layer in model:
-            if isinstance(layer, nn.BatchNorm2d):
-                assert layer.running_mean is not None
-                assert layer.running_var is not None
-                nn.init.uniform_(layer.running_mean, -0.5, 0.5)
-                nn.init.uniform_(layer.running_var, 0.5, 1.5)
+        unsettle(model)
         images = torch.randn(2, *shape)
         with torch.inference_mode():
             maps = by_hand(drawn, model, images)

@@ -261,15 +261,6 @@ def test_an_interrupt_leaves_it_to_the_engine(home: Path, done: Snapshot, tmp_pa
     store.close()
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums come out the same, whatever else the machine does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_what_was_interrupted_ends_as_if_it_had_not_been(done: Snapshot, tmp_path: Path) -> None:
     whole, broken = (final_order(done, 0, 4, tmp_path / n, seeds=2) for n in ("whole", "broken"))

@@ -87,17 +87,22 @@ def held(found: dict[str, Array]) -> Weights:
     return lambda name, shape: found[name].reshape(shape)
 
 
+def unsettle(model: nn.Sequential) -> None:
+    """Batch norm with statistics that show where they are left out."""
+    for layer in model:
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+
+
 @pytest.mark.parametrize("features", [1, 2, 4])
 def test_the_graph_computes_what_the_network_does(features: int) -> None:
     image = np.random.default_rng(0).standard_normal((1, *SHAPE), np.float32)
     for number, network in enumerate(random_networks(25, features)):
         model = build(network, number).eval()
-        for layer in model:
-            if isinstance(layer, nn.BatchNorm2d):
-                assert layer.running_mean is not None
-                assert layer.running_var is not None
-                nn.init.uniform_(layer.running_mean, -0.5, 0.5)
-                nn.init.uniform_(layer.running_var, 0.5, 1.5)
+        unsettle(model)
         made = graph(network, held(weights_of(model)))
         onnx.checker.check_model(made)
         session = onnxruntime.InferenceSession(made.SerializeToString())

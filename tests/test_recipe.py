@@ -6,7 +6,6 @@ import copy
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from lcsearch.engine.training.shortcut import Shortcut
 from lcsearch.engine.training.sparse import SparseLinear
 from lcsearch.sessions.records import Config, DataSource
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE, CLASSES = (1, 8, 8), 10
 SCHEDULES = ("exponential", "cosine", "one-cycle")
 RECIPES: list[Config] = [
@@ -37,15 +37,6 @@ RECIPES: list[Config] = [
     {"schedule": "one-cycle", "optimiser": "adamw", "weight_decay": 0.05, "dropout": 0.3},
     {"schedule": "exponential", "optimiser": "sgd", "learning_rate": 0.05, "dropout": 0.2},
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Sums come out the same, and nothing waits for another thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
