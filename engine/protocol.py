@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from ..sessions.choices import LOSS_WARNED, Augment, ClassWeights, Dtype, Images, Metric, Runtime
+from ..sessions.files import content
 from ..sessions.records import (
     Config,
     Confusion,
@@ -24,6 +25,8 @@ from ..sessions.records import (
 )
 
 RESULT = "result.json"
+LARGEST_RESULT = 64 << 20
+"""Bytes of it."""
 """The file that holds a `FinalResult`."""
 
 
@@ -371,7 +374,7 @@ class FinalResult(Record):
 def written(folder: Path, order: str) -> FinalResult | None:
     """What the order of this id has written into this folder; None where it has not."""
     try:
-        found = FinalResult.model_validate_json((folder / RESULT).read_bytes())
+        found = FinalResult.model_validate_json(content(folder / RESULT, LARGEST_RESULT))
     except (OSError, ValueError):
         return None
     return found if order and found.order == order else None

@@ -394,14 +394,10 @@ def _real_places(evidence: Evidence, config: Config) -> list[Place]:
         domain = parameter.domain_in(config)
         if not isinstance(domain, Real) or not domain.low < domain.high:
             continue
-        if not parameter.counts(config):
-            continue
         scale = replace(domain, zero=False)
-        setting = config[parameter.name]
-        entries = list(enumerate(setting)) if isinstance(setting, list) else [(None, setting)]
         places += [
             (parameter.name, index, scale)
-            for index, entry in entries
+            for index, entry in parameter.counting(config)
             if entry != 0 or not domain.zero
         ]
     return places

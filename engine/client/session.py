@@ -329,7 +329,7 @@ class SessionClient:
 
         Raises StoreError; Already where it is so already.
         """
-        delivery = self._delivery(number)
+        delivery = _delivery(self.refresh(), number)
         if delivery.state == ("paused" if mode == "pause" else "stopped"):
             raise Already(f"final training {number} {SAID[delivery.state]} already.")
         if delivery.state == "running" and delivery.stop_request == mode:
@@ -357,7 +357,8 @@ class SessionClient:
         in eight bits, if it is to be, however much those lose.  int8: False leaves these out.
         Raises StoreError; Already for one that goes on.
         """
-        snapshot, delivery = self.refresh(), self._delivery(number)
+        snapshot = self.refresh()
+        delivery = _delivery(snapshot, number)
         if (accept_loss or not int8) and not delivery.int8:
             raise Misuse(f"final training {number}: is not written in eight bits, and loses none.")
         goes = delivery.waits or (delivery.state == "running" and delivery.stop_request is None)
@@ -384,15 +385,6 @@ class SessionClient:
             shutil.rmtree(part, ignore_errors=True)
         self.start_engine()
 
-    def _delivery(self, number: int) -> Delivery:
-        """The final training.  Raises StoreError where there is none."""
-        deliveries = self.refresh().deliveries
-        if not 0 < number <= len(deliveries):
-            count = len(deliveries)
-            there = f"There are 1 to {count}." if count > 1 else f"There is {count or 'none'}."
-            raise Misuse(f"final training {number}: there is no such one. {there}")
-        return deliveries[number - 1]
-
     # -- out ------------------------------------------------------------------------------------
 
     def export(self, path: Path) -> None:
@@ -417,3 +409,13 @@ class SessionClient:
         if not search.observations(snapshot):
             return None
         return search.recommended(snapshot, self.rank(snapshot, count=1))
+
+
+def _delivery(snapshot: Snapshot, number: int) -> Delivery:
+    """The final training.  Raises StoreError where there is none."""
+    deliveries = snapshot.deliveries
+    if not 0 < number <= len(deliveries):
+        count = len(deliveries)
+        there = f"There are 1 to {count}." if count > 1 else f"There is {count or 'none'}."
+        raise Misuse(f"final training {number}: there is no such one. {there}")
+    return deliveries[number - 1]

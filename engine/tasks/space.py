@@ -439,16 +439,19 @@ class Space:
         config = self.read(config)
         thing = self.canonical(config) if self.canonical else config
         if self._younger and isinstance(thing, Mapping):
-            thing = {
-                name: self[name].settled(value, config)
-                if name in self and isinstance(value, list)
-                else value
-                for name, value in thing.items()
-                if name not in self
-                or not (self[name].is_neutral(value) or not self[name].counts(config))
-            }
+            thing = dict(self._telling(thing, config))
         text = json.dumps(thing, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _telling(self, thing: Mapping[str, Any], config: Config) -> Iterator[tuple[str, Any]]:
+        """What of a thing tells it from another: nothing neutral, nothing idle."""
+        for name, value in thing.items():
+            parameter = self._by_name.get(name)
+            if parameter is None:
+                yield name, value
+            elif parameter.counts(config) and not parameter.is_neutral(value):
+                entries = isinstance(value, list)
+                yield name, parameter.settled(value, config) if entries else value
 
     # -- sampling -------------------------------------------------------------------------------
 
@@ -643,12 +646,11 @@ class Space:
         """
         row = np.full(len(self.columns), np.nan)
         for position, column in enumerate(self.columns):
-            value = config[column.parameter]
-            scale = self[column.parameter].scale
+            parameter, value = self[column.parameter], config[column.parameter]
             if column.index is None:
-                row[position] = self._unit(self[column.parameter], config)
-            elif column.index < len(value) and self[column.parameter].counts(config, column.index):
-                row[position] = scale.unit(value[column.index])
+                row[position] = self._unit(parameter, config)
+            elif column.index < len(value) and parameter.counts(config, column.index):
+                row[position] = parameter.scale.unit(value[column.index])
         return row
 
     def encode_all(self, configs: Sequence[Config]) -> Array:

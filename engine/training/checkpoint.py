@@ -92,12 +92,11 @@ def restore(task: Training, data: Placed, path: Path) -> Run:
             f"the checkpoint {path} is of version {version}, not {CHECKPOINT_VERSION}. {remedy}"
         )
     config = kept.get("config")
-    read = blank_space().read
     if isinstance(config, dict):  # one of before may lack a parameter that there is now
-        kept["config"] = read(config)
+        kept["config"] = blank_space().read(config)
     for name, mine in (
         ("data", data.fingerprint),
-        ("config", read(task.config)),
+        ("config", task.config),
         ("seed", task.seed),
         ("augment", task.augment),
         ("metric", task.metric),

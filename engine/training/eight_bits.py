@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ...sessions.records import EightBits
 from ..metric import Confusion
 from ..protocol import FinalResult
-from ..tasks.cnn.layout import BYTES, Network
+from ..tasks.cnn.layout import BYTES, DenseLayer, Network
 from .data.face import Images, Labels, Numbers, Split
 from .data.read import Data
 from .latency import beside
@@ -197,7 +197,7 @@ def quantised(
     _keep_logits(made.graph)
     for index, dense in enumerate(network.dense):
         if dense.deployed_bytes(BYTES["int8"]) < dense.inputs * dense.outputs:
-            _thin(made.graph, f"dense{index}.weight_quantized", dense.in_degree)
+            _thin(made.graph, f"dense{index}.weight_quantized", dense)
     del made.metadata_props[:]
     for key, value in metadata.items():
         made.metadata_props.add(key=key, value=value)
@@ -237,24 +237,25 @@ def _keep_logits(graph: Any) -> None:
     _drop(graph, set(back.input[1:]))
 
 
-def _thin(graph: Any, name: str, kept: int) -> None:
+_INDICES = {1: np.uint8, 2: np.uint16, 4: np.int32}
+"""Of numbers of inputs, by `DenseLayer.index_bytes`."""
+
+
+def _thin(graph: Any, name: str, dense: DenseLayer) -> None:
     """Keep of a sparse layer's weights those that it has, each with the number of its input.
 
-    A runtime puts them into zeros once, as it loads.  The numbers of inputs have as many bits as
-    `DenseLayer.deployed_bytes` counts.
+    A runtime puts them into zeros once, as it loads.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     whole = numpy_helper.to_array(next(one for one in graph.initializer if one.name == name))
     _drop(graph, {name})
-    outputs, inputs = whole.shape
     # those that are not 0 first: what else is kept is 0, wherever it stands
-    inputs_of = np.sort(np.argsort(whole == 0, axis=1, kind="stable")[:, :kept], axis=1)
-    index = np.uint8 if inputs <= 1 << 8 else np.uint16 if inputs <= 1 << 16 else np.int32
+    inputs_of = np.sort(np.argsort(whole == 0, axis=1, kind="stable")[:, : dense.in_degree], axis=1)
     for part, values in (
         ("kept", np.take_along_axis(whole, inputs_of, 1)),
-        ("connections", inputs_of.astype(index)),
-        ("shape", np.array([outputs, inputs])),
+        ("connections", inputs_of.astype(_INDICES[dense.index_bytes])),
+        ("shape", np.array([dense.outputs, dense.inputs])),
     ):
         graph.initializer.append(numpy_helper.from_array(values, f"{name}.{part}"))
     zero = helper.make_tensor("zero", TensorProto.INT8, [1], [0])

@@ -76,12 +76,15 @@ LOCK_PATIENCE = 30.0
 class FinalError(Exception):
     """It cannot be done as things are; the message says what to do.
 
-    curable: it goes on once that is done.  lossy: it does once the loss is accepted.
+    lossy: it goes on once the loss is accepted.
     """
 
-    def __init__(self, message: str, *, curable: bool = True, lossy: bool = False) -> None:
+    curable = True
+    """It goes on once that is done."""
+
+    def __init__(self, message: str, *, lossy: bool = False) -> None:
         super().__init__(message)
-        self.curable, self.lossy = curable, lossy
+        self.lossy = lossy
 
 
 def main() -> None:
@@ -201,10 +204,10 @@ def train_final(order: FinalOrder, say: Say, asked: Callable[[], Asked]) -> None
             order.class_weights,
         )
         scores = tuple(one.accuracy for one in told)
-        if told and asked() is not None:  # one is over, and the next has not begun
-            _ended(say, asked())
-            return
-        run = _trained(order, task, placed, dtype, threads, asked, _Report(say, order, at, scores))
+        run = None
+        if not told or asked() is None:  # it may have been asked as the one before was tested
+            report = _Report(say, order, at, scores)
+            run = _trained(order, task, placed, dtype, threads, asked, report)
         if run is None:
             _ended(say, asked())
             return

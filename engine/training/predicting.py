@@ -21,7 +21,7 @@ from ...sessions.errors import Misuse, StoreError
 from ...sessions.files import content
 from ...sessions.records import in_words
 from ..machine import processors
-from ..protocol import RESULT, FinalResult
+from ..protocol import LARGEST_RESULT, RESULT, FinalResult
 from ..tasks import cnn
 from ..tasks.cnn.layout import Network
 from ..tasks.space import InvalidConfig
@@ -39,7 +39,6 @@ BATCH = 64
 """Images that a thread tells at once, at most."""
 BATCH_NUMBERS = 1 << 22
 """Pixels times channels of them, at most, unless one has more."""
-LARGEST_RESULT = 64 << 20
 LARGEST_IMAGE = 1 << 30
 """Bytes of a file."""
 LARGEST_LEVEL = 1e30

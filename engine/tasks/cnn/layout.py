@@ -174,13 +174,17 @@ class DenseLayer:
     params: int
     macs: int
 
+    @property
+    def index_bytes(self) -> int:
+        """Whole bytes that the number of an input takes."""
+        return 1 if self.inputs <= 1 << 8 else 2 if self.inputs <= 1 << 16 else 4
+
     def deployed_bytes(self, each: int) -> int:
-        """Of its weights, `each` bytes one: those that it keeps, each with the number of its input
-        in as many whole bytes as that takes, or all of them with zeros, whichever is less.
+        """Of its weights, `each` bytes one: those that it keeps, each with the number of its input,
+        or all of them with zeros, whichever is less.
         """
         kept = self.in_degree * self.outputs
-        index = 1 if self.inputs <= 1 << 8 else 2 if self.inputs <= 1 << 16 else 4
-        return min(self.inputs * self.outputs * each, kept * (each + index))
+        return min(self.inputs * self.outputs * each, kept * (each + self.index_bytes))
 
 
 @dataclass(frozen=True)

@@ -189,11 +189,11 @@ def space(
         default = NEUTRAL[name]
         return Parameter(name, level, Categorical(choices), default, neutral=default, **settings)
 
-    def trained(name: str, level: int, domain: Domain, limits: Domain) -> Parameter:
-        return Parameter(name, level, domain, TRAINING[name], limits=limits)
+    def trained(name: str, level: int, domain: Domain, **settings: Any) -> Parameter:
+        return Parameter(name, level, domain, TRAINING[name], **settings)
 
     def younger(name: str, level: int, domain: Domain) -> Parameter:
-        return Parameter(name, level, domain, TRAINING[name], neutral=TRAINING[name])
+        return trained(name, level, domain, neutral=TRAINING[name])
 
     entries = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
@@ -258,12 +258,18 @@ def space(
         younger("dropout", 3, Real(0.0, 0.5)),
         younger("schedule", 4, Categorical(SCHEDULES)),
         younger("optimiser", 4, Categorical(OPTIMISERS)),
-        replace(
-            trained("learning_rate", 4, Real(1e-4, 1e-1, log=True), limits=Real(1e-8, 10)),
+        trained(
+            "learning_rate",
+            4,
+            Real(1e-4, 1e-1, log=True),
+            limits=Real(1e-8, 10),
             ratios=("optimiser", {SGD: SGD_RATES}),
         ),
-        replace(
-            trained("lr_decay", 4, Real(0.9, 1.0), limits=Real(1e-3, 1)),
+        trained(
+            "lr_decay",
+            4,
+            Real(0.9, 1.0),
+            limits=Real(1e-3, 1),
             when=("schedule", EXPONENTIAL),
         ),
         trained("batch_size", 4, Integer(32, 512, log=True), limits=Integer(1, 65536)),
