@@ -7,6 +7,7 @@ import re
 import pytest
 from textual.widgets import Input, Label
 
+from lcsearch.engine.tasks.domains import Categorical
 from lcsearch.engine.tasks.task import parameters_of, task_named
 from lcsearch.tui.dialogs.edit import ChoiceField, EditDialog, NumberField
 
@@ -194,3 +195,16 @@ async def test_a_network_that_is_no_candidate_is_not_ranked_among_them() -> None
     async with console(FakeClient(make_snapshot())) as pilot:
         await press(pilot, "n")
         assert re.search(r"\(would be \S+ of 2,411\)", text_of(pilot, "#figures"))
+
+
+async def test_a_choice_that_stands_alone_is_written_out() -> None:
+    names = parameters_of(task_named("cnn"), "full")
+    client = FakeClient(make_snapshot(level=4, done=(6, 1, 1, 3), parameters=names))
+    async with console(client, size=(80, 24)) as pilot:
+        await press(pilot, "e")
+        alone = [f for f in pilot.app.screen.query(ChoiceField) if f.index is None]
+        assert {field.parameter.name for field in alone} == {"schedule", "optimiser"}
+        for field in alone:
+            assert isinstance(field.parameter.domain, Categorical)
+            longest = max(len(str(choice)) for choice in field.parameter.domain.choices)
+            assert field.content_size.width >= longest

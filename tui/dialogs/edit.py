@@ -58,8 +58,7 @@ class NumberField(Input):
 
     def __init__(self, parameter: Parameter, index: int | None, value: Any) -> None:
         # one that stands alone has room for any number, such as 0.0008928
-        classes = "field single" if index is None else "field"
-        super().__init__(words.number(value), compact=True, classes=classes)
+        super().__init__(words.number(value), compact=True, classes=_width(index))
         self.parameter = parameter
         self.index = index
 
@@ -100,13 +99,19 @@ class ChoiceField(Cycle):
     def __init__(self, parameter: Parameter, index: int | None, value: Any) -> None:
         domain = parameter.domain
         assert isinstance(domain, Categorical)
-        super().__init__(domain.choices, value, classes="field")
+        # one that stands alone has room for its longest word
+        super().__init__(domain.choices, value, classes=_width(index))
         self.parameter = parameter
         self.index = index
 
     def watch_value(self) -> None:
         """Tell the form."""
         self.post_message(Changed(self.parameter.name, self.index, self.value))
+
+
+def _width(index: int | None) -> str:
+    """The classes of a field: one of a list is as wide as its column."""
+    return "field single" if index is None else "field"
 
 
 def parse(text: str) -> Any:
