@@ -39,6 +39,7 @@ from torch.nn import functional
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.data import read, read_final
+from lcsearch.engine.training.depthwise import Depthwise
 from lcsearch.engine.training.images import place, testing
 from lcsearch.engine.training.run import Run, Training, begin
 from lcsearch.sessions.records import DataSource
@@ -55,7 +56,8 @@ def _conv(
     channels: int, out: int, kernel: int = 3, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     """A convolution that keeps the size at stride 1, with batch norm."""
-    made = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    kind = Depthwise if groups == channels > 1 else nn.Conv2d  # the same numbers, far sooner
+    made = kind(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(made, nn.BatchNorm2d(out))
 
 

@@ -33,7 +33,7 @@ from .schema import OLD_COSTS, measured_by, old_costs, predictions_measured_by
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[6] = 6
+VERSION: Literal[7] = 7
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
 4: limits.  5: latencies, what complexity was of in predictions.  6: final trainings.  Older ones
 are read, too."""
@@ -187,7 +187,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2, 3, 4, 5, 6] = VERSION
+    version: Literal[1, 2, 3, 4, 5, 6, 7] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument

@@ -674,6 +674,8 @@ class Session(Record):
     parameters: tuple[str, ...] = ()
     """Those that there were when the session was made.  What came later stands at its neutral
     value, until its domain is opened; empty: made before any had one."""
+    defaults: dict[str, Scalar] = Field(default_factory=dict)
+    """What parameters are before their level is searched, where it is not the task's own."""
     level: Annotated[int, Field(ge=1)] = 1
     bases: dict[int, int] = Field(default_factory=dict)
     trials_per_level: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)] = 12

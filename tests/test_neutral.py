@@ -18,7 +18,7 @@ from lcsearch.engine import search
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
-from lcsearch.engine.tasks.domains import Categorical, Real
+from lcsearch.engine.tasks.domains import Categorical, InvalidDomain, Real
 from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
 from lcsearch.engine.tasks.task import space_name
 from lcsearch.sessions import exchange
@@ -240,6 +240,75 @@ def test_the_full_space_has_them_all(home: Path, later: None) -> None:
     proposals = client.rank(client.refresh()).proposals
     assert any(True in proposal.config["detour"] for proposal in proposals)
     client.close()
+
+
+def test_the_full_space_begins_with_a_recipe_of_today(home: Path, tmp_path: Path) -> None:
+    client = made(home, "--space", "full")
+    snapshot = client.refresh()
+    assert snapshot.session.defaults == cnn.BEGINS
+    proposals = client.rank(snapshot).proposals
+    for config in (snapshot.trials[0].config, *(proposal.config for proposal in proposals)):
+        assert {name: config[name] for name in cnn.BEGINS} == cnn.BEGINS
+    client.export(tmp_path / "made.json")
+    again = SessionClient(bring_back(home, tmp_path / "made.json", "again"))
+    assert again.refresh().session.defaults == cnn.BEGINS
+    assert again.space.reference == client.space.reference
+    for opened in (client, again):
+        opened.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--space", "poster"),
+        ("--space", "full", "--set", "schedule=exponential"),
+        ("--space", "full", "--set", "learning_rate=1e-4..1e-3"),
+    ],
+    ids=" ".join,
+)
+def test_the_poster_s_training_where_that_or_another_is_asked_for(
+    home: Path, options: tuple[str, ...]
+) -> None:
+    client = made(home, *options)
+    assert client.refresh().session.defaults == {}
+    config = client.refresh().trials[0].config
+    assert (config["schedule"], config["learning_rate"]) == ("exponential", 1e-3)
+    client.close()
+
+
+def test_a_full_session_of_before_goes_on_with_the_training_that_it_had(home: Path) -> None:
+    client = SessionClient(bring_back(home, FIXTURES / "export-v8-full.json"))
+    snapshot = client.refresh()
+    assert space_name(snapshot.session) == "full"
+    for level in (1, 2, 3):
+        for proposal in client.rank(look_at(snapshot, level)).proposals:
+            assert proposal.config["schedule"] == "exponential"
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("defaults", "told"),
+    [
+        ({"nothing": 1}, "nothing cannot begin at 1"),
+        ({"kernel": 3}, "kernel cannot begin at 3"),
+        ({"dropout": 0.1}, "dropout cannot begin at 0.1"),
+        ({"schedule": "linear"}, "schedule = linear: not possible. Use exponential"),
+        ({"batch_size": 0}, "batch_size = 0: not possible"),
+    ],
+)
+def test_what_a_space_cannot_begin_with_is_refused(
+    home: Path, tmp_path: Path, defaults: dict[str, Any], told: str
+) -> None:
+    client = made(home, "--space", "poster", "--set", "schedule=cosine,one-cycle")
+    with pytest.raises(InvalidDomain, match=told):
+        client.space.beginning(defaults)
+    client.export(tmp_path / "made.json")
+    client.close()
+    document = json.loads((tmp_path / "made.json").read_text())
+    document["session"]["defaults"] = defaults
+    (tmp_path / "made.json").write_text(json.dumps(document))
+    with pytest.raises(Misuse, match=told):
+        bring_back(home, tmp_path / "made.json", "again")
 
 
 def test_a_space_that_there_is_not_is_refused_with_those_that_there_are(home: Path) -> None:

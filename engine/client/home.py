@@ -31,6 +31,7 @@ from ..search import decide
 from ..tasks.domains import InvalidDomain
 from ..tasks.task import (
     blank_space,
+    defaults_of,
     level_names,
     measure_named,
     open_store,
@@ -97,8 +98,10 @@ def create(
             )
         # any image will do to check the domains before the data are read
         blank_space(setup.task, setup.domains)
-        awake = parameters_of(task_named(setup.task), setup.space)
-        measure_named(setup.measure, task_named(setup.task))
+        task = task_named(setup.task)
+        awake = parameters_of(task, setup.space)
+        defaults = defaults_of(task, setup.space, setup.domains)
+        measure_named(setup.measure, task)
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
         if setup.runtime is not None and (lacks := missing(setup.runtime)):
@@ -120,7 +123,8 @@ def create(
         del asked["limits"], asked["space"]
         asked |= {"data": data, "execution": execution}
         asked["class_weights"] = setup.class_weights or suiting(setup.metric)
-        session = Session(created=now(), summary=answer.summary, parameters=awake, **asked)
+        asked |= {"parameters": awake, "defaults": defaults}
+        session = Session(created=now(), summary=answer.summary, **asked)
         changes = search.changed_limits(session, setup.limits)
         if changes:
             limits, cap = search.merged_limits(session, changes)

@@ -17,7 +17,9 @@ SIGNIFICANT = 4
 
 
 class InvalidDomain(ValueError):
-    """A domain that is empty, reversed, beyond the limits, or not readable."""
+    """A domain that is empty, reversed, beyond the limits, or not readable; a default that is no
+    value of its parameter.
+    """
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ...sessions.records import Session
+from ...sessions.records import Scalar, Session
 from .measure import Measure
 from .space import Space
 
@@ -41,13 +41,25 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class NamedSpace:
+    """A part of a task's space that a session can search.
+
+    parameters: those that are searched; None: all.  defaults: what parameters are before their
+    level is searched, where it is not what the task's space has; the reference is with them.
+    """
+
+    parameters: tuple[str, ...] | None = None
+    defaults: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """What is searched.
 
     space: for a problem, with domains of its own where they were narrowed or widened, as text; it
     has a reference, what is neutral, and what lays a configuration out.  Raises InvalidDomain.
-    spaces: what a new session can search, by name, a new session's own first: the parameters that
-    are awake in it, None for all; no name where there is nothing to choose.
+    spaces: what a new session can search, by name, a new session's own first; no name where there
+    is nothing to choose.
     """
 
     name: str
@@ -55,7 +67,7 @@ class Task:
     levels: tuple[str, ...]
     measures: tuple[Measure, ...]
     space: Callable[[Problem, Mapping[str, str]], Space]
-    spaces: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
+    spaces: Mapping[str, NamedSpace] = field(default_factory=dict, hash=False)
 
     @property
     def exact(self) -> tuple[Measure, ...]:

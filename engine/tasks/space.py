@@ -253,6 +253,27 @@ class Space:
         """The space with these parameters awake, and those that were there from the beginning."""
         return self.putting_to_sleep({p.name for p in self._younger if p.name not in names})
 
+    def beginning(self, defaults: Mapping[str, Scalar]) -> Space:
+        """The space whose parameters are these before their level is searched, and in its
+        reference.
+
+        Raises InvalidDomain where one is no parameter, one of layers, asleep or not possible.
+        """
+        if not defaults:
+            return self
+        found: list[str] = []
+        for name, value in defaults.items():
+            parameter = self._by_name.get(name)
+            if parameter is None or parameter.asleep or parameter.length is not None:
+                found.append(f"{name} cannot begin at {spelled(value)}: it is not searched as one.")
+            else:
+                found += self._outside(name, value, parameter)
+        if found:
+            raise InvalidDomain(" ".join(found))
+        begun = tuple(replace(p, default=defaults.get(p.name, p.default)) for p in self.parameters)
+        reference = None if self.reference is None else {**self.reference, **defaults}
+        return replace(self, parameters=begun, reference=reference)
+
     def laid_out(self, config: Config) -> Any:
         """What a valid configuration comes to: for a network its layers."""
         return config if self.layout is None else self.layout(config)

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...sessions.errors import Misuse, StoreError
-from ...sessions.records import Config, Epoch, Latency, Session, Trial
+from ...sessions.records import Config, Epoch, Latency, Scalar, Session, Trial
 from ...sessions.store import Reader, Store
 from ..objective import warm
 from . import cnn
-from .face import FLAT, Problem, Task
+from .face import FLAT, NamedSpace, Problem, Task
 from .measure import LATENCY, Measure
 from .space import Space
 
@@ -65,11 +65,30 @@ def parameters_of(task: Task, space: str | None = None) -> tuple[str, ...]:
 
     None: the task's usual one.  Raises Misuse where the task has no such space.
     """
-    if space is not None and space not in task.spaces:
-        use = f"Use {', '.join(task.spaces)}." if task.spaces else "Leave it out: there is one."
-        raise Misuse(f"space {space}: unknown. {use}")
-    names = task.spaces[space or usual_space(task)] if task.spaces else None
+    names = space_named(task, space).parameters
     return names or tuple(parameter.name for parameter in blank_space(task.name).parameters)
+
+
+def space_named(task: Task, name: str | None = None) -> NamedSpace:
+    """The space of this name; None: the task's usual one.  Raises Misuse where it has no such."""
+    if name is not None and name not in task.spaces:
+        use = f"Use {', '.join(task.spaces)}." if task.spaces else "Leave it out: there is one."
+        raise Misuse(f"space {name}: unknown. {use}")
+    return task.spaces[name or usual_space(task)] if task.spaces else NamedSpace()
+
+
+def defaults_of(task: Task, space: str | None, domains: Mapping[str, str]) -> dict[str, Scalar]:
+    """What parameters of a new session are before their level is searched, where its space says so.
+
+    Nothing where its domains exclude any of it: those go together, a learning rate with its
+    schedule, and who narrowed one wants another training.  Raises Misuse where the task has no such
+    space, and InvalidDomain.
+    """
+    defaults = space_named(task, space).defaults
+    searched = blank_space(task.name, domains)
+    if all(searched[name].domain.contains(value) for name, value in defaults.items()):
+        return dict(defaults)
+    return {}
 
 
 def usual_space(task: Task) -> str:
@@ -107,7 +126,8 @@ def session_space(session: Session) -> Space:
     the domains as they are.  Raises InvalidDomain, and Misuse for a task that there is not.
     """
     domains = tuple(sorted(session.domains.items()))
-    return _kept_space(task_of(session), Problem.of(session), domains, session.parameters)
+    defaults = tuple(sorted(session.defaults.items()))
+    return _kept_space(task_of(session), Problem.of(session), domains, session.parameters, defaults)
 
 
 @lru_cache(maxsize=16)
@@ -116,8 +136,10 @@ def _kept_space(
     problem: Problem,
     domains: tuple[tuple[str, str], ...],
     parameters: tuple[str, ...],
+    defaults: tuple[tuple[str, Scalar], ...],
 ) -> Space:
-    return _space(task, problem, dict(domains)).waking({*parameters, *dict(domains)})
+    space = _space(task, problem, dict(domains)).waking({*parameters, *dict(domains)})
+    return space.beginning(dict(defaults))
 
 
 def _space(task: Task, problem: Problem, domains: Mapping[str, str]) -> Space:

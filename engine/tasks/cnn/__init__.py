@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..face import Problem, Task
+from ..face import NamedSpace, Problem, Task
 from ..space import Space
 from .layout import NONE, POOL, STRIDE, network
 from .measures import MEASURES
-from .space import FULL, LEVELS, POSTER, reference, space
+from .space import BEGINS, FULL, LEVELS, POSTER, reference, space
 
 __all__ = [
+    "BEGINS",
     "LEVELS",
     "NONE",
     "POOL",
@@ -40,5 +41,5 @@ TASK = Task(
     levels=LEVELS,
     measures=MEASURES,
     space=_space_for,
-    spaces={"poster": POSTER, FULL: None},
+    spaces={"poster": NamedSpace(POSTER), FULL: NamedSpace(defaults=BEGINS)},
 )

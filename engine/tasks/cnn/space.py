@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ....sessions.records import Config
+from ....sessions.records import Config, Scalar
 from ..domains import Categorical, Domain, Integer, Real
 from ..space import Parameter, Space
 from .layout import (
@@ -66,6 +66,8 @@ POSTER = (
 """The poster's parameters: the others stand at their neutral values where these alone are awake."""
 FULL = "full"
 """The name of the space with all parameters."""
+BEGINS: dict[str, Scalar] = {"schedule": ONE_CYCLE, "learning_rate": 1e-2}
+"""How networks of that space are trained until level 4 is searched."""
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
 FIRST_CHANNELS = 64
