@@ -6,12 +6,13 @@
 
 Of Fashion-MNIST 8,000 images to train on and 2,000 for validation, 10 epochs.  LeNet-5, MobileNet
 x 0.25, ResNet-8 (MLPerf Tiny's, whole and half as wide) and DS-CNN are trained by the product's own
-loop with the best recipe there is by hand: the best of three learning rates with a cosine schedule,
-and what `lcsearch` gives every network besides.  Against each stand two searches by the commands
-that a person would type (`new`, `run`, `train`): with a limit on multiply-accumulates (a tenth of
-the network's; of LeNet-5's, which are few, a third), and with one on parameters (half of the
-network's).  Three more are against ResNet-8: w_c = 0.01 under its own multiply-accumulates; a
-quarter of its training time; and half of both its costs, with a training on all 60,000 images.
+loop with the best recipe there is by hand: the best of three learning rates, each with a cosine
+schedule and a one-cycle one, and what `lcsearch` gives every network besides.  Against each stand
+two searches by the commands that a person would type (`new`, `run`, `train`): with a limit on
+multiply-accumulates (a tenth of the network's; of LeNet-5's, which are few, a third), and with one
+on parameters (half of the network's).  Three more are against ResNet-8: w_c = 0.01 under its own
+multiply-accumulates; a quarter of its training time; and half of both its costs, with a training on
+all 60,000 images.
 
 What is found is trained with three other seeds, as the hand-made ones are: validation accuracy at
 the best epoch; and both are trained on all 10,000 images and tested once on the test set, the found
@@ -23,6 +24,7 @@ What is done is kept in --home, and left out when it is run again.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -37,6 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.cnn.space import COSINE, ONE_CYCLE
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.data import read, read_final
 from lcsearch.engine.training.depthwise import Depthwise
@@ -46,7 +49,8 @@ from lcsearch.sessions.records import DataSource
 
 SHAPE, CLASSES = (1, 28, 28), 10
 RATES = 1e-3, 3e-3, 1e-2
-"""Learning rates that the hand-made networks are tried with."""
+SCHEDULES = COSINE, ONE_CYCLE
+"""What the hand-made networks are tried with, each with each."""
 MACS_SHARE = {"lenet-5": 1 / 3}
 """Of the hand-made network's, as a limit; a tenth where it does not say."""
 PARAMS_SHARE = 1 / 2
@@ -150,6 +154,10 @@ def counted(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), macs
 
 
+Way = tuple[str, float]
+"""Schedule and learning rate."""
+
+
 @dataclass(frozen=True)
 class Size:
     """How much is done.  size: images, a fifth of them for validation; seeds: trainings of each
@@ -159,13 +167,13 @@ class Size:
     size: int = 10_000
     epochs: int = 10
     seeds: int = 3
-    rates: tuple[float, ...] = RATES
+    ways: tuple[Way, ...] = tuple(itertools.product(SCHEDULES, RATES))
     trials: int = 30
     long: int = 50
     whole: tuple[int | None, int] = (None, 15)
 
 
-QUICK = Size(size=800, epochs=2, seeds=1, rates=RATES[:1], trials=5, long=5, whole=(1200, 2))
+QUICK = Size(size=800, epochs=2, seeds=1, ways=((COSINE, 1e-2),), trials=5, long=5, whole=(1200, 2))
 
 
 class Images:
@@ -180,17 +188,17 @@ class Images:
         self.network = cnn.network(self.config, SHAPE, CLASSES)
         self.dtype = loop.choose_dtype(self.network, self.placed.device)
 
-    def by_hand(self, make: Callable[[], nn.Sequential], rate: float, seed: int) -> float:
+    def by_hand(self, make: Callable[[], nn.Sequential], way: Way, seed: int) -> float:
         """Validation accuracy at the best epoch of a hand-made network."""
-        return self._best(self._begun(make, rate, seed, self.size.epochs, self.placed))
+        return self._best(self._begun(make, way, seed, self.size.epochs, self.placed))
 
     def found(self, config: dict[str, Any], seed: int) -> float:
         """The same of a configuration."""
         return self._best(self._of(config, seed))
 
-    def f_c_by_hand(self, make: Callable[[], nn.Sequential], rate: float) -> float:
+    def f_c_by_hand(self, make: Callable[[], nn.Sequential], way: Way) -> float:
         """Seconds an epoch of a hand-made network over the reference network's."""
-        return self._f_c(self._begun(make, rate, 0, self.size.epochs, self.placed))
+        return self._f_c(self._begun(make, way, 0, self.size.epochs, self.placed))
 
     def f_c_found(self, config: dict[str, Any]) -> float:
         """The same of a configuration."""
@@ -217,13 +225,13 @@ class Images:
         return statistics.median(ratios[1:] or ratios)
 
     def tested(
-        self, make: Callable[[], nn.Sequential], rate: float, size: int | None, epochs: int
+        self, make: Callable[[], nn.Sequential], way: Way, size: int | None, epochs: int
     ) -> Iterator[float]:
         """Test accuracies of a hand-made network trained on so many images, seed by seed."""
         data, test = read_final(self.source.model_copy(update={"train_size": size}))
         placed = place(data, torch.device("cpu"))
         for seed in range(self.size.seeds):
-            run = self._begun(make, rate, seed, epochs, placed)
+            run = self._begun(make, way, seed, epochs, placed)
             for number in range(1, epochs + 1):
                 _epoch(run, number)
             model = make()
@@ -232,9 +240,10 @@ class Images:
             yield loop.confusion(model, *images, CLASSES, torch.float32).accuracy
 
     def _begun(
-        self, make: Callable[[], nn.Sequential], rate: float, seed: int, epochs: int, placed: Any
+        self, make: Callable[[], nn.Sequential], way: Way, seed: int, epochs: int, placed: Any
     ) -> Run:
-        config = {**self.config, "learning_rate": rate, "schedule": "cosine"}
+        schedule, rate = way
+        config = {**self.config, "learning_rate": rate, "schedule": schedule}
         task = Training(self.network, config, seed, epochs)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -312,20 +321,21 @@ def delivered(home: Path, case: Case, size: Size) -> dict[str, Any]:
 
 
 def hand_made(name: str, images: Images) -> dict[str, Any]:
-    """A hand-made network under its best learning rate: accuracies in percent, costs."""
+    """A hand-made network trained in its best way: accuracies in percent, costs."""
     make, size = HAND_MADE[name], images.size
     params, macs = counted(make())
-    tries = {rate: images.by_hand(make, rate, 0) for rate in size.rates}
-    rate = max(tries, key=lambda tried: tries[tried])
-    told = [images.by_hand(make, rate, seed) for seed in range(1, size.seeds + 1)]
+    tries = {way: images.by_hand(make, way, 0) for way in size.ways}
+    way = max(tries, key=lambda tried: tries[tried])
+    told = [images.by_hand(make, way, seed) for seed in range(1, size.seeds + 1)]
     return {
         "network": name,
         "params": params,
         "macs": macs,
-        "f_c": images.f_c_by_hand(make, rate),
-        "learning_rate": rate,
+        "f_c": images.f_c_by_hand(make, way),
+        "way": way,
+        "ways": [[*tried, 100 * accuracy] for tried, accuracy in tries.items()],
         "validation": [100 * one for one in told],
-        "test": [100 * one for one in images.tested(make, rate, size.size, size.epochs)],
+        "test": [100 * one for one in images.tested(make, way, size.size, size.epochs)],
     }
 
 
@@ -341,8 +351,8 @@ def against(case: Case, hand: dict[str, Any], home: Path, images: Images) -> dic
     f_c = images.f_c_found(result["config"])
     beside = hand["test"]
     if case.whole:
-        make, rate = HAND_MADE[case.against], hand["learning_rate"]
-        beside = [100 * one for one in images.tested(make, rate, *size.whole)]
+        make, (schedule, rate) = HAND_MADE[case.against], hand["way"]
+        beside = [100 * one for one in images.tested(make, (schedule, rate), *size.whole)]
     return {
         "case": case.name,
         "limits": limits,
