@@ -43,6 +43,7 @@ from problems import DATA, CnnFashion, read_lines
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Space
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.engine.tasks.task import exact_complexity, measure_named, task_named
 from lcsearch.sessions.records import Config
 
@@ -132,10 +133,10 @@ class Draws:
     def _near(self, config: Config, steps: int = 0) -> tuple[str, Config | None]:
         steps = steps or int(self.rng.integers(1, 4))
         for _ in range(steps):
-            neighbours = self.space.neighbours(config, 0)
-            if not neighbours:
+            around = neighbours(self.space, config, 0)
+            if not around:
                 return "near", None
-            config = neighbours[int(self.rng.integers(len(neighbours)))]
+            config = around[int(self.rng.integers(len(around)))]
         return "near", config
 
     def _lowest(self) -> tuple[str, Config | None]:
@@ -538,7 +539,7 @@ def search_front(problem: CnnFashion, known: list[Config], samples: int, hops: i
             best = pool.best(weight, 30)
             config = best[int(rng.integers(len(best)))]
             for _ in range(int(rng.integers(1, 5))):
-                near = space.neighbours(config, 0)
+                near = neighbours(space, config, 0)
                 config = near[int(rng.integers(len(near)))]
             pool.descend(config, weight)
     return pool.front()
@@ -590,12 +591,12 @@ class Pool:
         """To the best neighbour until there is no better one."""
         lowest = float((self.add([config]) @ [1.0, weight])[0])
         while True:
-            neighbours = self.problem.space.neighbours(config, 0)
-            objective = self.add(neighbours) @ [1.0, weight]
+            around = neighbours(self.problem.space, config, 0)
+            objective = self.add(around) @ [1.0, weight]
             number = int(np.argmin(objective))
             if objective[number] >= lowest - 1e-9:
                 return
-            config, lowest = neighbours[number], float(objective[number])
+            config, lowest = around[number], float(objective[number])
 
     def front(self) -> list[Config]:
         """What nothing beats, by rising cost."""

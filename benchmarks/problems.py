@@ -23,7 +23,8 @@ from cnn_regression import GUESS, Regression, error_variance_parts, matrix
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Real
-from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 DATA = Path(__file__).parent / "data"

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lcsearch.engine.advisor import strategies
 from lcsearch.engine.advisor.bounds import Bounds
 from lcsearch.engine.advisor.candidates import NEAR_COPY
 from lcsearch.engine.advisor.rank import Advisor, rank
@@ -24,7 +25,9 @@ from lcsearch.engine.model.kernel import squared_distances
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Integer, InvalidDomain, Real
-from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import InvalidConfig, Space
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.sessions.choices import Strategy
 from lcsearch.sessions.records import Config, Prediction
 
@@ -683,27 +686,21 @@ def test_searches_without_a_model_stand_behind_the_same_face(strategy: Strategy)
     assert rank(SMALL, observations, 1, configs[0], 0.0, strategy=strategy).exhausted
 
 
-class Neighbourless(Space):
-    """A space in which the only neighbour of a network is itself."""
-
-    def neighbours(self, config: Config, level: int) -> list[Config]:
-        return [config]
-
-
 @pytest.mark.parametrize("strategy", ["evolution", "annealing"])
 def test_searches_by_neighbours_stay_close_to_what_was_good(strategy: Strategy) -> None:
     good = Observation(50, 1, {**TWENTY[7].config}, 0.0, 1000, 0.01)
     found = rank(SPACE, [*TWENTY, good], 1, BASE, 0.1, strategy=strategy, count=10)
-    near = {SPACE.key(c) for c in SPACE.neighbours(good.config, 1)}
+    near = {SPACE.key(c) for c in neighbours(SPACE, good.config, 1)}
     assert sum(p.id in near for p in found.proposals) >= 2
 
 
-def test_annealing_accepts_by_the_seed_of_the_session() -> None:
+def test_annealing_accepts_by_the_seed_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each trial is a little worse than the last: where the walk stands is chance alone."""
+    monkeypatch.setattr(strategies, "neighbours", lambda space, config, level: [config])
     history = [(o.config, 0.5 + 0.001 * n) for n, o in enumerate(TWENTY)]
 
     def stands(seed: int, trials: History) -> Config:
-        space, drawn = Neighbourless((), ()), np.random.default_rng(0)
+        space, drawn = Space((), ()), np.random.default_rng(0)
         stream = annealing(space, 1, BASE, trials, drawn, seed)
         return next(stream)
 

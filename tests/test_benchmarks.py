@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.sessions.records import Config
 
 from .conftest import benchmark
@@ -143,7 +144,7 @@ def test_no_step_from_the_best_leads_below_the_minimum(problem: Any, weight: flo
     problems = benchmark("problems")
     front = problems.read_lines(problems.DATA / "cnn_fashion_front.jsonl.gz")
     best = min(front, key=lambda config: problem.true_objective(config, weight))
-    errors, costs = problem.predict(problem.space.neighbours(best, 0))
+    errors, costs = problem.predict(neighbours(problem.space, best, 0))
     assert (errors + weight * costs).min() >= problem.minimum(weight) - 0.002
 
 
@@ -218,7 +219,9 @@ def test_noise_is_found_again_in_made_up_repeats(problem: Any) -> None:
 
 BOWL = """
 import numpy as np
-from lcsearch.engine.tasks.space import Integer, Parameter, Real, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.domains import Integer, Real
+from lcsearch.engine.tasks.space import Space
 
 
 class Bowl:

@@ -16,6 +16,7 @@ from lcsearch.engine.advisor.explain import differences
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.layout import NEUTRAL, Convolution, Network
 from lcsearch.engine.tasks.space import InvalidConfig, Space
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.engine.training import portable, stored
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.depthwise import Depthwise
@@ -314,27 +315,27 @@ def test_groups_of_a_separable_layer_count_nothing() -> None:
     assert differences(FULL, one, other) == ()
     assert FULL.guided(other, 2)
     assert cnn.network(one, SHAPE, 5, 3) == cnn.network(other, SHAPE, 5, 3)
-    rows = FULL.encode_all([one, other, config(channels=[16] * 4)])
+    rows = FULL.encoding.rows([one, other, config(channels=[16] * 4)])
     np.testing.assert_array_equal(rows[0], rows[1])
     for row, given in zip(rows, (one, other), strict=False):
-        np.testing.assert_array_equal(row, FULL.encode(given))
+        np.testing.assert_array_equal(row, FULL.encoding.row(given))
     absent = {
         (column.parameter, column.index)
-        for column, separable, plain in zip(FULL.columns, rows[0], rows[2], strict=True)
+        for column, separable, plain in zip(FULL.encoding.columns, rows[0], rows[2], strict=True)
         if np.isnan(separable) and not np.isnan(plain)
     }
     assert absent == {("groups", 1), ("groups", 3)}
     # where the layer is plain they count, and one that becomes separable loses them
     grouped = config(channels=[16] * 4, groups=[1, 8, 1, 1])
     assert FULL.key(grouped) != FULL.key(config(channels=[16] * 4))
-    separated = [c for c in FULL.neighbours(grouped, 2) if c["conv"][1] == "separable"]
+    separated = [c for c in neighbours(FULL, grouped, 2) if c["conv"][1] == "separable"]
     assert [c["groups"] for c in separated] == [[1, 1, 1, 1]]
 
 
 def test_neighbours_change_one_of_them() -> None:
     given = config(channels=[16] * 4)
-    assert any(c["shortcut"] == [False, False, True, False] for c in FULL.neighbours(given, 1))
-    kinds = {c["activation"] for c in FULL.neighbours(given, 2)}
+    assert any(c["shortcut"] == [False, False, True, False] for c in neighbours(FULL, given, 1))
+    kinds = {c["activation"] for c in neighbours(FULL, given, 2)}
     assert kinds == {"relu", "silu", "hardswish"}
 
 

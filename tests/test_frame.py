@@ -19,7 +19,8 @@ from lcsearch.engine.tasks import task
 from lcsearch.engine.tasks.domains import Integer
 from lcsearch.engine.tasks.face import Problem
 from lcsearch.engine.tasks.measure import Measure
-from lcsearch.engine.tasks.space import Parameter, Space, entry_name
+from lcsearch.engine.tasks.parameter import Parameter, entry_name
+from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Conditions, Failure, now
 from lcsearch.sessions.snapshot import Snapshot

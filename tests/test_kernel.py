@@ -12,7 +12,8 @@ from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.model.kernel import Conditional
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Integer
-from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)

@@ -19,7 +19,8 @@ from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, InvalidDomain, Real
-from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import InvalidConfig, Space
 from lcsearch.engine.tasks.task import space_name
 from lcsearch.sessions import exchange
 from lcsearch.sessions.errors import Misuse
@@ -90,7 +91,7 @@ def ranked(folder: Path) -> dict[str, Any]:
         "posterior": [ranking.posterior(o.number) for o in search.observations(snapshot)],
         "candidates": ranking.candidates,
         "dimensions": client.space.dimensions(0, snapshot.trials[0].config),
-        "columns": client.space.columns,
+        "columns": client.space.encoding.columns,
         "keys": [client.space.key(trial.config) for trial in snapshot.trials],
     }
     client.close()
@@ -185,7 +186,7 @@ def test_it_stays_where_a_network_has_it(
     snapshot = client.refresh()
     assert "noise" in {p.name for p in client.space.awake}
     assert client.space.problems(snapshot.trials[number].config) == []
-    rows = client.space.encode_all([snapshot.trials[n].config for n in (0, number)])
+    rows = client.space.encoding.rows([snapshot.trials[n].config for n in (0, number)])
     assert not np.array_equal(rows[0], rows[1], equal_nan=True)
     client.export(tmp_path / "old.json")
     again = SessionClient(bring_back(home, tmp_path / "old.json", "again"))
@@ -222,7 +223,7 @@ def made(home: Path, *options: str) -> SessionClient:
 def test_the_poster_s_space_is_what_there_was_before(home: Path, later: None) -> None:
     client = made(home, "--space", "poster")
     assert tuple(p.name for p in client.space.awake) == cnn.POSTER
-    assert client.space.columns == BEFORE.columns
+    assert client.space.encoding.columns == BEFORE.encoding.columns
     assert space_name(client.refresh().session) == "poster"
     assert "space poster" in lcsearch("show", "made")[0]
     client.set_domains({"noise": "0..0.5"})
@@ -335,8 +336,8 @@ def test_laws_of_a_neutral_value(seed: int) -> None:
     assert AFTER.key(read) == AFTER.key(config) == BEFORE.key(config)
     assert AFTER.validate(config) == read
     asleep = AFTER.waking(cnn.POSTER)
-    assert asleep.columns == BEFORE.columns
-    rows = asleep.encode_all([read]), BEFORE.encode_all([config])
+    assert asleep.encoding.columns == BEFORE.encoding.columns
+    rows = asleep.encoding.rows([read]), BEFORE.encoding.rows([config])
     assert np.array_equal(*rows, equal_nan=True)
     assert asleep.dimensions(0, read) == BEFORE.dimensions(0, config)
     drawn = asleep.sample(np.random.default_rng(seed))

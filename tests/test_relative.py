@@ -19,6 +19,7 @@ from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.space import SGD_RATES
 from lcsearch.engine.tasks.domains import Real
 from lcsearch.engine.tasks.space import Space
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.sessions.records import Config
 from lcsearch.tui.networks import network_line, training, whole_lines
 from lcsearch.tui.networks.cnn import classifier, recipe
@@ -32,7 +33,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def column(space: Space, name: str) -> int:
-    return next(i for i, one in enumerate(space.columns) if one.parameter == name)
+    return next(i for i, one in enumerate(space.encoding.columns) if one.parameter == name)
 
 
 @given(seeds, st.floats(0.9, 1.0), st.sampled_from(["cosine", "one-cycle"]))
@@ -41,15 +42,15 @@ def test_what_is_idle_is_seen_by_nothing(seed: int, decay: float, schedule: str)
     other = {**config, "lr_decay": decay}
     assert FULL.key(config) == FULL.key(other)
     assert differences(FULL, config, other) == ()
-    rows = FULL.encode_all([config, other])
+    rows = FULL.encoding.rows([config, other])
     assert np.array_equal(rows[0], rows[1], equal_nan=True)
-    assert np.isnan(FULL.encode(other)[column(FULL, "lr_decay")])
+    assert np.isnan(FULL.encoding.row(other)[column(FULL, "lr_decay")])
     assert FULL.resized(other) == FULL.resized(config)
     features = Embedding(FULL)([config, other])
     assert np.array_equal(features[0], features[1])
     exponential = {**other, "schedule": "exponential"}
     assert differences(FULL, other, exponential) == (("schedule", None),)
-    assert not np.isnan(FULL.encode(exponential)[column(FULL, "lr_decay")])
+    assert not np.isnan(FULL.encoding.row(exponential)[column(FULL, "lr_decay")])
     if decay != 1.0:
         assert FULL.key(exponential) != FULL.key({**exponential, "lr_decay": 1.0})
 
@@ -58,7 +59,7 @@ def test_what_is_idle_is_seen_by_nothing(seed: int, decay: float, schedule: str)
 @settings(max_examples=30)
 def test_sampled_and_neighbours_have_idle_ones_at_their_default(seed: int) -> None:
     config = FULL.sample(np.random.default_rng(seed))
-    for one in [config, *FULL.neighbours(config, 4)]:
+    for one in [config, *neighbours(FULL, config, 4)]:
         assert not FULL.problems(one)
         assert FULL.guided(one, 4)
         assert one["schedule"] == "exponential" or one["lr_decay"] == 1.0
@@ -91,7 +92,7 @@ def test_a_narrowed_domain_of_what_is_idle_keeps_nothing_out() -> None:
     narrow = FULL.narrowed({"lr_decay": "0.9..0.95"})
     config = {**narrow.defaults(), "schedule": "cosine"}
     assert narrow.guided(config, 4)
-    found = [c for c in narrow.neighbours(config, 4) if c["schedule"] == "exponential"]
+    found = [c for c in neighbours(narrow, config, 4) if c["schedule"] == "exponential"]
     assert [c["lr_decay"] for c in found] == [0.95]
 
 
@@ -107,8 +108,8 @@ def test_rates_of_sgd_are_adam_s_on_a_scale_of_their_own(seed: int) -> None:
     assert sgd["learning_rate"] == 3e-3 * SGD_RATES
     assert FULL.moved(sgd, "optimiser", "adam") == adam
     at = column(FULL, "learning_rate")
-    assert FULL.encode(sgd)[at] == pytest.approx(FULL.encode(adam)[at], rel=1e-12)
-    steps = [c for c in FULL.neighbours(adam, 4) if c["optimiser"] != "adam"]
+    assert FULL.encoding.row(sgd)[at] == pytest.approx(FULL.encoding.row(adam)[at], rel=1e-12)
+    steps = [c for c in neighbours(FULL, adam, 4) if c["optimiser"] != "adam"]
     assert {(c["optimiser"], c["learning_rate"]) for c in steps} == {
         ("sgd", 3e-3 * SGD_RATES),
         ("adamw", 3e-3),
@@ -124,7 +125,7 @@ def test_a_rate_that_fits_the_other_s_domain_alone_stops_at_the_end_of_what_is_p
 
 def test_asleep_all_is_as_it_was() -> None:
     """In the poster's space a learning rate is Adam's, and its decay always counts."""
-    columns = {c.parameter: c for c in POSTER.columns}
+    columns = {c.parameter: c for c in POSTER.encoding.columns}
     assert not columns["lr_decay"].conditional
     groups = {g.label: g for g in Embedding(POSTER).groups}
     assert groups["lr_decay"].width == 0

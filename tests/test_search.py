@@ -11,6 +11,7 @@ from lcsearch.engine.advisor.rank import Advisor
 from lcsearch.engine.advisor.ranking import Ranking
 from lcsearch.engine.search import autopilot, decide, schedule
 from lcsearch.engine.tasks.space import InvalidConfig, Space
+from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.errors import Already, Late, Misuse, StoreError
 from lcsearch.sessions.records import Config, Failure, Trial
@@ -327,7 +328,7 @@ def test_rejecting_takes_near_copies_out_of_the_ranking_and_undo_brings_them_bac
     assert space.proposable is not None
     found = search.ranking(store.refresh(), space, count=40)
     chosen = next(p for p in found.proposals if p.origin == "model")
-    near = [c for c in space.neighbours(chosen.config, 1) if space.proposable(c)]
+    near = [c for c in neighbours(space, chosen.config, 1) if space.proposable(c)]
     store.apply(decide.reject(store.refresh(), chosen.config, chosen.prediction))
     after = search.ranking(store.refresh(), space, count=40)
     assert chosen.id not in {p.id for p in after.proposals}

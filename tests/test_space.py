@@ -13,7 +13,9 @@ from scipy.stats import qmc
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Integer, InvalidDomain, Real
-from lcsearch.engine.tasks.space import InvalidConfig, Parameter, Space, parse_domain
+from lcsearch.engine.tasks.parameter import Parameter, parse_domain
+from lcsearch.engine.tasks.space import InvalidConfig, Space
+from lcsearch.engine.tasks.steps import neighbours
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 7, 13), (1, 1, 1)]
 SPACES = {shape: cnn.space(shape, 10) for shape in SHAPES}
@@ -51,7 +53,7 @@ def test_a_level_moves_only_its_own_parameters(seed: int, level: int) -> None:
 def test_neighbours_are_valid_guided_and_others(seed: int, level: int) -> None:
     rng = np.random.default_rng(seed)
     config = FASHION.sample(rng)
-    found = FASHION.neighbours(config, level)
+    found = neighbours(FASHION, config, level)
     assert found
     keys = [FASHION.key(c) for c in found]
     assert len(set(keys)) == len(keys)
@@ -72,7 +74,7 @@ def test_neighbours_take_a_layer_away_and_double_one_in_every_list() -> None:
             "groups": [1, 8, 4],
         }
     )
-    found = FASHION.neighbours(config, 1)
+    found = neighbours(FASHION, config, 1)
     shorter = next(c for c in found if c["conv_layers"] == 2 and c["channels"] == [16, 24])
     assert shorter["kernel"] == [7, 3]
     longer = next(c for c in found if c["conv_layers"] == 4 and c["channels"] == [16, 24, 24, 40])
@@ -85,10 +87,10 @@ def test_neighbours_take_a_layer_away_and_double_one_in_every_list() -> None:
 def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = FASHION.sample(rng), FASHION.sample(rng)
-    first, second = FASHION.encode(one), FASHION.encode(other)
-    assert first.shape == (len(FASHION.columns),)
+    first, second = FASHION.encoding.row(one), FASHION.encoding.row(other)
+    assert first.shape == (len(FASHION.encoding.columns),)
     assert (one == other) == np.array_equal(first, second, equal_nan=True)
-    for column, value in zip(FASHION.columns, first, strict=True):
+    for column, value in zip(FASHION.encoding.columns, first, strict=True):
         entry = one[column.parameter]
         absent = column.index is not None and column.index >= len(entry)
         switched_off = column.parameter == "weight_decay" and entry == 0
@@ -100,7 +102,7 @@ def test_the_encoding_tells_networks_apart_and_marks_what_is_absent(seed: int) -
 def test_narrowing_a_domain_moves_no_point_of_the_encoding() -> None:
     config = FASHION.sample(np.random.default_rng(3))
     narrow = FASHION.narrowed({"conv_layers": "2..3", "channels": "16..32", "kernel": "3,5"})
-    np.testing.assert_array_equal(FASHION.encode(config), narrow.encode(config))
+    np.testing.assert_array_equal(FASHION.encoding.row(config), narrow.encoding.row(config))
     drawn = [narrow.sample(np.random.default_rng(i)) for i in range(50)]
     assert all(2 <= c["conv_layers"] <= 3 for c in drawn)
     assert {k for c in drawn for k in c["kernel"]} == {3, 5}
@@ -228,7 +230,7 @@ def test_a_person_may_leave_the_guides_and_the_domains() -> None:
     }
     assert FASHION.problems(config) == []
     assert not FASHION.guided(config, 1)
-    assert np.isfinite(FASHION.encode(config)[:1]).all()
+    assert np.isfinite(FASHION.encoding.row(config)[:1]).all()
 
 
 @pytest.mark.parametrize(
@@ -299,4 +301,4 @@ def test_a_space_need_not_be_networks() -> None:
     )
     config = space.sample(np.random.default_rng(0))
     assert space.validate(config) == config
-    assert len(space.neighbours(config, 1)) > 5
+    assert len(neighbours(space, config, 1)) > 5

@@ -21,7 +21,8 @@ from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Real
-from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)

@@ -18,7 +18,8 @@ from lcsearch.engine.tasks import task
 from lcsearch.engine.tasks.domains import Integer, Real
 from lcsearch.engine.tasks.face import Problem, Task
 from lcsearch.engine.tasks.measure import Measure
-from lcsearch.engine.tasks.space import Parameter, Space
+from lcsearch.engine.tasks.parameter import Parameter
+from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config, Epoch, Execution, Machine, Session
 
 EFFORT = Measure(

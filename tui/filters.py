@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..engine.search.standing import objective, predicted_now
 from ..engine.tasks.domains import Categorical
-from ..engine.tasks.space import Parameter, Space, entry_name
+from ..engine.tasks.parameter import Parameter, entry_name
+from ..engine.tasks.space import Space
 from ..sessions.errors import Misuse
 from ..sessions.records import Session, Trial, TrialState
 from . import format as words

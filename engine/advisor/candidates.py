@@ -13,6 +13,7 @@ import numpy as np
 
 from ...sessions.records import Config
 from ..tasks.domains import Real
+from ..tasks.steps import neighbours
 from .bounds import Bounds
 from .evidence import Array, Evidence
 from .limited import Sampler, over_limits, sobol
@@ -266,7 +267,7 @@ class Pool:
                 for config in moved
                 if not space.problems(config) and space.guided(config, evidence.level)
             ]
-        around = [n for config in centres for n in space.neighbours(config, evidence.level)]
+        around = [n for config in centres for n in neighbours(space, config, evidence.level)]
         return [config for config in moved + around if self._proposable(config)]
 
     # -- what may be proposed -------------------------------------------------------------------
@@ -322,7 +323,7 @@ class Pool:
                 return
             explored.update(self.keys[i] for i in best)
             configs = [self.points.configs[i] for i in best]
-            around = [n for c in configs for n in space.neighbours(c, level)]
+            around = [n for c in configs for n in neighbours(space, c, level)]
             # looked at once only: whether it may be proposed takes longer than whether it is new
             fresh = [entry for entry in self._fresh(around, known) if self._proposable(entry[1])]
             fresh = self._apart(fresh)

@@ -11,7 +11,8 @@ from ...sessions.choices import COST_ALONE
 from ...sessions.records import Config, Scalar
 from ..objective import objective
 from ..tasks.domains import Categorical, Real
-from ..tasks.space import Entry, Space
+from ..tasks.parameter import Entry
+from ..tasks.space import Space
 from .candidates import SAMPLES, Pool
 from .evidence import LIKELY, Evidence, log_believed
 from .ranking import Nearest, Profile

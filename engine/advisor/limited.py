@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...sessions.records import Config
-from ..tasks.space import Parameter, Space
+from ..tasks.parameter import Parameter
+from ..tasks.space import Space
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from ...sessions.records import Advised, Config, Prediction, Scalar
 from ..machine import one_thread
-from ..tasks.space import Entry
+from ..tasks.parameter import Entry
 
 if TYPE_CHECKING:
     from .bounds import Bounds

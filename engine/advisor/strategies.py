@@ -14,6 +14,7 @@ import numpy as np
 
 from ...sessions.records import Config
 from ..tasks.space import Exhausted, Space
+from ..tasks.steps import neighbours
 
 POPULATION = 20
 """The youngest networks, which alone have offspring."""
@@ -90,7 +91,7 @@ def annealing(
 
 def _mutation(space: Space, level: int, parent: Config, rng: np.random.Generator) -> Config | None:
     """One random neighbour; a random configuration where there is none, None where nothing is."""
-    near = space.neighbours(parent, level)
+    near = neighbours(space, parent, level)
     if near:
         return near[int(rng.integers(len(near)))]
     try:

@@ -18,7 +18,8 @@ from ...sessions.text import printable
 from .. import search
 from ..search import QUEUEING
 from ..tasks.measure import Measure
-from ..tasks.space import Entry, Space, entry_name
+from ..tasks.parameter import Entry, entry_name
+from ..tasks.space import Space
 
 FORMULAS = ("=", "+", "-", "@")
 """What a spreadsheet takes for a formula where a cell begins with it."""

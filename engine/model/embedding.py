@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...sessions.records import Config
 from ..tasks.domains import Categorical
-from ..tasks.space import Parameter, Space
+from ..tasks.parameter import Parameter
+from ..tasks.space import Space
 
 if TYPE_CHECKING:
     from .kernel import Array
@@ -82,7 +83,7 @@ class Embedding:
         groups: list[Group] = []
         position = 0
         columns: dict[str, list[int]] = {}
-        for place, column in enumerate(space.columns):
+        for place, column in enumerate(space.encoding.columns):
             columns.setdefault(column.parameter, []).append(place)
 
         def add(
@@ -105,7 +106,7 @@ class Embedding:
             scale = parameter.scale
             ordered = isinstance(scale, Categorical) and scale.ordered
             choices = len(scale.choices) if isinstance(scale, Categorical) else 0
-            conditional = any(space.columns[i].conditional for i in at)
+            conditional = any(space.encoding.columns[i].conditional for i in at)
             if choices and not ordered:
                 width = choices if conditional else 0
                 add("category", parameter, at, choices, len(at) * choices, width)
@@ -136,7 +137,7 @@ class Embedding:
 
     def __call__(self, configs: Sequence[Config]) -> Array:
         """Shape (len(configs), size); no NaN."""
-        rows = self.space.encode_all(configs)
+        rows = self.space.encoding.rows(configs)
         blocks = [_block(kind, rows[:, at], choices) for kind, at, choices in self._parts]
         if self.known_names:
             values = np.array([self.space.informs(config) for config in configs]).reshape(

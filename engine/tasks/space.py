@@ -9,30 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...sessions.records import Config, Scalar
-from .domains import (
-    Categorical,
-    Domain,
-    Integer,
-    InvalidDomain,
-    Real,
-    exactly,
-    is_whole,
-    read_number,
-    spelled,
-)
+from .domains import Categorical, Domain, Integer, InvalidDomain, Real, is_whole, spelled
+from .encoding import Encoding
 from .measure import Measure
-
-Array = NDArray[np.float64]
+from .parameter import Parameter, entry_name, parse_domain
 
 
 class InvalidConfig(ValueError):
@@ -45,150 +33,6 @@ class InvalidConfig(ValueError):
 
 class Exhausted(RuntimeError):
     """No valid configuration was found by sampling."""
-
-
-Entry = tuple[str, int | None]
-"""A parameter, and the index in its list, 0 the first layer; None where it has one value."""
-
-
-def entry_name(parameter: str, index: int | None) -> str:
-    """An entry as a person reads and types it, layers counted from 1: `channels[2]`."""
-    return parameter if index is None else f"{parameter}[{index + 1}]"
-
-
-def entry_key(parameter: str, index: int | None) -> str:
-    """An entry as a program reads it, by the index in the configuration's list: `channels[1]`."""
-    return parameter if index is None else f"{parameter}[{index}]"
-
-
-Guide = Callable[[Domain, Config, int], Domain]
-"""(domain, configuration so far, layer index) -> the part of the domain that may be sampled."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a level; a list with one entry a layer where `length` names its length.
-
-    offset: entries beyond the value of the `length` parameter (-1: one fewer).  limits: what may
-    be asked for at all.  default: what it is before its level is searched.  neutral: the value at
-    which a network is what it was before there was this parameter; None: it was there from the
-    beginning.  asleep: it stands at its neutral value, and nothing searches or compares it.
-
-    when: a parameter before it and the value of that at which this one counts (in that layer, where
-    both are lists); elsewhere it is idle: whatever its value, the configuration is the same thing.
-    ratios: of a real number, a parameter before it, and how many times its domain its values are by
-    that one's (once where it does not say); they are encoded, compared and moved relative to that.
-    """
-
-    name: str
-    level: int
-    domain: Domain
-    default: Scalar
-    length: str | None = None
-    offset: int = 0
-    limits: Domain | None = None
-    guide: Guide | None = None
-    frame: Domain | None = None
-    neutral: Scalar | None = None
-    asleep: bool = False
-    when: tuple[str, Scalar] | None = None
-    ratios: tuple[str, Mapping[Any, float]] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "limits", self.limits or self.domain)
-        object.__setattr__(self, "frame", self.frame or self.domain)
-
-    @property
-    def bounds(self) -> Domain:
-        """What may be asked for at all."""
-        assert self.limits is not None
-        return self.limits
-
-    @property
-    def scale(self) -> Domain:
-        """The domain as it was defined, before any narrowing."""
-        assert self.frame is not None
-        return self.frame
-
-    def counts(self, config: Config, index: int | None = None) -> bool:
-        """Whether it, or this entry of it, means anything in this configuration; if not, it is
-        idle.
-        """
-        if self.when is None:
-            return True
-        name, value = self.when
-        found: Any = config.get(name, value)
-        if isinstance(found, list):
-            return index is None or found[index] == value
-        return bool(found == value)
-
-    def counting(self, config: Config) -> list[tuple[int | None, Any]]:
-        """Its entries that mean something in this configuration, by their indices; None where it
-        has one value.
-        """
-        if not self.counts(config):
-            return []
-        value = config[self.name]
-        if not isinstance(value, list):
-            return [(None, value)]
-        return [pair for pair in enumerate(value) if self.counts(config, pair[0])]
-
-    def settled(self, entries: list[Scalar], config: Config) -> list[Scalar]:
-        """These entries, the idle ones at the default."""
-        if self.when is None:
-            return entries
-        return [
-            entry if self.counts(config, index) else self.default
-            for index, entry in enumerate(entries)
-        ]
-
-    def ratio(self, config: Config) -> float:
-        """How many times its domain its values are in this configuration."""
-        if self.ratios is None:
-            return 1.0
-        name, of = self.ratios
-        return of.get(config.get(name), 1.0)
-
-    def depends_on(self, name: str) -> bool:
-        """Whether that parameter's value decides if it counts, or how large its values are."""
-        return any(on is not None and on[0] == name for on in (self.when, self.ratios))
-
-    def domain_in(self, config: Config) -> Domain:
-        """The values that are searched in this configuration."""
-        if self.ratios is None or not isinstance(self.domain, Real):
-            return self.domain
-        assert isinstance(self.bounds, Real)
-        return self.domain.times(self.ratio(config), self.bounds)
-
-    def relative(self, value: Any, config: Config) -> Any:
-        """A value of this configuration as it stands in the domain itself."""
-        return value if self.ratios is None else value / self.ratio(config)
-
-    def entries(self, config: Config) -> int:
-        """How many entries the list has in this configuration."""
-        assert self.length is not None
-        return max(int(config[self.length]) + self.offset, 0)
-
-    def is_neutral(self, value: Any) -> bool:
-        """Whether a value of a configuration is the neutral one, in every layer."""
-        if self.neutral is None:
-            return False
-        entries = value if isinstance(value, list) else [value]
-        return all(entry == self.neutral for entry in entries)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the encoding: a parameter, or one entry of a per-layer one.
-
-    choices: number of categories, 0 for a number.  conditional: whether it can be absent.
-    """
-
-    parameter: str
-    index: int | None
-    level: int
-    choices: int
-    conditional: bool
 
 
 Rule = Callable[[Config], Sequence[str]]
@@ -233,6 +77,11 @@ class Space:
     def awake(self) -> tuple[Parameter, ...]:
         """The parameters that are searched and compared."""
         return tuple(p for p in self.parameters if not p.asleep)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Its configurations as rows of numbers."""
+        return Encoding(self.parameters)
 
     @cached_property
     def _younger(self) -> tuple[Parameter, ...]:
@@ -447,7 +296,7 @@ class Space:
         """Whether every parameter of the level lies where sampling would have put it."""
         for parameter in self.at_level(level):
             for index, entry in parameter.counting(config):
-                if not self._element(parameter, config, index or 0).contains(entry):
+                if not self.allowed(parameter, config, index or 0).contains(entry):
                     return False
         return True
 
@@ -535,7 +384,8 @@ class Space:
             position += slots
         return found
 
-    def _element(self, parameter: Parameter, config: Config, index: int) -> Domain:
+    def allowed(self, parameter: Parameter, config: Config, index: int) -> Domain:
+        """The values that sampling may give an entry, 0 the first, by what comes before it."""
         if parameter.guide is None:
             return parameter.domain_in(config)
         return parameter.guide(parameter.domain, config, index)
@@ -558,46 +408,6 @@ class Space:
             f"No valid configuration of level {level} in 1,000 draws. Widen its domains."
         )
 
-    def neighbours(self, config: Config, level: int) -> list[Config]:
-        """The valid configurations one step away of a valid one, inside the level's domains.
-
-        A step changes one value, scales a whole per-layer list, or takes a layer away or doubles
-        one (in every list that shares its length).
-        """
-        found: dict[str, Config] = {}
-        for candidate in self._steps(config, level):
-            fitted = self.resized(candidate)
-            # what is where sampling would have put it is possible: the rules alone are left
-            if self.guided(fitted, level) and not self.broken(fitted):
-                found.setdefault(self.key(fitted), fitted)
-        found.pop(self.key(config), None)
-        return list(found.values())
-
-    def _steps(self, config: Config, level: int) -> Iterator[Config]:
-        for parameter in self.at_level(level):
-            if not parameter.counts(config):
-                continue
-            value = config[parameter.name]
-            if not isinstance(value, list):
-                for near in parameter.domain_in(config).near(value):
-                    if not self._lists_of(parameter):
-                        yield self.moved(config, parameter.name, near)
-                if self._lists_of(parameter):
-                    yield from self._other_lengths(parameter, config)
-                continue
-            for index, entry in enumerate(value):
-                for near in self._element(parameter, config, index).near(entry):
-                    yield {
-                        **config,
-                        parameter.name: [*value[:index], near, *value[index + 1 :]],
-                    }
-            if not isinstance(parameter.domain, Categorical):
-                for factor in (0.5, 0.75, 1.25, 1.5, 2.0):
-                    scaled: list[Scalar] = [
-                        parameter.domain.clip(float(entry) * factor) for entry in value
-                    ]
-                    yield {**config, parameter.name: scaled}
-
     def moved(self, config: Config, name: str, value: Scalar) -> Config:
         """The configuration with another value of a parameter that is no list.
 
@@ -618,96 +428,6 @@ class Space:
             elif parameter.counts(changed) and not parameter.counts(config):
                 changed[parameter.name] = domain.clip(number)
         return changed
-
-    def _lists_of(self, length: Parameter) -> list[Parameter]:
-        return [p for p in self.awake if p.length == length.name]
-
-    def _other_lengths(self, length: Parameter, config: Config) -> Iterator[Config]:
-        count = int(config[length.name])
-        lists = self._lists_of(length)
-        for index in range(count):
-            fewer: Config = {**config, length.name: count - 1}
-            more: Config = {**config, length.name: count + 1}
-            for parameter in lists:
-                value = list(config[parameter.name])
-                at = min(index, len(value) - 1)
-                fewer[parameter.name] = value[:at] + value[at + 1 :] if value else []
-                doubled = value[: at + 1] + value[at:] if value else [parameter.default]
-                more[parameter.name] = doubled
-            yield fewer
-            yield more
-
-    # -- encoding -------------------------------------------------------------------------------
-
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns of `encode`, in its order."""
-        found: list[Column] = []
-        for parameter in self.awake:
-            scale = parameter.scale
-            choices = len(scale.choices) if isinstance(scale, Categorical) else 0
-            absent = isinstance(scale, Real) and scale.zero
-            if parameter.length is None:
-                idle = parameter.when is not None and not self[parameter.when[0]].asleep
-                found.append(Column(parameter.name, None, parameter.level, choices, absent or idle))
-                continue
-            length = self[parameter.length]
-            lowest = int(min(length.bounds.values() or [0])) + parameter.offset
-            highest = int(max(length.bounds.values() or [0])) + parameter.offset
-            found += [
-                Column(parameter.name, i, parameter.level, choices, absent or i >= lowest)
-                for i in range(highest)
-            ]
-        return tuple(found)
-
-    def encode(self, config: Config) -> Array:
-        """Shape (len(columns),): numbers on [0, 1], categories by index, NaN where absent or idle.
-
-        What is beyond the frame is beyond those: a widened ordered category has no whole index.
-        """
-        row = np.full(len(self.columns), np.nan)
-        for position, column in enumerate(self.columns):
-            parameter, value = self[column.parameter], config[column.parameter]
-            if column.index is None:
-                row[position] = self._unit(parameter, config)
-            elif column.index < len(value) and parameter.counts(config, column.index):
-                row[position] = parameter.scale.unit(value[column.index])
-        return row
-
-    def encode_all(self, configs: Sequence[Config]) -> Array:
-        """`encode` of many configurations at once, shape (len(configs), len(columns))."""
-        rows = np.full((len(configs), len(self.columns)), np.nan)
-        position = 0
-        for parameter in self.awake:
-            unit = _remembered(parameter.scale)
-            name = parameter.name
-            if parameter.length is None:
-                if parameter.when is None and parameter.ratios is None:
-                    rows[:, position] = [unit(config[name]) for config in configs]
-                else:
-                    rows[:, position] = [self._unit(parameter, config) for config in configs]
-                position += 1
-                continue
-            width = sum(1 for column in self.columns if column.parameter == name)
-            units = [[unit(entry) for entry in config[name][:width]] for config in configs]
-            lengths = np.array([len(entries) for entries in units])
-            present = np.arange(width) < lengths[:, None]
-            rows[:, position : position + width][present] = [u for row in units for u in row]
-            if parameter.when is not None and not self[parameter.when[0]].asleep:
-                for row, config in zip(rows, configs, strict=True):
-                    for index in range(min(len(config[name]), width)):
-                        if not parameter.counts(config, index):
-                            row[position + index] = np.nan
-            position += width
-        return rows
-
-    @staticmethod
-    def _unit(parameter: Parameter, config: Config) -> float:
-        """Where the value of a parameter stands on its scale; NaN where it is idle."""
-        if not parameter.counts(config):
-            return math.nan
-        value = _scalar(config[parameter.name])
-        return parameter.scale.unit(parameter.relative(value, config))
 
     # -- domains --------------------------------------------------------------------------------
 
@@ -731,78 +451,6 @@ class Space:
                 for p in self.parameters
             ),
         )
-
-
-def parse_domain(parameter: Parameter, text: str) -> Domain:
-    """Read a domain of a parameter: `low..high`, one value, or values with commas.
-
-    Raises InvalidDomain if it is empty, reversed, beyond the limits or not readable.
-    """
-    label = f"{parameter.name} = {text.strip() or '(nothing)'}"
-    limits, domain = parameter.bounds, parameter.domain
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise InvalidDomain(f"{label}: the domain is empty. Use for example {domain.text()}.")
-    if isinstance(domain, Categorical):
-        return _parse_choices(label, words, parameter)
-    zero = False
-    if isinstance(domain, Real) and domain.zero and len(words) == 2 and read_number(words[0]) == 0:
-        zero = True
-        words = words[1:]
-    if len(words) != 1:
-        raise InvalidDomain(f"{label}: not a range. Use low..high, for example {domain.text()}.")
-    ends = words[0].split("..")
-    numbers = [read_number(end) for end in ends]
-    if len(ends) > 2 or any(number is None for number in numbers):
-        raise InvalidDomain(f"{label}: not a range. Use low..high, for example {domain.text()}.")
-    low, high = float(ends[0]), float(ends[-1])
-    if low > high:
-        raise InvalidDomain(f"{label}: reversed. Use {ends[-1].strip()}..{ends[0].strip()}.")
-    if not (limits.contains(exactly(low)) and limits.contains(exactly(high))):
-        raise InvalidDomain(f"{label}: beyond what is possible. Use values in {limits.text()}.")
-    if isinstance(domain, Integer):
-        step = domain.step if low % domain.step == 0 else 1
-        return replace(domain, low=int(low), high=int(high), step=step)
-    if domain.log and low == 0:
-        if high == 0 and domain.zero:
-            return Real(0.0, 0.0)
-        raise InvalidDomain(
-            f"{label}: a logarithmic scale has no 0. Use a low end above 0"
-            + (f", or 0,low..high: {domain.text()}." if domain.zero else f": {domain.text()}.")
-        )
-    return replace(domain, low=low, high=high, zero=zero)
-
-
-def _parse_choices(label: str, words: list[str], parameter: Parameter) -> Categorical:
-    limits, domain = parameter.bounds, parameter.domain
-    assert isinstance(domain, Categorical)
-    chosen: list[Scalar] = []
-    for word in words:
-        choice: Scalar | None = {"yes": True, "true": True, "no": False, "false": False}.get(
-            word.lower()
-        )
-        if choice is None:
-            number = read_number(word)
-            choice = word if number is None else exactly(number)
-        if not limits.contains(choice):
-            raise InvalidDomain(f"{label}: {word} is not possible. Use {limits.text()}.")
-        if choice not in chosen:
-            chosen.append(choice)
-    return replace(domain, choices=tuple(chosen))
-
-
-def _remembered(scale: Domain) -> Callable[[Scalar], float]:
-    """`scale.unit`, worked out once a value; a boolean is another value than 0 or 1."""
-    seen: dict[tuple[type, Scalar], float] = {}
-
-    def unit(value: Scalar) -> float:
-        key = (value.__class__, value)
-        found = seen.get(key)
-        if found is None:
-            found = seen[key] = scale.unit(value)
-        return found
-
-    return unit
 
 
 def _scalar(value: Scalar | list[Scalar]) -> Scalar:

@@ -223,7 +223,7 @@ def _look(client: SessionClient, strategy: Strategy | None, domains: dict[str, s
 
 def _proposal(p: Proposal, rank: int, session: Session) -> dict[str, Any]:
     from ...engine import search
-    from ...engine.tasks.space import entry_key
+    from ...engine.tasks.parameter import entry_key
     from ...sessions.exchange import as_exported
 
     return {

@@ -15,7 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
 from ...engine.tasks.domains import Categorical
-from ...engine.tasks.space import Parameter, Space, entry_name
+from ...engine.tasks.parameter import Parameter, entry_name
+from ...engine.tasks.space import Space
 from .. import format as words
 from ..cost import cost_of, number
 from ..widgets.fields import Cycle

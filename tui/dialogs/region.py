@@ -13,7 +13,8 @@ from textual.widgets import Button, Input, Label, Static
 
 from ...engine import search
 from ...engine.tasks.domains import Categorical, Domain, InvalidDomain, Real
-from ...engine.tasks.space import Parameter, Space
+from ...engine.tasks.parameter import Parameter
+from ...engine.tasks.space import Space
 from ...engine.tasks.task import session_space
 from ...sessions.errors import StoreError
 from .. import format as words

@@ -22,7 +22,8 @@ from ...engine.executors.registry import at_once
 from ...engine.metric import suiting
 from ...engine.tasks.domains import InvalidDomain
 from ...engine.tasks.limits import read_limit, spelled_limit
-from ...engine.tasks.space import Parameter, Space
+from ...engine.tasks.parameter import Parameter
+from ...engine.tasks.space import Space
 from ...engine.tasks.task import (
     DEFAULT,
     blank_space,

@@ -12,7 +12,7 @@ from textual.content import Content
 
 from ...engine import search
 from ...engine.search.standing import base_trial, level_trials, objective
-from ...engine.tasks.space import entry_name
+from ...engine.tasks.parameter import entry_name
 from .. import format as words
 from ..cost import cost_of
 from ..networks import network_line

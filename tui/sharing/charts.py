@@ -35,7 +35,8 @@ from ..plot import (
 
 if TYPE_CHECKING:
     from ...engine.advisor.ranking import Front, Profile, Ranking
-    from ...engine.tasks.space import Parameter, Space
+    from ...engine.tasks.parameter import Parameter
+    from ...engine.tasks.space import Space
     from ...sessions.records import Config, Trial
     from ...sessions.snapshot import Snapshot
     from ..cost import Cost

@@ -16,7 +16,7 @@ from ...engine.search.standing import (
     searched_level,
 )
 from ...engine.tasks.limits import spelled_limit
-from ...engine.tasks.space import entry_key, entry_name
+from ...engine.tasks.parameter import entry_key, entry_name
 from ...engine.tasks.task import level_names, measure_named, task_of
 from ...sessions.errors import Misuse, StoreError
 from ...sessions.exchange import as_exported, exported_names

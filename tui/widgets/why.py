@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from ...engine.tasks.space import entry_name
+from ...engine.tasks.parameter import entry_name
 from .. import format as words
 from ..cost import sizes, timed
 from ..networks import depth

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ....sessions.records import Config
-from ..space import InvalidConfig, entry_name
+from ..parameter import entry_name
+from ..space import InvalidConfig
 
 NONE, STRIDE, POOL = "none", "stride", "pool"
 PLAIN, SEPARABLE = "plain", "separable"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ....sessions.records import Config, Scalar
 from ..domains import Categorical, Domain, Integer, Real
-from ..space import Parameter, Space
+from ..parameter import Parameter
+from ..space import Space
 from .layout import (
     HARDSWISH,
     NEUTRAL,
