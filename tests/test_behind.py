@@ -25,11 +25,13 @@ def epoch(number: int, accuracy: float, ratio: float) -> Epoch:
     )
 
 
-def running(store: Store, accuracy: float = 0.5, ratio: float = 1.0, epochs: int = 3) -> int:
+def running(
+    store: Store, accuracy: float = 0.5, ratio: float = 1.0, epochs: int = 3, **change: object
+) -> int:
     """A trial that runs, so many epochs into its training."""
     snapshot = store.refresh()
     space = session_space(snapshot.session)
-    config = {**snapshot.trials[0].config, "channels": [24, 32, 32, 64]}
+    config = {**snapshot.trials[0].config, "channels": [24, 32, 32, 64], **change}
     number = store.apply(decide.submit(snapshot, space, config, None, kind="new")).trial
     assert number is not None
     store.update_trial(number, {"queued"}, state="running", attempt=1, started=now())
@@ -74,6 +76,14 @@ def test_three_others_must_have_come_as_far(home: Path) -> None:
     assert search.falling_behind(store.refresh()) == frozenset()
     store = filled_store(home, 2, name="more", epochs=3)
     number = running(store, accuracy=0.1, epochs=2)
+    assert search.falling_behind(store.refresh()) == {number}
+
+
+def test_only_those_of_the_same_schedule_are_compared(store: Store) -> None:
+    store.set_session({}, domains={"schedule": "exponential,one-cycle"})
+    running(store, accuracy=0.1, schedule="one-cycle")
+    assert search.falling_behind(store.refresh()) == frozenset()
+    number = running(store, accuracy=0.1, learning_rate=0.01)
     assert search.falling_behind(store.refresh()) == {number}
 
 

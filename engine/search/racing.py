@@ -9,7 +9,7 @@ from ...sessions.records import Trial
 from ...sessions.snapshot import Snapshot
 from ..objective import best_error
 from ..objective import objective as weigh
-from ..tasks.task import complexity_so_far, measure_of
+from ..tasks.task import complexity_so_far, measure_of, session_space
 
 BEHIND_OTHERS = 3
 """Trials that must have come as far before one is said to fall behind them."""
@@ -35,14 +35,16 @@ def falling_behind(snapshot: Snapshot) -> frozenset[int]:
     """Running trials whose f so far is worse than the median of the others' at the same epoch.
 
     The median rule of Golovin et al. 2017 (Google Vizier), of f and not of the accuracy, which
-    would end the cheap networks that a large w_c seeks.  The others are all that came as far and
-    did not fail, at least BEHIND_OTHERS; never judged are the reference network, and a trial
+    would end the cheap networks that a large w_c seeks.  The others are all that came as far at the
+    same pace (a learning rate that falls late comes late to its best) and did not fail, at least
+    BEHIND_OTHERS; never judged are the reference network, and a trial
     before its epoch BEHIND_EPOCH or the first third of its epochs, or after its last.
     """
     if snapshot.session.wc == COST_ALONE:
         # by the cost alone a dear network is behind, and may be the only one that is good enough
         return frozenset()
     total = snapshot.session.epochs
+    pacing = [p.name for p in session_space(snapshot.session).parameters if p.paces]
     behind: set[int] = set()
     for trial in snapshot.trials:
         reached_epoch = len(trial.epochs)
@@ -54,6 +56,7 @@ def falling_behind(snapshot: Snapshot) -> frozenset[int]:
             value
             for other in snapshot.trials
             if other.number != trial.number
+            and all(other.config[name] == trial.config[name] for name in pacing)
             and other.state not in ("failed", "cancelled")
             and (value := objective_so_far(snapshot, other, reached_epoch)) is not None
         ]

@@ -40,6 +40,8 @@ class Parameter:
     both are lists); elsewhere it is idle: whatever its value, the configuration is the same thing.
     ratios: of a real number, a parameter before it, and how many times its domain its values are by
     that one's (once where it does not say); they are encoded, compared and moved relative to that.
+    paces: how good a configuration is halfway through its training depends on it, and says nothing
+    beside one that has another value.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Parameter:
     asleep: bool = False
     when: tuple[str, Scalar] | None = None
     ratios: tuple[str, Mapping[Any, float]] | None = None
+    paces: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", self.limits or self.domain)

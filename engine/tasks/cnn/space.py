@@ -195,8 +195,8 @@ def space(
     def trained(name: str, level: int, domain: Domain, **settings: Any) -> Parameter:
         return Parameter(name, level, domain, TRAINING[name], **settings)
 
-    def younger(name: str, level: int, domain: Domain) -> Parameter:
-        return trained(name, level, domain, neutral=TRAINING[name])
+    def younger(name: str, level: int, domain: Domain, **settings: Any) -> Parameter:
+        return trained(name, level, domain, neutral=TRAINING[name], **settings)
 
     entries = (
         Parameter(conv, 1, Integer(2, 8), 4, limits=Integer(1, 16)),
@@ -259,7 +259,7 @@ def space(
         ),
         trained("weight_decay", 3, Real(1e-6, 1e-1, log=True, zero=True), limits=Real(0, 1)),
         younger("dropout", 3, Real(0.0, 0.5)),
-        younger("schedule", 4, Categorical(SCHEDULES)),
+        younger("schedule", 4, Categorical(SCHEDULES), paces=True),
         younger("optimiser", 4, Categorical(OPTIMISERS)),
         trained(
             "learning_rate",
