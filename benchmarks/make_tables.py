@@ -1,0 +1,374 @@
+"""Makes tables of networks really trained, with whole curves, on images of several kinds.
+
+    python benchmarks/make_tables.py DIR --hours 2       # goes on where it was; two processes
+    python benchmarks/make_tables.py DIR --gather        # DIR -> benchmarks/data/tables
+    python benchmarks/make_tables.py --report            # what is in the committed tables
+
+Images: `sets.py`, made in DIR where they are not there.  Networks of the whole space, of at most
+twice the reference's multiply-accumulates: a third drawn at random, the rest where searches go,
+which are the levels upon good networks and the neighbours of good ones.  Each is trained for 2, 4,
+6 and 12 epochs, each time from new weights and on its own schedule, by the product's own loop, one
+thread, timed beside the reference network; one in ten again, with other seeds.
+
+A row is written when a training ends, to a file a process; every file of DIR is read before a
+network is drawn.  Times differ and steer the draws, so a second making gives other tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sets import Missing, file_of, makers
+
+from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.space import Exhausted, Space
+from lcsearch.engine.tasks.steps import neighbours
+from lcsearch.sessions.records import Config, DataSource
+
+Row = dict[str, Any]
+TABLES = Path(__file__).parent / "data" / "tables"
+EPOCHS = 12, 6, 4, 2
+"""What each network is trained for, from new weights each time."""
+AGAIN = 12, 4
+"""What one is trained for again, with another seed."""
+NETWORKS = 400
+"""Of a table."""
+WORKERS = 2
+RANDOM = 1 / 3
+"""Share of the networks that are drawn at random, and all until so many are known: FIRST."""
+FIRST = 30
+REPEATED, SEEDS = 0.1, 3
+"""Share of the networks that are trained again, and with how many seeds in all."""
+WEIGHTS = 0.0, 0.03, 0.1, 0.3, 1.0
+"""The w_c that good networks are good for."""
+LARGEST = 2.0
+"""Multiply-accumulates over the reference's, at most."""
+
+
+# -- drawing networks ---------------------------------------------------------------------------
+
+
+class Draws:
+    """Networks worth training, by a worker's own random stream."""
+
+    def __init__(self, space: Space, seed: Sequence[int]) -> None:
+        self.rng = np.random.default_rng(seed)
+        # before its level is searched a network is trained in the one way or in the other
+        self.spaces = (space, space.beginning(cnn.BEGINS))
+
+    def next(self, known: list[Row]) -> tuple[str, Config]:
+        """Where it was drawn, and a network that is not known yet."""
+        seen = {row["key"] for row in known}
+        while True:
+            source, config = self._drawn(known)
+            space = self.spaces[0]
+            assert space.proposable is not None
+            if config is None or space.problems(config) or not space.proposable(config):
+                continue
+            if space.key(config) not in seen:
+                return source, config
+
+    def _drawn(self, known: list[Row]) -> tuple[str, Config | None]:
+        space = self.spaces[int(self.rng.integers(2))]
+        assert space.reference is not None
+        share = self.rng.random()
+        try:
+            if share < RANDOM:
+                return "random", space.sample(self.rng)
+            if len(known) < FIRST:
+                return "level1", space.sample(self.rng, 1, space.reference)
+            good = self._good(known)
+            if share > (1 + RANDOM) / 2:
+                return "near", self._near(good)
+            level = int(self.rng.integers(1, len(space.levels) + 1))
+            if level == 1 or self.rng.random() < 0.5:
+                # a level that is reached for the first time: those after it are not searched yet
+                base = space.reference if level == 1 else space.with_defaults_after(level - 1, good)
+            else:
+                base = good
+            return f"level{level}", space.sample(self.rng, level, base)
+        except Exhausted:
+            return "random", None
+
+    def _near(self, config: Config) -> Config | None:
+        """One to three steps away."""
+        for _ in range(int(self.rng.integers(1, 4))):
+            around = neighbours(self.spaces[0], config, 0)
+            if not around:
+                return None
+            config = around[int(self.rng.integers(len(around)))]
+        return config
+
+    def _good(self, known: list[Row]) -> Config:
+        """One of the best twenty for a drawn w_c, by the longest training."""
+        weight = WEIGHTS[int(self.rng.integers(len(WEIGHTS)))]
+        whole = [row for row in known if row["epochs"] == EPOCHS[0]]
+        ranked = sorted(whole, key=lambda row: min(row["errors"], default=1) + weight * cost(row))
+        found: Config = ranked[min(int(self.rng.integers(20)), len(ranked) - 1)]["config"]
+        return found
+
+    def again(self, known: list[Row]) -> Config | None:
+        """A network to train with another seed, good ones more often; None: none is wanted."""
+        whole = [row for row in known if row["epochs"] == EPOCHS[0]]
+        counts: dict[str, int] = {}
+        for row in whole:
+            counts[row["key"]] = counts.get(row["key"], 0) + 1
+        begun = [row for row in whole if 1 < counts[row["key"]] < SEEDS]
+        if begun:
+            config: Config = begun[0]["config"]
+            return config
+        if len(counts) < FIRST or sum(n > 1 for n in counts.values()) >= REPEATED * len(counts):
+            return None
+        ranked = sorted(whole, key=lambda row: min(row["errors"], default=1))
+        # the square of a uniform number: half of the draws from the best quarter
+        found: Config = ranked[int(len(ranked) * self.rng.random() ** 2)]["config"]
+        return found
+
+
+def cost(row: Row) -> float:
+    """Seconds an epoch over the reference's; what an epoch was not timed for is taken for 1."""
+    ratios = [a / b for a, b in zip(row["seconds"], row["beside"], strict=True) if b]
+    return statistics.median(ratios[1:] or ratios or [1.0])
+
+
+# -- training -----------------------------------------------------------------------------------
+
+
+class Trainer:
+    """The product's training on one set, on one thread."""
+
+    def __init__(self, path: Path) -> None:
+        import torch
+
+        from lcsearch.engine.training import loop
+        from lcsearch.engine.training.data import read
+        from lcsearch.engine.training.images import place
+        from lcsearch.engine.training.trainer import keep_memory
+
+        keep_memory()
+        torch.set_num_threads(1)
+        self.loop = loop
+        data = read(DataSource(spec=f"npz:{path}"))
+        self.summary = data.summary
+        self.placed = place(data, torch.device("cpu"))
+        self.space = cnn.space(data.summary.shape, data.summary.classes, macs_cap=LARGEST)
+        assert self.space.reference is not None
+        self.base = self.space.reference
+        self._beside: dict[Any, Any] = {}
+
+    def _reference(self, dtype: Any) -> Any:
+        if dtype not in self._beside:
+            network = cnn.network(self.base, self.summary.shape, self.summary.classes)
+            self._beside[dtype] = self.loop.Reference(network, self.base, self.placed, dtype)
+        return self._beside[dtype]
+
+    def train(self, config: Config, epochs: int, seed: int) -> Row:
+        """Error and seconds of every epoch; a training that diverges ends there."""
+        from lcsearch.engine.training.run import Training, begin
+
+        network = cnn.network(config, self.summary.shape, self.summary.classes)
+        base = cnn.network(self.base, self.summary.shape, self.summary.classes)
+        # in the type that a session trains all of its networks in
+        dtype = self.loop.choose_dtype(base, self.placed.device)
+        run = begin(Training(network, config, seed, epochs), self.placed, dtype)
+        told: list[Any] = []
+        diverged = False
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                for epoch in self.loop.train(
+                    run, self._reference(dtype), Path(folder) / "checkpoint", lambda: False
+                ):
+                    told.append(epoch)
+            except self.loop.Diverged:
+                diverged = True
+        return {
+            "epochs": epochs,
+            "seed": seed,
+            "errors": [round(1 - epoch.val_accuracy, 5) for epoch in told],
+            "seconds": [_digits(epoch.seconds) for epoch in told],
+            "beside": [_digits(epoch.reference_seconds) for epoch in told],
+            "diverged": diverged,
+        }
+
+
+def _digits(value: float) -> float:
+    """Four of them: more is noise."""
+    return float(f"{value:.4g}")
+
+
+def rows_of(folder: Path, name: str) -> list[Row]:
+    """What every worker has trained on a set; a line that was cut off is left out."""
+    rows: list[Row] = []
+    for path in sorted(folder.glob(f"{name}-worker*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return rows
+
+
+def networks(rows: list[Row]) -> int:
+    """How many there are."""
+    return len({row["key"] for row in rows})
+
+
+def work(folder: Path, worker: int, names: list[str], count: int, until: float) -> None:
+    """Train on the set that has the fewest networks until all have `count`, or the time is up."""
+    trainers: dict[str, Trainer] = {}
+    while True:
+        known = {name: rows_of(folder, name) for name in names}
+        name = min(names, key=lambda one: networks(known[one]))
+        if networks(known[name]) >= count or time.time() > until:
+            return
+        if name not in trainers:
+            trainers[name] = Trainer(file_of(folder, name))
+        _one(folder / f"{name}-worker{worker}.jsonl", worker, trainers[name], known[name])
+
+
+def _one(path: Path, worker: int, trainer: Trainer, known: list[Row]) -> None:
+    """One network, for all of its numbers of epochs."""
+    ours = path.read_text(encoding="utf-8") if path.exists() else ""
+    number = ours.count("\n")
+    # after a restart the stream goes on from another place
+    draws = Draws(trainer.space, (worker, number))
+    config, source, lengths = draws.again(known), "again", AGAIN
+    if not known:
+        config, source, lengths = trainer.base, "reference", EPOCHS
+    elif config is None:
+        source, config = draws.next(known)
+        lengths = EPOCHS
+    with path.open("a", encoding="utf-8") as file:
+        if ours and not ours.endswith("\n"):
+            file.write("\n")
+        for at, epochs in enumerate(lengths):
+            seed = worker * 1_000_000 + number + at
+            row = trainer.train(config, epochs, seed)
+            line = {"key": trainer.space.key(config), "source": source, **row, "config": config}
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def gathered(folder: Path, name: str) -> Iterator[Row]:
+    """A table: what its images are, then a line a network with all of its trainings."""
+    import torch
+
+    from lcsearch.engine.machine import processor_name
+
+    trainer = Trainer(file_of(folder, name))
+    summary = trainer.summary
+    yield {
+        "images": name, "shape": summary.shape, "classes": summary.classes,
+        "train": summary.train, "val": summary.val, "threads": 1, "torch": torch.__version__,
+        "processor": processor_name(),
+        "reference": trainer.base,
+    }  # fmt: skip
+    by_key: dict[str, list[Row]] = {}
+    for row in rows_of(folder, name):
+        by_key.setdefault(row["key"], []).append(row)
+    kept = "epochs", "seed", "errors", "seconds", "beside", "diverged"
+    for key in sorted(by_key):
+        first = by_key[key][0]
+        yield {
+            "key": key,
+            "source": first["source"],
+            "config": first["config"],
+            "costs": trainer.space.known(first["config"]),
+            "trainings": [{field: row[field] for field in kept} for row in by_key[key]],
+        }
+
+
+def write(path: Path, rows: Iterator[Row]) -> None:
+    """JSON lines, compressed; the same rows give the same file."""
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def read_table(path: Path) -> tuple[Row, list[Row]]:
+    """What the images are, and the networks."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        about, *rows = (json.loads(line) for line in file)
+    return about, rows
+
+
+def report(folder: Path) -> Iterator[str]:
+    """A line a table: how much there is, how good the networks are, and what repeats say."""
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        about, rows = read_table(path)
+        trained = [one for row in rows for one in row["trainings"]]
+        best = sorted(
+            min(one["errors"], default=1.0)
+            for row in rows
+            for one in row["trainings"]
+            if one["epochs"] == EPOCHS[0]
+        )
+        hours = sum(sum(one["seconds"]) + sum(one["beside"]) for one in trained) / 3600
+        yield (
+            f"{about['images']:10} {len(rows)} networks, {len(trained)} trainings, {hours:.1f} h; "
+            f"error after {EPOCHS[0]} epochs: best {best[0]:.3f}, median "
+            f"{statistics.median(best):.3f}; {path.stat().st_size / 1e3:.0f} kB"
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="sets and progress are kept here")
+    parser.add_argument("--hours", type=float, default=1.0, help="stop after so many")
+    parser.add_argument("--networks", type=int, default=NETWORKS, help="of each table")
+    parser.add_argument("--images", action="append", help="only these sets; see sets.py")
+    parser.add_argument("--worker", type=int, help="be this one of the processes")
+    parser.add_argument("--gather", action="store_true", help="write the tables")
+    parser.add_argument("--report", action="store_true", help="what is in the tables")
+    given = parser.parse_args(arguments)
+    if given.report:
+        print("\n".join(report(TABLES)))
+        return 0
+    if given.folder is None:
+        parser.error("DIR is missing: where sets and progress are kept.")
+    names = [name for name in given.images or makers(given.folder) if _there(given.folder, name)]
+    if given.gather:
+        for name in names:
+            if rows_of(given.folder, name):
+                write(TABLES / f"{name}.jsonl.gz", gathered(given.folder, name))
+        return 0
+    until = time.time() + 3600 * given.hours
+    if given.worker is not None:
+        work(given.folder, given.worker, names, given.networks, until)
+        return 0
+    words = [sys.executable, __file__, str(given.folder), "--networks", str(given.networks)]
+    words += ["--hours", str(given.hours), *(w for name in names for w in ("--images", name))]
+    running = [subprocess.Popen([*words, "--worker", str(at)]) for at in range(WORKERS)]
+    return max(process.wait() for process in running)
+
+
+def _there(folder: Path, name: str) -> bool:
+    """Whether a set can be had; says so where not."""
+    try:
+        file_of(folder, name)
+    except Missing as error:
+        print(f"{name}: left out: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
