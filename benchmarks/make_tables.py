@@ -37,7 +37,7 @@ from sets import Missing, file_of, makers
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Exhausted, Space
 from lcsearch.engine.tasks.steps import neighbours
-from lcsearch.sessions.records import Config, DataSource
+from lcsearch.sessions.records import READER, Config, DataSource
 
 Row = dict[str, Any]
 TABLES = Path(__file__).parent / "data" / "tables"
@@ -162,7 +162,7 @@ class Trainer:
         keep_memory()
         torch.set_num_threads(1)
         self.loop = loop
-        data = read(DataSource(spec=f"npz:{path}"))
+        data = read(DataSource(spec=f"npz:{path}", reader=READER))
         self.summary = data.summary
         self.placed = place(data, torch.device("cpu"))
         self.space = cnn.space(data.summary.shape, data.summary.classes, macs_cap=LARGEST)

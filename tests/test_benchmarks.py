@@ -350,11 +350,12 @@ def test_what_is_found_is_held_against_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made = imported("hand_designed")
-    size = made.Size(size=250, epochs=1, seeds=2, rates=(1e-3, 3e-3))
+    size = made.Size(size=250, epochs=1, seeds=2, ways=(("cosine", 1e-3), ("one-cycle", 3e-3)))
     images = made.Images(size, f"idx:{made.FASHION}")
     hand = made.kept(tmp_path / "hand.json", lambda: made.hand_made("lenet-5", images))
     assert (hand["params"], len(hand["validation"]), len(hand["test"])) == (61_706, 2, 2)
-    assert hand["learning_rate"] in size.rates
+    assert tuple(hand["way"]) in size.ways
+    assert [tuple(way[:2]) for way in hand["ways"]] == [*size.ways]
     asked: list[tuple[str, ...]] = []
     config = images.config
     result = {"config": config, "params": 1, "macs": 2, "scores": [0.5, 0.7]}
@@ -388,3 +389,81 @@ def test_the_spaces_are_compared_seed_by_seed(
     assert (last["lower"], last["seeds"]) == (2, 2)
     assert made.main(words) == 0  # what is done is kept
     assert len(asked) == 4
+
+
+# -- tables of trainings ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`make_tables`, quick: few images, two numbers of epochs."""
+    made = imported("make_tables")
+    monkeypatch.setattr(made, "EPOCHS", (2, 1))
+    monkeypatch.setattr(made, "TABLES", tmp_path / "tables")
+    sets = imported("sets")
+    whole = sets.digits()
+    few = sets.Made(whole.train.drawn(100, 0), whole.val.drawn(80, 0))
+    monkeypatch.setattr(sets, "digits", lambda: few)
+    return made
+
+
+def test_tables_have_every_network_with_its_curves(
+    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path), "--images", "digits8"]
+    assert tables.main([*words, "--networks", "3", "--worker", "0"]) == 0
+    rows = tables.rows_of(tmp_path, "digits8")
+    assert [row["epochs"] for row in rows] == [2, 1] * 3
+    assert rows[0]["source"] == "reference"
+    assert len({row["seed"] for row in rows}) == len(rows)
+    # goes on where it was: a line that was cut off is left out, and nothing is trained twice
+    file = tmp_path / "digits8-worker0.jsonl"
+    file.write_text(file.read_text() + '{"key": "cut')
+    assert tables.main([*words, "--networks", "4", "--worker", "0"]) == 0
+    assert tables.rows_of(tmp_path, "digits8")[: len(rows)] == rows
+    assert tables.main([*words, "--gather"]) == 0
+    about, networks = tables.read_table(tmp_path / "tables" / "digits8.jsonl.gz")
+    assert (about["shape"], about["train"], about["val"]) == ([1, 8, 8], 100, 60)
+    assert len({one["key"] for one in networks}) == len(networks) >= 4
+    space = tables.cnn.space((1, 8, 8), 10, macs_cap=tables.LARGEST)
+    for one in networks:
+        assert not space.problems(one["config"])
+        assert one["costs"] == space.known(one["config"])
+        for training in one["trainings"]:
+            if not training["diverged"]:
+                assert len(training["errors"]) == training["epochs"]
+            assert len(training["errors"]) == len(training["seconds"]) == len(training["beside"])
+    assert tables.main(["--report"]) == 0
+    assert "digits8" in capsys.readouterr().out
+
+
+def test_networks_of_a_table_are_drawn_where_searches_go(tables: ModuleType) -> None:
+    space = tables.cnn.space((1, 8, 8), 10, macs_cap=tables.LARGEST)
+    draws = tables.Draws(space, (0, 1))
+    known: list[dict[str, Any]] = []
+    for number in range(60):
+        source, config = draws.next(known)
+        assert space.proposable(config)
+        row = {"errors": [0.5 - 0.001 * number], "seconds": [1.0], "beside": [2.0], "epochs": 2}
+        known.append({"key": space.key(config), "source": source, "config": config, **row})
+    assert len({row["key"] for row in known}) == 60
+    kinds = {row["source"] for row in known}
+    assert kinds == {"random", "near", "level1", "level2", "level3", "level4"}
+    schedules = {row["config"]["schedule"] for row in known if row["source"] == "level1"}
+    assert schedules == {"exponential", "one-cycle"}
+    again = draws.again(known)
+    assert again in [row["config"] for row in known]
+    repeated = next(row for row in known if row["config"] == again)
+    assert draws.again([*known, repeated]) == again  # one that was begun is trained to its end
+
+
+def test_a_set_that_cannot_be_made_is_left_out_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = imported("sets")
+    monkeypatch.setattr(sets, "FONTS", tmp_path)
+    assert sets.main([str(tmp_path / "sets"), "--only", "glyphs14", "--only", "emoji16"]) == 0
+    told = capsys.readouterr().out
+    assert "glyphs14: left out: 0 font families" in told
+    assert "emoji16: left out: npm pack emoji-datasource-google" in told
+    assert not (tmp_path / "sets").exists()
