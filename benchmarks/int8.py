@@ -3,12 +3,12 @@
     python benchmarks/int8.py --json             # Fashion-MNIST by Debian's package, two minutes
     python benchmarks/int8.py --quick --json     # digits, some seconds
 
-Trains each network as `train --int8` does and reads what that wrote: the points of accuracy that
-int8 loses on the images that decide it, both accuracies on the test set, and bytes of int8 over
-those of float32, of the files and of the numbers in them.  Latencies are of one image and one
-thread of onnxruntime, medians of rounds in which both forms are timed in turns.  `size_ratio` is of
-the weights by arithmetic (`size`), where float32, too, keeps sparse layers with 16-bit numbers of
-inputs; `network.onnx` has 64.
+Trains each network on a one-cycle schedule, as `train --int8` does, and reads what that wrote: the
+points of accuracy that int8 loses on the images that decide it, both accuracies on the test set,
+and bytes of int8 over those of float32, of the files and of the numbers in them.  Latencies are of
+one image and one thread of onnxruntime, medians of rounds in which both forms are timed in turns.
+`size_ratio` is of the weights by arithmetic (`size`), where float32, too, keeps sparse layers with
+16-bit numbers of inputs; `network.onnx` has 64.
 """
 
 from __future__ import annotations
@@ -57,6 +57,26 @@ NETWORKS: dict[str, Config] = {
     "grouped": plain([32, 64], 64, 0.3, groups=4),
     "sparse": plain([16, 64], 512, 0.05),
     "wide": plain([32, 128], 128, 1.0),
+    "ds-cnn": {
+        "conv_layers": 5,
+        "channels": [64] * 5,
+        "downsample": ["stride"] + ["none"] * 4,
+        "conv": ["plain"] + ["separable"] * 4,
+    },
+    "resnet-8": {
+        "conv_layers": 7,
+        "channels": [16, 16, 16, 32, 32, 64, 64],
+        "downsample": ["none", "none", "none", "stride", "none", "stride", "none"],
+        "shortcut": [False, False, True, False, True, False, True],
+    },
+    "hardswish": {
+        **plain([16, 16, 32], 256, 0.1),
+        "shortcut": [False, False, True],
+        "conv": ["plain", "plain", "separable"],
+        "activation": "hardswish",
+        "dropout": 0.2,
+        "label_smoothing": 0.1,
+    },
 }
 QUICK = ("reference", "sparse")
 
@@ -68,7 +88,7 @@ def measured(
     summary = read_final(source)[0].summary
     space = cnn.space(summary.shape, summary.classes)
     assert space.reference is not None
-    config = space.resized({**space.reference, **NETWORKS[name]})
+    config = space.resized({**space.reference, **cnn.BEGINS, **NETWORKS[name]})
     folder = place / name
     order = FinalOrder(
         session=name, trial=0, data=source, fingerprint=summary.fingerprint, config=config,
