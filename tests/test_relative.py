@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +18,15 @@ from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.space import SGD_RATES
-from lcsearch.engine.tasks.domains import Real
+from lcsearch.engine.tasks.domains import InvalidDomain, Real
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.sessions.records import Config
 from lcsearch.tui.networks import network_line, training, whole_lines
 from lcsearch.tui.networks.cnn import classifier, recipe
 from lcsearch.tui.sharing.charts import axes_of, belief_plot
+
+from .conftest import lcsearch
 
 FULL = cnn.space((1, 8, 8), 10)
 POSTER = cnn.space((1, 8, 8), 10, parameters=cnn.POSTER)
@@ -114,6 +117,28 @@ def test_rates_of_sgd_are_adam_s_on_a_scale_of_their_own(seed: int) -> None:
         ("sgd", 3e-3 * SGD_RATES),
         ("adamw", 3e-3),
     }
+
+
+@pytest.mark.parametrize("optimisers", ["adam,sgd", "sgd"])
+def test_rates_that_one_optimiser_has_nothing_of_are_refused(optimisers: str) -> None:
+    high = {"learning_rate": "0.6..1", "optimiser": optimisers}
+    with pytest.raises(
+        InvalidDomain, match=r"learning_rate = 0\.6\.\.1: with optimiser sgd .* 20 "
+    ):
+        FULL.narrowed(high).check_ratios()
+    FULL.narrowed({**high, "optimiser": "adam"}).check_ratios()
+    POSTER.narrowed({"learning_rate": "0.6..1"}).check_ratios()
+    FULL.check_ratios()
+
+
+def test_so_are_they_where_they_are_typed(home: Path) -> None:
+    high = "learning_rate=0.6..1"
+    told = lcsearch("new", "made", "--space", "full", "--set", high, code=2)[1]
+    assert "leave sgd out of optimiser" in told
+    assert not (home / "sessions" / "made").exists()
+    lcsearch("new", "made", "--space", "poster", "--set", high)
+    told = lcsearch("set", "made", "--domain", "optimiser=adam,sgd", code=2)[1]
+    assert "leave sgd out of optimiser" in told
 
 
 def test_a_rate_that_fits_the_other_s_domain_alone_stops_at_the_end_of_what_is_possible() -> None:

@@ -130,7 +130,9 @@ def create(
             limits, cap = search.merged_limits(session, changes)
             session = session.model_copy(update={"limits": limits, "macs_cap": cap})
         search.check_goal(session, session.wc, session.limits)
-        first = decide.reference_trial(session, session_space(session))
+        space = session_space(session)
+        space.check_ratios()
+        first = decide.reference_trial(session, space)
         Store.create(target, session, first).close()
     except ValidationError as error:
         raise SetupError(in_words(error), misuse=True) from error

@@ -452,6 +452,29 @@ class Space:
             ),
         )
 
+    def check_ratios(self) -> None:
+        """Raises InvalidDomain where a choice leaves nothing of a domain that is relative to it.
+
+        Apart from `narrowed`: a session that was made with such domains still opens.
+        """
+        for parameter in self.awake:
+            if parameter.ratios is not None and not self[parameter.ratios[0]].asleep:
+                self._check_ratio(parameter, self[parameter.ratios[0]])
+
+    @staticmethod
+    def _check_ratio(parameter: Parameter, by: Parameter) -> None:
+        domain, limits = parameter.domain, parameter.bounds
+        assert isinstance(by.domain, Categorical)
+        assert isinstance(domain, Real)
+        for choice in by.domain.choices:
+            ratio = parameter.ratio({by.name: choice})
+            if not limits.contains(domain.low * ratio):
+                raise InvalidDomain(
+                    f"{parameter.name} = {domain.text()}: with {by.name} {spelled(choice)} it is "
+                    f"{ratio:g} times as much, beyond what is possible ({limits.text()}). Use "
+                    f"lower values, or leave {spelled(choice)} out of {by.name}."
+                )
+
 
 def _scalar(value: Scalar | list[Scalar]) -> Scalar:
     assert not isinstance(value, list)
