@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import json
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -467,3 +469,46 @@ def test_a_set_that_cannot_be_made_is_left_out_and_says_why(
     assert "glyphs14: left out: 0 font families" in told
     assert "emoji16: left out: npm pack emoji-datasource-google" in told
     assert not (tmp_path / "sets").exists()
+
+
+# -- the belief ---------------------------------------------------------------------------------
+
+
+def test_a_belief_is_scored_by_intervals_of_measurements() -> None:
+    belief = imported("belief")
+    rng = np.random.default_rng(0)
+    log, plain = (
+        belief.Quantity(
+            kind, np.full(4000, mean), np.full(4000, 0.1), np.full(4000, mean), np.zeros(4000), std
+        )
+        for kind, mean, std in ((True, -1.0, 0.3), (False, 2.0, 0.5))
+    )
+    # the σ of a measurement gives that of its logarithm back
+    wide = 0.25
+    natural = np.exp(-1 + wide**2 / 2) * np.sqrt(np.expm1(wide**2))
+    told = belief._wide(dataclasses.replace(log, predictive_std=np.full(4000, natural)))
+    assert told == pytest.approx(np.full(4000, wide))
+    drawn = belief.measured(plain, rng, 500)
+    values = 2 + 0.5 * rng.standard_normal(4000)
+    assert 100 * belief.inside(drawn, values).mean() == pytest.approx(95, abs=1.5)
+    # of a normal the score is known: 0.2337 σ on average where it is right
+    right = belief.crps(drawn, values)
+    assert right == pytest.approx(0.5 / math.sqrt(math.pi), rel=0.03)
+    assert belief.crps(2 + 3 * (drawn - 2), values) > right
+    assert belief.crps(drawn + 0.5, values) > right
+
+
+def test_the_belief_on_a_table_is_worth_more_with_more_trials(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    belief = imported("belief")
+    words = ["--table", "cnn-fashion", "--seeds", "2", "--observed", "2,40", "--json"]
+    assert belief.main(words) == 0
+    few, many = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (few["observed"], many["observed"]) == (2, 40)
+    assert many["log_time"] < few["log_time"]
+    assert many["crps"] < few["crps"]
+    assert many["gain"] > 0.3
+    assert few["rank"] < many["rank"] <= 1
+    for line in (few, many):
+        assert 0 <= line["liked_inside"] <= 100
