@@ -63,7 +63,8 @@ def searched(
     each = max(1, trials // 5)
     if (home / "sessions" / name).exists():
         done = json.loads(command(home, "show", name, "--json"))["trials"]
-        command(home, "run", name, "--trials", str(max(trials + 1 - len(done), 0)))
+        if len(done) < trials + 1:
+            command(home, "run", name, "--trials", str(trials + 1 - len(done)))
         return
     command(home, "new", name, *words, "--trials", str(each))
     command(home, "run", name, "--trials", str(each), "--levels", "round")

@@ -381,16 +381,20 @@ def test_the_spaces_are_compared_seed_by_seed(
 
     def one(home: Path, name: str, words: tuple[str, ...], given: Any) -> dict[str, Any]:
         asked.append(name)
-        return {"search": name, "f": (0.2 if words[1] == "poster" else 0.1) + 0.01 * int(words[3])}
+        found = {"poster": 0.2, "core": 0.1, "full": 0.3}[words[1]]
+        return {"search": name, "f": found + 0.01 * int(words[3])}
 
     monkeypatch.setattr(made, "one", one)
     words = ["--home", str(tmp_path), "--images", "digits", "--wc", "0.1", "--seeds", "2", "--json"]
     assert made.main(words) == 0
-    last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert last["difference"] == pytest.approx(-0.1)
-    assert (last["lower"], last["seeds"]) == (2, 2)
-    assert made.main(words) == 0  # what is done is kept
-    assert len(asked) == 4
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    core, full = (line for line in told if "difference" in line)
+    assert (core["space"], full["space"]) == ("core", "full")
+    assert core["difference"] == pytest.approx(-0.1)
+    assert full["difference"] == pytest.approx(0.1)
+    assert (core["lower"], core["seeds"], full["lower"]) == (2, 2, 0)
+    assert made.main([*words, "--space", "core"]) == 0  # what is done is kept
+    assert len(asked) == 6
 
 
 # -- tables of trainings ------------------------------------------------------------------------

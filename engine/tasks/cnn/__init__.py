@@ -8,7 +8,7 @@ from ..face import NamedSpace, Problem, Task
 from ..space import Space
 from .layout import NONE, POOL, STRIDE, network
 from .measures import MEASURES
-from .space import BEGINS, FULL, LEVELS, POSTER, reference, space
+from .space import BEGINS, CORE, FULL, LEVELS, POSTER, reference, space
 
 __all__ = [
     "BEGINS",
@@ -41,5 +41,9 @@ TASK = Task(
     levels=LEVELS,
     measures=MEASURES,
     space=_space_for,
-    spaces={"poster": NamedSpace(POSTER), FULL: NamedSpace(defaults=BEGINS)},
+    spaces={
+        "poster": NamedSpace(POSTER),
+        "core": NamedSpace(CORE, BEGINS),
+        FULL: NamedSpace(defaults=BEGINS),
+    },
 )

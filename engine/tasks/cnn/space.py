@@ -65,10 +65,12 @@ POSTER = (
     "batch_size",
 )
 """The poster's parameters: the others stand at their neutral values where these alone are awake."""
+CORE = (*POSTER, "shortcut", "schedule")
+"""Those, and the two of the others that are worth most: few enough for few trials."""
 FULL = "full"
 """The name of the space with all parameters."""
 BEGINS: dict[str, Scalar] = {"schedule": ONE_CYCLE, "learning_rate": 1e-2}
-"""How networks of that space are trained until level 4 is searched."""
+"""How networks of these two spaces are trained until level 4 is searched."""
 GROWTH = 2
 """Sampling lets a layer have one to this many times the channels of the layer before."""
 FIRST_CHANNELS = 64
