@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,18 +54,18 @@ def kept(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def searched(
-    home: Path, name: str, trials: int, words: tuple[str, ...], flat: bool = False
-) -> None:
-    """A session's search by `new` and `run`, to its end, from where an earlier run left it.
+def searched(home: Path, name: str, trials: int, words: tuple[str, ...]) -> None:
+    """A session's search by `new` and `run`; one that was cut off begins anew.
 
     Of `trials` besides the reference, in five stretches: the four levels, and the first once more.
     """
     each = max(1, trials // 5)
-    if (home / "sessions" / name).exists():
+    place = home / "sessions" / name
+    if place.exists():
         done = json.loads(command(home, "show", name, "--json"))["trials"]
-        if len(done) < trials + 1:
-            command(home, "run", name, "--trials", str(trials + 1 - len(done)))
-        return
+        if len(done) > 5 * each:
+            return
+        command(home, "engine", "stop", name)
+        shutil.rmtree(place)
     command(home, "new", name, *words, "--trials", str(each))
     command(home, "run", name, "--trials", str(each), "--levels", "round")

@@ -207,7 +207,7 @@ class Images:
     def _of(self, config: dict[str, Any], seed: int) -> Run:
         network = cnn.network(config, SHAPE, CLASSES)
         task = Training(network, config, seed, self.size.epochs)
-        return begin(task, self.placed, loop.choose_dtype(network, self.placed.device))
+        return begin(task, self.placed, self.dtype)
 
     def _best(self, run: Run) -> float:
         told: list[float] = []

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sets import Missing, file_of, makers
 
+from lcsearch.engine.machine import processor_name
+from lcsearch.engine.objective import medians
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Exhausted, Space
 from lcsearch.engine.tasks.steps import neighbours
-from lcsearch.sessions.records import READER, Config, DataSource
+from lcsearch.sessions.records import READER, Config, DataSource, Epoch
 
 Row = dict[str, Any]
 TABLES = Path(__file__).parent / "data" / "tables"
@@ -49,8 +52,11 @@ NETWORKS = 400
 """Of a table."""
 WORKERS = 2
 RANDOM = 1 / 3
-"""Share of the networks that are drawn at random, and all until so many are known: FIRST."""
+"""Share of the networks that are drawn at random."""
 FIRST = 30
+"""Networks until which the others are of level 1: no good one is known yet."""
+GOOD = 20
+"""How many of the best are good."""
 REPEATED, SEEDS = 0.1, 3
 """Share of the networks that are trained again, and with how many seeds in all."""
 WEIGHTS = 0.0, 0.03, 0.1, 0.3, 1.0
@@ -73,36 +79,44 @@ class Draws:
     def next(self, known: list[Row]) -> tuple[str, Config]:
         """Where it was drawn, and a network that is not known yet."""
         seen = {row["key"] for row in known}
+        source = self._source(known)
+        space = self.spaces[0]
+        assert space.proposable is not None
         while True:
-            source, config = self._drawn(known)
-            space = self.spaces[0]
-            assert space.proposable is not None
+            config = self._drawn(source, known)
             if config is None or space.problems(config) or not space.proposable(config):
                 continue
             if space.key(config) not in seen:
                 return source, config
 
-    def _drawn(self, known: list[Row]) -> tuple[str, Config | None]:
+    def _source(self, known: list[Row]) -> str:
+        """Where the next one is drawn; whatever is refused of it, the shares stay."""
+        share = self.rng.random()
+        if share < RANDOM:
+            return "random"
+        if networks(known) < FIRST:
+            return "level1"
+        levels = len(self.spaces[0].levels)
+        return "near" if share > (1 + RANDOM) / 2 else f"level{self.rng.integers(1, levels + 1)}"
+
+    def _drawn(self, source: str, known: list[Row]) -> Config | None:
         space = self.spaces[int(self.rng.integers(2))]
         assert space.reference is not None
-        share = self.rng.random()
         try:
-            if share < RANDOM:
-                return "random", space.sample(self.rng)
-            if len(known) < FIRST:
-                return "level1", space.sample(self.rng, 1, space.reference)
+            if source == "random":
+                return space.sample(self.rng)
+            if source == "level1":
+                return space.sample(self.rng, 1, space.reference)
             good = self._good(known)
-            if share > (1 + RANDOM) / 2:
-                return "near", self._near(good)
-            level = int(self.rng.integers(1, len(space.levels) + 1))
-            if level == 1 or self.rng.random() < 0.5:
+            if source == "near":
+                return self._near(good)
+            level = int(source.removeprefix("level"))
+            if self.rng.random() < 0.5:
                 # a level that is reached for the first time: those after it are not searched yet
-                base = space.reference if level == 1 else space.with_defaults_after(level - 1, good)
-            else:
-                base = good
-            return f"level{level}", space.sample(self.rng, level, base)
+                good = space.with_defaults_after(level - 1, good)
+            return space.sample(self.rng, level, good)
         except Exhausted:
-            return "random", None
+            return None
 
     def _near(self, config: Config) -> Config | None:
         """One to three steps away."""
@@ -118,7 +132,7 @@ class Draws:
         weight = WEIGHTS[int(self.rng.integers(len(WEIGHTS)))]
         whole = [row for row in known if row["epochs"] == EPOCHS[0]]
         ranked = sorted(whole, key=lambda row: min(row["errors"], default=1) + weight * cost(row))
-        found: Config = ranked[min(int(self.rng.integers(20)), len(ranked) - 1)]["config"]
+        found: Config = ranked[int(self.rng.integers(min(GOOD, len(ranked))))]["config"]
         return found
 
     def again(self, known: list[Row]) -> Config | None:
@@ -133,16 +147,24 @@ class Draws:
             return config
         if len(counts) < FIRST or sum(n > 1 for n in counts.values()) >= REPEATED * len(counts):
             return None
-        ranked = sorted(whole, key=lambda row: min(row["errors"], default=1))
+        single = (row for row in whole if counts[row["key"]] == 1)
+        ranked = sorted(single, key=lambda row: min(row["errors"], default=1))
         # the square of a uniform number: half of the draws from the best quarter
         found: Config = ranked[int(len(ranked) * self.rng.random() ** 2)]["config"]
         return found
 
 
 def cost(row: Row) -> float:
-    """Seconds an epoch over the reference's; what an epoch was not timed for is taken for 1."""
-    ratios = [a / b for a, b in zip(row["seconds"], row["beside"], strict=True) if b]
-    return statistics.median(ratios[1:] or ratios or [1.0])
+    """f_c, as a session has it; 1 of a training that diverged in its first epoch."""
+    told = zip(row["errors"], row["seconds"], row["beside"], strict=True)
+    epochs = [
+        Epoch(epoch=at, train_loss=0, val_accuracy=1 - error, seconds=own, reference_seconds=other)
+        for at, (error, own, other) in enumerate(told, 1)
+    ]
+    if not epochs:
+        return 1.0
+    own, beside = medians(epochs)
+    return own / beside
 
 
 # -- training -----------------------------------------------------------------------------------
@@ -161,6 +183,7 @@ class Trainer:
 
         keep_memory()
         torch.set_num_threads(1)
+        self.machine = {"processor": processor_name(), "torch": torch.__version__}
         self.loop = loop
         data = read(DataSource(spec=f"npz:{path}", reader=READER))
         self.summary = data.summary
@@ -202,6 +225,7 @@ class Trainer:
             "seconds": [_digits(epoch.seconds) for epoch in told],
             "beside": [_digits(epoch.reference_seconds) for epoch in told],
             "diverged": diverged,
+            **self.machine,
         }
 
 
@@ -212,13 +236,19 @@ def _digits(value: float) -> float:
 
 def rows_of(folder: Path, name: str) -> list[Row]:
     """What every worker has trained on a set; a line that was cut off is left out."""
+    return [row for path in sorted(folder.glob(f"{name}-worker*.jsonl")) for row in lines_of(path)]
+
+
+def lines_of(path: Path) -> list[Row]:
+    """What one worker has trained on a set."""
     rows: list[Row] = []
-    for path in sorted(folder.glob(f"{name}-worker*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+    if not path.exists():
+        return rows
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
     return rows
 
 
@@ -241,20 +271,16 @@ def work(folder: Path, worker: int, names: list[str], count: int, until: float) 
 
 
 def _one(path: Path, worker: int, trainer: Trainer, known: list[Row]) -> None:
-    """One network, for all of its numbers of epochs."""
-    ours = path.read_text(encoding="utf-8") if path.exists() else ""
-    number = ours.count("\n")
-    # after a restart the stream goes on from another place
-    draws = Draws(trainer.space, (worker, number))
-    config, source, lengths = draws.again(known), "again", AGAIN
-    if not known:
-        config, source, lengths = trainer.base, "reference", EPOCHS
-    elif config is None:
-        source, config = draws.next(known)
-        lengths = EPOCHS
+    """One network, for all of its numbers of epochs; the last one first, where it was cut off."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if text and not text.endswith("\n"):
+        path.write_text(text + "\n", encoding="utf-8")
+    ours = lines_of(path)
+    number = len(ours)
+    # other networks for each set, and after a restart
+    draws = Draws(trainer.space, (worker, number, zlib.crc32(path.name.encode())))
+    source, config, lengths = _wanted(ours, known, draws, trainer.base)
     with path.open("a", encoding="utf-8") as file:
-        if ours and not ours.endswith("\n"):
-            file.write("\n")
         for at, epochs in enumerate(lengths):
             seed = worker * 1_000_000 + number + at
             row = trainer.train(config, epochs, seed)
@@ -263,25 +289,41 @@ def _one(path: Path, worker: int, trainer: Trainer, known: list[Row]) -> None:
             file.flush()
 
 
+def _wanted(
+    ours: list[Row], known: list[Row], draws: Draws, base: Config
+) -> tuple[str, Config, tuple[int, ...]]:
+    """Where the next network is drawn, which it is, and what it is trained for."""
+    if ours:
+        last = ours[-1]
+        lengths = AGAIN if last["source"] == "again" else EPOCHS
+        missing = lengths[lengths.index(last["epochs"]) + 1 :]
+        if missing:
+            return last["source"], last["config"], missing
+    if not known:
+        return "reference", base, EPOCHS
+    config = draws.again(known)
+    if config is not None:
+        return "again", config, AGAIN
+    source, config = draws.next(known)
+    return source, config, EPOCHS
+
+
 # -- tables -------------------------------------------------------------------------------------
 
 
 def gathered(folder: Path, name: str) -> Iterator[Row]:
     """A table: what its images are, then a line a network with all of its trainings."""
-    import torch
-
-    from lcsearch.engine.machine import processor_name
-
     trainer = Trainer(file_of(folder, name))
-    summary = trainer.summary
+    summary, rows = trainer.summary, rows_of(folder, name)
     yield {
         "images": name, "shape": summary.shape, "classes": summary.classes,
-        "train": summary.train, "val": summary.val, "threads": 1, "torch": torch.__version__,
-        "processor": processor_name(),
+        "train": summary.train, "val": summary.val, "threads": 1,
+        "torch": sorted({row["torch"] for row in rows}),
+        "processors": sorted({row["processor"] for row in rows}),
         "reference": trainer.base,
     }  # fmt: skip
     by_key: dict[str, list[Row]] = {}
-    for row in rows_of(folder, name):
+    for row in rows:
         by_key.setdefault(row["key"], []).append(row)
     kept = "epochs", "seed", "errors", "seconds", "beside", "diverged"
     for key in sorted(by_key):
@@ -320,9 +362,10 @@ def report(folder: Path) -> Iterator[str]:
             for one in row["trainings"]
             if one["epochs"] == EPOCHS[0]
         )
-        hours = sum(sum(one["seconds"]) + sum(one["beside"]) for one in trained) / 3600
+        hours = sum(sum(one["seconds"]) for one in trained) / 3600
         yield (
-            f"{about['images']:10} {len(rows)} networks, {len(trained)} trainings, {hours:.1f} h; "
+            f"{about['images']:10} {len(rows)} networks, {len(trained)} trainings, "
+            f"{hours:.1f} h; "
             f"error after {EPOCHS[0]} epochs: best {best[0]:.3f}, median "
             f"{statistics.median(best):.3f}; {path.stat().st_size / 1e3:.0f} kB"
         )
@@ -350,6 +393,8 @@ def main(arguments: list[str] | None = None) -> int:
             if rows_of(given.folder, name):
                 write(TABLES / f"{name}.jsonl.gz", gathered(given.folder, name))
         return 0
+    if not names:
+        return 1
     until = time.time() + 3600 * given.hours
     if given.worker is not None:
         work(given.folder, given.worker, names, given.networks, until)

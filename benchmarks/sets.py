@@ -12,15 +12,17 @@ What they are made of, and where it comes from:
     emoji16             npm pack emoji-datasource-google emoji-datasource-twitter (in DIR)
     speech16            Debian: espeak-ng, spoken digits as spectrograms
 
-Validation images are of other fonts, other emoji and other voices than those trained on.  The same
-packages give the same files.
+Validation images are of other families of fonts, other emoji and other voices than those trained
+on.  The same packages give the same files.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -44,8 +46,10 @@ Labels = NDArray[np.int64]
 FONTS = Path("/usr/share/fonts")
 LETTERS = "ABCDEFGHIJ"
 VENDORS = "google", "twitter"
+BLOCK = 20
+"""Emoji in their order that are on one side together."""
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-VOICES = Path("/usr/lib/x86_64-linux-gnu/espeak-ng-data/voices/!v")
+VOICES = "/usr/lib/*/espeak-ng-data/voices/!v", "/usr/share/espeak-ng-data/voices/!v"
 LANGUAGES = "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029"
 TESTED = 20
 """Images that are set aside as a test set, which a reader wants and nobody looks at."""
@@ -122,21 +126,33 @@ def shrunk(images: Pixels, side: int) -> Pixels:
 # -- letters in many fonts ----------------------------------------------------------------------
 
 
-def families() -> dict[str, list[Path]]:
-    """Fonts that draw the letters, by family."""
-    found: dict[str, list[Path]] = {}
+def families() -> list[list[Path]]:
+    """Fonts that draw the letters, in families: what shares two words of its name, or draws a
+    letter just alike, is one.
+    """
+    known: dict[object, list[Path]] = {}
     for path in sorted(FONTS.rglob("*")):
         if path.suffix.lower() not in (".ttf", ".otf"):
             continue
         try:
             font = ImageFont.truetype(str(path), 24)
-            drawn = {bytes(font.getmask(letter)) for letter in LETTERS + "\uffff"}
+            drawn = [bytes(font.getmask(letter)) for letter in LETTERS + "\uffff"]
         except (OSError, ValueError):
             continue  # no outlines, as fonts for terminals have
         # a letter that a font lacks looks like one that no font has
-        if len(drawn) == len(LETTERS) + 1:
-            found.setdefault(str(font.getname()[0]), []).append(path)
-    return found
+        if len(set(drawn)) < len(drawn):
+            continue
+        signs = [tuple(str(font.getname()[0]).split()[:2]), *enumerate(drawn[:-1])]
+        alike = {id(known[sign]): known[sign] for sign in signs if sign in known}
+        family = [path]
+        for one in alike.values():
+            family += one
+        for sign, one in known.items():
+            if id(one) in alike:
+                known[sign] = family
+        known |= dict.fromkeys(signs, family)
+    found = {id(family): sorted(family) for family in known.values()}
+    return sorted(found.values())
 
 
 def glyphs(side: int, train: int, val: int) -> Made:
@@ -145,10 +161,10 @@ def glyphs(side: int, train: int, val: int) -> Made:
     if len(known) < 150:
         raise Missing(f"{len(known)} font families in {FONTS}, wanted 150: install fonts-*")
     rng = np.random.default_rng(2)
-    names = [str(name) for name in rng.permutation(sorted(known))]
-    held = len(names) // 3
+    order = rng.permutation(len(known))
+    held = len(order) // 3
     splits = []
-    for chosen, count in ((names[held:], train), (names[:held], val)):
+    for chosen, count in ((order[held:], train), (order[:held], val)):
         images, labels = [], []
         for number in range(count):
             paths = known[chosen[number // len(LETTERS) % len(chosen)]]
@@ -197,8 +213,9 @@ def emoji(folder: Path, train: int, val: int) -> Made:
                     continue
                 picture = archive.extractfile(member)
                 assert picture is not None
-                # the same emoji of another designer is on the same side
-                held = int(one["sort_order"]) % 3 == 0
+                # the same emoji of another designer is on the same side, and so are most of its
+                # neighbours: a clock at one and at two
+                held = int(one["sort_order"]) // BLOCK % 3 == 0
                 images[held].append(_picture(picture.read()))
                 labels[held].append(classes.index(one["category"]))
     kept = [split_of(images[held], labels[held]) for held in (False, True)]
@@ -219,10 +236,11 @@ def _picture(content: bytes) -> Pixels:
 
 def speech(train: int, val: int) -> Made:
     """Spoken digits, as spectrograms of 16 bands and 16 moments."""
-    if not VOICES.is_dir():
-        raise Missing(f"{VOICES} is not there: apt-get install espeak-ng")
+    found = {Path(voice).name for place in VOICES for voice in glob.glob(f"{place}/*")}
+    if not found or shutil.which("espeak-ng") is None:
+        raise Missing("espeak-ng is not there: apt-get install espeak-ng")
     rng = np.random.default_rng(5)
-    voices = [str(name) for name in rng.permutation(sorted(p.name for p in VOICES.iterdir()))]
+    voices = [str(name) for name in rng.permutation(sorted(found))]
     held = len(voices) // 3
     splits = []
     for chosen, count in ((voices[held:], train), (voices[:held], val)):

@@ -54,7 +54,7 @@ def trained(source: DataSource, config: dict[str, Any], epochs: int) -> dict[str
     shape, classes = data.summary.shape, data.summary.classes
     base = cnn.space(shape, classes).read(cnn.reference(shape, classes))
     network, beside = (cnn.network(of, shape, classes) for of in (config, base))
-    dtype = loop.choose_dtype(network, placed.device)
+    dtype = loop.choose_dtype(beside, placed.device)  # as a session trains all of its networks
     reference = loop.Reference(beside, base, placed, dtype)
     best: list[float] = []
     ratios: list[float] = []

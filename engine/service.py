@@ -431,7 +431,7 @@ class Service:
             return
         if snapshot.trials[number].stop_request is not None:
             return
-        reason = "falls behind: its f is worse than the median of the others"
+        reason = "falls behind: its f is worse than the median of others with its schedule"
         try:
             self.store.apply(decide.stop(snapshot, number, "epoch", reason, by="autopilot"))
         except Late as late:  # a person stopped it in the same moment

@@ -35,8 +35,8 @@ from .snapshot import Snapshot
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
 VERSION: Literal[7] = 7
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
-4: limits.  5: latencies, what complexity was of in predictions.  6: final trainings.  Older ones
-are read, too."""
+4: limits.  5: latencies, what complexity was of in predictions.  6: final trainings.  7: what
+parameters begin with.  Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24

@@ -698,6 +698,7 @@ class Setup:
     trials_per_level: 12 if None, and 48 for the one level of a flat session.  class_weights: if
     None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
     place of the cap.  space: by its name, which parameters are searched; None: the task's usual.
+    defaults: what parameters are before their level is searched; None: what that space says.
     """
 
     name: str
@@ -710,6 +711,7 @@ class Setup:
     seed: int = 0
     features: int = 4
     macs_cap: float | None = 8.0
+    defaults: Mapping[str, Scalar] | None = None
     limits: Sequence[str] = ()
     domains: Mapping[str, str] = field(default_factory=dict)
     trials_per_level: int | None = None

@@ -422,15 +422,20 @@ def test_tables_have_every_network_with_its_curves(
     assert [row["epochs"] for row in rows] == [2, 1] * 3
     assert rows[0]["source"] == "reference"
     assert len({row["seed"] for row in rows}) == len(rows)
-    # goes on where it was: a line that was cut off is left out, and nothing is trained twice
+    # goes on where it was: a line that was cut off is trained again, and nothing else is
     file = tmp_path / "digits8-worker0.jsonl"
-    file.write_text(file.read_text() + '{"key": "cut')
+    *whole, _ = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(whole) + '{"key": "cut')
     assert tables.main([*words, "--networks", "4", "--worker", "0"]) == 0
-    assert tables.rows_of(tmp_path, "digits8")[: len(rows)] == rows
+    after = tables.rows_of(tmp_path, "digits8")
+    assert after[: len(rows) - 1] == rows[:-1]
+    assert [row["epochs"] for row in after] == [2, 1] * 4
+    assert after[5]["key"] == rows[5]["key"]
     assert tables.main([*words, "--gather"]) == 0
-    about, networks = tables.read_table(tmp_path / "tables" / "digits8.jsonl.gz")
+    path = tmp_path / "tables" / "digits8.jsonl.gz"
+    about, networks = tables.read_table(path)
     assert (about["shape"], about["train"], about["val"]) == ([1, 8, 8], 100, 60)
-    assert len({one["key"] for one in networks}) == len(networks) >= 4
+    assert len({one["key"] for one in networks}) == len(networks) == 4
     space = tables.cnn.space((1, 8, 8), 10, macs_cap=tables.LARGEST)
     for one in networks:
         assert not space.problems(one["config"])
@@ -441,18 +446,30 @@ def test_tables_have_every_network_with_its_curves(
             assert len(training["errors"]) == len(training["seconds"]) == len(training["beside"])
     assert tables.main(["--report"]) == 0
     assert "digits8" in capsys.readouterr().out
+    read = imported("belief").table_of(path, 2)
+    firsts = [one["trainings"][0] for one in networks]
+    assert list(read.errors) == [min(training["errors"]) for training in firsts]
+    assert list(read.costs) == [tables.cost(training) for training in firsts]
+    assert (read.images, len(read.configs)) == (60, 4)
+
+
+def test_f_c_of_a_table_is_a_session_s(tables: ModuleType) -> None:
+    # the first epoch is cold; a ratio of medians, not a median of ratios
+    row = {"errors": [0.5] * 4, "seconds": [9.0, 2, 4, 6], "beside": [1.0, 1, 8, 2]}
+    assert tables.cost(row) == 2
+    assert tables.cost({"errors": [], "seconds": [], "beside": []}) == 1
 
 
 def test_networks_of_a_table_are_drawn_where_searches_go(tables: ModuleType) -> None:
     space = tables.cnn.space((1, 8, 8), 10, macs_cap=tables.LARGEST)
     draws = tables.Draws(space, (0, 1))
     known: list[dict[str, Any]] = []
-    for number in range(60):
+    for number in range(120):
         source, config = draws.next(known)
         assert space.proposable(config)
         row = {"errors": [0.5 - 0.001 * number], "seconds": [1.0], "beside": [2.0], "epochs": 2}
         known.append({"key": space.key(config), "source": source, "config": config, **row})
-    assert len({row["key"] for row in known}) == 60
+    assert len({row["key"] for row in known}) == 120
     kinds = {row["source"] for row in known}
     assert kinds == {"random", "near", "level1", "level2", "level3", "level4"}
     schedules = {row["config"]["schedule"] for row in known if row["source"] == "level1"}
@@ -461,6 +478,35 @@ def test_networks_of_a_table_are_drawn_where_searches_go(tables: ModuleType) -> 
     assert again in [row["config"] for row in known]
     repeated = next(row for row in known if row["config"] == again)
     assert draws.again([*known, repeated]) == again  # one that was begun is trained to its end
+    more = draws.again([*known, repeated, repeated])
+    assert more is not None
+    assert more != again  # and no further
+
+
+def test_a_network_is_trained_again_with_another_seed(tables: ModuleType) -> None:
+    space = tables.cnn.space((1, 8, 8), 10, macs_cap=tables.LARGEST)
+    rng = np.random.default_rng(0)
+    row = {"errors": [0.5], "seconds": [1.0], "beside": [2.0], "epochs": 2, "source": "random"}
+    known = []
+    for _ in range(tables.FIRST):
+        config = space.sample(rng)
+        known.append({**row, "key": space.key(config), "config": config})
+    draws = tables.Draws(space, (0, 1))
+    source, config, lengths = tables._wanted(known[:2], known, draws, space.reference)
+    assert (source, config, lengths) == ("random", known[1]["config"], (1,))  # was cut off there
+    whole = {**known[0], "epochs": 1}
+    source, config, lengths = tables._wanted([known[0], whole], known, draws, space.reference)
+    assert (source, lengths) == ("again", tables.AGAIN)
+    assert config in [row["config"] for row in known]
+
+
+def test_sets_draw_networks_of_their_own(tables: ModuleType) -> None:
+    spaces = [tables.cnn.space(shape, 10) for shape in ((1, 14, 14), (1, 16, 16))]
+    drawn = [
+        tables.Draws(space, (0, 0, tables.zlib.crc32(name))).next([])[1]
+        for space, name in zip(spaces, (b"glyphs14-worker0", b"speech16-worker0"), strict=True)
+    ]
+    assert drawn[0] != drawn[1]
 
 
 def test_a_set_that_cannot_be_made_is_left_out_and_says_why(

@@ -15,6 +15,7 @@ from textual.widgets import Input, TextArea
 from lcsearch.engine.client.images import Cancelled
 from lcsearch.engine.executors import devices
 from lcsearch.engine.protocol import Ready
+from lcsearch.engine.tasks.task import parameters_of, task_named
 from lcsearch.sessions.records import READER, DataSource, Execution
 from lcsearch.tui.dialogs.failure import FailureDialog
 from lcsearch.tui.screens.setup import SetupScreen
@@ -35,7 +36,7 @@ from .consoles import (
     text_of,
     until,
 )
-from .fakes import FakeClient, FakeHome, found_images, make_snapshot
+from .fakes import FakeClient, FakeHome, found_images, make_session, make_snapshot
 
 
 async def test_first_run_is_three_keys_to_a_running_search() -> None:
@@ -300,6 +301,27 @@ async def test_the_set_up_takes_a_space_and_shows_its_domains() -> None:
         (setup,) = sessions.created
         assert setup.space == "full"
         assert setup.domains == {"dropout": "0..0.3", "schedule": "cosine,one-cycle"}
+
+
+@pytest.mark.parametrize("defaults", [{}, {"schedule": "one-cycle", "learning_rate": 0.01}])
+@pytest.mark.parametrize("space", ["full", "core"])
+async def test_one_that_begins_like_another_is_trained_like_it(
+    defaults: dict[str, Any], space: str
+) -> None:
+    session = make_session(parameters=parameters_of(task_named("cnn"), "full"), defaults=defaults)
+    sessions = FakeHome()
+    async with console(sessions=sessions) as pilot:
+        await pilot.app.push_screen(SetupScreen(pilot.app.session, set(), like=session))
+        await settled(pilot)
+        form = pilot.app.screen
+        form.query_one("#field-name", Input).value = "again"
+        assert form.query_one("#space", Cycle).value == "full"
+        form.query_one("#space", Cycle).value = space
+        await settled(pilot)
+        await press(pilot, "enter")
+        (setup,) = sessions.created
+        # in another space as that begins
+        assert setup.defaults == (defaults if space == "full" else None)
 
 
 async def test_domains_of_parameters_that_are_not_in_the_space_are_left_out() -> None:

@@ -265,7 +265,7 @@ def test_the_full_space_begins_with_a_recipe_of_today(home: Path, tmp_path: Path
         ("--space", "full", "--set", "schedule=exponential"),
         ("--space", "full", "--set", "learning_rate=1e-4..1e-3"),
     ],
-    ids=" ".join,
+    ids="_".join,
 )
 def test_the_poster_s_training_where_that_or_another_is_asked_for(
     home: Path, options: tuple[str, ...]
@@ -277,6 +277,55 @@ def test_the_poster_s_training_where_that_or_another_is_asked_for(
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("domains", "begins"),
+    [
+        (("schedule=cosine",), ("cosine", 0.01)),
+        (("schedule=one-cycle", "learning_rate=1e-3..5e-3"), ("one-cycle", 0.005)),
+        (("learning_rate=0.02..0.1",), ("one-cycle", 0.02)),
+    ],
+    ids=lambda given: "_".join(map(str, given)),
+)
+def test_it_begins_where_its_domains_allow(
+    home: Path, domains: tuple[str, ...], begins: tuple[str, float]
+) -> None:
+    options = [word for domain in domains for word in ("--set", domain)]
+    client = made(home, "--space", "core", *options)
+    config = client.refresh().trials[0].config
+    assert (config["schedule"], config["learning_rate"]) == begins
+    client.close()
+
+
+def test_the_core_has_the_poster_s_parameters_and_two_more(home: Path, tmp_path: Path) -> None:
+    client = made(home, "--space", "core")
+    session = client.refresh().session
+    assert {p.name for p in client.space.awake} == {*cnn.POSTER, "shortcut", "schedule"}
+    assert space_name(session) == "core"
+    client.set_domains({"dropout": "0..0.5"})
+    assert space_name(client.refresh().session) == "core + dropout"
+    client.export(tmp_path / "made.json")
+    again = SessionClient(bring_back(home, tmp_path / "made.json", "again"))
+    assert again.refresh().session.defaults == cnn.BEGINS == session.defaults
+    for opened in (client, again):
+        opened.close()
+
+
+def test_a_session_is_called_by_the_space_that_it_was_made_with(home: Path) -> None:
+    client = made(home, "--space", "poster")
+    client.set_domains({"shortcut": "yes,no", "schedule": "exponential,cosine"})
+    assert space_name(client.refresh().session) == "poster + shortcut + schedule"
+    client.close()
+
+
+def test_the_reference_of_both_spaces_is_one_network_to_compare_seconds_by(home: Path) -> None:
+    for name in ("poster", "core"):
+        lcsearch("new", name, "--space", name)
+    told = lcsearch("compare", "poster", "core", "--cost", "seconds")[0]
+    assert "other reference networks" not in told
+    assert "begins with" in told
+    assert "schedule one-cycle, learning_rate 0.01" in told
+
+
 def test_a_full_session_of_before_goes_on_with_the_training_that_it_had(home: Path) -> None:
     client = SessionClient(bring_back(home, FIXTURES / "export-v8-full.json"))
     snapshot = client.refresh()
@@ -284,15 +333,16 @@ def test_a_full_session_of_before_goes_on_with_the_training_that_it_had(home: Pa
     for level in (1, 2, 3):
         for proposal in client.rank(look_at(snapshot, level)).proposals:
             assert proposal.config["schedule"] == "exponential"
+            assert proposal.config["learning_rate"] == 1e-3
     client.close()
 
 
 @pytest.mark.parametrize(
     ("defaults", "told"),
     [
-        ({"nothing": 1}, "nothing cannot begin at 1"),
-        ({"kernel": 3}, "kernel cannot begin at 3"),
-        ({"dropout": 0.1}, "dropout cannot begin at 0.1"),
+        ({"nothing": 1}, "nothing cannot begin at 1: this space has no such parameter"),
+        ({"kernel": 3}, "kernel cannot begin at 3: has a value a layer"),
+        ({"dropout": 0.1}, "dropout cannot begin at 0.1: is not searched"),
         ({"schedule": "linear"}, "schedule = linear: not possible. Use exponential"),
         ({"batch_size": 0}, "batch_size = 0: not possible"),
     ],
@@ -314,9 +364,9 @@ def test_what_a_space_cannot_begin_with_is_refused(
 
 def test_a_space_that_there_is_not_is_refused_with_those_that_there_are(home: Path) -> None:
     told = lcsearch("new", "made", "--space", "half", code=2)[1]
-    assert "space half: unknown. Use poster, full." in told
+    assert "space half: unknown. Use poster, core, full." in told
     told = lcsearch("new", "--help")[0]
-    assert "poster|full" in told
+    assert "poster|core|full" in told
     assert not (home / "sessions" / "made").exists()
 
 

@@ -22,6 +22,7 @@ from lcsearch.engine.tasks.domains import InvalidDomain, Real
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.steps import neighbours
 from lcsearch.sessions.records import Config
+from lcsearch.sessions.store import Store
 from lcsearch.tui.networks import network_line, training, whole_lines
 from lcsearch.tui.networks.cnn import classifier, recipe
 from lcsearch.tui.sharing.charts import axes_of, belief_plot
@@ -139,6 +140,15 @@ def test_so_are_they_where_they_are_typed(home: Path) -> None:
     lcsearch("new", "made", "--space", "poster", "--set", high)
     told = lcsearch("set", "made", "--domain", "optimiser=adam,sgd", code=2)[1]
     assert "leave sgd out of optimiser" in told
+
+
+def test_a_session_of_before_that_has_them_goes_on(home: Path) -> None:
+    lcsearch("new", "made", "--space", "full")
+    store = Store(home / "sessions" / "made")
+    store.set_session({}, domains={"learning_rate": "0.6..1"})
+    store.close()
+    assert lcsearch("propose", "made")[0]
+    lcsearch("set", "made", "--wc", "0.5")
 
 
 def test_a_rate_that_fits_the_other_s_domain_alone_stops_at_the_end_of_what_is_possible() -> None:

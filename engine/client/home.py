@@ -37,6 +37,7 @@ from ..tasks.task import (
     open_store,
     parameters_of,
     session_space,
+    space_named,
     task_named,
 )
 from .images import SetupError as SetupError
@@ -96,11 +97,14 @@ def create(
             raise Misuse(
                 f"session {setup.name!r}: exists already. Choose another name, or delete it first."
             )
-        # any image will do to check the domains before the data are read
-        blank_space(setup.task, setup.domains)
         task = task_named(setup.task)
         awake = parameters_of(task, setup.space)
-        defaults = defaults_of(task, setup.space, setup.domains)
+        # any image will do to check the domains before the data are read
+        blank_space(setup.task, setup.domains).waking({*awake, *setup.domains}).check_ratios()
+        begins = space_named(task, setup.space).defaults
+        defaults = defaults_of(
+            task, begins if setup.defaults is None else setup.defaults, setup.domains
+        )
         measure_named(setup.measure, task)
         if not is_weight(setup.wc):
             raise Misuse(f"w_c = {setup.wc}: not usable. Use 0 (accuracy alone) or more.")
@@ -130,9 +134,7 @@ def create(
             limits, cap = search.merged_limits(session, changes)
             session = session.model_copy(update={"limits": limits, "macs_cap": cap})
         search.check_goal(session, session.wc, session.limits)
-        space = session_space(session)
-        space.check_ratios()
-        first = decide.reference_trial(session, space)
+        first = decide.reference_trial(session, session_space(session))
         Store.create(target, session, first).close()
     except ValidationError as error:
         raise SetupError(in_words(error), misuse=True) from error

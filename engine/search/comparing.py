@@ -5,7 +5,7 @@ Pure: snapshots go in, records come out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...sessions.choices import METRICS
@@ -169,7 +169,8 @@ def apart(snapshots: Sequence[Snapshot], measure: Measure) -> str:
             return f"session {snapshot.session.name} does not know the {measure.noun} of any trial"
     if len({where for s in snapshots for where in _measured_on(s, measure)}) > 1:
         return f"{measure.noun} of other machines, threads, dtypes or runtimes does not compare"
-    if not measure.timed and len({_reference(snapshot) for snapshot in snapshots}) > 1:
+    begun = {name for snapshot in snapshots for name in snapshot.session.defaults}
+    if not measure.timed and len({_reference(snapshot, begun) for snapshot in snapshots}) > 1:
         return f"{measure.noun} is held against other reference networks"
     return ""
 
@@ -185,9 +186,14 @@ def _measured_on(snapshot: Snapshot, measure: Measure) -> set[tuple[object, ...]
     }
 
 
-def _reference(snapshot: Snapshot) -> tuple[object, ...]:
-    """What the reference network is, and the images that it is timed on."""
-    return snapshot.trials[0].key, snapshot.session.summary.shape, snapshot.session.augment
+def _reference(snapshot: Snapshot, begun: Collection[str]) -> tuple[object, ...]:
+    """What the reference network is, and the images that it is timed on.
+
+    begun: parameters that spaces begin with, which are how it is trained; its steps are the same.
+    """
+    session, config = snapshot.session, snapshot.trials[0].config
+    kept = {name: value for name, value in config.items() if name not in begun}
+    return repr(kept), session.summary.shape, session.augment
 
 
 def _read(snapshots: Sequence[Snapshot], text: str) -> LimitOn:

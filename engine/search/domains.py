@@ -65,7 +65,8 @@ def searchable(session: Session, domains: Mapping[str, str]) -> Space:
     """The session's space with these domains.  Raises Misuse, also for the favourite region."""
     try:
         space = session_space(session.model_copy(update={"domains": dict(domains)}))
-        space.check_ratios()
+        if domains != session.domains:  # a session of before may have such, and goes on
+            space.check_ratios()
     except InvalidDomain as error:
         raise Misuse(str(error)) from error
     try:

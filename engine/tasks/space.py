@@ -113,8 +113,11 @@ class Space:
         found: list[str] = []
         for name, value in defaults.items():
             parameter = self._by_name.get(name)
+            why = "this space has no such parameter"
+            if parameter is not None:
+                why = "has a value a layer" if parameter.length is not None else "is not searched"
             if parameter is None or parameter.asleep or parameter.length is not None:
-                found.append(f"{name} cannot begin at {spelled(value)}: it is not searched as one.")
+                found.append(f"{name} cannot begin at {spelled(value)}: {why}.")
             else:
                 found += self._outside(name, value, parameter)
         if found:

@@ -12,6 +12,7 @@ from ...sessions.records import Config, Epoch, Latency, Scalar, Session, Trial
 from ...sessions.store import Reader, Store
 from ..objective import warm
 from . import cnn
+from .domains import Categorical
 from .face import FLAT, NamedSpace, Problem, Task
 from .measure import LATENCY, Measure
 from .space import Space
@@ -77,18 +78,26 @@ def space_named(task: Task, name: str | None = None) -> NamedSpace:
     return task.spaces[name or usual_space(task)] if task.spaces else NamedSpace()
 
 
-def defaults_of(task: Task, space: str | None, domains: Mapping[str, str]) -> dict[str, Scalar]:
-    """What parameters of a new session are before their level is searched, where its space says so.
+def defaults_of(
+    task: Task, defaults: Mapping[str, Scalar], domains: Mapping[str, str]
+) -> dict[str, Scalar]:
+    """What parameters of a new session are before their level is searched, as its domains allow.
 
-    Nothing where its domains exclude any of it: those go together, a learning rate with its
-    schedule, and who narrowed one wants another training.  Raises Misuse where the task has no such
-    space, and InvalidDomain.
+    defaults: those of its space, or of a session that it begins like.  What a domain excludes
+    becomes the nearest that it has, of choices the first.  They go together, a learning rate with
+    its schedule: where that makes one what the task has of itself, nothing is left of the others.
+    Raises InvalidDomain.
     """
-    defaults = space_named(task, space).defaults
-    searched = blank_space(task.name, domains)
-    if all(searched[name].domain.contains(value) for name, value in defaults.items()):
-        return dict(defaults)
-    return {}
+    searched, found = blank_space(task.name, domains), dict(defaults)
+    for name, value in defaults.items():
+        domain = searched[name].domain
+        if not domain.contains(value):
+            found[name] = (
+                domain.choices[0] if isinstance(domain, Categorical) else domain.clip(float(value))
+            )
+        if found[name] == searched[name].default:
+            return {}
+    return found
 
 
 def usual_space(task: Task) -> str:
@@ -97,25 +106,26 @@ def usual_space(task: Task) -> str:
 
 
 def space_name(session: Session) -> str:
-    """The space that a session searches, by its parameters: `full`, `poster`, `poster + dropout`.
+    """The space that a session was made with, and what was opened since: `full`, `poster`,
+    `poster + dropout`.
 
-    A session that has some of a space's parameters beyond those of the one named before it is named
-    by what it has beyond.  Empty where the task's spaces have no names.
+    Empty where the task's spaces have no names.
     """
     task = task_of(session)
     if not task.spaces:
         return ""
-    awake = {parameter.name: None for parameter in session_space(session).awake}
+    space = session_space(session)
+    made = {p.name for p in space.parameters if p.neutral is None} | {*session.parameters}
     inside = [
         (len(names), name)
         for name in task.spaces
-        if awake.keys() >= set(names := parameters_of(task, name))
+        if made >= set(names := parameters_of(task, name))
     ]
     if not inside:
         return ""
     _, name = max(inside)
     own = parameters_of(task, name)
-    return " + ".join([name, *(given for given in awake if given not in own)])
+    return " + ".join([name, *(p.name for p in space.awake if p.name not in own)])
 
 
 def session_space(session: Session) -> Space:

@@ -99,7 +99,7 @@ def new(
     space: Annotated[
         str | None,
         typer.Option(
-            help="What is searched: the poster's parameters, or all that there are.",
+            help="What is searched: the poster's parameters, a few more, or all that there are.",
             show_default="poster",
         ),
     ] = None,

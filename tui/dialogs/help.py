@@ -126,8 +126,8 @@ FIGURES = (
     ),
     (
         "behind",
-        "a trial that trains and falls behind: its f so far is worse than the median of others at "
-        "the same epoch",
+        "a trial that trains and falls behind: its f so far is worse than the median of others "
+        "with its schedule at the same epoch",
         "",
     ),
 )

@@ -55,6 +55,7 @@ from ...sessions.records import (
     WHITE,
     DataSource,
     Execution,
+    Scalar,
     Session,
     Setup,
     is_weight,
@@ -98,12 +99,13 @@ NOTES = {
     "macro-F1 count unequal classes alike",
     "class-weights": "in the loss: balanced weighs rare classes up, so that all count alike",
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
-    "space": "what is searched: the poster's parameters, or all that there are",
+    "space": "what is searched: the poster's parameters, a few more, or all that there are",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
     "parallel": "trials that train side by side and share the processors; a GPU trains one at a "
     "time; with other threads the same network has another f_c",
-    "stop-behind": "a trial whose f so far is worse than the others' median is stopped, not marked",
+    "stop-behind": "a trial whose f so far is worse than the median of others with its schedule is "
+    "stopped, not marked",
 }
 """What there is to say of a field: below the form while it has the focus."""
 GOALS = {"balance": 0.1, "best under limits": 0.0, "cheapest above an accuracy": COST_ALONE}
@@ -417,6 +419,12 @@ class SetupScreen(Screen[None]):
         if like is None:
             return usual_space(self.sought)
         return space_name(like).partition(" ")[0]
+
+    def _begins(self) -> dict[str, Scalar] | None:
+        """How the session that this one begins like is trained at first; None: as the space is."""
+        if self.like is None or self.searched != self._space_like(self.like):
+            return None
+        return self.like.defaults
 
     def _spelled(self, like: Session | None) -> str:
         """The limits of the session that this one begins like, as they are typed."""
@@ -757,6 +765,7 @@ class SetupScreen(Screen[None]):
             strategy=self.query_one("#strategy", Cycle).value,
             flat=self.query_one("#flat", Cycle).value,
             space=self.searched or None,
+            defaults=self._begins(),
             augment=self.query_one("#augment", Cycle).value,
             stop_behind=self.query_one("#stop-behind", Cycle).value,
             execution=self.execution.model_copy(update={"parallel": values["parallel"]}),

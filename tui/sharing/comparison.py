@@ -9,7 +9,7 @@ from ... import __version__
 from ...engine.search.comparing import comparable_cost
 from ...engine.search.standing import objective
 from ...engine.tasks.limits import spelled_limit
-from ...engine.tasks.task import measure_of, task_of
+from ...engine.tasks.task import measure_of, space_name, task_of
 from ...sessions.choices import METRICS
 from ...sessions.errors import Misuse
 from ...sessions.records import now
@@ -258,6 +258,8 @@ def _setup(side: Side) -> dict[str, str]:
         "w_c": words.weight(session.wc),
         "limits": " · ".join(limits) or "none",
         "cap on MACs": "none" if session.macs_cap is None else f"{session.macs_cap:g}x",
+        "space": space_name(session),
+        "begins with": _begins(session),
         "domains": words.region(session.domains) or "as they are",
         "favoured": words.region(session.favourite) or "none",
         "proposed by": session.strategy,
@@ -272,6 +274,12 @@ def _setup(side: Side) -> dict[str, str]:
         "trials run": f"{where.executor}, {where.parallel} at once, in {where.dtype}",
         "machine": "; ".join(machines) or words.DASH,
     }
+
+
+def _begins(session: Session) -> str:
+    """What parameters are before their level is searched, where their space says so."""
+    begun = session.defaults.items()
+    return ", ".join(f"{name} {words.number(value)}" for name, value in begun) or words.DASH
 
 
 def _runtime(side: Side, session: Session) -> str:
