@@ -14,6 +14,7 @@ from ...sessions.records import Config
 from ..tasks.domains import Categorical
 from ..tasks.parameter import Parameter
 from ..tasks.space import Space
+from .prior import NOTHING, Prior
 
 if TYPE_CHECKING:
     from .kernel import Array
@@ -66,11 +67,14 @@ class Embedding:
     a length scale); each list as a whole, that is the mean of its numbers or how often each
     category occurs, which does not depend on where in the list; and the logarithms of what is
     known by arithmetic, relative to the reference's.  Last, in no group, so that no distance
-    counts them: how often a category is chosen by those parameters that choose from the same.
+    counts them: how often a category is chosen by those parameters that choose from the same; and
+    what a prior says of the seconds, `time_mean` (-1 where there is none) and `time_lines`.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, space: Space, prior: Prior = NOTHING) -> None:
+        self.space, self.time = space, prior.time
+        if self.time is not None and self.time.kinds != space.kinds:
+            raise ValueError(f"a prior of {self.time.kinds} for a space of {space.kinds}")
         self._parts: list[tuple[str, NDArray[np.intp], int]] = []
         self.groups: tuple[Group, ...] = ()
         self.known_names: tuple[str, ...] = ()
@@ -132,8 +136,15 @@ class Embedding:
             (np.array([at for name in names for at in columns[name]], dtype=np.intp), len(choices))
             for choices, names in alike.items()
         ]
-        self.size = position + sum(choices for _, choices in self._counted)
-        self.counted_features = tuple(range(position, self.size))
+        position, first = position + sum(choices for _, choices in self._counted), position
+        self.counted_features = tuple(range(first, position))
+        self.time_mean = -1
+        self.time_lines: tuple[int, ...] = ()
+        if self.time is not None:
+            self.time_mean = position
+            self.time_lines = tuple(range(position + 1, position + 1 + len(self.time.kinds)))
+            position += 1 + len(self.time.kinds)
+        self.size = position
 
     def __call__(self, configs: Sequence[Config]) -> Array:
         """Shape (len(configs), size); no NaN."""
@@ -146,6 +157,13 @@ class Embedding:
             logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
             blocks.append(logs / KNOWN_SCALE)
         blocks += [_block("counts", rows[:, at], choices) for at, choices in self._counted]
+        if self.time is not None:
+            assert self.space.work is not None
+            assert self.space.reference is not None
+            work = np.array([self.space.work(config) for config in configs])
+            work = work.reshape(len(configs), len(self.time.kinds))
+            reference = np.array(self.space.work(self.space.reference))
+            blocks += [self.time.mean(work, reference)[:, None], self.time.lines(work, reference)]
         return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
 
     def variation(self, features: Array) -> list[dict[str, float]]:

@@ -34,7 +34,7 @@ ITERATIONS = 30
 
 
 @dataclass(frozen=True)
-class Prior:
+class LogNormal:
     """A LogNormal prior: median, and the standard deviation of the logarithm."""
 
     median: float
@@ -46,27 +46,54 @@ class Prior:
         return math.log(self.median)
 
 
-def smooth_prior(dimensions: float) -> Prior:
+def smooth_prior(dimensions: float) -> LogNormal:
     """On the length scales of the complexity (Hvarfner, Hellsten, Nardi 2024).
 
     So long that the linear term in what arithmetic knows explains what it can.
     """
-    return Prior(math.exp(math.sqrt(2)) * math.sqrt(max(dimensions, 1.0)), math.sqrt(3))
+    return LogNormal(math.exp(math.sqrt(2)) * math.sqrt(max(dimensions, 1.0)), math.sqrt(3))
 
 
-def length_prior(dimensions: float, typical: float) -> Prior:
+def length_prior(dimensions: float, typical: float) -> LogNormal:
     """On the length scales of the error, growing with the dimension in the same way.
 
     typical: how far apart random networks are there (`Group.typical`), the unit.  A tenth as long
     as the other and less free: it needed fewer trials on hartmann6, and as many on nb201-cifar10
     (benchmarks/search.py).
     """
-    return Prior(0.4 * typical * math.sqrt(max(dimensions, 1.0)), 1.0)
+    return LogNormal(0.4 * typical * math.sqrt(max(dimensions, 1.0)), 1.0)
 
 
-AMPLITUDE = Prior(1.0, 1.0)
-NOISE = Prior(1e-3, 2.0)
-LINEAR = Prior(1.0, 1.5)
+@dataclass(frozen=True)
+class Priors:
+    """On the other hyperparameters, in units of `scale`."""
+
+    amplitude: LogNormal
+    noise: LogNormal
+    linear: LogNormal
+
+
+OF_NOTHING = Priors(LogNormal(1.0, 1.0), LogNormal(1e-3, 2.0), LogNormal(1.0, 1.5))
+"""Where nothing is known beforehand."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What tables say of y: its expected value, and how far from it y lies.
+
+    mean: the feature that holds the expected value.  residual: the standard deviation of what is
+    left, the unit of y.  noise: that of a measurement.
+    """
+
+    mean: int
+    residual: float
+    noise: float
+
+    @property
+    def priors(self) -> Priors:
+        """Narrow ones about what the tables say."""
+        share = max((self.noise / self.residual) ** 2, 1e-6)
+        return Priors(LogNormal(1.0, 0.5), LogNormal(share, 1.0), LogNormal(1.0, 0.5))
 
 
 class Process:
@@ -82,6 +109,7 @@ class Process:
         *,
         lines: tuple[int, ...] | None,
         spread: float | None,
+        known: Known | None = None,
         like: Process | None = None,
     ) -> None:
         """Fit it, or take over the hyperparameters of `like`.
@@ -89,14 +117,19 @@ class Process:
         X: features, shape (n, features).  y: shape (n,).  noise: the variance of each y that is
         known beforehand.  lines: features of a linear term, the rest smooth; None for neither.
         spread: what y's standard deviation is expected to be, None where
-        nothing is known; it steadies the first few fits.
+        nothing is known; it steadies the first few fits.  known: what is known of y beforehand.
         """
-        self.X, self.y, self.noise, self.lines = X, y, noise, lines
-        if like is None:
+        self.X, self.y, self.noise, self.lines, self.known = X, y, noise, lines, known
+        self.centre: float
+        self.scale: float
+        if like is not None:
+            self.centre, self.scale = like.centre, like.scale
+        elif known is not None:
+            self.centre, self.scale = 0.0, known.residual
+        else:
             self.centre = float(np.mean(y))
             self.scale = _scale(y, spread)
-        else:
-            self.centre, self.scale = like.centre, like.scale
+        self.priors = OF_NOTHING if known is None else known.priors
         spans = tuple(group.features for group in embedding.groups)
         self._lengths = [
             length_prior(dimensions, group.typical) if lines is None else smooth_prior(dimensions)
@@ -105,25 +138,37 @@ class Process:
         kernel = Conditional(
             spans,
             np.array([prior.median for prior in self._lengths]),
-            AMPLITUDE.median,
+            self.priors.amplitude.median,
             lines or (),
-            LINEAR.median if lines else 0.0,
+            self.priors.linear.median if lines else 0.0,
             level_factors(embedding),
         )
         if like is not None:
             kernel.theta = like.kernel.theta
-        white = WhiteKernel(NOISE.median if like is None else like.white, NOISE_BOUNDS)
+        white = WhiteKernel(self.priors.noise.median if like is None else like.white, NOISE_BOUNDS)
         self._regressor = GaussianProcessRegressor(
             kernel + white,
             alpha=np.maximum(noise / self.scale**2, FLOOR),
             # nothing can be learnt from outputs that are all alike
-            optimizer=None if like is not None or not np.ptp(y) > 0 else self._optimise,
+            optimizer=None if like is not None or not np.ptp(self.left) > 0 else self._optimise,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._regressor.fit(X, (y - self.centre) / self.scale)
+            self._regressor.fit(X, self.left)
         # it held this very process: a ring, which would keep its (n, n) factor long after its use
         self._regressor.optimizer = None
+
+    @property
+    def left(self) -> Array:
+        """What of y its mean leaves, in units of `scale`, shape (n,)."""
+        found: Array = (self.y - self._mean(self.X)) / self.scale
+        return found
+
+    def _mean(self, X: Array) -> Array:
+        if self.known is None:
+            return np.full(len(X), self.centre)
+        found: Array = X[:, self.known.mean] + self.centre
+        return found
 
     @property
     def kernel(self) -> Conditional:
@@ -160,7 +205,7 @@ class Process:
         # rounding can make it negative where there is nothing left to learn
         variance = np.maximum(variance, 0.0)
         return (
-            mean * self.scale + self.centre,
+            mean * self.scale + self._mean(X),
             np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
         )
 
@@ -202,7 +247,7 @@ class Posterior:
 
     def __init__(self, process: Process, initial: Array, rows: NDArray[np.intp]) -> None:
         X = process.X[rows]
-        self._y = (process.y[rows] - process.centre) / process.scale
+        self._y = process.left[rows]
         self._alpha = np.maximum(process.noise[rows] / process.scale**2, FLOOR)
         kernel = process._regressor.kernel.k1
         parts = group_distances(X, kernel.spans)
@@ -217,8 +262,9 @@ class Posterior:
         self._varying = np.flatnonzero(varies)
         self._parts = np.ascontiguousarray(parts[:, *self._pairs][self._varying])
         self._factors = factor_list(kernel.factors, len(parts))[self._varying]
-        tail = [LINEAR, NOISE] if kernel.linear else [NOISE]
-        priors = [AMPLITUDE, *process._lengths, *tail]
+        own = process.priors
+        tail = [own.linear, own.noise] if kernel.linear else [own.noise]
+        priors = [own.amplitude, *process._lengths, *tail]
         self._centres = np.array([prior.centre for prior in priors])[self.free]
         self._spreads = np.array([prior.spread for prior in priors])[self.free]
 

@@ -19,7 +19,8 @@ from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
 from .belief import Belief, Points, Quantity, quantity
 from .embedding import Embedding
-from .process import Process
+from .prior import NOTHING, Prior
+from .process import Known, Process
 
 if TYPE_CHECKING:
     from .belief import Array
@@ -63,6 +64,7 @@ class Surrogate:
         exact: Callable[[Config], float] | None = None,
         costs: Collection[str] = (),
         timed: Timed | None = None,
+        prior: Prior = NOTHING,
     ) -> None:
         """Fit to the observations (at least one).
 
@@ -70,10 +72,11 @@ class Surrogate:
         with.  exact: complexity by arithmetic, or None where it is measured.  costs: names of
         what else is believed, of `Observation.costs`; what no observation has is not.
         timed: cost -> what networks were timed for it, trained or not, by their keys; those are
-        known, and believed is the rest.
+        known, and believed is the rest.  prior: what tables say beforehand, of the complexity where
+        that is time.
         """
         self.space, self.timed = space, timed or {}
-        self.embedding = Embedding(space)
+        self.embedding = Embedding(space, prior)
         self.exact = exact
         self.dimensions = dimensions
         self.observed = self.points([o.config for o in observations])
@@ -97,7 +100,11 @@ class Surrogate:
             self.complexity = self._timed_cost(COMPLEXITY)
         elif exact is None:
             complexities = np.array([o.complexity for o in observations], dtype=float)
-            self.complexity = self._cost(complexities, self.observed.features, summed=False)
+            self.complexity = (
+                self._seconds(complexities)
+                if prior.time is not None
+                else (self._cost(complexities, self.observed.features, summed=False))
+            )
 
         self.costs: dict[str, Cost] = {}
         self._fit_costs(costs, observations)
@@ -153,6 +160,19 @@ class Surrogate:
                 return Cost(sums, log=False)
         return Cost(process, positive)
 
+    def _seconds(self, ratios: Array) -> Cost:
+        """Seconds over the reference's, learnt from those of the observations, shape (n,): the
+        logarithm, about what the prior says.
+        """
+        time = self.embedding.time
+        assert time is not None
+        known = Known(self.embedding.time_mean, time.residual, time.noise)
+        none = np.zeros(len(ratios))
+        lines = self.embedding.time_lines
+        return Cost(
+            self._process(np.log(ratios), none, lines=lines, spread=None, known=known), True
+        )
+
     def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
         """The belief, without doubt where a network was timed."""
         timed = self.timed.get(name)
@@ -181,6 +201,7 @@ class Surrogate:
         lines: tuple[int, ...] | None = None,
         spread: float | None,
         at: Array | None = None,
+        known: Known | None = None,
     ) -> Process:
         return Process(
             self.observed.features if at is None else at,
@@ -190,6 +211,7 @@ class Surrogate:
             self.dimensions,
             lines=lines,
             spread=spread,
+            known=known,
         )
 
     def _transformed_error(self, errors: Array, images: Array) -> tuple[Array, Array]:
@@ -237,6 +259,7 @@ class Surrogate:
             self.dimensions,
             lines=process.lines,
             spread=None,
+            known=process.known,
             like=process,
         )
 

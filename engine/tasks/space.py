@@ -46,6 +46,7 @@ class Space:
     canonical: what two configurations share if they are the same thing (the identity if None).
     layout: what arithmetic works on, laid out of a configuration (that itself if None).  measures:
     what a configuration costs.  proposable: whether one may be proposed at all (a cost cap, say).
+    work: what its seconds are made of, so much of each of `kinds` (see `cnn.work`).
     """
 
     levels: tuple[str, ...]
@@ -56,6 +57,8 @@ class Space:
     measures: tuple[Measure, ...] = ()
     proposable: Callable[[Config], bool] | None = None
     reference: Config | None = None
+    work: Callable[[Config], Sequence[float]] | None = None
+    kinds: tuple[str, ...] = ()
     _by_name: dict[str, Parameter] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

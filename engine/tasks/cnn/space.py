@@ -27,6 +27,7 @@ from .layout import (
     network,
 )
 from .measures import MEASURES
+from .work import KINDS, work
 
 if TYPE_CHECKING:
     from .layout import Network
@@ -291,6 +292,8 @@ def space(
         measures=MEASURES,
         proposable=None if cap is None else lambda config: layout(config).macs <= cap,
         reference=base,
+        work=lambda config: work(layout(config), config),
+        kinds=KINDS,
     )
     if parameters is not None:
         whole = whole.waking(parameters)
