@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ from lcsearch.engine.tasks.cnn.work import KINDS
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.shortcut import Shortcut
 from lcsearch.engine.training.sparse import SparseLinear
+from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.records import Config
+
+from .conftest import benchmark
 
 SHAPE = (1, 12, 12)
 SPACE = cnn.space(SHAPE, 10)
@@ -170,3 +174,60 @@ def test_without_one_no_feature_is_added() -> None:
     assert bare.groups == known.groups
     rows = [REFERENCE, SPACE.sample(np.random.default_rng(0))]
     np.testing.assert_array_equal(known(rows)[:, : bare.size], bare(rows))
+
+
+def test_it_is_written_and_read(tmp_path: Path) -> None:
+    PRIOR.write(tmp_path / "prior.json")
+    again = Prior.read(tmp_path / "prior.json").time
+    assert again is not None
+    assert again.kinds == KINDS
+    np.testing.assert_allclose(again.weights, WEIGHTS)
+    np.testing.assert_allclose(again.spreads, TIME.spreads)
+    assert (again.residual, again.noise) == (TIME.residual, TIME.noise)
+    Prior().write(tmp_path / "nothing.json")
+    assert Prior.read(tmp_path / "nothing.json") == Prior()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("no json", "not a prior"),
+        ("{}", "not a prior"),
+        ("[1]", "not a prior"),
+        ('{"version": 1, "time": {"kinds": []}}', "not a prior"),
+        ('{"version": 2}', "newer lcsearch"),
+    ],
+)
+def test_what_is_no_prior_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "prior.json").write_text(text)
+    with pytest.raises(Misuse, match=told):
+        Prior.read(tmp_path / "prior.json")
+    with pytest.raises(Misuse, match="not a prior"):
+        Prior.read(tmp_path / "none.json")
+
+
+def test_it_is_learnt_from_tables_of_several_machines() -> None:
+    made = benchmark("make_prior")
+    assert SPACE.work is not None
+    rng, reference = np.random.default_rng(0), np.array(SPACE.work(REFERENCE))
+    tables = []
+    for number in range(4):
+        weights = WEIGHTS * np.exp(rng.normal(0, 0.3, len(WEIGHTS)))
+        work = np.array([SPACE.work(SPACE.sample(rng)) for _ in range(120)])
+        log = np.log(work @ weights / (reference @ weights)) + rng.normal(0, 0.1, len(work))
+        repeats = [[float(one), float(one + rng.normal(0, 0.02))] for one in log]
+        random = np.ones(len(work), dtype=bool)
+        tables.append(made.Timed(str(number), work, reference, log, random, repeats))
+    *known, other = tables
+    found = made.time_prior(known)
+    # of a machine that it never saw nearly as much as who knows what machines are like
+    apart, best = (
+        np.sqrt(np.mean((time.mean(other.work, reference) - other.log_ratio) ** 2))
+        for time in (found, TIME)
+    )
+    assert apart < best + 0.1
+    assert found.residual == pytest.approx(0.1, rel=0.3)
+    assert found.noise == pytest.approx(0.02 / 2**0.5, rel=0.5)
+    assert (found.spreads >= made.SMALLEST_SPREAD).all()
+    alone = made.time_prior(known[:1])
+    assert (alone.spreads == made.FIRST_SPREAD).all()

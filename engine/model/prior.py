@@ -7,13 +7,21 @@ learnt again in every session, from where the tables say that they usually are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...sessions.errors import Misuse
+
 if TYPE_CHECKING:
     from .belief import Array
+
+
+VERSION = 1
+"""Of the file."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,51 @@ class Prior:
     """All that is known; None where nothing is."""
 
     time: TimePrior | None = None
+
+    def write(self, file: Path) -> None:
+        """As JSON: numbers alone, read without anything that could run."""
+        whole = {} if self.time is None else {"time": _plain(self.time)}
+        file.write_text(json.dumps({"version": VERSION, **whole}, indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Prior:
+        """Raises Misuse where the file is no prior, or of a newer program."""
+        try:
+            whole = json.loads(file.read_text(encoding="utf-8"))
+            if whole["version"] > VERSION:
+                raise Misuse(
+                    f"{file}: written by a newer lcsearch (version {whole['version']}, this one "
+                    f"reads {VERSION}). Upgrade lcsearch."
+                )
+            return cls(TimePrior(**_arrays(whole["time"])) if "time" in whole else None)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise Misuse(
+                f"{file}: not a prior ({error}). `benchmarks/make_prior.py` writes one."
+            ) from error
+
+
+def _plain(known: TimePrior) -> dict[str, Any]:
+    """Five digits of each number: more is not known."""
+    plain = asdict(known)
+    return {name: _rounded(value) for name, value in plain.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, np.ndarray | tuple):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _arrays(plain: dict[str, Any]) -> dict[str, Any]:
+    """Lists of words as tuples, of numbers as arrays."""
+    return {
+        name: value
+        if not isinstance(value, list)
+        else tuple(value)
+        if all(isinstance(one, str) for one in value)
+        else np.array(value, dtype=float)
+        for name, value in plain.items()
+    }
 
 
 NOTHING = Prior()
