@@ -43,6 +43,7 @@ from scipy.stats import spearmanr
 
 from lcsearch.engine.machine import one_thread
 from lcsearch.engine.model.belief import Belief, Quantity
+from lcsearch.engine.model.prior import NOTHING, Prior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
@@ -183,7 +184,9 @@ def scores(belief: Belief, table: Table, asked: NDArray[np.intp], best: float, w
     }
 
 
-def once(table: Table, observed: int, seed: int, wc: float) -> dict[str, float]:
+def once(
+    table: Table, observed: int, seed: int, wc: float, prior: Prior = NOTHING, average: int = 1
+) -> dict[str, float]:
     """The scores of one draw of observations."""
     order = np.random.default_rng(seed).permutation(len(table.configs))
     seen, asked = order[:observed], order[OBSERVED[-1] : OBSERVED[-1] + ASKED]
@@ -196,7 +199,8 @@ def once(table: Table, observed: int, seed: int, wc: float) -> dict[str, float]:
     ]  # fmt: skip
     space = table.space
     assert space.reference is not None
-    surrogate = Surrogate(space, trials, space.dimensions(0, space.reference))
+    dimensions = space.dimensions(0, space.reference)
+    surrogate = Surrogate(space, trials, dimensions, prior=prior, average=average)
     best = float(surrogate.belief(surrogate.observed).objective(wc)[0].min())
     belief = surrogate.belief(surrogate.points([table.configs[row] for row in asked]))
     found: dict[str, float] = scores(belief, table, asked, best, wc)
@@ -211,16 +215,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--observed", help="numbers of observations, with commas")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--wc", type=float, default=0.1)
+    parser.add_argument("--prior", type=Path, help="as make_prior.py writes it")
+    parser.add_argument("--average", type=int, default=1, help="draws of hyperparameters")
     parser.add_argument("--quick", action="store_true", help="one seed, few observations")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args(arguments)
     numbers = [int(n) for n in given.observed.split(",")] if given.observed else list(OBSERVED)
     if given.quick:
         given.seeds, numbers = 1, [2, 10]
+    prior = NOTHING if given.prior is None else Prior.read(given.prior)
     for table in tables(given.table, given.epochs):
         for observed in numbers:
             with one_thread():
-                every = [once(table, observed, seed, given.wc) for seed in range(given.seeds)]
+                every = [
+                    once(table, observed, seed, given.wc, prior, given.average)
+                    for seed in range(given.seeds)
+                ]
             line: dict[str, Any] = {"table": table.name, "observed": observed, "seeds": len(every)}
             line |= {name: round(statistics.mean(e[name] for e in every), 4) for name in every[0]}
             if given.json:

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.model.belief import Array
 from lcsearch.engine.model.embedding import Embedding
-from lcsearch.engine.model.process import Posterior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
@@ -69,7 +68,7 @@ def test_the_fit_follows_the_gradient_of_its_objective(output: str) -> None:
     assert surrogate.complexity is not None
     process = surrogate.error if output == "error" else surrogate.complexity.process
     initial = process._regressor.kernel.theta
-    posterior = Posterior(process, initial, np.arange(25))
+    posterior = process.posterior(initial)
     for start in posterior.starts():
         numeric = approx_fprime(start, lambda free: posterior(free)[0], 1e-6)
         np.testing.assert_allclose(posterior(start)[1], numeric, rtol=2e-4, atol=2e-4)
@@ -77,7 +76,7 @@ def test_the_fit_follows_the_gradient_of_its_objective(output: str) -> None:
 
 def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior() -> None:
     process = Surrogate(SPACE, seen(25), 17).error
-    posterior = Posterior(process, process._regressor.kernel.theta, np.arange(25))
+    posterior = process.posterior(process._regressor.kernel.theta)
     one, other = posterior.starts()[:2]
     regressor: GaussianProcessRegressor = process._regressor
 
@@ -90,6 +89,66 @@ def test_the_fits_objective_is_scikit_learns_likelihood_plus_the_prior() -> None
         - regressor.log_marginal_likelihood(posterior.whole(other))
     )
     assert likelihood(one) - likelihood(other) == pytest.approx(difference, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_settings_are_drawn_as_likely_as_they_are(count: int) -> None:
+    """Against the same posterior's own density, by importance: Markov chains agree."""
+    process = Surrogate(SPACE, seen(count), 17).error
+    mode = process._regressor.kernel_.theta
+    posterior = process.posterior(mode)
+    draws = posterior.drawn(mode, 256)
+    weights = np.array([weight for weight, _ in draws])
+    points = np.array([draw for _, draw in draws])
+    assert weights.sum() == pytest.approx(1)
+    assert weights.max() < 0.2
+    rng, free = np.random.default_rng(1), mode[posterior.free]
+    chain, value = [], posterior(free)[0]
+    for _ in range(30_000):
+        there = free + 0.35 * rng.standard_normal(len(free))
+        other = posterior(there)[0]
+        if math.log(rng.random()) < value - other:
+            free, value = there, other
+        chain.append(free)
+    walked = np.array(chain[3000:])
+    drawn = weights @ points[:, posterior.free]
+    apart = (drawn - walked.mean(0)) / walked.std(0)
+    assert np.abs(apart).mean() < 0.35
+    # what the data say nothing of is as the prior has it
+    rest = np.setdiff1d(np.arange(len(mode)), posterior.free)
+    for place in rest:
+        prior = posterior._priors[place]
+        assert points[:, place].std() == pytest.approx(prior.spread, rel=0.2)
+    assert (draws[0][1] == posterior.drawn(mode, 256)[0][1]).all()
+
+
+def test_averaged_over_settings_less_is_certain_and_near_trials_as_much() -> None:
+    trials, others = seen(6), [o.config for o in seen(60)[6:]]
+    one, many = (Surrogate(SPACE, trials, 17, average=n) for n in (1, 32))
+    likeliest, averaged = (s.belief(s.points(others)).error for s in (one, many))
+    assert averaged.transformed_std.mean() > likeliest.transformed_std.mean()
+    assert len(many.error.draws) == 32
+    # a mixture: its mean and variance by hand
+    features = many.points(others).features
+    told = [(m.weight, *m.predict(features, many.error.X)) for m in many.error._members]
+    total = sum(weight for weight, _, _ in told)
+    mean = sum(weight * m for weight, m, _ in told) / total
+    second = sum(weight * (v + m**2) for weight, m, v in told) / total
+    scale, centre = many.error.scale, many.error.centre
+    assert averaged.transformed_mean == pytest.approx(mean * scale + centre)
+    assert averaged.transformed_std == pytest.approx(np.sqrt(second - mean**2) * scale)
+
+
+def test_what_waits_is_believed_under_every_setting() -> None:
+    surrogate = Surrogate(SPACE, seen(6), 17, average=8)
+    points = surrogate.points([o.config for o in seen(9)[6:]])
+    before, after = (s.belief(points).error for s in (surrogate, surrogate.believing(points)))
+    assert surrogate.believing(points).error.draws == surrogate.error.draws
+    assert (after.transformed_std < before.transformed_std).all()
+
+
+def test_with_many_trials_the_likeliest_setting_is_all() -> None:
+    assert Surrogate(SPACE, seen(61), 17, average=8).error.draws == ()
 
 
 def test_a_smooth_function_is_learnt_to_its_noise() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from .embedding import Embedding
-from .kernel import Conditional, factor_list, factored, group_distances
+from .kernel import Conditional
+from .posterior import LogNormal, Posterior
 
 if TYPE_CHECKING:
     from .belief import Array
@@ -29,21 +30,10 @@ NOISE_BOUNDS = (1e-8, 1e2)
 """Of the fitted variance of the noise, in the same units; an exact function has next to none."""
 FIT_AT_MOST = 200
 """Observations that hyperparameters are fitted to; beyond them the posterior alone is exact."""
+AVERAGED = 60
+"""Observations up to which predictions are averaged over draws of the hyperparameters."""
 SMALLEST_STD = 1e-9
 ITERATIONS = 30
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """A LogNormal prior: median, and the standard deviation of the logarithm."""
-
-    median: float
-    spread: float
-
-    @property
-    def centre(self) -> float:
-        """The mean of the logarithm."""
-        return math.log(self.median)
 
 
 def smooth_prior(dimensions: float) -> LogNormal:
@@ -96,6 +86,32 @@ class Known:
         return Priors(LogNormal(1.0, 0.5), LogNormal(share, 1.0), LogNormal(1.0, 0.5))
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """The posterior of y under one setting of the hyperparameters.
+
+    white: variance of the noise beyond what is known.  L: Cholesky factor of the covariance of
+    what was observed, shape (n, n).  weights: of the observations in a mean, shape (n,).
+    """
+
+    weight: float
+    kernel: Conditional
+    white: float
+    L: Array
+    weights: Array
+
+    def predict(self, X: Array, at: Array) -> tuple[Array, Array]:
+        """Mean and variance of the latent y, in units of the process's scale; at: the observed."""
+        # what `GaussianProcessRegressor.predict` computes, without its checks of every small batch
+        across = self.kernel(X, at)
+        mean = across @ self.weights
+        gained = solve_triangular(self.L, across.T, lower=True, check_finite=False)
+        # the white kernel's share is noise of a measurement, not of the latent value
+        variance = self.kernel.diag(X) - np.einsum("ij,ij->j", gained, gained)
+        # rounding can make it negative where there is nothing left to learn
+        return mean, np.maximum(variance, 0.0)
+
+
 class Process:
     """One Gaussian process on one transformed output."""
 
@@ -110,6 +126,7 @@ class Process:
         lines: tuple[int, ...] | None,
         spread: float | None,
         known: Known | None = None,
+        average: int = 1,
         like: Process | None = None,
     ) -> None:
         """Fit it, or take over the hyperparameters of `like`.
@@ -118,10 +135,13 @@ class Process:
         known beforehand.  lines: features of a linear term, the rest smooth; None for neither.
         spread: what y's standard deviation is expected to be, None where
         nothing is known; it steadies the first few fits.  known: what is known of y beforehand.
+        average: over so many draws of the hyperparameters, a power of two, predictions are
+        averaged while observations are few; 1: their likeliest alone.
         """
         self.X, self.y, self.noise, self.lines, self.known = X, y, noise, lines, known
         self.centre: float
         self.scale: float
+        self.draws: tuple[tuple[float, Array], ...] = ()
         if like is not None:
             self.centre, self.scale = like.centre, like.scale
         elif known is not None:
@@ -129,6 +149,7 @@ class Process:
         else:
             self.centre = float(np.mean(y))
             self.scale = _scale(y, spread)
+        self._alpha = np.maximum(noise / self.scale**2, FLOOR)
         self.priors = OF_NOTHING if known is None else known.priors
         spans = tuple(group.features for group in embedding.groups)
         self._lengths = [
@@ -145,10 +166,10 @@ class Process:
         )
         if like is not None:
             kernel.theta = like.kernel.theta
-        white = WhiteKernel(self.priors.noise.median if like is None else like.white, NOISE_BOUNDS)
+        white = WhiteKernel(self.priors.noise.median if like is None else like._white, NOISE_BOUNDS)
         self._regressor = GaussianProcessRegressor(
             kernel + white,
-            alpha=np.maximum(noise / self.scale**2, FLOOR),
+            alpha=self._alpha,
             # nothing can be learnt from outputs that are all alike
             optimizer=None if like is not None or not np.ptp(self.left) > 0 else self._optimise,
         )
@@ -157,6 +178,12 @@ class Process:
             self._regressor.fit(X, self.left)
         # it held this very process: a ring, which would keep its (n, n) factor long after its use
         self._regressor.optimizer = None
+        if like is not None:
+            self.draws = like.draws
+        elif average > 1 and len(y) <= AVERAGED and np.ptp(self.left) > 0:
+            mode = self._regressor.kernel_.theta
+            self.draws = tuple(self.posterior(mode).drawn(mode, average))
+        self._members = self._settings()
 
     @property
     def left(self) -> Array:
@@ -183,27 +210,50 @@ class Process:
         return float(likelihood) - len(self.y) * math.log(self.scale)
 
     @property
+    def _white(self) -> float:
+        return float(self._regressor.kernel_.k2.noise_level)
+
+    @property
     def white(self) -> float:
         """The variance of the noise beyond what was known, in units of `scale` squared."""
-        return float(self._regressor.kernel_.k2.noise_level)
+        total = sum(one.weight for one in self._members)
+        return sum(one.weight * one.white for one in self._members) / total
 
     @property
     def noise_variance(self) -> float:
         """The variance of the noise of a measurement beyond what was known, in units of y."""
         return (self.white + FLOOR) * self.scale**2
 
+    def _settings(self) -> list[_Setting]:
+        """The likeliest hyperparameters, or the draws, with the posterior of y under each."""
+        regressor = self._regressor
+        likeliest = _Setting(1.0, self.kernel, self._white, regressor.L_, regressor.alpha_)
+        found = []
+        for weight, theta in self.draws:
+            whole = regressor.kernel_.clone_with_theta(theta)
+            K = whole(self.X)
+            K[np.diag_indices(len(K))] += self._alpha
+            try:
+                L = cholesky(K, lower=True, check_finite=False)
+            except LinAlgError:
+                continue  # so stiff that numbers do not hold it; the others do
+            weights = cho_solve((L, True), self.left, check_finite=False)
+            found.append(_Setting(weight, whole.k1, float(whole.k2.noise_level), L, weights))
+        return found or [likeliest]
+
     def predict(self, X: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent y, each of shape (len(X),)."""
         if not len(X):
             return np.zeros(0), np.zeros(0)
-        # what `GaussianProcessRegressor.predict` computes, without its checks of every small batch
-        across = self.kernel(X, self.X)
-        mean = across @ self._regressor.alpha_
-        gained = solve_triangular(self._regressor.L_, across.T, lower=True, check_finite=False)
-        # the white kernel's share is noise of a measurement, not of the latent value
-        variance = self.kernel.diag(X) - np.einsum("ij,ij->j", gained, gained)
-        # rounding can make it negative where there is nothing left to learn
-        variance = np.maximum(variance, 0.0)
+        told = [(one.weight, *one.predict(X, self.X)) for one in self._members]
+        total = sum(weight for weight, _, _ in told)
+        if len(told) == 1:
+            _, mean, variance = told[0]
+        else:
+            # of a mixture: what the settings say on average, and how far they are apart
+            mean = np.sum([weight * m for weight, m, _ in told], axis=0) / total
+            spread = [weight * (v + (m - mean) ** 2) for weight, m, v in told]
+            variance = np.sum(spread, axis=0) / total
         return (
             mean * self.scale + self._mean(X),
             np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
@@ -217,7 +267,7 @@ class Process:
         Its own objective builds an (n, n, hyperparameters) array a step; the same number and its
         gradient come from matrix products here.
         """
-        posterior = Posterior(self, initial, _subset(self.X, self.y))
+        posterior = self.posterior(initial)
         best, lowest = initial, np.inf
         for start in posterior.starts():
             found = minimize(
@@ -232,107 +282,18 @@ class Process:
                 best, lowest = posterior.whole(found.x), float(found.fun)
         return best, lowest
 
+    def posterior(self, initial: Array) -> Posterior:
+        """That of the hyperparameters, by the rows that they are fitted to."""
+        rows, kernel = _subset(self.X, self.y), self._regressor.kernel.k1
+        own = self.priors
+        tail = [own.linear, own.noise] if kernel.linear else [own.noise]
+        priors = [own.amplitude, *self._lengths, *tail]
+        return Posterior(self.X[rows], self.left[rows], self._alpha[rows], kernel, priors, initial)
+
 
 def level_factors(embedding: Embedding) -> tuple[int, ...]:
     """The kernel's factor of each group: one a level, and one for what arithmetic knows."""
     return tuple(group.level for group in embedding.groups)
-
-
-class Posterior:
-    """Negative logarithm of likelihood times prior, and its gradient.
-
-    Hyperparameters as scikit-learn orders them: amplitude, length scales, slope, noise, all in
-    logarithms.  Length scales of groups that do not vary in the data stay at the prior's median.
-    """
-
-    def __init__(self, process: Process, initial: Array, rows: NDArray[np.intp]) -> None:
-        X = process.X[rows]
-        self._y = process.left[rows]
-        self._alpha = np.maximum(process.noise[rows] / process.scale**2, FLOOR)
-        kernel = process._regressor.kernel.k1
-        parts = group_distances(X, kernel.spans)
-        self._initial = initial
-        self._lines = X[:, list(kernel.lines)] if kernel.linear else None
-        self._line = None if self._lines is None else self._lines @ self._lines.T
-        # everything but the diagonal comes twice
-        self._pairs = np.triu_indices(len(X), 1)
-        varies = parts.reshape(len(parts), -1).max(axis=1) > 1e-18
-        fixed_after = [True] * (2 if kernel.linear else 1)
-        self.free = np.flatnonzero([True, *varies, *fixed_after])
-        self._varying = np.flatnonzero(varies)
-        self._parts = np.ascontiguousarray(parts[:, *self._pairs][self._varying])
-        self._factors = factor_list(kernel.factors, len(parts))[self._varying]
-        own = process.priors
-        tail = [own.linear, own.noise] if kernel.linear else [own.noise]
-        priors = [own.amplitude, *process._lengths, *tail]
-        self._centres = np.array([prior.centre for prior in priors])[self.free]
-        self._spreads = np.array([prior.spread for prior in priors])[self.free]
-
-    def whole(self, free: Array) -> Array:
-        """All hyperparameters, the fixed ones included."""
-        result = self._initial.copy()
-        result[self.free] = free
-        return result
-
-    def starts(self) -> list[Array]:
-        """Fixed starting points: the prior's medians, and shorter length scales.
-
-        With many observations there is less to choose between, and a step costs more: only the
-        most promising are kept then.
-        """
-        lengths = slice(1, 1 + len(self._varying))
-        starts = []
-        for shift, noise in ((0.0, 0.0), (-1.5, -3.0), (-0.7, 2.0)):
-            start = self._centres.copy()
-            start[lengths] += shift
-            start[-1] += noise
-            starts.append(start)
-        kept = len(starts) if len(self._y) <= 50 else 2 if len(self._y) <= 120 else 1
-        return sorted(starts, key=lambda start: self(start)[0])[:kept]
-
-    def __call__(self, free: Array) -> tuple[float, Array]:
-        """Value and gradient by the free logarithms, shape (len(free),)."""
-        count = len(self._varying)
-        n = len(self._y)
-        amplitude, noise = math.exp(free[0]), math.exp(free[-1])
-        weights = np.exp(-2 * free[1 : 1 + count])
-        value, slopes = factored(self._parts, weights, self._factors)
-        K = np.zeros((n, n))
-        K[self._pairs] = amplitude * value
-        K += K.T
-        K[np.diag_indices(n)] = amplitude
-        if self._line is not None:
-            K = K + math.exp(free[1 + count]) * self._line
-        K[np.diag_indices(n)] += noise + self._alpha
-        away = (free - self._centres) / self._spreads
-        penalty = 0.5 * float(away @ away)
-        try:
-            L = cholesky(K, lower=True, check_finite=False)
-        except LinAlgError:
-            return 1e25, np.zeros_like(free)
-        a = cho_solve((L, True), self._y, check_finite=False)
-        likelihood = 0.5 * float(self._y @ a) + float(np.log(np.diag(L)).sum())
-        inverse = cho_solve((L, True), np.eye(n), check_finite=False)
-        # d(-log likelihood) = 1/2 tr((K^-1 - a a^T) dK)
-        inner = inverse - np.outer(a, a)
-        upper = inner[self._pairs]
-        gradient = np.empty_like(free)
-        gradient[0] = amplitude * (0.5 * float(np.trace(inner)) + float(upper @ value))
-        gradient[1 : 1 + count] = -2 * amplitude * weights * self._along(upper, slopes)
-        if self._line is not None:
-            gradient[1 + count] = (
-                0.5 * math.exp(free[1 + count]) * float((inner * self._line).sum())
-            )
-        gradient[-1] = 0.5 * noise * float(np.trace(inner))
-        return likelihood + penalty, gradient + away / self._spreads
-
-    def _along(self, upper: Array, slopes: Sequence[Array]) -> Array:
-        """Each group's distances times its slopes, summed over the pairs; shape (groups,)."""
-        result = np.zeros(len(self._parts))
-        for factor in np.unique(self._factors):
-            own = np.flatnonzero(self._factors == factor)
-            result[own] = self._parts[own] @ (upper * slopes[own[0]])
-        return result
 
 
 def _scale(y: Array, spread: float | None) -> float:

@@ -65,6 +65,7 @@ class Surrogate:
         costs: Collection[str] = (),
         timed: Timed | None = None,
         prior: Prior = NOTHING,
+        average: int = 1,
     ) -> None:
         """Fit to the observations (at least one).
 
@@ -73,9 +74,9 @@ class Surrogate:
         what else is believed, of `Observation.costs`; what no observation has is not.
         timed: cost -> what networks were timed for it, trained or not, by their keys; those are
         known, and believed is the rest.  prior: what tables say beforehand, of the complexity where
-        that is time.
+        that is time.  average: see `Process`.
         """
-        self.space, self.timed = space, timed or {}
+        self.space, self.timed, self.average = space, timed or {}, average
         self.embedding = Embedding(space, prior)
         self.exact = exact
         self.dimensions = dimensions
@@ -212,6 +213,7 @@ class Surrogate:
             lines=lines,
             spread=spread,
             known=known,
+            average=self.average,
         )
 
     def _transformed_error(self, errors: Array, images: Array) -> tuple[Array, Array]:
