@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lcsearch.engine.tasks import cnn
-from lcsearch.engine.tasks.cnn.space import COSINE, ONE_CYCLE
+from lcsearch.engine.tasks.cnn.training import COSINE, ONE_CYCLE
 from lcsearch.engine.training import loop
 from lcsearch.engine.training.data import read, read_final
 from lcsearch.engine.training.depthwise import Depthwise

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lcsearch.engine.tasks import cnn
-from lcsearch.engine.tasks.cnn.space import SGD_RATES
+from lcsearch.engine.tasks.cnn.training import SGD_RATES
 from lcsearch.engine.training import loop, recipe
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.data import Data, read

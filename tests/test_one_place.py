@@ -19,7 +19,8 @@ from lcsearch.engine import search
 from lcsearch.engine.client.home import SetupError, create
 from lcsearch.engine.objective import error_at, objective
 from lcsearch.engine.search import decide
-from lcsearch.engine.tasks.cnn.space import LEVELS, TRAINING, reference, space
+from lcsearch.engine.tasks.cnn.space import LEVELS, reference, space
+from lcsearch.engine.tasks.cnn.training import TRAINING
 from lcsearch.engine.tasks.task import TASKS, session_space
 from lcsearch.sessions import choices, files
 from lcsearch.sessions.records import (
@@ -254,7 +255,8 @@ def _uses(file: str, name: str) -> bool:
 
 def test_a_set_up_proposes_what_a_session_has() -> None:
     """Except for what follows from others: its trials a level, the weights of the loss; the
-    limits, which are read once the images are known; and the space, which it keeps as parameters.
+    limits, which are read once the images are known; the space, which it keeps as parameters; and
+    what parameters begin with, which that space says.
     """
     proposed = {field.name: field for field in dataclasses.fields(Setup)}
     kept = Session.model_fields
@@ -270,6 +272,7 @@ def test_a_set_up_proposes_what_a_session_has() -> None:
             "class_weights",
             "limits",
             "space",
+            "defaults",
         ):
             continue
         assert default == kept[name].get_default(call_default_factory=True), name

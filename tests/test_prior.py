@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lcsearch.engine.model.prior import Prior, TimePrior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.cnn.traits import TRAITS
 from lcsearch.engine.tasks.cnn.work import KINDS
 from lcsearch.engine.training.build import build
 from lcsearch.engine.training.shortcut import Shortcut
@@ -46,23 +48,23 @@ def done(config: Config) -> dict[str, float]:
 def test_work_is_that_of_the_modules(seed: int) -> None:
     config = SPACE.sample(np.random.default_rng(seed))
     network = cnn.network(config, SHAPE, 10)
-    told, batch = done(config), config["batch_size"]
+    found, batch = done(config), config["batch_size"]
     modules = list(build(network, 0).modules())
 
     def count(kind: type[nn.Module]) -> int:
         return sum(isinstance(module, kind) for module in modules)
 
-    assert told["step"] * batch == pytest.approx(1)
-    assert told["convolution"] * batch == pytest.approx(count(nn.Conv2d))
-    assert told["norm"] * batch == pytest.approx(count(nn.BatchNorm2d))
-    assert told["shortcut"] * batch == pytest.approx(count(Shortcut))
-    assert told["classifier layer"] * batch == pytest.approx(count(nn.Linear))
-    assert told["sparse layer"] * batch == pytest.approx(count(SparseLinear))
-    assert told["parameters"] * batch == pytest.approx(network.params)
-    macs = sum(told[f"{kind} MACs"] for kind in ("plain", "grouped", "depthwise", "classifier"))
+    assert found["step"] * batch == pytest.approx(1)
+    assert found["convolution"] * batch == pytest.approx(count(nn.Conv2d))
+    assert found["norm"] * batch == pytest.approx(count(nn.BatchNorm2d))
+    assert found["shortcut"] * batch == pytest.approx(count(Shortcut))
+    assert found["classifier layer"] * batch == pytest.approx(count(nn.Linear))
+    assert found["sparse layer"] * batch == pytest.approx(count(SparseLinear))
+    assert found["parameters"] * batch == pytest.approx(network.params)
+    macs = sum(found[f"{kind} MACs"] for kind in ("plain", "grouped", "depthwise", "classifier"))
     assert macs == network.macs
-    assert all(value >= 0 for value in told.values())
-    assert len(told) == len(KINDS)
+    assert all(value >= 0 for value in found.values())
+    assert len(found) == len(KINDS)
 
 
 def test_work_of_a_network_by_hand() -> None:
@@ -80,15 +82,15 @@ def test_work_of_a_network_by_hand() -> None:
             "batch_size": 100,
         }
     )
-    told = done(config)
-    assert told["plain MACs"] == 9 * 8 * 144 + 8 * 16 * 9  # the last is the 1 x 1 of the third
-    assert told["grouped MACs"] == 9 * 4 * 8 * 144
-    assert told["depthwise MACs"] == 25 * 8 * 9
-    assert told["norm"] == pytest.approx(3 / 100)  # one, none, and two of the separable layer
-    assert told["normalised"] == 8 * 144 + 8 * 9 + 16 * 9
-    assert told["pooled"] == 8 * 144
+    found = done(config)
+    assert found["plain MACs"] == 9 * 8 * 144 + 8 * 16 * 9  # the last is the 1 x 1 of the third
+    assert found["grouped MACs"] == 9 * 4 * 8 * 144
+    assert found["depthwise MACs"] == 25 * 8 * 9
+    assert found["norm"] == pytest.approx(3 / 100)  # one, none, and two of the separable layer
+    assert found["normalised"] == 8 * 144 + 8 * 9 + 16 * 9
+    assert found["pooled"] == 8 * 144
     # read and written by each convolution, and the image that is added
-    assert told["elements"] == (144 + 1152) + (1152 + 1152) + 144 + (288 + 72) + (72 + 144)
+    assert found["elements"] == (144 + 1152) + (1152 + 1152) + 144 + (288 + 72) + (72 + 144)
 
 
 def test_the_reference_takes_as_long_as_itself_and_twice_the_batches_longer() -> None:
@@ -231,3 +233,132 @@ def test_it_is_learnt_from_tables_of_several_machines() -> None:
     assert (found.spreads >= made.SMALLEST_SPREAD).all()
     alone = made.time_prior(known[:1])
     assert (alone.spreads == made.FIRST_SPREAD).all()
+
+
+# -- the error ----------------------------------------------------------------------------------
+
+
+def told(config: Config) -> tuple[float, ...]:
+    """Its traits."""
+    assert SPACE.traits is not None
+    return tuple(SPACE.traits(config))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_traits_are_numbers_of_a_size_and_tell_networks_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = SPACE.sample(rng), SPACE.sample(rng)
+    assert len(told(one)) == len(TRAITS)
+    assert np.isfinite(told(one)).all()
+    assert max(map(abs, told(one))) < 50
+    assert told(one) != told(other)
+
+
+def test_traits_of_the_reference_by_name() -> None:
+    space = cnn.space((3, 16, 16), 7, images=1280, epochs=4)
+    assert space.traits is not None
+    assert space.reference is not None
+    found = dict(zip(TRAITS, space.traits(space.reference), strict=True))
+    assert found["layers"] == 4
+    assert found["log MACs"] == found["log parameters"] == 0
+    assert found["log first width"] == pytest.approx(math.log(16))
+    assert found["widening"] == pytest.approx(math.log(4))
+    assert found["shrinking"] == pytest.approx(2 / 4)
+    assert found["log last map"] == pytest.approx(math.log(16))
+    assert found["log sight"] == pytest.approx(math.log((1 + 2 + 2 + 4 + 4) / 16))
+    assert (found["normalised"], found["layers bare"]) == (1, 0)
+    assert (found["relu"], found["silu"], found["adam"], found["sgd"]) == (1, 0, 1, 0)
+    assert found["log rate"] == pytest.approx(math.log(1e-3))
+    assert found["log steps"] == pytest.approx(math.log(4 * 10))
+    assert found["log batch share"] == pytest.approx(math.log(0.1))
+    assert found["log classes"] == pytest.approx(math.log(7))
+    assert found["colours"] == 3
+    assert found["log side"] == pytest.approx(math.log(16))
+    sgd = {**space.reference, "optimiser": "sgd", "learning_rate": 2e-2}
+    again = dict(zip(TRAITS, space.traits(sgd), strict=True))
+    assert again["log rate"] == pytest.approx(found["log rate"])  # relative to its optimiser's own
+
+
+def shape(traits: np.ndarray) -> np.ndarray:
+    """What errors are like on all images of these tests."""
+    at = {name: traits[:, TRAITS.index(name)] for name in TRAITS}
+    return 0.25 * (at["log rate"] + 5) ** 2 * 0.3 - 0.4 * at["log MACs"] + 0.5 * at["layers bare"]
+
+
+@pytest.fixture(scope="module")
+def learnt() -> tuple[Any, Any]:
+    """A prior of three kinds of images, and a table of a fourth."""
+    made = benchmark("make_prior")
+    rng = np.random.default_rng(0)
+    tables = []
+    for kind, level, slope in (
+        ("a", -1.0, 0.2),
+        ("b", -2.5, 0.3),
+        ("c", -1.5, 0.25),
+        ("d", -2, 0.2),
+    ):
+        traits = np.array([told(SPACE.sample(rng)) for _ in range(150)])
+        log = level + slope * shape(traits) + 0.05 * rng.standard_normal(len(traits))
+        pairs = [[row, row + 1] for row in range(0, 150, 2)]
+        tables.append(made.Learnt(kind, traits, log, 10**6, pairs))
+    return made.error_prior(tables[:3], steps=500), tables[3]
+
+
+def test_the_shape_of_errors_is_learnt_and_carries_over(learnt: tuple[Any, Any]) -> None:
+    prior, other = learnt
+    m = prior.shape(other.traits)
+    assert np.corrcoef(m, other.log_error)[0, 1] > 0.85
+    assert abs(m.mean()) < 1  # about 0, and b about 1
+    b, a = np.polyfit(m, other.log_error, 1)
+    assert 0.6 < b < 1.6
+    left = np.sqrt(np.mean((other.log_error - a - b * m) ** 2))
+    assert prior.residual == pytest.approx(left, rel=0.8)
+    assert -2.7 < prior.level < -0.9
+    assert prior.level_spread >= 0.5
+    line = prior.lines(m)
+    assert line[:, 0] == pytest.approx(prior.level_spread / prior.residual)
+    assert line[:, 1] == pytest.approx(prior.slope_spread / prior.residual * m)
+
+
+def test_a_prior_of_errors_is_written_and_read(tmp_path: Path, learnt: tuple[Any, Any]) -> None:
+    prior, other = learnt
+    Prior(TIME, prior).write(tmp_path / "prior.json")
+    again = Prior.read(tmp_path / "prior.json")
+    assert again.time is not None
+    assert again.error is not None
+    np.testing.assert_allclose(
+        again.error.shape(other.traits), prior.shape(other.traits), atol=1e-3
+    )
+    assert (tmp_path / "prior.json").stat().st_size < 500_000
+
+
+def trained(rows: range, sign: float) -> list[Observation]:
+    """Networks whose errors are as those of all images, or the other way round."""
+    rng = np.random.default_rng(7)
+    configs = [SPACE.sample(rng) for _ in range(80)]
+    log = -2 + sign * 0.25 * shape(np.array([told(config) for config in configs]))
+    return [
+        Observation(row, 0, configs[row], min(math.exp(log[row]), 0.95), 2000, 1.0) for row in rows
+    ]
+
+
+def off(count: int, sign: float, prior: Prior) -> float:
+    """Root mean square of the logarithms of errors, predicted less true, after so many trials."""
+    surrogate = Surrogate(SPACE, trained(range(count), sign), 20, lambda config: 1.0, prior=prior)
+    others = trained(range(40, 80), sign)
+    belief = surrogate.belief(surrogate.points([o.config for o in others])).error
+    truth = np.log([o.error for o in others])
+    return float(np.sqrt(np.mean((belief.transformed_mean - truth) ** 2)))
+
+
+def test_a_belief_about_errors_begins_with_what_is_usual(learnt: tuple[Any, Any]) -> None:
+    known = Prior(error=learnt[0])
+    assert off(2, 1, known) < 0.7 * off(2, 1, Prior())
+    assert off(40, 1, known) < 1.05 * off(40, 1, Prior())
+
+
+def test_what_is_usual_fades_where_these_images_are_otherwise(learnt: tuple[Any, Any]) -> None:
+    known = Prior(error=learnt[0])
+    assert off(2, -1, known) > off(40, -1, known)
+    assert off(40, -1, known) < 1.15 * off(40, -1, Prior())

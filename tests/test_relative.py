@@ -17,7 +17,7 @@ from lcsearch.engine.advisor.value import favour, strength
 from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
-from lcsearch.engine.tasks.cnn.space import SGD_RATES
+from lcsearch.engine.tasks.cnn.training import SGD_RATES
 from lcsearch.engine.tasks.domains import InvalidDomain, Real
 from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.tasks.steps import neighbours

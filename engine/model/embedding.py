@@ -68,13 +68,16 @@ class Embedding:
     category occurs, which does not depend on where in the list; and the logarithms of what is
     known by arithmetic, relative to the reference's.  Last, in no group, so that no distance
     counts them: how often a category is chosen by those parameters that choose from the same; and
-    what a prior says of the seconds, `time_mean` (-1 where there is none) and `time_lines`.
+    what a prior says of the seconds and of the error, `time_mean` and `error_mean` (-1 where there
+    is none), `time_lines` and `error_lines`.
     """
 
     def __init__(self, space: Space, prior: Prior = NOTHING) -> None:
-        self.space, self.time = space, prior.time
-        if self.time is not None and self.time.kinds != space.kinds:
-            raise ValueError(f"a prior of {self.time.kinds} for a space of {space.kinds}")
+        self.space, self.prior = space, prior
+        if prior.time is not None and prior.time.kinds != space.kinds:
+            raise ValueError(f"a prior of {prior.time.kinds} for a space of {space.kinds}")
+        if prior.error is not None and prior.error.traits != space.trait_names:
+            raise ValueError(f"a prior of {prior.error.traits} for {space.trait_names}")
         self._parts: list[tuple[str, NDArray[np.intp], int]] = []
         self.groups: tuple[Group, ...] = ()
         self.known_names: tuple[str, ...] = ()
@@ -138,12 +141,17 @@ class Embedding:
         ]
         position, first = position + sum(choices for _, choices in self._counted), position
         self.counted_features = tuple(range(first, position))
-        self.time_mean = -1
+        self.time_mean = self.error_mean = -1
         self.time_lines: tuple[int, ...] = ()
-        if self.time is not None:
-            self.time_mean = position
-            self.time_lines = tuple(range(position + 1, position + 1 + len(self.time.kinds)))
-            position += 1 + len(self.time.kinds)
+        self.error_lines: tuple[int, ...] = ()
+        if self.prior.time is not None:
+            self.time_mean, first = position, position + 1
+            position = first + len(self.prior.time.kinds)
+            self.time_lines = tuple(range(first, position))
+        if self.prior.error is not None:
+            self.error_mean, first = position, position + 1
+            position = first + 2
+            self.error_lines = tuple(range(first, position))
         self.size = position
 
     def __call__(self, configs: Sequence[Config]) -> Array:
@@ -157,14 +165,26 @@ class Embedding:
             logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
             blocks.append(logs / KNOWN_SCALE)
         blocks += [_block("counts", rows[:, at], choices) for at, choices in self._counted]
-        if self.time is not None:
-            assert self.space.work is not None
-            assert self.space.reference is not None
-            work = np.array([self.space.work(config) for config in configs])
-            work = work.reshape(len(configs), len(self.time.kinds))
-            reference = np.array(self.space.work(self.space.reference))
-            blocks += [self.time.mean(work, reference)[:, None], self.time.lines(work, reference)]
+        blocks += self._expected(configs)
         return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
+
+    def _expected(self, configs: Sequence[Config]) -> list[Array]:
+        """What the prior says of the seconds and of the error, as means and lines."""
+        found: list[Array] = []
+        time, error, space = self.prior.time, self.prior.error, self.space
+        if time is not None:
+            assert space.work is not None
+            assert space.reference is not None
+            work = np.array([space.work(config) for config in configs])
+            work = work.reshape(len(configs), len(time.kinds))
+            reference = np.array(space.work(space.reference))
+            found += [time.mean(work, reference)[:, None], time.lines(work, reference)]
+        if error is not None:
+            assert space.traits is not None
+            told = np.array([space.traits(config) for config in configs])
+            shape = error.shape(told.reshape(len(configs), len(error.traits)))
+            found += [(error.level + shape)[:, None], error.lines(shape)]
+        return found
 
     def variation(self, features: Array) -> list[dict[str, float]]:
         """How much each group varies: label -> variance, summed over its features.

@@ -3,6 +3,12 @@
 Time is physics: seconds are a sum over what a step does, each kind with a weight >= 0.  From one
 processor, number of threads and kind of images to another the weights change by factors; those are
 learnt again in every session, from where the tables say that they usually are.
+
+Errors have a common shape: on any images a rate of 0.1 is too much for Adam, and too few steps
+leave a network untrained.  m, a function of what carries over from one data set to another, is
+learnt from the logarithms of errors of many; in a session the logarithm is a + b m and a process,
+with a and b learnt again, so that a shape that is not that of these images fades (Wang et al. 2021,
+arXiv 2109.08215, give the mean of a process likewise).
 """
 
 from __future__ import annotations
@@ -22,6 +28,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the file."""
+FURTHEST = 4.0
+"""Standard deviations of an input, beyond which it is taken for that."""
+LAYERED = "weights", "biases"
+"""Fields with an array a layer, each of another shape."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +74,59 @@ class TimePrior:
 
 
 @dataclass(frozen=True)
+class ErrorPrior:
+    """Of the logarithm of the error: m, and how far from a + b m the errors of other images lie.
+
+    traits: the inputs of m, as the task names them.  centre, scale: of each input, shape (traits,).
+    weights, biases: of the layers of some small nets side by side, shape (nets, in, out) and (nets,
+    1, out), SiLU between them; m is the mean of the nets.  level, level_spread: a, of all the
+    images seen.  slope_spread: of b, which is about 1.  residual: standard deviation of what is
+    left.  noise: that of what another seed would give, besides counting.
+    """
+
+    traits: tuple[str, ...]
+    centre: Array
+    scale: Array
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    level: float
+    level_spread: float
+    slope_spread: float
+    residual: float
+    noise: float
+
+    def shape(self, traits: Array) -> Array:
+        """m of networks with these traits, shape (n, traits): shape (n,)."""
+        # what no table has is not followed further than it goes
+        inside = np.clip((traits - self.centre) / self.scale, -FURTHEST, FURTHEST)
+        hidden: Array = inside[None]
+        for number, (weights, biases) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = hidden @ weights + biases
+            if number < len(self.weights) - 1:
+                hidden = hidden / (1 + np.exp(-hidden))
+        found: Array = hidden[:, :, 0].mean(axis=0)
+        return found
+
+    def lines(self, shape: Array) -> Array:
+        """What the logarithm does as a and b move by one standard deviation, in units of
+        `residual`: shape (n, 2).
+        """
+        level = np.full(len(shape), self.level_spread)
+        return np.column_stack([level, self.slope_spread * shape]) / self.residual
+
+
+@dataclass(frozen=True)
 class Prior:
     """All that is known; None where nothing is."""
 
     time: TimePrior | None = None
+    error: ErrorPrior | None = None
 
     def write(self, file: Path) -> None:
         """As JSON: numbers alone, read without anything that could run."""
-        whole = {} if self.time is None else {"time": _plain(self.time)}
-        file.write_text(json.dumps({"version": VERSION, **whole}, indent=1), encoding="utf-8")
+        parts = {"time": self.time, "error": self.error}
+        whole = {name: _plain(part) for name, part in parts.items() if part is not None}
+        file.write_text(json.dumps({"version": VERSION, **whole}), encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> Prior:
@@ -84,14 +138,17 @@ class Prior:
                     f"{file}: written by a newer lcsearch (version {whole['version']}, this one "
                     f"reads {VERSION}). Upgrade lcsearch."
                 )
-            return cls(TimePrior(**_arrays(whole["time"])) if "time" in whole else None)
+            return cls(
+                TimePrior(**_arrays(whole["time"])) if "time" in whole else None,
+                ErrorPrior(**_arrays(whole["error"])) if "error" in whole else None,
+            )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Misuse(
                 f"{file}: not a prior ({error}). `benchmarks/make_prior.py` writes one."
             ) from error
 
 
-def _plain(known: TimePrior) -> dict[str, Any]:
+def _plain(known: TimePrior | ErrorPrior) -> dict[str, Any]:
     """Five digits of each number: more is not known."""
     plain = asdict(known)
     return {name: _rounded(value) for name, value in plain.items()}
@@ -104,15 +161,18 @@ def _rounded(value: Any) -> Any:
 
 
 def _arrays(plain: dict[str, Any]) -> dict[str, Any]:
-    """Lists of words as tuples, of numbers as arrays."""
-    return {
-        name: value
-        if not isinstance(value, list)
-        else tuple(value)
-        if all(isinstance(one, str) for one in value)
-        else np.array(value, dtype=float)
-        for name, value in plain.items()
-    }
+    """Lists of words as tuples, of numbers as arrays, of layers as tuples of arrays."""
+    return {name: _as_kept(name, value) for name, value in plain.items()}
+
+
+def _as_kept(name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if all(isinstance(one, str) for one in value):
+        return tuple(value)
+    if name in LAYERED and isinstance(value[0], list):
+        return tuple(np.array(one, dtype=float) for one in value)
+    return np.array(value, dtype=float)
 
 
 NOTHING = Prior()

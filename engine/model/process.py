@@ -124,6 +124,7 @@ class Process:
         dimensions: float,
         *,
         lines: tuple[int, ...] | None,
+        smooth: bool = True,
         spread: float | None,
         known: Known | None = None,
         average: int = 1,
@@ -132,13 +133,14 @@ class Process:
         """Fit it, or take over the hyperparameters of `like`.
 
         X: features, shape (n, features).  y: shape (n,).  noise: the variance of each y that is
-        known beforehand.  lines: features of a linear term, the rest smooth; None for neither.
+        known beforehand.  lines: features of a linear term, the rest `smooth`; None for neither.
         spread: what y's standard deviation is expected to be, None where
         nothing is known; it steadies the first few fits.  known: what is known of y beforehand.
         average: over so many draws of the hyperparameters, a power of two, predictions are
         averaged while observations are few; 1: their likeliest alone.
         """
         self.X, self.y, self.noise, self.lines, self.known = X, y, noise, lines, known
+        self.smooth = smooth and lines is not None
         self.centre: float
         self.scale: float
         self.draws: tuple[tuple[float, Array], ...] = ()
@@ -153,7 +155,7 @@ class Process:
         self.priors = OF_NOTHING if known is None else known.priors
         spans = tuple(group.features for group in embedding.groups)
         self._lengths = [
-            length_prior(dimensions, group.typical) if lines is None else smooth_prior(dimensions)
+            smooth_prior(dimensions) if self.smooth else length_prior(dimensions, group.typical)
             for group in embedding.groups
         ]
         kernel = Conditional(

@@ -89,7 +89,15 @@ class Surrogate:
         self.transform, self.origin = _error_transform(errors, images)
         y, noise = self._transformed_error(errors, images)
         known = self.transform == "log" and self.images > 0
-        self.error = self._process(y, noise, spread=0.5 if known else None)
+        shape = prior.error if known else None
+        if shape is not None:
+            expected = Known(self.embedding.error_mean, shape.residual, shape.noise)
+            lines = self.embedding.error_lines
+            self.error = self._process(
+                y, noise, lines=lines, smooth=False, spread=None, known=expected
+            )
+        else:
+            self.error = self._process(y, noise, spread=0.5 if known else None)
         if self.transform == "log" and not known:
             plain = self._process(errors, np.zeros(len(errors)), spread=None)
             # densities of the errors themselves: the logarithm's slope is 1 / (error - origin)
@@ -165,7 +173,7 @@ class Surrogate:
         """Seconds over the reference's, learnt from those of the observations, shape (n,): the
         logarithm, about what the prior says.
         """
-        time = self.embedding.time
+        time = self.embedding.prior.time
         assert time is not None
         known = Known(self.embedding.time_mean, time.residual, time.noise)
         none = np.zeros(len(ratios))
@@ -200,6 +208,7 @@ class Surrogate:
         noise: Array,
         *,
         lines: tuple[int, ...] | None = None,
+        smooth: bool = True,
         spread: float | None,
         at: Array | None = None,
         known: Known | None = None,
@@ -211,6 +220,7 @@ class Surrogate:
             self.embedding,
             self.dimensions,
             lines=lines,
+            smooth=smooth,
             spread=spread,
             known=known,
             average=self.average,
@@ -260,6 +270,7 @@ class Surrogate:
             self.embedding,
             self.dimensions,
             lines=process.lines,
+            smooth=process.smooth,
             spread=None,
             known=process.known,
             like=process,

@@ -21,8 +21,9 @@ FLAT = ("all",)
 class Problem:
     """What a space is made for: the data's shape and classes, and settings of the session.
 
-    shape: channels, height, width.  features, macs_cap, weights: as `Session` has them.  Its
-    defaults are of any data: what can be asked of a domain does not depend on them.
+    shape: channels, height, width.  images: to train on.  features, macs_cap, weights, epochs: as
+    `Session` has them.  Its defaults are of any data: what can be asked of a domain does not depend
+    on them.
     """
 
     shape: tuple[int, int, int] = (1, 8, 8)
@@ -30,14 +31,17 @@ class Problem:
     features: int = 4
     macs_cap: float | None = 8.0
     weights: str = "float32"
+    images: int = 1000
+    epochs: int = 10
 
     @classmethod
     def of(cls, session: Session) -> Problem:
         """That of a session."""
         summary = session.summary
         return cls(
-            summary.shape, summary.classes, session.features, session.macs_cap, session.weights
-        )
+            summary.shape, summary.classes, session.features, session.macs_cap, session.weights,
+            summary.train, session.epochs,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from ..tasks.cnn.space import ADAM, ADAMW, SGD
+from ..tasks.cnn.training import ADAM, ADAMW, SGD
 
 MOMENTUM = 0.9
 """Nesterov's, of SGD."""

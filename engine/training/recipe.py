@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...sessions.records import Config
-from ..tasks.cnn.space import EXPONENTIAL, ONE_CYCLE
+from ..tasks.cnn.training import EXPONENTIAL, ONE_CYCLE
 from .shortcut import Shortcut
 from .sparse import SparseLinear
 

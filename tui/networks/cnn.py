@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...engine.tasks.cnn.layout import RELU, SEPARABLE
-from ...engine.tasks.cnn.space import (
+from ...engine.tasks.cnn.training import (
     ADAM,
     ADAMW,
     COSINE,

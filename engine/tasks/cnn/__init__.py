@@ -31,6 +31,8 @@ def _space_for(problem: Problem, domains: Mapping[str, str]) -> Space:
         features=problem.features,
         macs_cap=problem.macs_cap,
         weights=problem.weights,
+        images=problem.images,
+        epochs=problem.epochs,
         domains=domains,
     )
 

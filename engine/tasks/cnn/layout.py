@@ -12,7 +12,7 @@ from ..space import InvalidConfig
 
 NONE, STRIDE, POOL = "none", "stride", "pool"
 PLAIN, SEPARABLE = "plain", "separable"
-RELU, SILU, HARDSWISH = "relu", "silu", "hardswish"
+RELU, SILU, HARDSWISH = ACTIVATIONS = ("relu", "silu", "hardswish")
 NEUTRAL: dict[str, Any] = {"shortcut": False, "conv": PLAIN, "activation": RELU}
 """What a network is that says nothing of these: as all were before there were they."""
 BYTES = {"float32": 4, "int8": 1}

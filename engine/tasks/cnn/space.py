@@ -27,29 +27,15 @@ from .layout import (
     network,
 )
 from .measures import MEASURES
+from .training import EXPONENTIAL, ONE_CYCLE, OPTIMISERS, SCHEDULES, SGD, SGD_RATES, TRAINING
+from .traits import TRAITS, About, traits
 from .work import KINDS, work
 
 if TYPE_CHECKING:
     from .layout import Network
 
 
-EXPONENTIAL, COSINE, ONE_CYCLE = SCHEDULES = ("exponential", "cosine", "one-cycle")
-"""Of the learning rate; the first is the poster's, with the others goes a recipe of training."""
-ADAM, ADAMW, SGD = OPTIMISERS = ("adam", "adamw", "sgd")
-SGD_RATES = 20.0
-"""How many times Adam's learning rates those of SGD are: its domain, and how it is encoded."""
 LEVELS = ("structure", "parameters", "classifier", "training")
-TRAINING: Config = {
-    "weight_decay": 0.0,
-    "dropout": 0.0,
-    "schedule": EXPONENTIAL,
-    "optimiser": ADAM,
-    "learning_rate": 1e-3,
-    "lr_decay": 1.0,
-    "batch_size": 128,
-    "label_smoothing": 0.0,
-}
-"""How a network is trained unless a search finds better: defaults, and the reference's values."""
 POSTER = (
     "conv_layers",
     "channels",
@@ -160,6 +146,8 @@ def space(
     features: int = 4,
     macs_cap: float | None = 8.0,
     weights: str = "float32",
+    images: int = 1000,
+    epochs: int = 10,
     domains: Mapping[str, str] | None = None,
     parameters: Collection[str] | None = None,
 ) -> Space:
@@ -167,6 +155,7 @@ def space(
 
     macs_cap: what is above this many times the reference's MACs is not proposed; None: no cap.
     weights: the type that networks are deployed in, which their bytes depend on.
+    images, epochs: that they are trained on, and for how long: their traits say it.
     domains: narrowed or widened domains as text.  parameters: those that are awake, with these and
     with those that were there from the beginning; None: all.  Raises InvalidDomain.
     """
@@ -185,6 +174,12 @@ def space(
         # a ranking asks three times for each of thousands of networks, many of them alike
         values = (config.get(name) for name in names)
         return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
+
+    beside, about = network(base, shape, classes, features), About(images, epochs)
+
+    def told(config: Config) -> tuple[float, ...]:
+        ratio = SGD_RATES if config["optimiser"] == SGD else 1.0
+        return traits(layout(config), config, beside, ratio, about)
 
     def canonical(config: Config) -> object:
         # two densities that keep the same connections are one network
@@ -294,6 +289,8 @@ def space(
         reference=base,
         work=lambda config: work(layout(config), config),
         kinds=KINDS,
+        traits=told,
+        trait_names=TRAITS,
     )
     if parameters is not None:
         whole = whole.waking(parameters)
