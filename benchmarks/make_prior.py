@@ -36,6 +36,8 @@ from lcsearch.engine.tasks.cnn.work import KINDS
 
 Array = NDArray[np.float64]
 TURNS = 20
+WARM = 2
+"""Epochs of a training that is too short to be timed by: one of them is warm."""
 FAR = 0.3
 """Of a logarithm of seconds: what is further off counts no more than in proportion."""
 SMALLEST_SPREAD, FIRST_SPREAD = 0.2, 0.5
@@ -73,8 +75,7 @@ def timed(path: Path) -> Timed:
     assert space.work is not None
     work, ratios, random, repeats = [], [], [], []
     for row in rows:
-        # of two epochs one is warm, and noisy
-        told = [np.log(cost(t)) for t in row["trainings"] if t["errors"] and t["epochs"] > 2]
+        told = [np.log(cost(t)) for t in row["trainings"] if t["errors"] and t["epochs"] > WARM]
         if not told:
             continue
         work.append(space.work(space.read(row["config"])))

@@ -414,7 +414,10 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_tables_have_every_network_with_its_curves(
-    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tables: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = [str(tmp_path), "--images", "digits8"]
     assert tables.main([*words, "--networks", "3", "--worker", "0"]) == 0
@@ -451,6 +454,15 @@ def test_tables_have_every_network_with_its_curves(
     assert list(read.errors) == [min(training["errors"]) for training in firsts]
     assert list(read.costs) == [tables.cost(training) for training in firsts]
     assert (read.images, len(read.configs)) == (60, 4)
+    made = imported("make_prior")
+    monkeypatch.setattr(made, "EPOCHS", (2, 1))
+    both = made.learnt(path)
+    assert [(one.kind, one.images, one.traits.shape[0]) for one in both] == [("digits", 60, 4)] * 2
+    assert list(np.exp(both[0].log_error)) == pytest.approx((60 * read.errors + 0.5) / 61)
+    monkeypatch.setattr(made, "WARM", 1)
+    timed = made.timed(path)
+    assert timed.work.shape == (4, len(timed.reference))
+    assert timed.log_ratio == pytest.approx(np.log(read.costs))
 
 
 def test_f_c_of_a_table_is_a_session_s(tables: ModuleType) -> None:
