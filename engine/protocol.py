@@ -279,10 +279,10 @@ class FinalOrder(Record):
     @property
     def part(self) -> Path:
         """Where the files are written before the folder takes its name."""
-        return part_of(Path(self.folder), self.id)
+        return unfinished(Path(self.folder), self.id)
 
 
-def part_of(folder: Path, order: str) -> Path:
+def unfinished(folder: Path, order: str) -> Path:
     """Where the files of the order of this id are written before the folder takes its name."""
     return folder.with_name(f".final-{order}.part")  # shorter than most names, which may be long
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lcsearch.engine import search
 from lcsearch.engine.client import imports as archive
 from lcsearch.engine.executors.final import Finisher, identity, wanted
-from lcsearch.engine.protocol import part_of
+from lcsearch.engine.protocol import unfinished
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import exact_complexity, measure_of, session_space
 from lcsearch.sessions import exchange
@@ -202,7 +202,7 @@ def test_final_trainings_come_along_and_none_of_them_goes_on_here(
     assert all(one.ended == first.exported and one.started is None for one in found[1:])
     assert back.refresh().engine.state == "none"  # nothing waits
     # what the first one is writing is nothing of ours, though it is to be written to the same place
-    part = part_of(Path(found[1].folder), identity(back.refresh().session, found[1]))
+    part = unfinished(Path(found[1].folder), identity(back.refresh().session, found[1]))
     part.mkdir()
     with (back.folder / "engine.log").open("ab") as log:
         Finisher(back, log).turn(back.refresh(), free=True)

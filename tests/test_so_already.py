@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lcsearch.engine.client.session import SessionClient
 from lcsearch.engine.executors.final import identity, wanted
-from lcsearch.engine.protocol import part_of
+from lcsearch.engine.protocol import unfinished
 from lcsearch.engine.search import decide
 from lcsearch.engine.tasks.task import session_space
 from lcsearch.sessions.records import Decision
@@ -184,7 +184,7 @@ def test_a_paused_one_goes_on_in_another_folder(
     started: list[bool] = []
     monkeypatch.setattr(SessionClient, "start_engine", lambda self: started.append(True))
     session, paused = finals.refresh().session, finals.refresh().deliveries[1]
-    part = part_of(Path(paused.folder), identity(session, paused))
+    part = unfinished(Path(paused.folder), identity(session, paused))
     part.mkdir()
     assert run(f"resume demo --final 2 -o {tmp_path / 'e'}") == (0, "final training 2: goes on.\n")
     found = finals.refresh().deliveries[1]

@@ -33,7 +33,7 @@ from ..executors.final import free, identity, wanted
 from ..executors.latency import NotTimed as NotTimed
 from ..executors.latency import Stopwatch
 from ..executors.registry import check_fields, checked, executor_named
-from ..protocol import Refused, part_of
+from ..protocol import Refused, unfinished
 from ..search import decide
 from ..tasks.task import open_store, session_space
 from . import imports as archive
@@ -381,7 +381,7 @@ class SessionClient:
             **into,
         )
         if into:  # what was half written beside the first folder is nobody's any more
-            part = part_of(Path(delivery.folder), identity(snapshot.session, delivery))
+            part = unfinished(Path(delivery.folder), identity(snapshot.session, delivery))
             shutil.rmtree(part, ignore_errors=True)
         self.start_engine()
 

@@ -33,7 +33,7 @@ from ..protocol import (
     FinalProgress,
     FinalStop,
     final_replies,
-    part_of,
+    unfinished,
     written,
 )
 from .base import WAITING, death
@@ -440,7 +440,7 @@ class Finisher:
         for one in snapshot.deliveries:
             # one that never began left nothing; an import's may be at work where it came from
             if not one.open and one.started is not None:
-                left = part_of(Path(one.folder), identity(snapshot.session, one))
+                left = unfinished(Path(one.folder), identity(snapshot.session, one))
                 shutil.rmtree(left, ignore_errors=True)
 
     def close(self) -> None:

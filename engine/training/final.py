@@ -40,8 +40,8 @@ from ..protocol import (
     FinalResult,
     FinalStop,
     eight_bits_lose,
-    part_of,
     trained_on,
+    unfinished,
     written,
 )
 from ..tasks import cnn
@@ -402,7 +402,7 @@ def write(
     from . import card, eight_bits, latency, portable, preparing, stored
 
     assert isinstance(model, nn.Sequential)
-    part = part_of(folder, result.order)
+    part = unfinished(folder, result.order)
     network = portable.Portable(model, data.mean, data.std).eval()
     summary = data.summary
     levels = preparing.EIGHT_BITS
