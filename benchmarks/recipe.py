@@ -66,7 +66,7 @@ class Variant:
     weights as He et al. draw them, where no batch norm follows; he_all: everywhere.  spared: biases
     and batch norm are not decayed.  warm: the rate rises at first.  average: weights are averaged
     for validation.  lookahead, whiten, zero_head: see below.  bias_rate: of biases and batch norm,
-    over the others'.
+    over the others'.  rate: the one that it is trained with; None: the best of several.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Variant:
     zero_head: bool = False
     bias_rate: float = 1.0
     augment: Augment = "none"
+    rate: float | None = None
 
 
 def _cosine(name: str, **change: Any) -> Variant:
@@ -111,6 +112,10 @@ VARIANTS = (
             against="cosine + no decay of biases"),
     Variant("cosine + flip", augment="flip"),
     Variant("cosine + crop", augment="crop"),
+    Variant("as poster begins", against="as poster begins", rate=1e-3,
+            change=(("schedule", "exponential"), ("lr_decay", 1.0))),
+    Variant("as core begins", against="as poster begins", rate=1e-2, he=True, spared=True,
+            change=(("schedule", "one-cycle"),)),
     Variant("sgd + recipe", against="cosine + sgd", he=True, spared=True, warm=True,
             change=(("schedule", "cosine"), ("optimiser", "sgd"))),
 )  # fmt: skip
@@ -268,6 +273,7 @@ def measured(
     variant: Variant, name: str, network: str, given: argparse.Namespace, rates: Sequence[float]
 ) -> Result:
     """One variant at all rates over all seeds."""
+    rates = rates if variant.rate is None else (variant.rate,)
     factor = SGD_RATES if ("optimiser", "sgd") in variant.change else 1.0
     errors: dict[float, list[float]] = {rate * factor: [] for rate in rates}
     seconds = []
