@@ -27,6 +27,7 @@ from fashion import FASHION
 
 from lcsearch.engine.protocol import FinalDone, FinalOrder
 from lcsearch.engine.tasks import cnn
+from lcsearch.engine.tasks.space import Space
 from lcsearch.engine.training.data import read_final
 from lcsearch.engine.training.eight_bits import INT8
 from lcsearch.engine.training.final import Said, train_final
@@ -81,14 +82,18 @@ NETWORKS: dict[str, Config] = {
 QUICK = ("reference", "sparse")
 
 
+def config_of(name: str, space: Space) -> Config:
+    """All of a network's configuration: besides what it says it is as the reference."""
+    assert space.reference is not None
+    return space.resized({**space.reference, **cnn.BEGINS, **NETWORKS[name]})
+
+
 def measured(
     name: str, source: DataSource, epochs: int, seed: int, rounds: int, place: Path
 ) -> dict[str, Any]:
     """Train it, write it, and read what came of it."""
     summary = read_final(source)[0].summary
-    space = cnn.space(summary.shape, summary.classes)
-    assert space.reference is not None
-    config = space.resized({**space.reference, **cnn.BEGINS, **NETWORKS[name]})
+    config = config_of(name, cnn.space(summary.shape, summary.classes))
     folder = place / name
     order = FinalOrder(
         session=name, trial=0, data=source, fingerprint=summary.fingerprint, config=config,

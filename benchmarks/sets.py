@@ -324,7 +324,7 @@ def sheet(files: list[Path]) -> Image.Image:
     """Twelve images of each class, one set beside the other."""
     columns = []
     for path in files:
-        with np.load(path) as given:
+        with np.load(path, allow_pickle=False) as given:
             images, labels = given["train_images"], given["train_labels"]
         rows = []
         for label in range(int(labels.max()) + 1):
@@ -341,7 +341,7 @@ def counted(folder: Path, names: list[str]) -> Iterator[str]:
     """Make them; a line of each."""
     for name in names:
         try:
-            with np.load(file_of(folder, name)) as made:
+            with np.load(file_of(folder, name), allow_pickle=False) as made:
                 trained, held = made["train_images"], made["val_images"]
                 classes = np.bincount(made["train_labels"])
         except Missing as error:
