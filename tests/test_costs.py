@@ -17,15 +17,16 @@ NETWORKS = 700
 PROBLEMS = (((1, 8, 8), 10, 4), ((3, 33, 21), 7, 2), ((1, 28, 28), 47, 1))
 
 
-def random_networks(problem: int, deployed: str) -> list[Network]:
+def random_networks(problem: int) -> list[dict[str, Network]]:
+    """Each as it is deployed in every type."""
     shape, classes, features = PROBLEMS[problem]
-    space = cnn.space(shape, classes, features=features, weights=deployed)
+    space = cnn.space(shape, classes, features=features)
     rng = np.random.default_rng(problem)
     base = space.reference
     assert base is not None
     drawn = (space.sample(rng, 0, base) for _ in range(NETWORKS))
     return [
-        cnn.network(config, shape, classes, features, deployed)
+        {to: cnn.network(config, shape, classes, features, to) for to in BYTES}
         for config in drawn
         if not space.broken(config)
     ]
@@ -84,16 +85,17 @@ def peak(model: nn.Sequential, image: Tensor, each: int) -> int:
     return most * each
 
 
-@pytest.mark.parametrize("deployed", BYTES)
 @pytest.mark.parametrize("problem", range(len(PROBLEMS)))
-def test_bytes_are_those_of_the_network_that_is_built(problem: int, deployed: str) -> None:
-    networks = random_networks(problem, deployed)
+def test_bytes_are_those_of_the_network_that_is_built(problem: int) -> None:
+    networks = random_networks(problem)
     assert len(networks) > NETWORKS / 2
-    for network in networks:
-        model = built(network)
-        image = torch.empty((1, *network.shape), device="meta")
-        assert network.size == counted_bytes(model, BYTES[deployed])
-        assert network.activations == peak(model, image, BYTES[deployed])
+    for deployed in networks:
+        model = built(deployed["float32"])
+        image = torch.empty((1, *deployed["float32"].shape), device="meta")
+        alive = peak(model, image, 1)
+        for to, network in deployed.items():
+            assert network.size == counted_bytes(model, BYTES[to])
+            assert network.activations == alive * BYTES[to]
 
 
 def test_the_reference_by_hand() -> None:
