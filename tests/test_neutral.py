@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from lcsearch.engine import search
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
+from lcsearch.engine.search import comparing
 from lcsearch.engine.tasks import cnn, task
 from lcsearch.engine.tasks.domains import Categorical, InvalidDomain, Real
 from lcsearch.engine.tasks.parameter import Parameter
@@ -263,7 +264,6 @@ def test_the_full_space_begins_with_a_recipe_of_today(home: Path, tmp_path: Path
     [
         ("--space", "poster"),
         ("--space", "full", "--set", "schedule=exponential"),
-        ("--space", "full", "--set", "learning_rate=1e-4..1e-3"),
     ],
     ids="_".join,
 )
@@ -283,6 +283,8 @@ def test_the_poster_s_training_where_that_or_another_is_asked_for(
         (("schedule=cosine",), ("cosine", 0.01)),
         (("schedule=one-cycle", "learning_rate=1e-3..5e-3"), ("one-cycle", 0.005)),
         (("learning_rate=0.02..0.1",), ("one-cycle", 0.02)),
+        (("learning_rate=1e-4..1e-3",), ("one-cycle", 0.001)),
+        (("schedule=exponential,cosine",), ("cosine", 0.01)),
     ],
     ids=lambda given: "_".join(map(str, given)),
 )
@@ -324,6 +326,17 @@ def test_the_reference_of_both_spaces_is_one_network_to_compare_seconds_by(home:
     assert "other reference networks" not in told
     assert "begins with" in told
     assert "schedule one-cycle, learning_rate 0.01" in told
+
+
+def test_a_reference_is_one_whatever_the_order_of_its_parameters(home: Path) -> None:
+    """Sessions of before have the later ones last."""
+    client = made(home, "--space", "core")
+    snapshot = client.refresh()
+    first = snapshot.trials[0]
+    turned = first.model_copy(update={"config": dict(reversed(first.config.items()))})
+    other = replace(snapshot, trials=(turned,))
+    assert comparing._reference(snapshot, ()) == comparing._reference(other, ())
+    client.close()
 
 
 def test_a_full_session_of_before_goes_on_with_the_training_that_it_had(home: Path) -> None:

@@ -149,6 +149,8 @@ def test_a_session_of_before_that_has_them_goes_on(home: Path) -> None:
     store.close()
     assert lcsearch("propose", "made")[0]
     lcsearch("set", "made", "--wc", "0.5")
+    lcsearch("set", "made", "--domain", "kernel=3,5")
+    assert "leave sgd out" in lcsearch("set", "made", "--domain", "learning_rate=0.7..1", code=2)[1]
 
 
 def test_a_rate_that_fits_the_other_s_domain_alone_stops_at_the_end_of_what_is_possible() -> None:

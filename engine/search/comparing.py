@@ -193,7 +193,7 @@ def _reference(snapshot: Snapshot, begun: Collection[str]) -> tuple[object, ...]
     """
     session, config = snapshot.session, snapshot.trials[0].config
     kept = {name: value for name, value in config.items() if name not in begun}
-    return repr(kept), session.summary.shape, session.augment
+    return repr(sorted(kept.items())), session.summary.shape, session.augment
 
 
 def _read(snapshots: Sequence[Snapshot], text: str) -> LimitOn:

@@ -65,8 +65,8 @@ def searchable(session: Session, domains: Mapping[str, str]) -> Space:
     """The session's space with these domains.  Raises Misuse, also for the favourite region."""
     try:
         space = session_space(session.model_copy(update={"domains": dict(domains)}))
-        if domains != session.domains:  # a session of before may have such, and goes on
-            space.check_ratios()
+        changed = {n for n, _ in domains.items() ^ session.domains.items()}
+        space.check_ratios(changed)  # of others a session of before may have such, and goes on
     except InvalidDomain as error:
         raise Misuse(str(error)) from error
     try:

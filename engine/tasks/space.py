@@ -461,13 +461,16 @@ class Space:
             ),
         )
 
-    def check_ratios(self) -> None:
+    def check_ratios(self, changed: Collection[str] | None = None) -> None:
         """Raises InvalidDomain where a choice leaves nothing of a domain that is relative to it.
 
-        Apart from `narrowed`: a session that was made with such domains still opens.
+        changed: parameters whose domains are new; None: all.  Apart from `narrowed`: a session
+        that was made with such domains still opens.
         """
         for parameter in self.awake:
-            if parameter.ratios is not None and not self[parameter.ratios[0]].asleep:
+            if parameter.ratios is None or self[parameter.ratios[0]].asleep:
+                continue
+            if changed is None or {parameter.name, parameter.ratios[0]} & {*changed}:
                 self._check_ratio(parameter, self[parameter.ratios[0]])
 
     @staticmethod

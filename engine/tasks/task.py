@@ -84,20 +84,21 @@ def defaults_of(
     """What parameters of a new session are before their level is searched, as its domains allow.
 
     defaults: those of its space, or of a session that it begins like.  What a domain excludes
-    becomes the nearest that it has, of choices the first.  They go together, a learning rate with
-    its schedule: where that makes one what the task has of itself, nothing is left of the others.
-    Raises InvalidDomain.
+    becomes the nearest that it has, of choices the first that is not the task's own.  They go
+    together, a learning rate with its schedule: where the first becomes what the task has of
+    itself, nothing is left of the others.  Raises InvalidDomain.
     """
     searched, found = blank_space(task.name, domains), dict(defaults)
     for name, value in defaults.items():
-        domain = searched[name].domain
+        domain, own = searched[name].domain, searched[name].default
         if not domain.contains(value):
             found[name] = (
-                domain.choices[0] if isinstance(domain, Categorical) else domain.clip(float(value))
+                next((choice for choice in domain.choices if choice != own), own)
+                if isinstance(domain, Categorical)
+                else domain.clip(float(value))
             )
-        if found[name] == searched[name].default:
-            return {}
-    return found
+    first = next(iter(found), None)
+    return {} if first is not None and found[first] == searched[first].default else found
 
 
 def usual_space(task: Task) -> str:
