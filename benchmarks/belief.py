@@ -97,7 +97,7 @@ def poster_table() -> Table:
 def table_of(path: Path, epochs: int) -> Table:
     """A table that `make_tables.py` made, of the trainings of so many epochs."""
     about, rows = read_table(path)
-    space = cnn.space(tuple(about["shape"]), about["classes"])
+    space = cnn.space(tuple(about["shape"]), about["classes"], images=about["train"], epochs=epochs)
     configs, errors, costs, random = [], [], [], []
     for row in rows:
         for training in row["trainings"]:

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.stats import chi2
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from make_tables import EPOCHS, TABLES, cost, read_table
 
-from lcsearch.engine.model.prior import FURTHEST, ErrorPrior, Prior, TimePrior
+from lcsearch.engine.model.prior import ErrorPrior, Prior, TimePrior
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.cnn.traits import TRAITS
 from lcsearch.engine.tasks.cnn.work import KINDS
@@ -37,13 +38,13 @@ from lcsearch.engine.tasks.cnn.work import KINDS
 Array = NDArray[np.float64]
 TURNS = 20
 WARM = 2
-"""Epochs of a training that is too short to be timed by: one of them is warm."""
+"""Epochs of a training that is too short to be timed by: only one of them is warm."""
 FAR = 0.3
 """Of a logarithm of seconds: what is further off counts no more than in proportion."""
-SMALLEST_SPREAD, FIRST_SPREAD = 0.2, 0.5
-"""Of the logarithm of a weight, from one table to another; the second where there is one table."""
-SMALLEST_WEIGHT = 1e-4
-"""Of the largest share: what is not used has no weight to be learnt."""
+SMALLEST_SPREAD, FIRST_SPREAD = 0.3, 0.5
+"""Of the logarithm of a weight, from one table to another; the second where there is one table.
+The tables are of few machines: another is less like them than they are like each other."""
+SMALLEST_RESIDUAL = 0.03
 NETS, WIDTHS = 8, (24, 24)
 STEPS, BATCH, RATE, DECAY = 3000, 512, 4e-3, 0.3
 SLOPE_SPREAD = 0.3
@@ -71,18 +72,18 @@ class Timed:
 def timed(path: Path) -> Timed:
     """A table's, of all numbers of epochs: seconds do not depend on how many follow."""
     about, rows = read_table(path)
-    space = cnn.space(tuple(about["shape"]), about["classes"])
+    space = cnn.space(tuple(about["shape"]), about["classes"], images=about["train"])
     assert space.work is not None
     work, ratios, random, repeats = [], [], [], []
     for row in rows:
-        told = [np.log(cost(t)) for t in row["trainings"] if t["errors"] and t["epochs"] > WARM]
+        told = [np.log(cost(t)) for t in row["trainings"] if len(t["errors"]) > WARM]
         if not told:
             continue
         work.append(space.work(space.read(row["config"])))
         ratios.append(statistics.median(told))
         random.append(row["source"] == "random")
         repeats.append([float(one) for one in told])
-    reference = np.array(space.work(space.read(about["reference"])))
+    reference = np.array(space.work_beside)
     return Timed(
         about["images"], np.array(work), reference, np.array(ratios), np.array(random), repeats
     )
@@ -91,25 +92,49 @@ def timed(path: Path) -> Timed:
 def time_prior(tables: Sequence[Timed]) -> TimePrior:
     """What all of them say of seconds."""
     unit = np.mean([table.work.mean(0) for table in tables], axis=0)
-    unit[unit == 0] = 1.0
+    used = unit > 0
+    unit[~used] = 1.0
     centre = np.full(len(KINDS), -np.log(len(KINDS)))
     spread = np.full(len(KINDS), 2.0)  # at first nothing is known
-    for turn in range(TURNS if len(tables) > 1 else 1):
-        own = np.array([_fitted(table, unit, centre, spread) for table in tables])
+    left = FAR
+    for turn in range(TURNS):
+        fits = [_fitted(table, unit, centre, spread, left) for table in tables]
+        own = np.array([weights for weights, _ in fits])
         # a factor that all weights of a table share has no meaning
         own -= own.mean(axis=1, keepdims=True)
-        centre = np.maximum(own.mean(0), np.log(SMALLEST_WEIGHT))
-        spread = np.maximum(own.std(0), SMALLEST_SPREAD) if turn or len(tables) > 1 else spread
+        doubt = np.array([variance for _, variance in fits])
+        errors = np.concatenate([
+            _expected(table, unit, weights) - table.log_ratio
+            for table, weights in zip(tables, own, strict=True)
+        ])  # fmt: skip
+        left = float(np.sqrt(np.mean(np.clip(errors, -FAR, FAR) ** 2)))
+        if len(tables) > 1 and turn:
+            centre = own.mean(0)
+            # with what each table leaves open: else it shrinks from turn to turn
+            apart = ((own - centre) ** 2).sum(0) / (len(tables) - 1)
+            spread = np.maximum(np.sqrt(apart + doubt.mean(0)), SMALLEST_SPREAD)
     if len(tables) == 1:
-        spread = np.full(len(KINDS), FIRST_SPREAD)
-    left = np.concatenate([
-        _expected(table, unit, weights)[table.random] - table.log_ratio[table.random]
-        for table, weights in zip(tables, own, strict=True)
-    ])  # fmt: skip
-    apart = [np.var(one, ddof=1) for table in tables for one in table.repeats if len(one) > 1]
-    noise = float(np.sqrt(statistics.median(apart))) if apart else FAR / 10
-    residual = float(np.sqrt(np.mean(left**2)))
-    return TimePrior(KINDS, np.exp(centre) / unit, spread, residual, min(noise, residual))
+        centre, spread = own[0], np.full(len(KINDS), FIRST_SPREAD)
+    random = np.concatenate([table.random for table in tables])
+    noise = _noise(tables)
+    residual = float(np.mean(errors[random] ** 2)) - noise**2
+    weights = np.where(used, np.exp(centre) / unit, 0.0)
+    return TimePrior(KINDS, weights, spread, max(residual, SMALLEST_RESIDUAL**2) ** 0.5, noise)
+
+
+def _noise(tables: Sequence[Timed]) -> float:
+    """Standard deviation of the logarithm of f_c of one network, what is far off apart."""
+    apart, freedom = [], []
+    for table in tables:
+        for one in table.repeats:
+            if len(one) > 1:
+                apart.append(float(np.var(one, ddof=1)))
+                freedom.append(len(one) - 1)
+    if not apart:
+        return SMALLEST_RESIDUAL
+    # the median of variances of so few is below what they are of, by the chi-square's
+    ratios = [a / (chi2.median(n) / n) for a, n in zip(apart, freedom, strict=True)]
+    return float(np.median(ratios)) ** 0.5
 
 
 def _expected(table: Timed, unit: Array, log_weights: Array) -> Array:
@@ -118,23 +143,32 @@ def _expected(table: Timed, unit: Array, log_weights: Array) -> Array:
     return found
 
 
-def _fitted(table: Timed, unit: Array, centre: Array, spread: Array) -> Array:
-    """Logarithms of the weights of one table, in units of `unit`, about `centre`."""
+def _fitted(
+    table: Timed, unit: Array, centre: Array, spread: Array, left: float
+) -> tuple[Array, Array]:
+    """Logarithms of the weights of one table, in units of `unit`, about `centre`, and the variance
+    that each is known with.  left: standard deviation of what the sum does not explain.
+    """
     work, reference = table.work / unit, table.reference / unit
+
+    def slopes(weights: Array) -> Array:
+        sums, beside = work @ weights, reference @ weights
+        found: Array = work * weights / sums[:, None] - reference * weights / beside
+        return found
 
     def loss(log_weights: Array) -> tuple[float, Array]:
         weights = np.exp(log_weights)
-        sums, beside = work @ weights, reference @ weights
-        error = np.log(sums) - np.log(beside) - table.log_ratio
+        error = np.log(work @ weights) - np.log(reference @ weights) - table.log_ratio
         bounded = np.clip(error, -FAR, FAR)
-        value = (bounded * (error - bounded / 2)).sum() / FAR**2
-        slopes = work * weights / sums[:, None] - reference * weights / beside
+        value = (bounded * (error - bounded / 2)).sum() / left**2
         away = (log_weights - centre) / spread
-        gradient: Array = slopes.T @ bounded / FAR**2 + away / spread
+        gradient: Array = slopes(weights).T @ bounded / left**2 + away / spread
         return float(value + away @ away / 2), gradient
 
     found: Array = minimize(loss, centre, jac=True, method="L-BFGS-B").x
-    return found
+    along = slopes(np.exp(found))
+    curvature = along.T @ along / left**2 + np.diag(spread**-2)
+    return found, np.diag(np.linalg.inv(curvature))
 
 
 # -- the error ----------------------------------------------------------------------------------
@@ -167,7 +201,7 @@ def learnt(path: Path) -> list[Learnt]:
         assert space.traits is not None
         traits, errors, repeats = [], [], []
         for row in rows:
-            told = [t for t in row["trainings"] if t["epochs"] == epochs and t["errors"]]
+            told = [t for t in row["trainings"] if t["epochs"] == epochs and not t["diverged"]]
             repeats.append(list(range(len(errors), len(errors) + len(told))))
             traits += [space.traits(space.read(row["config"]))] * len(told)
             errors += [min(training["errors"]) for training in told]
@@ -179,30 +213,47 @@ def learnt(path: Path) -> list[Learnt]:
 
 
 def error_prior(tables: Sequence[Learnt], steps: int = STEPS) -> ErrorPrior:
-    """What all of them say of errors."""
+    """What all of them say of errors; how far images lie from that, by those that are left out."""
     kinds = sorted({table.kind for table in tables})
-    whole, levels, slopes = _shape_of(tables, steps)
-    left: list[float] = []
-    for kind in kinds if len(kinds) > 1 else ():
-        others = [table for table in tables if table.kind != kind]
-        shape, _, _ = _shape_of(others, steps)
+    whole, levels, slopes, left = _shape_of(tables, steps)
+    if len(kinds) > 1:
+        levels, slopes, left = [], [], []
+        others = {
+            kind: _shape_of([table for table in tables if table.kind != kind], steps)[0]
+            for kind in kinds
+        }
         for table in tables:
-            if table.kind == kind:
-                m = shape.shape(table.traits)
-                b, a = np.polyfit(m, table.log_error, 1)
-                left.append(float(np.mean((table.log_error - a - b * m) ** 2)))
-    by_kind = [
-        statistics.mean(a for a, t in zip(levels, tables, strict=True) if t.kind == k)
-        for k in kinds
-    ]
+            shape = others[table.kind].shape(table.traits)
+            slope, level = np.polyfit(shape, table.log_error, 1)
+            away = table.log_error - level - slope * shape
+            levels.append(float(level))
+            slopes.append(float(slope))
+            left.append(float(np.mean(away**2)))
+    # every kind counts alike, however many sizes and numbers of epochs it has
+    counts = [sum(other.kind == table.kind for other in tables) for table in tables]
+    share = np.array([1 / (count * len(kinds)) for count in counts])
+    noise = _seeds(tables)
+    level = float(share @ levels)
+    counting = float(share @ [_counting(table) for table in tables])
     return replace(
         whole,
-        level=statistics.mean(by_kind),
-        level_spread=max(statistics.pstdev(by_kind), SMALLEST_LEVEL_SPREAD),
-        slope_spread=max(statistics.pstdev(slopes), SMALLEST_SLOPE_SPREAD),
-        residual=statistics.mean(left) ** 0.5 if left else whole.residual,
-        noise=_seeds(tables),
+        level=level,
+        level_spread=max(_about(levels, level, share), SMALLEST_LEVEL_SPREAD),
+        slope_spread=max(_about(slopes, 1.0, share), SMALLEST_SLOPE_SPREAD),
+        residual=max(float(share @ left) - noise**2 - counting, SMALLEST_RESIDUAL**2) ** 0.5,
+        noise=noise,
     )
+
+
+def _about(values: Sequence[float], middle: float, share: Array) -> float:
+    """Root mean square distance from `middle`."""
+    return float(np.sqrt(share @ (np.array(values) - middle) ** 2))
+
+
+def _counting(table: Learnt) -> float:
+    """Mean variance of the logarithm of an error that is counted on so many images."""
+    errors = np.minimum(np.exp(table.log_error), 1.0)
+    return float(np.mean((1 - errors) / (errors * table.images)))
 
 
 def _seeds(tables: Sequence[Learnt]) -> float:
@@ -217,8 +268,10 @@ def _seeds(tables: Sequence[Learnt]) -> float:
     return max(statistics.mean(beyond), 0.0) ** 0.5 if beyond else FAR / 3
 
 
-def _shape_of(tables: Sequence[Learnt], steps: int) -> tuple[ErrorPrior, list[float], list[float]]:
-    """m as nets, with what is left in sample, and each table's a and b."""
+def _shape_of(
+    tables: Sequence[Learnt], steps: int
+) -> tuple[ErrorPrior, list[float], list[float], list[float]]:
+    """m as nets, and each table's a, b, and mean square of what is left."""
     import torch
     from torch.nn.functional import huber_loss, silu
 
@@ -227,13 +280,13 @@ def _shape_of(tables: Sequence[Learnt], steps: int) -> tuple[ErrorPrior, list[fl
     centre, scale = every.mean(0), every.std(0)
     scale[scale < 1e-6] = 1.0
     inputs = torch.tensor((every - centre) / scale, dtype=torch.float32)
-    inputs = inputs.clamp(-FURTHEST, FURTHEST)
     wanted = torch.tensor(np.concatenate([t.log_error for t in tables]), dtype=torch.float32)
     which = torch.repeat_interleave(
         torch.arange(len(tables)), torch.tensor([len(t.log_error) for t in tables])
     )
-    # every table counts alike, however long
-    chance = (1 / torch.bincount(which).float())[which].expand(NETS, -1)
+    # every table counts alike, however long, and in it every network, however often trained
+    each = torch.cat([_shares(table) for table in tables])
+    chance = (each / torch.bincount(which).float()[which]).expand(NETS, -1)
     sizes = (inputs.shape[1], *WIDTHS, 1)
     weights, biases = [], []
     for before, after in itertools.pairwise(sizes):
@@ -271,8 +324,8 @@ def _shape_of(tables: Sequence[Learnt], steps: int) -> tuple[ErrorPrior, list[fl
         schedule.step()
     with torch.no_grad():
         m = out(inputs[None].expand(NETS, -1, -1)).mean(0)
-        told = levels[which] + slopes.exp()[which] * m
-        left = float(((told - wanted) ** 2).mean() ** 0.5)
+        away = (levels[which] + slopes.exp()[which] * m - wanted) ** 2
+        left = [float(away[which == number].mean()) for number in range(len(tables))]
         # m is about 0 over all tables, and b about 1
         slope, middle = float(slopes.exp().mean()), float(m.mean())
         weights[-1] *= slope
@@ -280,10 +333,21 @@ def _shape_of(tables: Sequence[Learnt], steps: int) -> tuple[ErrorPrior, list[fl
         levels += slopes.exp() * middle
     kept = tuple(tuple(p.detach().numpy().astype(float) for p in of) for of in (weights, biases))
     made = ErrorPrior(
-        TRAITS, centre, scale, kept[0], kept[1], 0.0, 1.0, SLOPE_SPREAD, left, FAR / 3
-    )
+        TRAITS, every.min(0), every.max(0), centre, scale, kept[0], kept[1],
+        0.0, 1.0, SLOPE_SPREAD, FAR, FAR,
+    )  # fmt: skip
     b = (slopes.detach().exp() / slope).tolist()
-    return made, levels.detach().tolist(), b
+    return made, levels.detach().tolist(), b, left
+
+
+def _shares(table: Learnt) -> Any:
+    """One over how often each row's network was trained, shape (n,)."""
+    import torch
+
+    shares = torch.ones(len(table.log_error))
+    for rows in table.repeats:
+        shares[rows] = 1 / max(len(rows), 1)
+    return shares
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -301,7 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no table in {TABLES}: make_tables.py makes them.")
     time = time_prior([timed(path) for path in paths])
     error = error_prior([part for path in paths for part in learnt(path)])
-    Prior(time, error).write(given.file)
+    Prior(time, error, tuple(path.name.split(".")[0] for path in paths)).write(given.file)
     print(
         f"{len(paths)} tables; of a logarithm are left: seconds {time.residual:.3f}, errors of "
         f"images left out {error.residual:.3f}, of another seed {error.noise:.3f}"

@@ -328,9 +328,11 @@ def gathered(folder: Path, name: str) -> Iterator[Row]:
     kept = "epochs", "seed", "errors", "seconds", "beside", "diverged"
     for key in sorted(by_key):
         first = by_key[key][0]
+        # workers' files are read one after another: who drew it need not come first
+        drawn = [row["source"] for row in by_key[key] if row["source"] != "again"]
         yield {
             "key": key,
-            "source": first["source"],
+            "source": drawn[0],
             "config": first["config"],
             "costs": trainer.space.known(first["config"]),
             "trainings": [{field: row[field] for field in kept} for row in by_key[key]],

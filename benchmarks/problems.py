@@ -206,7 +206,9 @@ class CnnFashion:
         self.error = Regression.from_arrays(arrays, "error")
         self.cost = Regression.from_arrays(arrays, "cost")
         self.binomial, self.unsteady, self.cost_spread = map(float, arrays["noise"])
-        self.space = cnn.space(self.SHAPE, self.CLASSES, parameters=cnn.POSTER)
+        self.space = cnn.space(
+            self.SHAPE, self.CLASSES, images=2400, epochs=3, parameters=cnn.POSTER
+        )
         self.base = cnn.reference(self.SHAPE, self.CLASSES)
         self.lowest = 0.0
         # error and cost of what nothing found beats in both, shape (n, 2)

@@ -54,13 +54,14 @@ def test_work_is_that_of_the_modules(seed: int) -> None:
     def count(kind: type[nn.Module]) -> int:
         return sum(isinstance(module, kind) for module in modules)
 
-    assert found["step"] * batch == pytest.approx(1)
-    assert found["convolution"] * batch == pytest.approx(count(nn.Conv2d))
-    assert found["norm"] * batch == pytest.approx(count(nn.BatchNorm2d))
-    assert found["shortcut"] * batch == pytest.approx(count(Shortcut))
-    assert found["classifier layer"] * batch == pytest.approx(count(nn.Linear))
-    assert found["sparse layer"] * batch == pytest.approx(count(SparseLinear))
-    assert found["parameters"] * batch == pytest.approx(network.params)
+    steps = math.ceil(1000 / batch) / 1000  # of an image: the last batch may be a smaller one
+    assert found["step"] == pytest.approx(steps)
+    assert found["convolution"] / steps == pytest.approx(count(nn.Conv2d))
+    assert found["norm"] / steps == pytest.approx(count(nn.BatchNorm2d))
+    assert found["shortcut"] / steps == pytest.approx(count(Shortcut))
+    assert found["classifier layer"] / steps == pytest.approx(count(nn.Linear))
+    assert found["sparse layer"] / steps == pytest.approx(count(SparseLinear))
+    assert found["parameters"] / steps == pytest.approx(network.params)
     macs = sum(found[f"{kind} MACs"] for kind in ("plain", "grouped", "depthwise", "classifier"))
     assert macs == network.macs
     assert all(value >= 0 for value in found.values())
@@ -89,16 +90,20 @@ def test_work_of_a_network_by_hand() -> None:
     assert found["norm"] == pytest.approx(3 / 100)  # one, none, and two of the separable layer
     assert found["normalised"] == 8 * 144 + 8 * 9 + 16 * 9
     assert found["pooled"] == 8 * 144
+    # ReLU comes after the pool; a separable layer has one between its convolutions
+    assert found["activated"] == 8 * 144 + 8 * 36 + 8 * 9 + 16 * 9
     # read and written by each convolution, and the image that is added
     assert found["elements"] == (144 + 1152) + (1152 + 1152) + 144 + (288 + 72) + (72 + 144)
 
 
 def test_the_reference_takes_as_long_as_itself_and_twice_the_batches_longer() -> None:
     assert SPACE.work is not None
-    work = np.array([SPACE.work({**REFERENCE, "batch_size": size}) for size in (128, 64, 32)])
-    mean = TIME.mean(work, work[0])
-    assert mean[0] == 0
-    assert 0 < mean[1] < mean[2] < math.log(4)
+    work = np.array([SPACE.work({**REFERENCE, "batch_size": size}) for size in (125, 64, 32)])
+    mean = TIME.mean(work, np.array(SPACE.work_beside))
+    # a trial of 1,000 images has 8 steps, the reference is timed in whole batches of 128
+    assert mean[0] == pytest.approx(0, abs=0.03)
+    assert mean[0] < mean[1] < mean[2] < math.log(4)
+    assert TIME.mean(work, work[0])[0] == 0
     assert TIME.lines(work, work[0])[0] == pytest.approx(0)
 
 
@@ -106,7 +111,7 @@ def test_lines_are_what_the_mean_does_as_weights_move() -> None:
     assert SPACE.work is not None
     rng = np.random.default_rng(0)
     work = np.array([SPACE.work(SPACE.sample(rng)) for _ in range(5)])
-    reference = np.array(SPACE.work(REFERENCE))
+    reference = np.array(SPACE.work_beside)
     step = 1e-5
     for at in range(len(KINDS)):
         weights = TIME.weights.copy()
@@ -124,7 +129,7 @@ def observed(weights: np.ndarray, count: int, seed: int) -> list[Observation]:
     rng = np.random.default_rng(seed)
     configs = [REFERENCE, *(SPACE.sample(rng) for _ in range(count))]
     work = np.array([SPACE.work(config) for config in configs])
-    ratios = work @ weights / (work[0] @ weights)
+    ratios = work @ weights / (np.array(SPACE.work_beside) @ weights)
     noisy = ratios * np.exp(0.03 * rng.standard_normal(len(ratios)))
     return [
         Observation(at, 0, config, 0.2, 100, float(ratio))
@@ -156,13 +161,23 @@ def test_a_belief_about_time_begins_at_what_is_known_and_learns_the_machine() ->
     assert apart(observed(other, 20, 0), others, Prior())[0] > later
 
 
-def test_what_waits_is_believed_to_take_as_long_as_is_expected() -> None:
-    surrogate = Surrogate(SPACE, observed(WEIGHTS, 4, 1), 10, prior=PRIOR)
-    points = surrogate.points([o.config for o in observed(WEIGHTS, 3, 2)])
-    before = surrogate.belief(points).complexity
-    after = surrogate.believing(points).belief(points).complexity
-    assert after.transformed_mean == pytest.approx(before.transformed_mean, abs=1e-6)
-    assert (after.transformed_std < before.transformed_std + 1e-12).all()
+@pytest.mark.parametrize("average", [1, 8])
+def test_what_waits_is_believed_to_take_as_long_as_is_expected(average: int) -> None:
+    surrogate = Surrogate(SPACE, observed(WEIGHTS, 6, 1), 10, prior=PRIOR, average=average)
+    points = surrogate.points([o.config for o in observed(WEIGHTS, 3, 2)[1:]])
+    others = surrogate.points([o.config for o in observed(WEIGHTS, 20, 3)[1:]])
+    after = surrogate.believing(points)
+    for at in (points, others):  # no mean moves, here or elsewhere
+        before, now = (s.belief(at).complexity for s in (surrogate, after))
+        assert now.transformed_mean == pytest.approx(before.transformed_mean, abs=1e-6)
+    before, now = (s.belief(points).complexity for s in (surrogate, after))
+    assert (now.transformed_std < before.transformed_std).all()
+
+
+def test_no_distance_counts_what_a_prior_says() -> None:
+    known = Embedding(SPACE, PRIOR)
+    assert known.compared == Embedding(SPACE).compared == Embedding(SPACE).size
+    assert min(known.time_lines) > known.time_mean >= known.compared
 
 
 def test_a_prior_of_other_work_is_refused() -> None:
@@ -187,7 +202,8 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.spreads, TIME.spreads)
     assert (again.residual, again.noise) == (TIME.residual, TIME.noise)
     Prior().write(tmp_path / "nothing.json")
-    assert Prior.read(tmp_path / "nothing.json") == Prior()
+    nothing = Prior.read(tmp_path / "nothing.json")
+    assert (nothing.time, nothing.error) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +213,22 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
         ("{}", "not a prior"),
         ("[1]", "not a prior"),
         ('{"version": 1, "time": {"kinds": []}}', "not a prior"),
+        ('{"version": 1, "time": [1]}', "not a prior"),
+        (
+            '{"version": 1, "time": {"kinds": ["a"], "weights": [NaN], "spreads": [1.0], '
+            '"residual": 0.1, "noise": 0.1}}',
+            "weights has a number that is none",
+        ),
+        (
+            '{"version": 1, "time": {"kinds": ["a"], "weights": [1.0, 2.0], "spreads": [1.0], '
+            '"residual": 0.1, "noise": 0.1}}',
+            "weights has 2 numbers for 1 kinds",
+        ),
+        (
+            '{"version": 1, "time": {"kinds": ["a"], "weights": [1.0], "spreads": [1.0], '
+            '"residual": -1.0, "noise": 0.1}}',
+            "no standard deviations",
+        ),
         ('{"version": 2}', "newer lcsearch"),
     ],
 )
@@ -211,7 +243,7 @@ def test_what_is_no_prior_is_refused(tmp_path: Path, text: str, told: str) -> No
 def test_it_is_learnt_from_tables_of_several_machines() -> None:
     made = benchmark("make_prior")
     assert SPACE.work is not None
-    rng, reference = np.random.default_rng(0), np.array(SPACE.work(REFERENCE))
+    rng, reference = np.random.default_rng(0), np.array(SPACE.work_beside)
     tables = []
     for number in range(4):
         weights = WEIGHTS * np.exp(rng.normal(0, 0.3, len(WEIGHTS)))
@@ -229,8 +261,11 @@ def test_it_is_learnt_from_tables_of_several_machines() -> None:
     )
     assert apart < best + 0.1
     assert found.residual == pytest.approx(0.1, rel=0.3)
-    assert found.noise == pytest.approx(0.02 / 2**0.5, rel=0.5)
-    assert (found.spreads >= made.SMALLEST_SPREAD).all()
+    assert found.noise == pytest.approx(0.02 / 2**0.5, rel=0.2)
+    # of those that make up the seconds it is known how much they differ
+    used = ("plain MACs", "elements", "convolution")
+    for name in used:
+        assert 0.3 <= found.spreads[KINDS.index(name)] < 0.9
     alone = made.time_prior(known[:1])
     assert (alone.spreads == made.FIRST_SPREAD).all()
 
@@ -298,9 +333,10 @@ def learnt() -> tuple[Any, Any]:
         ("c", -1.5, 0.25),
         ("d", -2, 0.2),
     ):
-        traits = np.array([told(SPACE.sample(rng)) for _ in range(150)])
+        traits = np.array([told(SPACE.sample(rng)) for _ in range(100)])
+        traits = np.vstack([traits, traits[:50]])  # half of them twice
         log = level + slope * shape(traits) + 0.05 * rng.standard_normal(len(traits))
-        pairs = [[row, row + 1] for row in range(0, 150, 2)]
+        pairs = [[row, row + 100] if row < 50 else [row] for row in range(100)]
         tables.append(made.Learnt(kind, traits, log, 10**6, pairs))
     return made.error_prior(tables[:3], steps=500), tables[3]
 
@@ -313,12 +349,22 @@ def test_the_shape_of_errors_is_learnt_and_carries_over(learnt: tuple[Any, Any])
     b, a = np.polyfit(m, other.log_error, 1)
     assert 0.6 < b < 1.6
     left = np.sqrt(np.mean((other.log_error - a - b * m) ** 2))
-    assert prior.residual == pytest.approx(left, rel=0.8)
+    # noise of 0.05 is none of it
+    assert prior.noise == pytest.approx(0.05, rel=0.3)
+    assert 0.4 * left < prior.residual < 2 * left
     assert -2.7 < prior.level < -0.9
     assert prior.level_spread >= 0.5
     line = prior.lines(m)
     assert line[:, 0] == pytest.approx(prior.level_spread / prior.residual)
     assert line[:, 1] == pytest.approx(prior.slope_spread / prior.residual * m)
+
+
+def test_it_is_not_followed_beyond_the_tables(learnt: tuple[Any, Any]) -> None:
+    prior, other = learnt
+    far = other.traits.copy()
+    far[:, TRAITS.index("log images")] = math.log(1e6)
+    far[:, TRAITS.index("colours")] = 3  # which no table had
+    assert prior.shape(far) == pytest.approx(prior.shape(other.traits))
 
 
 def test_a_prior_of_errors_is_written_and_read(tmp_path: Path, learnt: tuple[Any, Any]) -> None:

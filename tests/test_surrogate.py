@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.model.belief import Array
 from lcsearch.engine.model.embedding import Embedding
+from lcsearch.engine.model.posterior import EFFECTIVE, tempered
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.tasks import cnn
@@ -101,7 +102,7 @@ def test_settings_are_drawn_as_likely_as_they_are(count: int) -> None:
     weights = np.array([weight for weight, _ in draws])
     points = np.array([draw for _, draw in draws])
     assert weights.sum() == pytest.approx(1)
-    assert weights.max() < 0.2
+    assert 1 / (weights @ weights) >= EFFECTIVE * len(weights)
     rng, free = np.random.default_rng(1), mode[posterior.free]
     chain, value = [], posterior(free)[0]
     for _ in range(30_000):
@@ -114,12 +115,24 @@ def test_settings_are_drawn_as_likely_as_they_are(count: int) -> None:
     drawn = weights @ points[:, posterior.free]
     apart = (drawn - walked.mean(0)) / walked.std(0)
     assert np.abs(apart).mean() < 0.35
+    wide = np.sqrt(weights @ (points[:, posterior.free] - drawn) ** 2) / walked.std(0)
+    assert 0.5 < np.median(wide) < 1.5
     # what the data say nothing of is as the prior has it
     rest = np.setdiff1d(np.arange(len(mode)), posterior.free)
     for place in rest:
         prior = posterior._priors[place]
         assert points[:, place].std() == pytest.approx(prior.spread, rel=0.2)
     assert (draws[0][1] == posterior.drawn(mode, 256)[0][1]).all()
+
+
+def test_no_few_draws_are_all_there_is() -> None:
+    logs = np.array([0.0, *(-50.0 for _ in range(31))])
+    weights = tempered(logs)
+    assert weights.sum() == pytest.approx(1)
+    assert 1 / (weights @ weights) >= EFFECTIVE * 32
+    assert weights[0] == weights.max()
+    even = tempered(np.linspace(0, -1, 32))  # where they count alike they are as they were
+    assert even / even[0] == pytest.approx(np.exp(np.linspace(0, -1, 32)))
 
 
 def test_averaged_over_settings_less_is_certain_and_near_trials_as_much() -> None:

@@ -150,7 +150,7 @@ class Pool:
         from ..model.kernel import squared_distances
 
         assert self.points is not None
-        features = self.points.features
+        features = self.points.features[:, : self.evidence.embedding.compared]
         chosen = list(taken)
         for i in order:
             if len(chosen) >= count:
@@ -225,7 +225,8 @@ class Pool:
 
         if not configs:
             return []
-        features = self.evidence.embedding(configs)
+        embedding = self.evidence.embedding
+        features = embedding(configs)[:, : embedding.compared]
         chosen = [0]
         nearest = squared_distances(features, features[[0]])[:, 0]
         while len(chosen) < min(DESIGN_POINTS, len(configs)) and nearest.max() > 0:
@@ -294,7 +295,9 @@ class Pool:
         from ..model.kernel import squared_distances
 
         features = evidence.embedding([config for _, config in fresh])
-        near = squared_distances(features, evidence.rejected).min(axis=1) < evidence.radius**2
+        compared = evidence.embedding.compared
+        apart = squared_distances(features[:, :compared], evidence.rejected[:, :compared])
+        near = apart.min(axis=1) < evidence.radius**2
         return [entry for entry, close in zip(fresh, near, strict=True) if not close]
 
     def _extend(self, fresh: list[Keyed]) -> None:

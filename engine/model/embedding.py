@@ -69,7 +69,7 @@ class Embedding:
     known by arithmetic, relative to the reference's.  Last, in no group, so that no distance
     counts them: how often a category is chosen by those parameters that choose from the same; and
     what a prior says of the seconds and of the error, `time_mean` and `error_mean` (-1 where there
-    is none), `time_lines` and `error_lines`.
+    is none), `time_lines` and `error_lines`.  What a configuration itself has ends at `compared`.
     """
 
     def __init__(self, space: Space, prior: Prior = NOTHING) -> None:
@@ -141,6 +141,7 @@ class Embedding:
         ]
         position, first = position + sum(choices for _, choices in self._counted), position
         self.counted_features = tuple(range(first, position))
+        self.compared = position
         self.time_mean = self.error_mean = -1
         self.time_lines: tuple[int, ...] = ()
         self.error_lines: tuple[int, ...] = ()
@@ -174,10 +175,9 @@ class Embedding:
         time, error, space = self.prior.time, self.prior.error, self.space
         if time is not None:
             assert space.work is not None
-            assert space.reference is not None
             work = np.array([space.work(config) for config in configs])
             work = work.reshape(len(configs), len(time.kinds))
-            reference = np.array(space.work(space.reference))
+            reference = np.array(space.work_beside)
             found += [time.mean(work, reference)[:, None], time.lines(work, reference)]
         if error is not None:
             assert space.traits is not None

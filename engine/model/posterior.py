@@ -19,8 +19,21 @@ if TYPE_CHECKING:
 
 STEP = 1e-3
 """Of a logarithm, for the differences of gradients."""
-MOST_WEIGHT = 5.0
-"""Of a draw, in mean weights."""
+EFFECTIVE = 0.25
+"""Share of the draws that count, at least: their effective number, (sum w)^2 / sum w^2."""
+
+
+def tempered(logs: Array) -> Array:
+    """Weights of draws by their logarithms, which sum to 1: drawn together as far as needed so
+    that no few of them, far out where the normal is too narrow, are all there is.
+    """
+    logs = logs - logs.max()
+    while True:
+        weights: Array = np.exp(np.maximum(logs, -700.0))
+        weights /= weights.sum()
+        if 1 / float(weights @ weights) >= EFFECTIVE * len(weights):
+            return weights
+        logs = logs / 2
 
 
 @dataclass(frozen=True)
@@ -160,10 +173,7 @@ class Posterior:
             draw[self.free] = free
             draws.append(draw)
             logs.append(-self(free)[0] + 0.5 * float(one[: len(at)] @ one[: len(at)]))
-        weights = np.exp(np.clip(np.array(logs) - max(logs), -30.0, 0.0))
-        # no draw is all there is: one far out, where the normal is too narrow, would be
-        weights = np.minimum(weights, MOST_WEIGHT * weights.mean())
-        return list(zip((weights / weights.sum()).tolist(), draws, strict=True))
+        return list(zip(tempered(np.array(logs)).tolist(), draws, strict=True))
 
     def _spread_at(self, free: Array) -> Array:
         """A square root of the covariance that the curvature there says, shape (free, free)."""
@@ -175,5 +185,6 @@ class Posterior:
         values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
         # where it is flat or bends the other way the prior's own width is the most
         values = np.maximum(values, self._spreads.max() ** -2)
-        found: Array = vectors / np.sqrt(values)
+        # the symmetric root: another turns with the last digit, and the draws with it
+        found: Array = (vectors / np.sqrt(values)) @ vectors.T
         return found

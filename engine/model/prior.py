@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the file."""
-FURTHEST = 4.0
-"""Standard deviations of an input, beyond which it is taken for that."""
+Known = TypeVar("Known", "TimePrior", "ErrorPrior")
 LAYERED = "weights", "biases"
 """Fields with an array a layer, each of another shape."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TimePrior:
     """Of the logarithm of seconds, a network's over the reference's.
 
@@ -73,11 +72,12 @@ class TimePrior:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ErrorPrior:
     """Of the logarithm of the error: m, and how far from a + b m the errors of other images lie.
 
-    traits: the inputs of m, as the task names them.  centre, scale: of each input, shape (traits,).
+    traits: the inputs of m, as the task names them.  lowest, highest: of each input in the tables,
+    which m is not followed beyond; centre, scale: of each; shape (traits,).
     weights, biases: of the layers of some small nets side by side, shape (nets, in, out) and (nets,
     1, out), SiLU between them; m is the mean of the nets.  level, level_spread: a, of all the
     images seen.  slope_spread: of b, which is about 1.  residual: standard deviation of what is
@@ -85,6 +85,8 @@ class ErrorPrior:
     """
 
     traits: tuple[str, ...]
+    lowest: Array
+    highest: Array
     centre: Array
     scale: Array
     weights: tuple[Array, ...]
@@ -97,9 +99,8 @@ class ErrorPrior:
 
     def shape(self, traits: Array) -> Array:
         """m of networks with these traits, shape (n, traits): shape (n,)."""
-        # what no table has is not followed further than it goes
-        inside = np.clip((traits - self.centre) / self.scale, -FURTHEST, FURTHEST)
-        hidden: Array = inside[None]
+        inside = np.clip(traits, self.lowest, self.highest)
+        hidden: Array = ((inside - self.centre) / self.scale)[None]
         for number, (weights, biases) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = hidden @ weights + biases
             if number < len(self.weights) - 1:
@@ -115,18 +116,20 @@ class ErrorPrior:
         return np.column_stack([level, self.slope_spread * shape]) / self.residual
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
-    """All that is known; None where nothing is."""
+    """All that is known; None where nothing is.  tables: that it was learnt from."""
 
     time: TimePrior | None = None
     error: ErrorPrior | None = None
+    tables: tuple[str, ...] = ()
 
     def write(self, file: Path) -> None:
         """As JSON: numbers alone, read without anything that could run."""
         parts = {"time": self.time, "error": self.error}
         whole = {name: _plain(part) for name, part in parts.items() if part is not None}
-        file.write_text(json.dumps({"version": VERSION, **whole}), encoding="utf-8")
+        told = {"version": VERSION, "tables": self.tables, **whole}
+        file.write_text(json.dumps(told), encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> Prior:
@@ -138,11 +141,13 @@ class Prior:
                     f"{file}: written by a newer lcsearch (version {whole['version']}, this one "
                     f"reads {VERSION}). Upgrade lcsearch."
                 )
+            time, error = whole.get("time"), whole.get("error")
             return cls(
-                TimePrior(**_arrays(whole["time"])) if "time" in whole else None,
-                ErrorPrior(**_arrays(whole["error"])) if "error" in whole else None,
+                None if time is None else _checked(TimePrior(**_arrays(time)), "kinds"),
+                None if error is None else _checked(ErrorPrior(**_arrays(error)), "traits"),
+                tuple(whole.get("tables", ())),
             )
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Misuse(
                 f"{file}: not a prior ({error}). `benchmarks/make_prior.py` writes one."
             ) from error
@@ -173,6 +178,21 @@ def _as_kept(name: str, value: Any) -> Any:
     if name in LAYERED and isinstance(value[0], list):
         return tuple(np.array(one, dtype=float) for one in value)
     return np.array(value, dtype=float)
+
+
+def _checked(known: Known, inputs: str) -> Known:
+    """What was read, if it is whole.  Raises ValueError."""
+    count = len(getattr(known, inputs))
+    for name, value in vars(known).items():
+        arrays = value if isinstance(value, tuple) and name != inputs else (value,)
+        for array in arrays:
+            if isinstance(array, np.ndarray | float) and not np.isfinite(array).all():
+                raise ValueError(f"{name} has a number that is none")
+            if isinstance(array, np.ndarray) and array.ndim == 1 and len(array) != count:
+                raise ValueError(f"{name} has {len(array)} numbers for {count} {inputs}")
+    if not (known.residual > 0 and known.noise >= 0):
+        raise ValueError("residual and noise are no standard deviations")
+    return known
 
 
 NOTHING = Prior()

@@ -129,6 +129,7 @@ class Process:
         known: Known | None = None,
         average: int = 1,
         like: Process | None = None,
+        believed: int = 0,
     ) -> None:
         """Fit it, or take over the hyperparameters of `like`.
 
@@ -137,7 +138,8 @@ class Process:
         spread: what y's standard deviation is expected to be, None where
         nothing is known; it steadies the first few fits.  known: what is known of y beforehand.
         average: over so many draws of the hyperparameters, a power of two, predictions are
-        averaged while observations are few; 1: their likeliest alone.
+        averaged while observations are few; 1: their likeliest alone.  believed: of the last so
+        many rows each of the settings of `like` believes what it expects itself.
         """
         self.X, self.y, self.noise, self.lines, self.known = X, y, noise, lines, known
         self.smooth = smooth and lines is not None
@@ -185,7 +187,7 @@ class Process:
         elif average > 1 and len(y) <= AVERAGED and np.ptp(self.left) > 0:
             mode = self._regressor.kernel_.theta
             self.draws = tuple(self.posterior(mode).drawn(mode, average))
-        self._members = self._settings()
+        self._members = self._settings(like, believed)
 
     @property
     def left(self) -> Array:
@@ -226,12 +228,15 @@ class Process:
         """The variance of the noise of a measurement beyond what was known, in units of y."""
         return (self.white + FLOOR) * self.scale**2
 
-    def _settings(self) -> list[_Setting]:
+    def _settings(self, like: Process | None, believed: int) -> list[_Setting]:
         """The likeliest hyperparameters, or the draws, with the posterior of y under each."""
-        regressor = self._regressor
+        regressor, known = self._regressor, len(self.y) - believed
         likeliest = _Setting(1.0, self.kernel, self._white, regressor.L_, regressor.alpha_)
-        found = []
-        for weight, theta in self.draws:
+        found, kept = [], []
+        for number, (weight, theta) in enumerate(self.draws):
+            left = self.left
+            if like is not None and believed:
+                left[known:] = like._members[number].predict(self.X[known:], like.X)[0]
             whole = regressor.kernel_.clone_with_theta(theta)
             K = whole(self.X)
             K[np.diag_indices(len(K))] += self._alpha
@@ -239,8 +244,10 @@ class Process:
                 L = cholesky(K, lower=True, check_finite=False)
             except LinAlgError:
                 continue  # so stiff that numbers do not hold it; the others do
-            weights = cho_solve((L, True), self.left, check_finite=False)
+            weights = cho_solve((L, True), left, check_finite=False)
             found.append(_Setting(weight, whole.k1, float(whole.k2.noise_level), L, weights))
+            kept.append((weight, theta))
+        self.draws = tuple(kept)
         return found or [likeliest]
 
     def predict(self, X: Array) -> tuple[Array, Array]:

@@ -274,6 +274,7 @@ class Surrogate:
             spread=None,
             known=process.known,
             like=process,
+            believed=len(mean),
         )
 
     def belief(self, points: Points) -> Belief:

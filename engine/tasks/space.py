@@ -46,7 +46,8 @@ class Space:
     canonical: what two configurations share if they are the same thing (the identity if None).
     layout: what arithmetic works on, laid out of a configuration (that itself if None).  measures:
     what a configuration costs.  proposable: whether one may be proposed at all (a cost cap, say).
-    work: what its seconds are made of, so much of each of `kinds` (see `cnn.work`).  traits: what
+    work: what its seconds are made of, so much of each of `kinds` (see `cnn.work`);
+    work_beside: the reference's, as it is timed beside them.  traits: what
     of it carries over to other data, by `trait_names` (see `cnn.traits`).
     """
 
@@ -59,6 +60,7 @@ class Space:
     proposable: Callable[[Config], bool] | None = None
     reference: Config | None = None
     work: Callable[[Config], Sequence[float]] | None = None
+    work_beside: tuple[float, ...] = ()
     kinds: tuple[str, ...] = ()
     traits: Callable[[Config], Sequence[float]] | None = None
     trait_names: tuple[str, ...] = ()

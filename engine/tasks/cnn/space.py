@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -11,6 +12,7 @@ from ....sessions.records import Config, Scalar
 from ..domains import Categorical, Domain, Integer, Real
 from ..parameter import Parameter
 from ..space import Space
+from . import traits
 from .layout import (
     HARDSWISH,
     NEUTRAL,
@@ -28,8 +30,8 @@ from .layout import (
 )
 from .measures import MEASURES
 from .training import EXPONENTIAL, ONE_CYCLE, OPTIMISERS, SCHEDULES, SGD, SGD_RATES, TRAINING
-from .traits import TRAITS, About, traits
-from .work import KINDS, work
+from .traits import About
+from .work import KINDS, Work, work
 
 if TYPE_CHECKING:
     from .layout import Network
@@ -170,16 +172,28 @@ def space(
         }
         return network(config, shape, classes, features, weights)
 
+    def chosen_of(config: Config) -> tuple[Any, ...]:
+        values = (config.get(name) for name in names)
+        return tuple(tuple(value) if isinstance(value, list) else value for value in values)
+
     def layout(config: Config) -> Network:
         # a ranking asks three times for each of thousands of networks, many of them alike
-        values = (config.get(name) for name in names)
-        return laid(*(tuple(value) if isinstance(value, list) else value for value in values))
+        return laid(*chosen_of(config))
 
     beside, about = network(base, shape, classes, features), About(images, epochs)
 
+    @lru_cache(maxsize=4096)
+    def described(*structure: Any) -> tuple[Work, tuple[float, ...]]:
+        # of structures, too, a ranking asks again and again
+        return work(laid(*structure)), traits.structure(laid(*structure), beside)
+
+    def done(config: Config) -> tuple[float, ...]:
+        steps = math.ceil(images / config["batch_size"]) / images
+        return described(*chosen_of(config))[0].of_image(steps)
+
     def told(config: Config) -> tuple[float, ...]:
         ratio = SGD_RATES if config["optimiser"] == SGD else 1.0
-        return traits(layout(config), config, beside, ratio, about)
+        return described(*chosen_of(config))[1] + traits.recipe(config, ratio, about)
 
     def canonical(config: Config) -> object:
         # two densities that keep the same connections are one network
@@ -287,10 +301,12 @@ def space(
         measures=MEASURES,
         proposable=None if cap is None else lambda config: layout(config).macs <= cap,
         reference=base,
-        work=lambda config: work(layout(config), config),
+        work=done,
+        # it is timed in whole batches alone
+        work_beside=work(beside).of_image(1 / min(base["batch_size"], images)),
         kinds=KINDS,
         traits=told,
-        trait_names=TRAITS,
+        trait_names=traits.TRAITS,
     )
     if parameters is not None:
         whole = whole.waking(parameters)

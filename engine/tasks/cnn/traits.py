@@ -18,7 +18,7 @@ class About:
     epochs: int
 
 
-TRAITS = (
+STRUCTURE = (
     "layers",
     "log first width",
     "log last width",
@@ -42,6 +42,11 @@ TRAITS = (
     "classifier layers",
     "log hidden",
     "log density",
+    "log classes",
+    "log side",
+    "colours",
+)
+RECIPE = (
     "log decay",
     "undecayed",
     "dropout",
@@ -55,23 +60,16 @@ TRAITS = (
     "smoothing",
     "log epochs",
     "log images",
-    "log classes",
-    "log side",
-    "colours",
 )
-"""In the order of `traits`.  Shares are of layers; MACs and parameters are relative to those of the
-reference network, the sight (the receptive field) to the image."""
+TRAITS = (*STRUCTURE, *RECIPE)
+"""In the order of `structure` and `recipe`.  Shares are of layers; MACs and parameters are relative
+to those of the reference network, the sight (the receptive field) to the image."""
 LEAST_DECAY = 1e-7
 """What stands for no weight decay, in a logarithm."""
 
 
-def traits(
-    network: Network, config: Config, reference: Network, ratio: float, about: About
-) -> tuple[float, ...]:
-    """The traits of a network, each about 0.1 to 10.
-
-    ratio: how many times Adam's learning rates those of its optimiser are.
-    """
+def structure(network: Network, reference: Network) -> tuple[float, ...]:
+    """The traits of a network, whatever it is trained by; each about 0.1 to 10."""
     layers, dense = network.convolutions, network.dense
     count, side = len(layers), max(network.shape[1:])
     widths = [math.log(layer.channels_out) for layer in layers]
@@ -84,10 +82,7 @@ def traits(
     bare = sum(not layer.batch_norm for layer in layers)
     hidden = [math.log(layer.outputs) for layer in dense[:-1]]
     densities = [math.log(layer.in_degree / layer.inputs) for layer in dense]
-    rate, batch, decay = config["learning_rate"], config["batch_size"], config["weight_decay"]
-    steps = about.epochs * math.ceil(about.images / batch)
     last = layers[-1].height_out * layers[-1].width_out
-    falls = config["schedule"] == EXPONENTIAL
     return (
         float(count),
         widths[0],
@@ -112,6 +107,19 @@ def traits(
         float(len(dense)),
         sum(hidden) / len(hidden) if hidden else 0.0,
         sum(densities) / len(densities),
+        math.log(dense[-1].outputs),
+        math.log(side),
+        float(network.shape[0]),
+    )
+
+
+def recipe(config: Config, ratio: float, about: About) -> tuple[float, ...]:
+    """The traits of its training.  ratio: how many times Adam's learning rates those of its
+    optimiser are.
+    """
+    rate, batch, decay = config["learning_rate"], config["batch_size"], config["weight_decay"]
+    falls = config["schedule"] == EXPONENTIAL
+    return (
         math.log(max(decay, LEAST_DECAY)),
         float(decay == 0),
         config["dropout"],
@@ -121,11 +129,8 @@ def traits(
         math.log(rate / ratio),
         math.log(batch),
         math.log(batch / about.images),
-        math.log(steps),
+        math.log(about.epochs * math.ceil(about.images / batch)),
         config["label_smoothing"],
         math.log(about.epochs),
         math.log(about.images),
-        math.log(dense[-1].outputs),
-        math.log(side),
-        float(network.shape[0]),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ....sessions.records import Config
-from .layout import Network, Norm, Shortcut
+from dataclasses import dataclass
+
+from .layout import Convolution, Network, Norm, Shortcut
 
 KINDS = (
     "step",
@@ -22,50 +23,59 @@ KINDS = (
     "pooled",
     "parameters",
 )
-"""Of an image: its share of what a step has once (of calls, and of the optimiser's work, which goes
-with the parameters), multiply-accumulates by the kind of layer, and numbers of maps that layers
+"""What a step has once: itself, calls, and the optimiser's work, which goes with the parameters;
+and what every image has: multiply-accumulates by the kind of layer, and numbers of maps that layers
 read and write."""
 
 
-def work(network: Network, config: Config) -> tuple[float, ...]:
-    """How much of each kind an image takes in training, in the order of `KINDS`.
+@dataclass(frozen=True)
+class Work:
+    """Of each kind, in the order of `KINDS`: what a step has once, and what each of its images."""
 
-    What a batch has once is shared by its images.
-    """
-    each = 1 / config["batch_size"]
-    done = dict.fromkeys(KINDS, 0.0)
-    done["step"] = each
-    done["parameters"] = each * network.params
+    step: tuple[float, ...]
+    image: tuple[float, ...]
+
+    def of_image(self, steps: float) -> tuple[float, ...]:
+        """How much an image takes of each.  steps: an image's share of a step."""
+        return tuple(a * steps + b for a, b in zip(self.step, self.image, strict=True))
+
+
+def work(network: Network) -> Work:
+    """What a network does in a step."""
+    step, image = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0.0)
+    step["step"] = 1.0
+    step["parameters"] = network.params
     for layer in network.convolutions:
         height, width = layer.map_inside
-        area = height * width
-        read = layer.channels_in * layer.height_in * layer.width_in
-        for convolution in layer.convolutions:
-            written = convolution.channels_out * area
-            weights = convolution.shape[0] * convolution.shape[1] * convolution.kernel**2
-            done["convolution"] += each
-            done["elements"] += read + written
-            done[_kind(convolution.depthwise, convolution.groups)] += weights * area
-            read = written
-        for step in layer.steps:
-            if isinstance(step, Norm):
-                done["norm"] += each
-                done["normalised"] += step.channels * area
-            elif isinstance(step, Shortcut):
-                done["shortcut"] += each
-                done["elements"] += step.numbers
-            elif step == "activation":
-                done["activated"] += layer.channels_out * area
-            elif step == "pool":
-                done["pooled"] += layer.channels_out * area
+        area, channels = height * width, layer.channels_in
+        read = channels * layer.height_in * layer.width_in
+        for done in layer.steps:
+            if isinstance(done, Convolution):
+                channels = done.channels_out
+                out, into, kernel, _ = done.shape
+                step["convolution"] += 1
+                image["elements"] += read + channels * area
+                image[_kind(done)] += out * into * kernel**2 * area
+                read = channels * area
+            elif isinstance(done, Norm):
+                step["norm"] += 1
+                image["normalised"] += channels * area
+            elif isinstance(done, Shortcut):
+                step["shortcut"] += 1
+                image["elements"] += done.numbers
+            elif done == "pool":
+                image["pooled"] += channels * area
+                area = layer.height_out * layer.width_out
+            else:
+                image["activated"] += channels * area
     for dense in network.dense:
         sparse = dense.in_degree < dense.inputs
-        done["sparse layer" if sparse else "classifier layer"] += each
-        done["classifier MACs"] += dense.macs
-    return tuple(done.values())
+        step["sparse layer" if sparse else "classifier layer"] += 1
+        image["classifier MACs"] += dense.macs
+    return Work(tuple(step.values()), tuple(image.values()))
 
 
-def _kind(depthwise: bool, groups: int) -> str:
-    if depthwise:
+def _kind(convolution: Convolution) -> str:
+    if convolution.depthwise:
         return "depthwise MACs"
-    return "plain MACs" if groups == 1 else "grouped MACs"
+    return "plain MACs" if convolution.groups == 1 else "grouped MACs"
