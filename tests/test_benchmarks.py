@@ -358,6 +358,8 @@ def test_what_is_found_is_held_against_them(
     assert (hand["params"], len(hand["validation"]), len(hand["test"])) == (61_706, 2, 2)
     assert tuple(hand["way"]) in size.ways
     assert [tuple(way[:2]) for way in hand["ways"]] == [*size.ways]
+    assert hand["by_schedule"][hand["way"][0]] == pytest.approx(sum(hand["validation"]) / 2)
+    assert hand["by_schedule"].keys() == {"cosine", "one-cycle"}
     asked: list[tuple[str, ...]] = []
     config = images.config
     result = {"config": config, "params": 1, "macs": 2, "scores": [0.5, 0.7]}
@@ -369,6 +371,8 @@ def test_what_is_found_is_held_against_them(
     assert told["test"] == [50, 70]
     assert told["ahead_on_test"] == pytest.approx(60 - sum(hand["test"]) / 2)
     assert told["of_its_macs"] == 2 / 416_520
+    for name, ahead in told["ahead_by_schedule"].items():
+        assert ahead == pytest.approx(sum(told["validation"]) / 2 - hand["by_schedule"][name])
     # the same again is not measured again
     assert made.kept(tmp_path / "hand.json", lambda: {}) == hand
 
