@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import io
 import json
 import math
+import shutil
 import sys
+import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
 
 from lcsearch.engine.tasks.steps import neighbours
@@ -578,3 +582,67 @@ def test_the_belief_on_a_table_is_worth_more_with_more_trials(
     assert few["rank"] < many["rank"] <= 1
     for line in (few, many):
         assert 0 <= line["liked_inside"] <= 100
+
+
+# -- images of several kinds --------------------------------------------------------------------
+
+
+def test_fonts_that_are_alike_are_one_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = imported("sets")
+    here = Path("/usr/share/fonts/truetype/dejavu")
+    wanted = ("DejaVuSans.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf")
+    for name in wanted:
+        shutil.copyfile(here / name, tmp_path / name)
+    # another name, the same letters
+    shutil.copyfile(here / "DejaVuSerif.ttf", tmp_path / "another.ttf")
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(sets, "FONTS", tmp_path)
+    found = [sorted(path.name for path in family) for family in sets.families()]
+    assert sorted(found) == [
+        ["DejaVuSans.ttf", "DejaVuSansMono.ttf"],
+        ["DejaVuSerif.ttf", "another.ttf"],
+    ]
+    letter = sets._letter(tmp_path / "DejaVuSans.ttf", "A", 28, np.random.default_rng(0))
+    assert (letter.shape, letter.dtype) == ((28, 28), np.uint8)
+    assert letter.max() > 200 > 10 > letter.min()
+
+
+def test_the_same_emoji_of_two_designers_is_on_one_side(tmp_path: Path) -> None:
+    sets = imported("sets")
+    known = [
+        {"category": "Flags" if at % 2 else "Objects", "image": f"{at}.png", "sort_order": 20 * at}
+        for at in range(12)
+    ]
+    for vendor, shade in zip(sets.VENDORS, (0, 10), strict=True):
+        with tarfile.open(tmp_path / f"emoji-datasource-{vendor}-1.tgz", "w:gz") as archive:
+            content = {"package/emoji.json": json.dumps(known).encode()}
+            for at in range(12):
+                file = io.BytesIO()
+                Image.new("RGBA", (64, 64), (20 * at, shade, 0, 255)).save(file, "PNG")
+                content[f"package/img/{vendor}/64/{at}.png"] = file.getvalue()
+            for name, data in content.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    made = sets.emoji(tmp_path, 100, 100)
+    assert (len(made.train.labels), len(made.val.labels)) == (16, 8)
+    red = {int(image[0, 0, 0]) for image in made.train.images}
+    assert red.isdisjoint(int(image[0, 0, 0]) for image in made.val.images)
+    assert made.train.images.shape[1:] == (16, 16, 3)
+    for split in (made.train, made.val):
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert label == (0 if image[0, 0, 0] // 20 % 2 else 1)  # Flags, Objects
+
+
+def test_a_spectrogram_shows_what_is_high_and_what_is_low() -> None:
+    sets = imported("sets")
+    time = np.arange(16_000) / 22_050
+    pictures = [
+        sets._spectrogram(1e4 * np.sin(2 * np.pi * hertz * time), np.random.default_rng(0))
+        for hertz in (400, 6000)
+    ]
+    rows = [int(picture.mean(1).argmax()) for picture in pictures]
+    assert [picture.shape for picture in pictures] == [(16, 16)] * 2
+    assert rows[0] > rows[1]  # high notes are above
