@@ -25,7 +25,6 @@ seeds are in it.  f at w_c (0.1).
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Iterator
@@ -36,9 +35,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
+from lines import read_lines, say
 from make_tables import EPOCHS, TABLES, cost, read_table
 from numpy.typing import NDArray
-from problems import DATA, CnnFashion, read_lines
+from problems import DATA, CnnFashion
 from scipy.stats import spearmanr
 
 from lcsearch.engine.machine import one_thread
@@ -233,10 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
                 ]
             line: dict[str, Any] = {"table": table.name, "observed": observed, "seeds": len(every)}
             line |= {name: round(statistics.mean(e[name] for e in every), 4) for name in every[0]}
-            if given.json:
-                print(json.dumps(line), flush=True)
-            else:
-                print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
+            say(line, given.json)
     return 0
 
 

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from fashion import CLASSES, command
 from formats import Sets, taken
+from lines import say
 from PIL import Image
 
 SIDES = 20, 57
@@ -114,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         **{n: sum(right == said for right, said in of) / count for n, of in told.items()},
         "result.json": result["test_accuracy"],
     }
-    print(json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items()))
+    say(line, given.json)
     return 0
 
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import psutil
 from fashion import FASHION, command
+from lines import say
 
 from lcsearch.engine.executors.final import FINAL
 from lcsearch.engine.tasks.task import open_store
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
     )
     for line in lines:
-        print(json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items()))
+        say(line, given.json)
     return 0
 
 

@@ -36,6 +36,7 @@ from typing import Any
 
 import torch
 from fashion import FASHION, command, kept, searched
+from lines import say
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -397,10 +398,6 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"--case {sorted(unknown)[0]}: unknown; --list has the names.")
 
-    def told(line: dict[str, Any]) -> None:
-        text = json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items())
-        print(text, flush=True)
-
     images = Images(QUICK if given.quick else Size(), f"idx:{given.data}")
     with tempfile.TemporaryDirectory(prefix="lcsearch-hand-") as place_of:
         home: Path = given.home or Path(place_of)
@@ -410,12 +407,13 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             name = case.against
             hand = kept(home / f"hand-{name}.json", lambda of=name: hand_made(of, images))  # type: ignore[misc]
-            told(hand)
-            told(
+            say(hand, given.json)
+            say(
                 kept(
                     home / f"found-{case.name}.json",
                     lambda of=case, by=hand: against(of, by, home, images),  # type: ignore[misc]
-                )
+                ),
+                given.json,
             )
     return 0
 

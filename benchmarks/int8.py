@@ -14,7 +14,6 @@ one image and one thread of onnxruntime, medians of rounds in which both forms a
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fashion import FASHION
+from lines import say
 
 from lcsearch.engine.protocol import FinalDone, FinalOrder
 from lcsearch.engine.tasks import cnn
@@ -149,10 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as place:
         for name in QUICK if given.quick else NETWORKS:
             line = measured(name, source, given.epochs, given.seed, given.rounds, Path(place))
-            if given.json:
-                print(json.dumps(line), flush=True)
-            else:
-                print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
+            say(line, given.json)
     return 0
 
 

@@ -32,6 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
+from lines import say
 from problems import Table
 from search import FlatAdvisor, Method, Optuna
 from threadpoolctl import threadpool_limits
@@ -245,14 +246,10 @@ def main(arguments: list[str] | None = None) -> int:
                 with given.raw.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(result) + "\n")
 
-    def told(line: dict[str, Any]) -> None:
-        text = json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items())
-        print(text, flush=True)
-
     for case in CASES:
         lines = {method: summary(runs, case, method) for method in methods}
         for line in lines.values():
-            told(line)
+            say(line, given.json)
         peers = [lines[peer] for peer in PEERS if peer in lines]
         if "lcsearch" in lines and peers:
             ours = lines["lcsearch"]
@@ -260,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
             for figure in ("regret", "outside"):
                 better = min(peer[figure] for peer in peers)
                 compared[f"{figure}_ratio"] = round(ours[figure] / better, 3) if better else None
-            told(compared)
+            say(compared, given.json)
     return 0
 
 

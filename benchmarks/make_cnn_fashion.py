@@ -39,7 +39,8 @@ from scipy.stats import kendalltau, qmc, spearmanr
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cnn_regression import Array, Nets, Regression, Trees, error_variance_parts, matrix
-from problems import DATA, CnnFashion, read_lines
+from lines import progress, read_lines, write_lines
+from problems import DATA, CnnFashion
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Space
@@ -283,16 +284,9 @@ class Trainer:
         return torch.randperm(TRAINING, generator=run.order)
 
 
-def progress(folder: Path) -> list[dict[str, Any]]:
-    """What every worker has trained; a line that was cut off is left out."""
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-    return rows
+def trained(folder: Path) -> list[dict[str, Any]]:
+    """What every worker has trained."""
+    return [row for path in sorted(folder.glob("*.jsonl")) for row in progress(path)]
 
 
 def train(folder: Path, worker: int, count: int, seconds: float) -> None:
@@ -310,7 +304,7 @@ def train(folder: Path, worker: int, count: int, seconds: float) -> None:
         for number in range(ours, count):
             if time.monotonic() - began > seconds:
                 break
-            known = progress(folder)
+            known = trained(folder)
             seed = worker * 1_000_000 + number
             row = draws.again(known) if number % 8 == 7 and len(known) > 2 * FIRST else None
             if row is not None:
@@ -613,15 +607,9 @@ def _undominated(values: Array) -> list[int]:
     return found
 
 
-def write_lines(path: Path, rows: list[Any]) -> None:
-    """JSON lines, compressed; the same rows give the same file."""
-    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
-
-
 def build(folder: Path, samples: int, hops: int) -> None:
     """The committed files from the workers' progress."""
-    table = sorted(progress(folder), key=lambda row: row["seed"])
+    table = sorted(trained(folder), key=lambda row: row["seed"])
     data = measured(table)
     DATA.mkdir(exist_ok=True)
     write_lines(DATA / "cnn_fashion_table.jsonl.gz", table)

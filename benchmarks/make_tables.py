@@ -17,7 +17,6 @@ network is drawn.  Times differ and steer the draws, so a second making gives ot
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from lines import progress, read_lines, write_lines
 from sets import Missing, file_of, makers
 
 from lcsearch.engine.machine import processor_name
@@ -235,21 +235,8 @@ def _digits(value: float) -> float:
 
 
 def rows_of(folder: Path, name: str) -> list[Row]:
-    """What every worker has trained on a set; a line that was cut off is left out."""
-    return [row for path in sorted(folder.glob(f"{name}-worker*.jsonl")) for row in lines_of(path)]
-
-
-def lines_of(path: Path) -> list[Row]:
-    """What one worker has trained on a set."""
-    rows: list[Row] = []
-    if not path.exists():
-        return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    """What every worker has trained on a set."""
+    return [row for path in sorted(folder.glob(f"{name}-worker*.jsonl")) for row in progress(path)]
 
 
 def networks(rows: list[Row]) -> int:
@@ -275,7 +262,7 @@ def _one(path: Path, worker: int, trainer: Trainer, known: list[Row]) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text and not text.endswith("\n"):
         path.write_text(text + "\n", encoding="utf-8")
-    ours = lines_of(path)
+    ours = progress(path) if path.exists() else []
     number = len(ours)
     # other networks for each set, and after a restart
     draws = Draws(trainer.space, (worker, number, zlib.crc32(path.name.encode())))
@@ -339,17 +326,9 @@ def gathered(folder: Path, name: str) -> Iterator[Row]:
         }
 
 
-def write(path: Path, rows: Iterator[Row]) -> None:
-    """JSON lines, compressed; the same rows give the same file."""
-    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
-
-
 def read_table(path: Path) -> tuple[Row, list[Row]]:
     """What the images are, and the networks."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        about, *rows = (json.loads(line) for line in file)
+    about, *rows = read_lines(path)
     return about, rows
 
 
@@ -393,7 +372,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.gather:
         for name in names:
             if rows_of(given.folder, name):
-                write(TABLES / f"{name}.jsonl.gz", gathered(given.folder, name))
+                write_lines(TABLES / f"{name}.jsonl.gz", gathered(given.folder, name))
         return 0
     if not names:
         return 1

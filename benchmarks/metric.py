@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from fashion import FASHION, command, idx
+from lines import say
 
 CLASSES = 10
 UNEQUAL = 50
@@ -107,10 +108,6 @@ def main(arguments: list[str] | None = None) -> int:
     if given.first < 0:
         parser.error("--first must be at least 0.")
 
-    def told(line: dict[str, Any]) -> None:
-        text = json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items())
-        print(text, flush=True)
-
     found: list[dict[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="lcsearch-metric-") as place:
         for seed in range(given.first, given.first + seeds):
@@ -119,17 +116,18 @@ def main(arguments: list[str] | None = None) -> int:
             home = Path(place) / "home"
             home.mkdir(exist_ok=True)
             found.append({m: searched(home, file, m, seed, size) for m in METRICS})
-            told({"seed": seed, "classes": counts, **found[-1]})
+            say({"seed": seed, "classes": counts, **found[-1]}, given.json)
     scores = {metric: [one[metric]["balanced"] for one in found] for metric in METRICS}
     pairs = list(zip(scores["balanced"], scores["accuracy"], strict=True))
-    told(
+    say(
         {
             "seeds": seeds,
             "balanced": {m: statistics.median(values) for m, values in scores.items()},
             "difference": statistics.median(ours - other for ours, other in pairs),
             "error_ratio": statistics.median((1 - ours) / (1 - other) for ours, other in pairs),
             "better": sum(ours > other for ours, other in pairs),
-        }
+        },
+        given.json,
     )
     return 0
 

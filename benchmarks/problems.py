@@ -6,9 +6,7 @@ A problem is any object with the attributes of `Problem`; `search.py` takes one 
 
 from __future__ import annotations
 
-import gzip
 import importlib
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cnn_regression import GUESS, Regression, error_variance_parts, matrix
+from lines import read_lines as read_lines
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.domains import Categorical, Real
@@ -247,11 +246,6 @@ class CnnFashion:
     def minimum(self, wc: float) -> float:
         """The smallest of what a long search of the regression left over."""
         return float((self.front[:, 0] + wc * self.front[:, 1]).min())
-
-
-def read_lines(path: Path) -> list[Any]:
-    """Compressed JSON lines."""
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
 PROBLEMS: dict[str, Any] = {

@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from fashion import FASHION, command, kept, searched
+from lines import say
 
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.training import loop
@@ -127,10 +128,6 @@ def main(arguments: list[str] | None = None) -> int:
     if given.quick:
         given.seeds, given.trials = 1, 5
 
-    def told(line: dict[str, Any]) -> None:
-        text = json.dumps(line) if given.json else "  ".join(f"{k} {v}" for k, v in line.items())
-        print(text, flush=True)
-
     with tempfile.TemporaryDirectory(prefix="lcsearch-spaces-") as place_of:
         home: Path = given.home or Path(place_of)
         home.mkdir(parents=True, exist_ok=True)
@@ -144,12 +141,13 @@ def main(arguments: list[str] | None = None) -> int:
                         home / f"{name}.json",
                         lambda name=name, words=words: one(home, name, words, given),  # type: ignore[misc]
                     )
-                    told(searched)
+                    say(searched, given.json)
                     found.setdefault(space, []).append(searched["f"])
             for space in given.space or NEW:
-                told(
+                say(
                     {"images": images, "wc": float(weight), "measure": given.measure}
-                    | compared(space, found[space], found[OLD])
+                    | compared(space, found[space], found[OLD]),
+                    given.json,
                 )
     return 0
 

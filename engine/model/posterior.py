@@ -163,11 +163,11 @@ class Posterior:
         root = self._spread_at(at)
         rng = np.random.default_rng(0)
         normal = norm.ppf(np.clip(qmc.Sobol(len(mode), rng=rng).random(count), 1e-4, 1 - 1e-4))
+        rest = np.setdiff1d(np.arange(len(mode)), self.free)
         draws, logs = [], []
         for one in normal:
             free = at + root @ one[: len(at)]
             draw = mode.copy()
-            rest = np.setdiff1d(np.arange(len(mode)), self.free)
             for place, away in zip(rest, one[len(at) :], strict=True):
                 draw[place] = self._priors[place].centre + self._priors[place].spread * away
             draw[self.free] = free
