@@ -23,6 +23,7 @@ from .limited import Over, over_limits
 if TYPE_CHECKING:
     from ..model.belief import Belief
     from ..model.embedding import Embedding
+    from ..model.prior import Prior
     from ..model.surrogate import Surrogate
 
 Array = NDArray[np.float64]
@@ -235,6 +236,8 @@ def gather(
     strategy: Strategy,
     measure: str | None,
     timed: Timed | None,
+    prior: Prior,
+    average: int,
 ) -> Evidence:
     """What counts in this level, the model fitted to it.  The arguments are those of `rank`."""
     from ..model.embedding import Embedding
@@ -245,7 +248,7 @@ def gather(
     seen.update(space.key(config) for config in others)
 
     seen |= over_their_limits(bounds, timed or {})
-    embedding = Embedding(space)
+    embedding = Embedding(space, prior)
     surrogate: Surrogate | None = None
     observed: Belief | None = None
     waiting: Belief | None = None
@@ -262,6 +265,8 @@ def gather(
             exact,
             sorted(costs),
             timed,
+            prior,
+            average,
         )
         embedding = surrogate.embedding
         observed = surrogate.belief(surrogate.observed)

@@ -12,6 +12,7 @@ import numpy as np
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
+from ..model.prior import NOTHING, Prior
 from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
 from . import explain
@@ -49,6 +50,8 @@ def rank(
     strategy: Strategy = "gp",
     measure: str | None = None,
     timed: Timed | None = None,
+    prior: Prior = NOTHING,
+    average: int = 1,
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
 
@@ -66,7 +69,7 @@ def rank(
     proposals have no prediction and whose incumbent is the best measured.  measure: what complexity
     is of, kept with the predictions.  timed: cost, or `f_c` -> what networks were timed for it
     without being trained, by their keys: known of those, and what the belief about the rest learns
-    from.
+    from.  prior: what tables say beforehand.  average: see `Process`.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -93,6 +96,8 @@ def rank(
             strategy=strategy,
             measure=measure,
             timed=timed,
+            prior=prior,
+            average=average,
         )
         pool = Pool(evidence, complexity_weight, design=design, count=count)
         advisor = Advisor(evidence, pool, count, design, initial, outside)

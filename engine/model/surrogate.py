@@ -260,6 +260,15 @@ class Surrogate:
             result.complexity = replace(self.complexity, process=process)
         return result
 
+    def likeliest(self) -> Surrogate:
+        """The same belief under the likeliest hyperparameters alone, no draws averaged."""
+        result = copy.copy(self)
+        result.error = self.error.likeliest()
+        if self.complexity is not None:
+            process = self.complexity.process.likeliest()
+            result.complexity = replace(self.complexity, process=process)
+        return result
+
     def _extended(self, process: Process, pending: Points) -> Process:
         """A process that was right about these networks."""
         mean, _ = process.predict(pending.features)
