@@ -33,10 +33,10 @@ from .schema import OLD_COSTS, measured_by, old_costs, predictions_measured_by
 from .snapshot import Snapshot
 
 FORMAT: Literal["lcsearch-session"] = "lcsearch-session"
-VERSION: Literal[7] = 7
+VERSION: Literal[8] = 8
 """2: costs by their measures.  3: another metric than the accuracy, what each class was taken for.
 4: limits.  5: latencies, what complexity was of in predictions.  6: final trainings.  7: what
-parameters begin with.  Older ones are read, too."""
+parameters begin with.  8: priors.  Older ones are read, too."""
 LARGEST_BYTES = 64 * 2**20
 """Of a file to read: some 20,000 trials of ten epochs."""
 DEEPEST = 24
@@ -187,7 +187,7 @@ class Document(Record):
     """A whole session."""
 
     format: Literal["lcsearch-session"] = FORMAT
-    version: Literal[1, 2, 3, 4, 5, 6, 7] = VERSION
+    version: Literal[1, 2, 3, 4, 5, 6, 7, 8] = VERSION
     exported: AwareDatetime
     session: ExportedSession
     space: SpaceDocument

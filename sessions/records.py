@@ -62,6 +62,7 @@ DecisionKind = Literal[
     "wc",
     "measure",
     "strategy",
+    "prior",
     "domains",
     "favour",
     "limits",
@@ -689,6 +690,12 @@ class Session(Record):
     execution: Execution = Field(default_factory=Execution)
     metric: Metric = "accuracy"
     class_weights: ClassWeights = "none"
+    prior: str | None = None
+    """What the belief begins with: `none`; `default-1` and so on, which the program has; or a file
+    of `prior_numbers`.  None: made before there was one, and it is believed as it was then, by the
+    likeliest hyperparameters alone."""
+    prior_numbers: dict[str, str] = Field(default_factory=dict)
+    """What files of priors held, by their names."""
 
 
 @dataclass(frozen=True)
@@ -699,6 +706,7 @@ class Setup:
     None, what suits the metric.  limits: as they are typed, `params<=50k`; one on MACs takes the
     place of the cap.  space: by its name, which parameters are searched; None: the task's usual.
     defaults: what parameters are before their level is searched; None: what that space says.
+    prior: `none`, `default`, a file, or one of `prior_numbers`, by name as `Session` has them.
     """
 
     name: str
@@ -724,3 +732,5 @@ class Setup:
     metric: Metric = "accuracy"
     class_weights: ClassWeights | None = None
     space: str | None = None
+    prior: str = "default"
+    prior_numbers: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from .files import part_of
 from .records import Epoch, Trial
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """Whoever adds a field to a record that is kept adds one: what an older program cannot read, it
 must refuse.  The migration adds columns by itself, filled with their defaults; what else there is
 to do is in `Store._migrate`.  tests/fixtures has a file of each version."""

@@ -34,7 +34,7 @@ def test_an_export_fits_the_schema_and_holds_everything(
     assert "Infinity" not in text
     data = json.loads(text)
     jsonschema.validate(data, exchange.schema())
-    assert (data["format"], data["version"]) == ("lcsearch-session", 7)
+    assert (data["format"], data["version"]) == ("lcsearch-session", 8)
     assert data["session"]["w_c"] == 0.1
     assert len(data["trials"]) == trials + 1
     assert [level["name"] for level in data["levels"]] == [

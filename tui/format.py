@@ -404,6 +404,7 @@ _DECIDED = {
     "wc": "the change of w_c",
     "measure": "the change of the measure",
     "strategy": "the change of strategy",
+    "prior": "the change of the prior",
     "domains": "the change of the domains",
     "favour": "the favourite region",
     "limits": "the limits",

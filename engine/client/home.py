@@ -128,6 +128,8 @@ def create(
         asked |= {"data": data, "execution": execution}
         asked["class_weights"] = setup.class_weights or suiting(setup.metric)
         asked |= {"parameters": awake, "defaults": defaults}
+        name, numbers = search.prior_choice(task, setup.prior, setup.prior_numbers)
+        asked |= {"prior": name, "prior_numbers": numbers}
         session = Session(created=now(), summary=answer.summary, **asked)
         changes = search.changed_limits(session, setup.limits)
         if changes:

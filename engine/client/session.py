@@ -198,6 +198,10 @@ class SessionClient:
         """Let something else propose from now on."""
         return self._decide(decide.set_strategy(self.refresh(), strategy, reason))
 
+    def set_prior(self, prior: str, reason: str = "") -> Decision:
+        """Let the belief begin with something else: `none`, `default` or a file."""
+        return self._decide(decide.set_prior(self.refresh(), prior, reason))
+
     def set_limits(self, changes: Mapping[str, float | None], reason: str = "") -> Decision:
         """Let networks cost at most so much from now on; None lifts a limit."""
         return self._decide(decide.set_limits(self.refresh(), changes, reason))

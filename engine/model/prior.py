@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the file."""
+MADE_BY = "`benchmarks/make_prior.py` writes one."
 Known = TypeVar("Known", "TimePrior", "ErrorPrior")
 LAYERED = "weights", "biases"
 """Fields with an array a layer, each of another shape."""
@@ -135,10 +136,18 @@ class Prior:
     def read(cls, file: Path) -> Prior:
         """Raises Misuse where the file is no prior, or of a newer program."""
         try:
-            whole = json.loads(file.read_text(encoding="utf-8"))
+            return cls.parse(file.read_text(encoding="utf-8"), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misuse(f"{file}: not a prior ({error}). {MADE_BY}") from error
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Prior:
+        """What a file holds; where: the file, for the words of what is wrong.  Raises Misuse."""
+        try:
+            whole = json.loads(text)
             if whole["version"] > VERSION:
                 raise Misuse(
-                    f"{file}: written by a newer lcsearch (version {whole['version']}, this one "
+                    f"{where}: written by a newer lcsearch (version {whole['version']}, this one "
                     f"reads {VERSION}). Upgrade lcsearch."
                 )
             time, error = whole.get("time"), whole.get("error")
@@ -147,10 +156,8 @@ class Prior:
                 None if error is None else _checked(ErrorPrior(**_arrays(error)), "traits"),
                 tuple(whole.get("tables", ())),
             )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Misuse(
-                f"{file}: not a prior ({error}). `benchmarks/make_prior.py` writes one."
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Misuse(f"{where}: not a prior ({error}). {MADE_BY}") from error
 
 
 def _plain(known: TimePrior | ErrorPrior) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where a session stands, and what changes it."""
 
 from ..tasks.task import level_names, session_space, task_of
+from .beforehand import prior_choice, prior_name, prior_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
 from .front import Price, Smaller, pareto, smaller
 from .limits import (
@@ -87,6 +88,9 @@ __all__ = [
     "pareto",
     "passed_over",
     "pending",
+    "prior_choice",
+    "prior_name",
+    "prior_of",
     "ranking",
     "ranking_key",
     "reached",

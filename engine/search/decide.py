@@ -331,6 +331,16 @@ def set_strategy(snapshot: Snapshot, strategy: str, reason: str = "") -> Plan:
     return _set(snapshot, "strategy", strategy, f"{strategy} proposes already.", reason)
 
 
+def set_prior(snapshot: Snapshot, prior: str, reason: str = "") -> Plan:
+    """Let the belief begin with something else: `none`, `default` or a file; nothing is trained
+    again.  Raises Misuse for what is no prior.
+    """
+    session = snapshot.session
+    name, numbers = search.prior_choice(task_of(session), prior, session.prior_numbers)
+    plan = _set(snapshot, "prior", name, f"the prior is {name} already.", reason)
+    return replace(plan, session={**plan.session, "prior_numbers": numbers})
+
+
 def set_limits(snapshot: Snapshot, changes: Mapping[str, float | None], reason: str = "") -> Plan:
     """Let networks cost at most so much, or be at least so good, from now on; None lifts a limit.
 

@@ -28,6 +28,7 @@ from ..tasks.task import (
     session_space,
     task_of,
 )
+from .beforehand import AVERAGE, prior_of
 from .limits import Broken, bounds_of, broken_by, limited_cost, way_out
 
 INITIAL = {1: 6}
@@ -38,6 +39,7 @@ SETTING = {
     "wc": "wc",
     "measure": "measure",
     "strategy": "strategy",
+    "prior": "prior",
     "domains": "domains",
     "favour": "favourite",
     "limits": "limits",
@@ -447,4 +449,6 @@ def ranking(
         strategy=session.strategy,
         measure=measure.name,
         timed=_timed(snapshot),
+        prior=prior_of(session),
+        average=1 if session.prior is None else AVERAGE,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ...sessions.records import Scalar, Session
 from .measure import Measure
@@ -63,7 +64,8 @@ class Task:
     space: for a problem, with domains of its own where they were narrowed or widened, as text; it
     has a reference, what is neutral, and what lays a configuration out.  Raises InvalidDomain.
     spaces: what a new session can search, by name, a new session's own first; no name where there
-    is nothing to choose.
+    is nothing to choose.  priors: files of what is known before a session's first trial, by name,
+    the last a new session's own.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Task:
     measures: tuple[Measure, ...]
     space: Callable[[Problem, Mapping[str, str]], Space]
     spaces: Mapping[str, NamedSpace] = field(default_factory=dict, hash=False)
+    priors: Mapping[str, Path] = field(default_factory=dict, hash=False)
 
     @property
     def exact(self) -> tuple[Measure, ...]:

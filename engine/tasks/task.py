@@ -20,6 +20,8 @@ from .space import Space
 TASKS: dict[str, Task] = {cnn.TASK.name: cnn.TASK}
 """Everything that can be searched."""
 DEFAULT = cnn.TASK.name
+NO_PRIOR = "none"
+"""The prior that knows nothing."""
 
 
 def task_named(name: str) -> Task:
@@ -99,6 +101,15 @@ def defaults_of(
             )
     first = next(iter(found), None)
     return {} if first is not None and found[first] == searched[first].default else found
+
+
+def prior_file(task: Task, name: str) -> Path | None:
+    """The file of the prior of this name; None for `none`.  Raises Misuse for what there is not."""
+    if name == NO_PRIOR:
+        return None
+    if name not in task.priors:
+        raise Misuse(f"prior {name}: unknown. Use {', '.join([*task.priors, NO_PRIOR])}.")
+    return task.priors[name]
 
 
 def usual_space(task: Task) -> str:
@@ -182,6 +193,8 @@ def reader(session: Session) -> Reader:
     Raises Misuse where its task or its measure is none of this program's.
     """
     counted = measure_of(session)
+    if session.prior is not None and session.prior not in session.prior_numbers:
+        prior_file(task_of(session), session.prior)
     space = session_space(session)
     exact = {measure.name for measure in space.measures if measure.exact}
     by_epochs = [measure for measure in space.measures if measure.from_epochs is not None]

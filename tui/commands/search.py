@@ -287,6 +287,13 @@ def set_(
         typer.Option(help="What complexity is from now on; nothing is trained again."),
     ] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="What proposes from now on.")] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|default|FILE",
+            help="What the belief begins with from now on; nothing is trained again.",
+        ),
+    ] = None,
     limit: Limit = None,
     no_limit: NoLimit = None,
     domain: Annotated[
@@ -309,22 +316,23 @@ def set_(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Change the trade-off, the measure, the limits, the strategy or the domains, or where trials
-    run.
+    """Change the trade-off, the measure, the limits, the strategy, the prior or the domains, or
+    where trials run.
 
-    Each of the first five is a decision of its own; what runs ends where it began.
+    Each of the first six is a decision of its own; what runs ends where it began.
     """
     domains = read_domains(domain, "--domain ")
     places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
     moved = any(option is not None for option in places)
     limiting = bool(limit or no_limit)
     weighed = wc is not None or measure is not None
-    decided = weighed or strategy is not None or bool(domains) or limiting
+    proposed = strategy is not None or prior is not None
+    decided = weighed or proposed or bool(domains) or limiting
     if not decided and not moved and stop_behind is None:
         fail(
-            "give --wc, --measure, --limit, --no-limit, --strategy, --domain, --stop-behind, "
-            "--executor, --address, --per-trial, --parallel, --data-on-nodes, --data-by-ray, "
-            "--device or --dtype.",
+            "give --wc, --measure, --limit, --no-limit, --strategy, --prior, --domain, "
+            "--stop-behind, --executor, --address, --per-trial, --parallel, --data-on-nodes, "
+            "--data-by-ray, --device or --dtype.",
             2,
         )
     with opened(name) as client:
@@ -341,6 +349,9 @@ def set_(
         if measure is not None:
             with contextlib.suppress(Already):
                 decide.set_measure(client.refresh(), measure)
+        if prior is not None:
+            with contextlib.suppress(Already):
+                decide.set_prior(client.refresh(), prior)
         session = client.refresh().session
         changes = search.changed_limits(session, limit or (), no_limit or ())
         wanted = search.look(client.refresh(), domains=domains, limits=changes).session
@@ -377,6 +388,10 @@ def set_(
             with or_so_already():
                 client.set_strategy(strategy, reason)
                 say(f"{strategy} proposes.")
+        if prior is not None:
+            with or_so_already():
+                client.set_prior(prior, reason)
+            say(f"the prior is {search.prior_name(client.refresh().session)}.")
         if measure is not None:
             with or_so_already():
                 client.set_measure(measure, reason)

@@ -110,6 +110,14 @@ def new(
         ),
     ] = None,
     strategy: Annotated[Strategy, typer.Option(help="What proposes; only gp has a belief.")] = "gp",
+    prior: Annotated[
+        str,
+        typer.Option(
+            metavar="none|default|FILE",
+            help="What the belief begins with: nothing, what trainings on other images taught, "
+            "or a file of numbers.",
+        ),
+    ] = "default",
     flat: Annotated[
         bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
     ] = False,
@@ -212,6 +220,7 @@ def new(
             domains=domains,
             trials_per_level=trials,
             strategy=strategy,
+            prior=prior,
             flat=flat,
             augment=augment,
             stop_behind=stop_behind,
@@ -316,6 +325,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         + ("" if session.strategy == "gp" else f" · proposed by {session.strategy}")
         + (f" · {judged}" if (judged := words.judged(session)) else "")
         + (f" · space {space}" if (space := space_name(session)) else "")
+        + ("" if session.prior is None else f" · prior {session.prior}")
     )
     yield describe(session.execution)
     yield f"{images.in_brief(session.summary)}: {images.splits(session.summary)}"

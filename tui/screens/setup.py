@@ -26,6 +26,7 @@ from ...engine.tasks.parameter import Parameter
 from ...engine.tasks.space import Space
 from ...engine.tasks.task import (
     DEFAULT,
+    NO_PRIOR,
     blank_space,
     parameters_of,
     space_name,
@@ -100,6 +101,7 @@ NOTES = {
     "class-weights": "in the loss: balanced weighs rare classes up, so that all count alike",
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
     "space": "what is searched: the poster's parameters, a few more, or all that there are",
+    "prior": "what the belief begins with: what trainings on other images taught, or nothing",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
     "parallel": "trials that train side by side and share the processors; a GPU trains one at a "
@@ -403,6 +405,7 @@ class SetupScreen(Screen[None]):
         """The name that nobody chose."""
         self.measure = start["measure"]
         self.strategy: Strategy = start["strategy"]
+        self.prior = self._prior_like(like)
         self.searched = self._space_like(like)
         self.flat = start["flat"]
         self.augment: Augment = start["augment"]
@@ -419,6 +422,16 @@ class SetupScreen(Screen[None]):
         if like is None:
             return usual_space(self.sought)
         return space_name(like).partition(" ")[0]
+
+    def _prior_like(self, like: Session | None) -> str:
+        """The prior of the session that this one begins like; of one made before, the default."""
+        known = self._priors()
+        return like.prior if like is not None and like.prior in known else known[0]
+
+    def _priors(self) -> tuple[str, ...]:
+        """What the belief can begin with."""
+        files = () if self.like is None else tuple(self.like.prior_numbers)
+        return (*reversed([*self.sought.priors]), *files, NO_PRIOR)
 
     def _begins(self) -> dict[str, Scalar] | None:
         """How the session that this one begins like is trained at first; None: as the space is."""
@@ -512,6 +525,10 @@ class SetupScreen(Screen[None]):
                             yield Label("strategy", classes="name")
                             yield Cycle(STRATEGIES, self.strategy, id="strategy")
                             yield _note("strategy", "only gp has a belief")
+                        with Horizontal(classes="line"):
+                            yield Label("prior", classes="name")
+                            yield Cycle(self._priors(), self.prior, id="prior")
+                            yield _note("prior", "what is known before any trial")
                         with Horizontal(classes="line"):
                             yield Label("augment", classes="name")
                             yield Cycle(AUGMENTS, self.augment, id="augment")
@@ -763,6 +780,8 @@ class SetupScreen(Screen[None]):
             domains=domains,
             trials_per_level=values["trials"],
             strategy=self.query_one("#strategy", Cycle).value,
+            prior=self.query_one("#prior", Cycle).value,
+            prior_numbers={} if self.like is None else self.like.prior_numbers,
             flat=self.query_one("#flat", Cycle).value,
             space=self.searched or None,
             defaults=self._begins(),

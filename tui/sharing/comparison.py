@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
+from ...engine.search.beforehand import prior_name
 from ...engine.search.comparing import comparable_cost
 from ...engine.search.standing import objective
 from ...engine.tasks.limits import spelled_limit
@@ -263,6 +264,7 @@ def _setup(side: Side) -> dict[str, str]:
         "domains": words.region(session.domains) or "as they are",
         "favoured": words.region(session.favourite) or "none",
         "proposed by": session.strategy,
+        "prior": prior_name(session),
         "levels": "one" if session.flat else "one after another",
         "trials a level": str(session.trials_per_level),
         "features": str(session.features),

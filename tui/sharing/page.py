@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ... import __version__
 from ...engine.client.images import misread
 from ...engine.objective import predicted
+from ...engine.search.beforehand import prior_name
 from ...engine.search.scorecard import coverage, outcomes, overrides
 from ...engine.search.standing import objective, predicted_now, standings
 from ...engine.tasks.task import level_names, measure_of, task_of
@@ -45,6 +46,7 @@ KINDS = {
     "wc": "changed w_c",
     "measure": "changed what complexity is",
     "strategy": "changed the strategy",
+    "prior": "changed the prior",
     "domains": "changed the domains",
     "favour": "marked a favourite region",
     "limits": "changed the limits",
@@ -158,6 +160,7 @@ def _setup(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         ("epochs a trial", str(session.epochs)),
         ("levels", ", ".join(_level_words(snapshot))),
         ("proposed by", session.strategy),
+        ("prior", prior_name(session)),
         ("seed", str(session.seed)),
         ("machine", "; ".join(machines) or words.DASH),
         ("time", span),
@@ -425,4 +428,6 @@ def _weight(decision: Decision) -> str:
 def _setting(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={text}" for name, text in value.items()) or "none"
+    if value is None:
+        return words.DASH
     return words.weight(value) if isinstance(value, float | int) else str(value)

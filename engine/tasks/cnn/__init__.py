@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..face import NamedSpace, Problem, Task
 from ..space import Space
@@ -48,4 +49,5 @@ TASK = Task(
         "core": NamedSpace(CORE, BEGINS),
         FULL: NamedSpace(defaults=BEGINS),
     },
+    priors={"default-1": Path(__file__).parent / "prior-1.json"},
 )
