@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...sessions.choices import COST_ALONE
 from ...sessions.records import Config
 from ..tasks.domains import Real
 from ..tasks.steps import neighbours
@@ -27,6 +28,10 @@ SAMPLES = 2048
 """Points of the scrambled Sobol sample of a level."""
 DESIGN_SAMPLES = 512
 """Networks within limits that its points are taken from."""
+PROMISING_SAMPLES = 1024
+"""Networks that it is taken from where something is known of them beforehand."""
+BEST_SHARE = 20
+"""One in so many of those is good."""
 DESIGN_POINTS = 64
 """Points of a level's initial design that can ever be asked for."""
 NEIGHBOURS_OF = 5
@@ -69,7 +74,7 @@ class Pool:
         self.evidence = evidence
         self._rng = np.random.default_rng([abs(evidence.seed), len(evidence.observations)])
         self.drawn = self.allowed = 0
-        self.planned = self._plan(design)
+        self.planned = self._plan(design, wc)
         self.keys: list[str] = []
         self.points: Points | None = None
         self.belief: Belief | None = None
@@ -206,18 +211,51 @@ class Pool:
         self.allowed += allowed
         return allowed
 
-    def _plan(self, design: int) -> list[Keyed]:
-        """The next points of the level's initial design, the same until they are used up."""
+    def _plan(self, design: int, wc: float) -> list[Keyed]:
+        """The next points of the level's initial design: what is known beforehand chooses them, or
+        they are Sobol points, the same until they are used up.
+        """
         if design <= 0:
             return []
         # not seeded by the number of observations: the points have to fit each other
         seed = [abs(self.evidence.seed), 0x5EED, self.evidence.level]
+        if self.evidence.embedding.prior.error is not None:
+            sample = self._apart(self._fresh(self._sample(PROMISING_SAMPLES, seed), set()))
+            promising = self._promising([config for _, config in sample], wc)[:design]
+            return self._fresh(promising, set())
         if self.evidence.over is None:
             fresh = self._apart(self._fresh(self._sobol(DESIGN_POINTS, seed), set()))
             return fresh[:design]
         # the first so many of a sample lie anywhere: those that lie apart are the design
         planned = self._spaced(self._sample(DESIGN_SAMPLES, seed))
         return self._apart(self._fresh(planned, set()))[:design]
+
+    def _promising(self, configs: list[Config], wc: float) -> list[Config]:
+        """At most `DESIGN_POINTS` of them, good by what is known beforehand and diverse.
+
+        In turns for a trade-off that the session has, one nearer to accuracy and one nearer to low
+        cost: of the best twentieth under it the one that is furthest from those before.
+        """
+        from ..model.kernel import squared_distances
+
+        embedding = self.evidence.embedding
+        features = embedding(configs)
+        expected = self.evidence.expected(configs, features)
+        orders = [np.argsort(expected(weight), kind="stable") for weight in _weights_about(wc)]
+        features = features[:, : embedding.compared]
+        kept = max(len(configs) // BEST_SHARE, 1)
+        chosen: list[int] = []
+        nearest = np.full(len(configs), np.inf)
+        for turn in range(min(DESIGN_POINTS, len(configs))):
+            order = orders[turn % len(orders)]
+            # more of them as those are used up
+            best = order[: kept + turn]
+            row = int(best[nearest[best].argmax()] if chosen else best[0])
+            if nearest[row] <= 0:
+                break
+            chosen.append(row)
+            nearest = np.minimum(nearest, squared_distances(features, features[[row]])[:, 0])
+        return [configs[i] for i in chosen]
 
     def _spaced(self, configs: list[Config]) -> list[Config]:
         """At most `DESIGN_POINTS` of them, each the furthest from those before it."""
@@ -355,6 +393,13 @@ class Pool:
         fresh = self._apart(fresh)
         if fresh:
             self._extend(fresh)
+
+
+def _weights_about(wc: float) -> tuple[float, ...]:
+    """The session's w_c, and others that ask for more accuracy, and for less cost."""
+    if wc == COST_ALONE:
+        return (wc,)
+    return (wc, wc / 3, wc * 3) if wc > 0 else (0.0, 0.03)
 
 
 def _peak(evidence: Evidence, start: Config, wc: float) -> Config | None:

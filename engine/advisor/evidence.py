@@ -35,14 +35,14 @@ LIKELY = math.log(0.5)
 class Evidence:
     """All that a ranking rests on; nothing in it changes once it was gathered.
 
-    space, level, base, observations, seed, strategy, measure, radius: as `rank` was given them.
-    seen: keys that are not proposed.  region: the space narrowed to what is favoured, `favourite`
-    its parameters.  surrogate: None without a model, or before the first observation; what waits is
-    believed in it to come out as expected.  bounds: the limits to keep; over: by how much a network
-    is over those that arithmetic knows, None where there is none.  observed, waiting: belief about
-    the observations and about what waits.  rejected, failed, trained: features, shape (n,
-    features), None where there are none.  inside, waiting_inside: rows of those in the level's
-    slice.
+    space, level, base, observations, seed, strategy, measure, radius, timed, exact: as `rank`
+    was given them.  seen: keys that are not proposed.  region: the space narrowed to what is
+    favoured, `favourite` its parameters.  surrogate: None without a model, or before the first
+    observation; what waits is believed in it to come out as expected.  bounds: the limits to
+    keep; over: by how much a network is over those that arithmetic knows, None where there is
+    none.  observed, waiting: belief about the observations and about what waits.  rejected,
+    failed, trained: features, shape (n, features), None where there are none.  inside,
+    waiting_inside: rows of those in the level's slice.
     """
 
     space: Space
@@ -69,6 +69,24 @@ class Evidence:
     inside: tuple[int, ...]
     waiting_inside: tuple[int, ...]
     timed: Timed
+    exact: Callable[[Config], float] | None
+
+    def expected(self, configs: Sequence[Config], features: Array) -> Callable[[float], Array]:
+        """f of networks as a function of w_c, shape (n,): as it is believed, or before the first
+        trial as the prior has it, or of the error alone where no prior knows the complexity.
+        """
+        if self.surrogate is not None:
+            belief = self.surrogate.belief(self.surrogate.points(configs))
+            return lambda wc: belief.objective(wc)[0]
+        embedding, none = self.embedding, np.zeros(len(configs))
+        error = cost = none
+        if embedding.error_mean >= 0:
+            error = np.exp(features[:, embedding.error_mean])
+        if self.exact is not None:
+            cost = np.array([self.exact(config) for config in configs], dtype=float)
+        elif embedding.time_mean >= 0:
+            cost = np.exp(features[:, embedding.time_mean])
+        return lambda wc: np.asarray(objective(error, cost, wc))
 
     def within(self, bounds: Bounds) -> Evidence:
         """The same under other limits; what they are newly on is fitted."""
@@ -308,6 +326,7 @@ def gather(
         inside=inside(o.config for o in observations),
         waiting_inside=inside(pending),
         timed=timed or {},
+        exact=exact,
     )
 
 

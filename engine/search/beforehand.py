@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from ...sessions.errors import Misuse
 from ...sessions.records import Session
 from ..model.prior import NOTHING, Prior
+from ..objective import SECONDS
 from ..tasks.face import Task
 from ..tasks.task import NO_PRIOR, blank_space, prior_file, task_of
 
@@ -46,16 +48,18 @@ def prior_choice(task: Task, asked: str, numbers: Mapping[str, str]) -> tuple[st
 
 
 def prior_of(session: Session) -> Prior:
-    """What a session begins with.  Raises Misuse where it was kept by a newer program, or its
-    numbers are damaged.
+    """What a session begins with, of its f_c where that is of seconds.  Raises Misuse where it was
+    kept by a newer program, or its numbers are damaged.
     """
     name, task = session.prior, task_of(session)
     if name is None:
         return NOTHING
     if name in session.prior_numbers:
-        return _parsed(session.prior_numbers[name], name, task)
-    file = prior_file(task, name)
-    return NOTHING if file is None else _read(file)
+        prior = _parsed(session.prior_numbers[name], name, task)
+    else:
+        file = prior_file(task, name)
+        prior = NOTHING if file is None else _read(file)
+    return prior if session.measure == SECONDS else replace(prior, time=None)
 
 
 def prior_name(session: Session) -> str:
