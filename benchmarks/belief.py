@@ -6,7 +6,8 @@
 
 Of a table so many networks, drawn at random from it, are observed as trials are (one training
 each); the surrogate is fitted as in a ranking of all parameters, and asked about up to 600 others,
-the same for every number observed.  Printed for each, means over seeds:
+the same for every number observed; with none the prior's means alone are.  Printed for each, means
+over seeds:
 
     log_time        root mean square of log f_c, predicted less measured
     time_inside     share of measured f_c in the central 95 % predictive interval, in percent
@@ -25,6 +26,7 @@ seeds are in it.  f at w_c (0.1).
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ from scipy.stats import spearmanr
 
 from lcsearch.engine.machine import one_thread
 from lcsearch.engine.model.belief import Belief, Quantity
+from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.model.prior import NOTHING, Prior
 from lcsearch.engine.model.surrogate import Surrogate
 from lcsearch.engine.objective import Observation
@@ -51,7 +54,7 @@ from lcsearch.engine.tasks.space import Space
 from lcsearch.sessions.records import Config
 
 Array = NDArray[np.float64]
-OBSERVED = 2, 5, 10, 20, 50, 100
+OBSERVED = 0, 2, 5, 10, 20, 50, 100
 ASKED = 600
 LIKED = 20
 DRAWS = 4000
@@ -113,11 +116,11 @@ def table_of(path: Path, epochs: int) -> Table:
     )  # fmt: skip
 
 
-def tables(names: list[str], epochs: int) -> Iterator[Table]:
+def tables(names: list[str], epochs: int, folder: Path = TABLES) -> Iterator[Table]:
     """All that there are, or those of these names."""
     if not names or POSTER in names:
         yield poster_table()
-    for path in sorted(TABLES.glob("*.jsonl.gz")):
+    for path in sorted(folder.glob("*.jsonl.gz")):
         if not names or path.name.split(".")[0] in names:
             yield table_of(path, epochs)
 
@@ -167,7 +170,6 @@ def scores(belief: Belief, table: Table, asked: NDArray[np.intp], best: float, w
     drawn = measured(belief.error, rng, DRAWS) + wc * drawn_costs
     mean, _, _ = belief.objective(wc)
     liked = np.argsort(-belief.improvement(wc, best).log_ei, kind="stable")[:LIKED]
-    truly = np.sort(f)[:LIKED]
     at = np.flatnonzero(table.random[asked])
     average = f[at].mean()
     apart = np.log(belief.complexity.mean[at]) - np.log(costs[at])
@@ -179,17 +181,48 @@ def scores(belief: Belief, table: Table, asked: NDArray[np.intp], best: float, w
         "liked_inside": 100 * float(inside(drawn, f)[liked].mean()),
         "inside": 100 * float(inside(drawn, f).mean()),
         "crps": crps(drawn[:, at], f[at]),
-        "gain": float((average - f[liked].mean()) / (average - truly.mean())),
+        "gain": _gain(f, liked, average),
         "rank": float(spearmanr(mean[at], f[at])[0]),
     }
 
 
+def unobserved(table: Table, asked: NDArray[np.intp], wc: float, prior: Prior) -> dict[str, float]:
+    """What the prior's means alone are worth, before any trial."""
+    embedding = Embedding(table.space, prior)
+    features = embedding([table.configs[row] for row in asked])
+    f = table.errors[asked] + wc * table.costs[asked]
+    expected = np.exp(features[:, embedding.error_mean])
+    log_costs = features[:, embedding.time_mean]
+    expected = expected + wc * np.exp(log_costs)
+    at = np.flatnonzero(table.random[asked])
+    apart = log_costs[at] - np.log(table.costs[asked][at])
+    return {
+        "log_time": float(np.sqrt(np.mean(apart**2))),
+        "gain": _gain(f, np.argsort(expected, kind="stable"), f[at].mean()),
+        "rank": float(spearmanr(expected[at], f[at])[0]),
+    }
+
+
+def _gain(f: Array, order: NDArray[np.intp], average: float) -> float:
+    """What the first of an order gain over the average network, over what the best would."""
+    best = np.sort(f)[:LIKED].mean()
+    return float((average - f[order[:LIKED]].mean()) / (average - best))
+
+
 def once(
-    table: Table, observed: int, seed: int, wc: float, prior: Prior = NOTHING, average: int = 1
+    table: Table,
+    observed: int,
+    seed: int,
+    wc: float,
+    prior: Prior = NOTHING,
+    average: int = 1,
+    most: int = OBSERVED[-1],
 ) -> dict[str, float]:
-    """The scores of one draw of observations."""
+    """The scores of one draw of observations.  most: of all draws, which are not asked about."""
     order = np.random.default_rng(seed).permutation(len(table.configs))
-    seen, asked = order[:observed], order[OBSERVED[-1] : OBSERVED[-1] + ASKED]
+    seen, asked = order[:observed], order[most : most + ASKED]
+    if not observed:
+        return unobserved(table, asked, wc, prior)
     trials = [
         Observation(
             at, 0, table.configs[row], float(table.errors[row]), table.images,
@@ -207,15 +240,25 @@ def once(
     return found
 
 
+def prior_for(table: Table, given: Path | None) -> Prior:
+    """The prior that is asked about a table: of a folder the one that its kind was left out of."""
+    if given is None:
+        return NOTHING
+    # the poster's networks were trained on fashion
+    name = "fashion" if table.name == POSTER else re.sub(r"\d+-\d+$", "", table.name)
+    return Prior.read(given / f"{name}.json" if given.is_dir() else given)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--table", action="append", default=[], help="only these")
     parser.add_argument("--epochs", type=int, default=EPOCHS[0], choices=EPOCHS)
     parser.add_argument("--observed", help="numbers of observations, with commas")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="where they are")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--wc", type=float, default=0.1)
-    parser.add_argument("--prior", type=Path, help="as make_prior.py writes it")
+    parser.add_argument("--prior", type=Path, help="a file of make_prior.py, or its --each folder")
     parser.add_argument("--average", type=int, default=1, help="draws of hyperparameters")
     parser.add_argument("--quick", action="store_true", help="one seed, few observations")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -223,12 +266,14 @@ def main(arguments: list[str] | None = None) -> int:
     numbers = [int(n) for n in given.observed.split(",")] if given.observed else list(OBSERVED)
     if given.quick:
         given.seeds, numbers = 1, [2, 10]
-    prior = NOTHING if given.prior is None else Prior.read(given.prior)
-    for table in tables(given.table, given.epochs):
+    for table in tables(given.table, given.epochs, given.tables):
+        prior = prior_for(table, given.prior)
         for observed in numbers:
+            if not observed and prior is NOTHING:
+                continue  # nothing is believed then
             with one_thread():
                 every = [
-                    once(table, observed, seed, given.wc, prior, given.average)
+                    once(table, observed, seed, given.wc, prior, given.average, max(numbers))
                     for seed in range(given.seeds)
                 ]
             line: dict[str, Any] = {"table": table.name, "observed": observed, "seeds": len(every)}

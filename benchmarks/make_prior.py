@@ -2,6 +2,7 @@
 
     python benchmarks/make_prior.py FILE.json              # from all tables
     python benchmarks/make_prior.py FILE.json --without glyphs   # all sizes of a kind left out
+    python benchmarks/make_prior.py DIR --each             # DIR/glyphs.json and so on, one left out
 
 Tables: `make_tables.py`.  Time: the logarithm of f_c as that of a sum over what a step does
 (`TimePrior`), with weights of each table's own that lie about those of all: fitted in turns, the
@@ -207,8 +208,7 @@ def learnt(path: Path) -> list[Learnt]:
             errors += [min(training["errors"]) for training in told]
         wrong = np.array(errors) * about["val"]
         logs = np.log((wrong + 0.5) / (about["val"] + 1))
-        kind = about["images"].rstrip("0123456789")
-        found.append(Learnt(kind, np.array(traits), logs, about["val"], repeats))
+        found.append(Learnt(kind_of(path), np.array(traits), logs, about["val"], repeats))
     return found
 
 
@@ -353,24 +353,39 @@ def _shares(table: Learnt) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("file", type=Path, help="is written")
+    parser.add_argument("file", type=Path, help="is written; with --each a folder")
     parser.add_argument("--without", action="append", default=[], help="tables that begin so")
+    parser.add_argument("--each", action="store_true", help="a file for each kind left out")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the nets of errors")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="where they are")
     given = parser.parse_args(arguments)
-    paths = [
-        path
-        for path in sorted(TABLES.glob("*.jsonl.gz"))
-        if not any(path.name.startswith(name) for name in given.without)
-    ]
-    if not paths:
-        parser.error(f"no table in {TABLES}: make_tables.py makes them.")
-    time = time_prior([timed(path) for path in paths])
-    error = error_prior([part for path in paths for part in learnt(path)])
-    Prior(time, error, tuple(path.name.split(".")[0] for path in paths)).write(given.file)
-    print(
-        f"{len(paths)} tables; of a logarithm are left: seconds {time.residual:.3f}, errors of "
-        f"images left out {error.residual:.3f}, of another seed {error.noise:.3f}"
-    )
+    if given.each:
+        given.file.mkdir(parents=True, exist_ok=True)
+    kinds = sorted({kind_of(path) for path in given.tables.glob("*.jsonl.gz")})
+    left_out = [[kind] for kind in kinds] if given.each else [given.without]
+    for names in left_out:
+        paths = [
+            path
+            for path in sorted(given.tables.glob("*.jsonl.gz"))
+            if not any(path.name.startswith(name) for name in names)
+        ]
+        if not paths:
+            parser.error(f"no table in {given.tables}: make_tables.py makes them.")
+        time = time_prior([timed(path) for path in paths])
+        error = error_prior([part for path in paths for part in learnt(path)], given.steps)
+        file = given.file / f"{names[0]}.json" if given.each else given.file
+        Prior(time, error, tuple(path.name.split(".")[0] for path in paths)).write(file)
+        print(
+            f"{file.name}: {len(paths)} tables; of a logarithm are left: seconds "
+            f"{time.residual:.3f}, errors of images left out {error.residual:.3f}, of another "
+            f"seed {error.noise:.3f}"
+        )
     return 0
+
+
+def kind_of(table: Path) -> str:
+    """What its images are of, whatever their size: `glyphs`."""
+    return table.name.split(".")[0].rstrip("0123456789")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ VENDORS = "google", "twitter"
 BLOCK = 20
 """Emoji in their order that are on one side together."""
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+NOISE = 0.5, 5.0
+"""Behind a voice, in units of its own loudness: with next to none a network makes no error."""
 VOICES = "/usr/lib/*/espeak-ng-data/voices/!v", "/usr/share/espeak-ng-data/voices/!v"
 LANGUAGES = "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029"
 TESTED = 20
@@ -271,10 +273,11 @@ def _spoken(word: str, voice: str, rng: np.random.Generator) -> NDArray[np.float
 
 
 def _spectrogram(samples: NDArray[np.float64], rng: np.random.Generator) -> Pixels:
-    """Loudness by band and moment, with some noise behind the voice."""
+    """Loudness by band and moment, with noise behind the voice, more or less of it."""
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     voice = samples[loud[0] : loud[-1] + 1]
-    voice = voice + rng.normal(0, 0.03 * voice.std(), len(voice))
+    level = np.exp(rng.uniform(*np.log(NOISE))) * voice.std()
+    voice = voice + rng.normal(0, level, len(voice))
     window = 512
     starts = np.linspace(0, max(len(voice) - window, 0), 4 * BANDS).astype(int)
     frames = np.stack([np.resize(voice[at : at + window], window) for at in starts])
