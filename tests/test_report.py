@@ -280,7 +280,7 @@ def test_the_commands(home: Path, tmp_path: Path) -> None:
         assert not (tmp_path / name).exists()
     done = run(app, ["plot", "demo", "belief", "--along", "conv_layers", "-o", f"{tmp_path}/b.csv"])
     assert done.exit_code == 0, done.stderr
-    assert (tmp_path / "b.csv").read_text().startswith("conv_layers,mean,std\n2,")
+    assert (tmp_path / "b.csv").read_text().startswith("conv_layers,mean,std,near\n2,")
     # a person counts layers from 1, a program reads the index in the configuration's list
     for along, column in (("channels[1]", "channels[0]"), ("channels[2]", "channels[1]")):
         done = run(app, ["plot", "demo", "belief", "--along", along, "-o", f"{tmp_path}/c.json"])

@@ -395,6 +395,20 @@ def favoured(session: Session, strength: float | None) -> str:
     return f"{told} · weighs e^-{strength:.2g} outside, fading"
 
 
+def bias(above: float) -> str:
+    """How far off predictions are on average: above 0 f came out higher than that."""
+    return f"{improvement(abs(above))} too {'hopeful' if above > 0 else 'gloomy'}"
+
+
+def grounds(near: float) -> str:
+    """What a belief rests on.  near: the share that trials near by tell."""
+    if near >= 0.995:
+        return "known from trials near it"
+    if near < 0.005:
+        return "no trial is near: it is what is usual"
+    return f"{percent(near, 0)} % from trials near it, the rest is what is usual"
+
+
 _DECIDED = {
     "accept": "the accepted candidate",
     "edit": "the edited network",

@@ -96,11 +96,14 @@ def profile(
         if not space.problems(candidate):
             moved.append(candidate)
             kept.append(value)
-    mean = std = np.zeros(0)
+    mean = std = near = np.zeros(0)
     surrogate = evidence.surrogate
     if surrogate is not None and moved:
-        mean, std, _ = surrogate.belief(surrogate.points(moved)).objective(wc)
-    return Profile(parameter, index, isinstance(domain, Categorical), tuple(kept), mean, std)
+        along = surrogate.points(moved)
+        mean, std, _ = surrogate.belief(along).objective(wc)
+        near = surrogate.error.near(along.features)
+    categories = isinstance(domain, Categorical)
+    return Profile(parameter, index, categories, tuple(kept), mean, std, near)
 
 
 def left(evidence: Evidence, pool: Pool, wc: float) -> tuple[float | None, float | None]:

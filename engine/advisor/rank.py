@@ -183,6 +183,7 @@ class Advisor:
         believed = _believed(evidence.surrogate, belief)
         chances = feasible(evidence, points.features)
         nearest = explain.nearest(evidence, points, wc)
+        near = evidence.surrogate.error.near(points.features)
         return [
             Proposal(
                 id=keys[i],
@@ -193,6 +194,7 @@ class Advisor:
                 known=facts[i] | _timed(believed[i]),
                 nearest=nearest[i],
                 believed=believed[i],
+                near=float(near[i]),
             )
             for i, config in enumerate(configs)
         ]

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...sessions.records import Advised, Config, Prediction, Scalar
 from ..machine import one_thread
 from ..tasks.parameter import Entry
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from .evidence import Array
 
 
+USUAL = 0.2
+"""A belief of which trials near by tell less than this is nearly all what is usual."""
 Origin = Literal["design", "model", "person"]
 
 
@@ -36,7 +41,8 @@ class Proposal:
     feasible: probability that it trains at all.  known: what arithmetic knows of it, and
     what it was timed for.  believed: other costs that a limit is on, or `f_c` where networks are
     timed for it, mean and σ, which is 0 where this one was.
-    note: `initial design 2 of 6`, or nothing.
+    note: `initial design 2 of 6`, or nothing.  near: the share of what is believed of its error
+    that trials near it tell, 0 to 1; the rest is what is usual.
     """
 
     id: str
@@ -48,11 +54,15 @@ class Proposal:
     nearest: Nearest | None
     note: str = ""
     believed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    near: float | None = None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Belief about f along one parameter; mean and std have one entry a value."""
+    """Belief about f along one parameter; mean and std have one entry a value.
+
+    near: as `Proposal` has it, one entry a value; None where nobody asked.
+    """
 
     parameter: str
     index: int | None
@@ -60,6 +70,15 @@ class Profile:
     values: tuple[Scalar, ...]
     mean: Array
     std: Array
+    near: Array | None = None
+
+    @property
+    def usual(self) -> NDArray[np.bool_]:
+        """Where it is nearly all what is usual: no trial is near.  Shape (values,)."""
+        if self.near is None:
+            return np.zeros(len(self.values), dtype=bool)
+        found: NDArray[np.bool_] = self.near < USUAL
+        return found
 
 
 @dataclass(frozen=True, eq=False)

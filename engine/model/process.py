@@ -278,6 +278,18 @@ class Process:
             np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
         )
 
+    def near(self, X: Array) -> Array:
+        """How much of what y is there, away from its mean and lines, the observations near it tell,
+        from 0 (nothing) to 1 (all): shape (len(X),).
+        """
+        kernel = self.kernel
+        across = kernel.correlation(X, self.X)
+        K = kernel.correlation(self.X)
+        K[np.diag_indices(len(K))] += (self._alpha + self._white) / kernel.amplitude
+        gained = solve_triangular(cholesky(K, lower=True), across.T, lower=True)
+        told: Array = np.clip(np.einsum("ij,ij->j", gained, gained), 0.0, 1.0)
+        return told
+
     def _optimise(
         self, _objective: Callable[..., object], initial: Array, bounds: Array
     ) -> tuple[Array, float]:

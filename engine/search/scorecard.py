@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 PERSON = ("edited", "manual")
+FIRST = 10
+"""Predictions that are told apart from the rest: so few trials were behind them."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ def outcomes(snapshot: Snapshot) -> list[Outcome]:
 def coverage(results: Sequence[Outcome], widths: float = 2.0) -> int:
     """How many measurements lie within so many predictive standard deviations."""
     return sum(abs(result.f - result.mean) <= widths * result.std for result in results)
+
+
+def parts(results: Sequence[Outcome]) -> tuple[tuple[str, Sequence[Outcome]], ...]:
+    """The first predictions and the rest, where there is a rest: early ones are of little."""
+    if len(results) <= FIRST:
+        return ()
+    return (f"first {FIRST}", results[:FIRST]), ("rest", results[FIRST:])
+
+
+def bias(results: Sequence[Outcome]) -> float:
+    """By how much f came out above its prediction, on average: above 0 is too hopeful."""
+    return sum(result.f - result.mean for result in results) / len(results)
 
 
 def picks(trials: Sequence[Trial], wc: float, sources: Sequence[str]) -> Picks:

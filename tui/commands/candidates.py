@@ -234,6 +234,7 @@ def _proposal(p: Proposal, rank: int, session: Session) -> dict[str, Any]:
         "origin": p.origin,
         "breaks": [broken.name for broken in search.broken_limits(session, p.known)],
         "note": p.note,
+        "near": p.near,
         **{name: as_exported(name, value) for name, value in p.known.items()},
         "nearest": None
         if p.nearest is None

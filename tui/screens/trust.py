@@ -14,9 +14,11 @@ from ...engine.search.scorecard import (
     Outcome,
     Override,
     Picks,
+    bias,
     coverage,
     outcomes,
     overrides,
+    parts,
     picks,
 )
 from ...sessions.records import kept_weight
@@ -117,12 +119,11 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
                 (f"  ideal {ideal} %", "$foreground 60%"),
             )
         )
-    bias = sum(result.f - result.mean for result in results) / total
-    lines.append(
-        Content(
-            f"on average {words.improvement(abs(bias))} too {'hopeful' if bias > 0 else 'gloomy'}"
-        )
-    )
+    lines.append(Content(f"on average {words.bias(bias(results))}"))
+    for name, part in parts(results):
+        within = f"{coverage(part)} of {len(part)}"
+        told = f"{name}: within 2σ {within}, {words.bias(bias(part))}"
+        lines.append(Content.styled(f"  {told}", "$foreground 60%"))
     outside = [r for r in results if not r.within]
     if outside:
         told = ", ".join(str(r.trial.number) for r in outside[:8])

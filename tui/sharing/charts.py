@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...engine.objective import best_error, error_at
 from ...engine.search.front import pareto
@@ -359,6 +361,7 @@ def belief_plot(
 ) -> Plot:
     """The mean, the band of one σ, the trials (●) and the selected candidate (◆).
 
+    The mean is dashed, and a category in brackets, where no trial is near: it is what is usual.
     trials: configurations with their measured f; those in which the parameter is idle are left out,
     and a value that is relative to another parameter stands where it would be in the selected one.
     Categories become bars with whiskers.
@@ -381,9 +384,10 @@ def belief_plot(
     vertical = axis(seen, ticks=5, within=POSITIVE)
     if belief.categories or isinstance(domain, Categorical):
         places = {value: float(i) for i, value in enumerate(belief.values)}
-        horizontal = Axis(
-            -0.6, len(belief.values) - 0.4, tuple((at, words.number(v)) for v, at in places.items())
-        )
+        names = [words.number(value) for value in belief.values]
+        told = [f"({n})" if alone else n for n, alone in zip(names, belief.usual, strict=True)]
+        ticks = tuple(zip(places.values(), told, strict=True))
+        horizontal = Axis(-0.6, len(belief.values) - 0.4, ticks)
         bars = tuple(
             Bar(at, float(m), float(m - s), float(m + s), 0.5)
             for at, m, s in zip(places.values(), mean, std, strict=True)
@@ -393,7 +397,7 @@ def belief_plot(
         return Plot(horizontal, vertical, bars=bars, marks=marks)
     xs = np.array([_place(domain, value) for value in belief.values])
     order = np.argsort(xs, kind="stable")
-    xs, mean, std = xs[order], mean[order], std[order]
+    xs, mean, std, usual = xs[order], mean[order], std[order], belief.usual[order]
     placed = [(_place(domain, v), f, c, i) for v, f, c, i in points]
     left = min([float(xs[0]), *(x for x, *_ in placed)])
     right = max([float(xs[-1]), *(x for x, *_ in placed)])
@@ -407,9 +411,18 @@ def belief_plot(
         horizontal,
         vertical,
         band=Band(xs, mean - std, mean + std),
-        lines=(Line(xs, mean),),
+        lines=tuple(_stretches(xs, mean, usual)),
         marks=_marks(placed, horizontal, vertical),
     )
+
+
+def _stretches(xs: Array, ys: Array, dashed: NDArray[np.bool_]) -> Iterator[Line]:
+    """A line in parts, dashed where it is to be; each begins where the one before ends."""
+    turns = np.flatnonzero(np.diff(dashed)) + 1
+    for first, stop in itertools.pairwise([0, *turns.tolist(), len(xs)]):
+        begin = max(first - 1, 0) if dashed[first] else first
+        end = stop if dashed[first] else min(stop + 1, len(xs))
+        yield Line(xs[begin:end], ys[begin:end], dashed=bool(dashed[first]))
 
 
 def _ticks(domain: Domain, values: list[float]) -> tuple[tuple[float, str], ...]:

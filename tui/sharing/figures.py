@@ -257,15 +257,18 @@ def belief(snapshot: Snapshot, space: Space, found: Profile | None, proposal: Pr
             "value" if found is None else entry_key(found.parameter, found.index),
             "mean",
             "std",
+            "near",
         ),
         rows=()
         if found is None
         else tuple(
-            (value, float(mean), float(std))
-            for value, mean, std in zip(found.values, found.mean, found.std, strict=True)
+            (value, float(mean), float(std), None if found.near is None else float(found.near[at]))
+            for at, (value, mean, std) in enumerate(
+                zip(found.values, found.mean, found.std, strict=True)
+            )
         ),
         legend=(
-            ("-", "mean", "mean"),
+            ("-", "mean", "mean; dashed or in brackets: what is usual, no trial is near"),
             ("band", "band", "± σ"),
             ("●", "trial", "trials"),
             ("◆", "selected", "candidate"),

@@ -8,7 +8,7 @@ from ... import __version__
 from ...engine.client.images import misread
 from ...engine.objective import predicted
 from ...engine.search.beforehand import prior_name
-from ...engine.search.scorecard import coverage, outcomes, overrides
+from ...engine.search.scorecard import bias, coverage, outcomes, overrides, parts
 from ...engine.search.standing import objective, predicted_now, standings
 from ...engine.tasks.task import level_names, measure_of, task_of
 from ...sessions.records import matrix, now
@@ -334,6 +334,9 @@ def _scores(snapshot: Snapshot) -> list[str]:
         f"one predictive standard deviation ({inside[0] / total:.0%}, ideal 68 %) and {inside[1]} "
         f"within two ({inside[1] / total:.0%}, ideal 95 %)."
     ]
+    for name, part in parts(results):
+        told[0] += f" The {name}: {coverage(part)} of {len(part)} within two, "
+        told[0] += f"on average {words.bias(bias(part))}."
     other = under(results, snapshot.session.wc)
     if other:
         told[0] += f" Predicted and measured f are {other}."
