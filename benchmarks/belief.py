@@ -191,8 +191,10 @@ def unobserved(table: Table, asked: NDArray[np.intp], wc: float, prior: Prior) -
     embedding = Embedding(table.space, prior)
     features = embedding([table.configs[row] for row in asked])
     f = table.errors[asked] + wc * table.costs[asked]
-    expected = np.exp(features[:, embedding.error_mean])
-    log_costs = features[:, embedding.time_mean]
+    assert embedding.error_known is not None
+    assert embedding.time_known is not None
+    expected = np.exp(features[:, embedding.error_known.mean])
+    log_costs = features[:, embedding.time_known.mean]
     expected = expected + wc * np.exp(log_costs)
     at = np.flatnonzero(table.random[asked])
     apart = log_costs[at] - np.log(table.costs[asked][at])

@@ -63,6 +63,7 @@ DecisionKind = Literal[
     "measure",
     "strategy",
     "prior",
+    "learn_from",
     "domains",
     "favour",
     "limits",
@@ -642,6 +643,35 @@ class Execution(Record):
     """What trials are trained in; auto is what the device does fast."""
 
 
+class EarlierTrial(Record):
+    """One of an earlier session, trained to its end.
+
+    images: so many would tell its accuracy as surely.  seconds: of training, over the reference's;
+    None where they were not measured.
+    """
+
+    config: Config
+    error: float
+    images: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(gt=0)] | None = None
+
+
+class EarlierSession(Record):
+    """What an earlier session had seen when another began to learn from it.
+
+    shape: channels, height, width of its images.  images: that it trained on.  epochs, features: as
+    `Session` has them.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
+    features: Annotated[int, Field(ge=1, le=1024)] = 4
+    trials: tuple[EarlierTrial, ...] = ()
+
+
 class Session(Record):
     """One search: its task, its trade-off, its space, and the level it has come to.
 
@@ -696,6 +726,10 @@ class Session(Record):
     likeliest hyperparameters alone."""
     prior_numbers: dict[str, str] = Field(default_factory=dict)
     """What files of priors held, by their names."""
+    learn_from: str = ""
+    """Earlier sessions that it learns from, with commas; each is one of `earlier`."""
+    earlier: tuple[EarlierSession, ...] = ()
+    """What was kept of sessions to learn from."""
 
 
 @dataclass(frozen=True)
@@ -707,6 +741,7 @@ class Setup:
     place of the cap.  space: by its name, which parameters are searched; None: the task's usual.
     defaults: what parameters are before their level is searched; None: what that space says.
     prior: `none`, `default`, a file, or one of `prior_numbers`, by name as `Session` has them.
+    learn_from: sessions of the same home, by name.
     """
 
     name: str
@@ -734,3 +769,4 @@ class Setup:
     space: str | None = None
     prior: str = "default"
     prior_numbers: Mapping[str, str] = field(default_factory=dict)
+    learn_from: Sequence[str] = ()

@@ -395,6 +395,13 @@ def favoured(session: Session, strength: float | None) -> str:
     return f"{told} · weighs e^-{strength:.2g} outside, fading"
 
 
+def learning(session: Session) -> str:
+    """The earlier sessions that it learns from: `first (24 trials), second (12 trials)`."""
+    names = session.learn_from.split(",")
+    used = [one for one in session.earlier if one.name in names]
+    return ", ".join(f"{one.name} ({plural(len(one.trials), 'trial')})" for one in used)
+
+
 def bias(above: float) -> str:
     """How far off predictions are on average: above 0 f came out higher than that."""
     return f"{improvement(abs(above))} too {'hopeful' if above > 0 else 'gloomy'}"
@@ -419,6 +426,7 @@ _DECIDED = {
     "measure": "the change of the measure",
     "strategy": "the change of strategy",
     "prior": "the change of the prior",
+    "learn_from": "what is learnt from other sessions",
     "domains": "the change of the domains",
     "favour": "the favourite region",
     "limits": "the limits",

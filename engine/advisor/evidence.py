@@ -23,6 +23,7 @@ from .limited import Over, over_limits
 if TYPE_CHECKING:
     from ..model.belief import Belief
     from ..model.embedding import Embedding
+    from ..model.known import Earlier
     from ..model.prior import Prior
     from ..model.surrogate import Surrogate
 
@@ -80,12 +81,12 @@ class Evidence:
             return lambda wc: belief.objective(wc)[0]
         embedding, none = self.embedding, np.zeros(len(configs))
         error = cost = none
-        if embedding.error_mean >= 0:
-            error = np.exp(features[:, embedding.error_mean])
+        if embedding.error_known is not None:
+            error = np.exp(features[:, embedding.error_known.mean])
         if self.exact is not None:
             cost = np.array([self.exact(config) for config in configs], dtype=float)
-        elif embedding.time_mean >= 0:
-            cost = np.exp(features[:, embedding.time_mean])
+        elif embedding.time_known is not None:
+            cost = np.exp(features[:, embedding.time_known.mean])
         return lambda wc: np.asarray(objective(error, cost, wc))
 
     def within(self, bounds: Bounds) -> Evidence:
@@ -256,6 +257,7 @@ def gather(
     timed: Timed | None,
     prior: Prior,
     average: int,
+    earlier: Sequence[Earlier],
 ) -> Evidence:
     """What counts in this level, the model fitted to it.  The arguments are those of `rank`."""
     from ..model.embedding import Embedding
@@ -266,7 +268,7 @@ def gather(
     seen.update(space.key(config) for config in others)
 
     seen |= over_their_limits(bounds, timed or {})
-    embedding = Embedding(space, prior)
+    embedding = Embedding(space, prior, earlier)
     surrogate: Surrogate | None = None
     observed: Belief | None = None
     waiting: Belief | None = None
@@ -285,6 +287,7 @@ def gather(
             timed,
             prior,
             average,
+            earlier,
         )
         embedding = surrogate.embedding
         observed = surrogate.belief(surrogate.observed)

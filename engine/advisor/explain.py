@@ -18,8 +18,17 @@ from .evidence import LIKELY, Evidence, log_believed
 from .ranking import Nearest, Profile
 
 if TYPE_CHECKING:
-    from ..model.belief import Points
+    from collections.abc import Sequence
 
+    from ..model.belief import Points
+    from ..model.surrogate import Surrogate
+
+FEWEST_LEFT_OUT = 4
+"""Trials below which leaving each out in turn tells nothing."""
+WORTH_AT_MOST = 30
+"""Trials that an earlier session is found to be worth at most."""
+ASKED = 150
+"""Candidates whose variance tells what another trial would teach."""
 CAUTION = 1.28
 """Standard deviations of the bounds that decide when a level is used up: 90 % on either side."""
 
@@ -132,6 +141,72 @@ def left(evidence: Evidence, pool: Pool, wc: float) -> tuple[float | None, float
     row = incumbent[1]
     noise = math.sqrt(max(float(predictive[row] ** 2 - std[row] ** 2), 0.0))
     return max(upper - lower, 0.0), noise
+
+
+def worth(evidence: Evidence, pool: Pool) -> tuple[tuple[str, float | None], ...]:
+    """What each earlier session is worth, in trials of this one; None while it cannot be told.
+
+    By leaving each observed error out in turn: how much nearer the others come to it with that
+    session than without.  The same is gained by so many more trials, each of which is believed to
+    come out as expected: as many as lower the variance over the candidates by as much.
+    """
+    surrogate = evidence.surrogate
+    if surrogate is None or pool.points is None or not surrogate.embedding.earlier:
+        return ()
+    names = [one.name for one in surrogate.embedding.earlier]
+    few = len(evidence.observations) < FEWEST_LEFT_OUT
+    if few or len(pool.keys) < WORTH_AT_MOST or surrogate.embedding.error_known is None:
+        return tuple((name, None) for name in names)
+    rng = np.random.default_rng(0)
+    asked = [pool.configs[i] for i in rng.choice(len(pool.keys), ASKED)]
+    told = _fitted(evidence, surrogate, names).error.left_out()
+    found: list[tuple[str, float | None]] = []
+    for name in names:
+        others = [other for other in names if other != name]
+        found.append((name, _worth(evidence, surrogate, others, asked, told)))
+    return tuple(found)
+
+
+def _fitted(evidence: Evidence, surrogate: Surrogate, names: Sequence[str]) -> Surrogate:
+    """The belief anew, with these earlier sessions alone."""
+    from ..model.surrogate import Surrogate
+
+    embedding = surrogate.embedding
+    return Surrogate(
+        evidence.space,
+        evidence.observations,
+        surrogate.dimensions,
+        evidence.exact,
+        prior=embedding.prior,
+        earlier=[one for one in embedding.earlier if one.name in names],
+    )
+
+
+def _worth(
+    evidence: Evidence,
+    surrogate: Surrogate,
+    others: Sequence[str],
+    asked: Sequence[Config],
+    told: float,
+) -> float:
+    """Trials that bring the belief without an earlier session as far as it is with it.
+
+    told: the mean square of what the belief with it is off by.
+    """
+    without = _fitted(evidence, surrogate, others)
+    share = told / max(without.error.left_out(), 1e-12)
+    if share >= 1:
+        return 0.0
+    points = without.points(asked)
+    began = before = float(without.error.predict(points.features)[1].mean() ** 2)
+    passed = 0
+    for count in range(1, WORTH_AT_MOST + 1):
+        believed = without.believing(without.points(asked[:count]))
+        now = float(believed.error.predict(points.features)[1].mean() ** 2)
+        if now <= share * began:
+            return passed + (before - share * began) / max(before - now, 1e-12)
+        before, passed = now, count
+    return float(WORTH_AT_MOST)
 
 
 def relevance(evidence: Evidence, pool: Pool, wc: float) -> tuple[tuple[str, float], ...]:

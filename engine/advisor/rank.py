@@ -12,6 +12,7 @@ import numpy as np
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
+from ..model.known import Earlier
 from ..model.prior import NOTHING, Prior
 from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
@@ -52,6 +53,7 @@ def rank(
     timed: Timed | None = None,
     prior: Prior = NOTHING,
     average: int = 1,
+    earlier: Sequence[Earlier] = (),
 ) -> Ranking:
     """Rank the networks of a level that were not evaluated yet, by how much they promise.
 
@@ -69,7 +71,8 @@ def rank(
     proposals have no prediction and whose incumbent is the best measured.  measure: what complexity
     is of, kept with the predictions.  timed: cost, or `f_c` -> what networks were timed for it
     without being trained, by their keys: known of those, and what the belief about the rest learns
-    from.  prior: what tables say beforehand.  average: see `Process`.
+    from.  prior: what tables say beforehand.  average: see `Process`.  earlier: sessions to learn
+    from, too.
 
     The same arguments give the same ranking in every process.  Raises InvalidDomain for a
     favourite region that cannot be read.
@@ -98,9 +101,11 @@ def rank(
             timed=timed,
             prior=prior,
             average=average,
+            earlier=earlier,
         )
         pool = Pool(evidence, complexity_weight, design=design, count=count)
-        advisor = Advisor(evidence, pool, count, design, initial, outside)
+        worth = explain.worth(evidence, pool)
+        advisor = Advisor(evidence, pool, count, design, initial, outside, worth)
         return advisor.ranking(complexity_weight, start)
 
 
@@ -109,7 +114,7 @@ class Advisor:
     """What one call of `rank` worked out, kept for the what-if questions that follow it.
 
     count: proposals of a ranking.  design, initial: points of the level's initial design that are
-    still to be proposed, and all that there are.
+    still to be proposed, and all that there are.  worth: see `Ranking`.
     """
 
     evidence: Evidence
@@ -118,6 +123,7 @@ class Advisor:
     design: int
     initial: int
     outside: Callable[[], str] | None = None
+    worth: tuple[tuple[str, float | None], ...] = ()
 
     def ranking(self, wc: float, start: float) -> Ranking:
         """Everything under one complexity weight.  start: when it was asked for."""
@@ -158,6 +164,7 @@ class Advisor:
             remaining=remaining,
             noise=noise,
             flat=flat and self.design <= 0,
+            worth=self.worth,
             answers=self,
         )
 

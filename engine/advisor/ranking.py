@@ -139,7 +139,7 @@ class Ranking:
     exhausted: nothing is left to propose.  advice: one sentence, stay or go on.  remaining: the
     bound on what can still be gained, noise: the standard deviation of a measurement of f*, flat:
     whether the one is below the other.  relevance: what the belief depends on most, weights that
-    add up to 1.
+    add up to 1.  worth: of each earlier session, in trials of this one; None: not known yet.
     """
 
     proposals: tuple[Proposal, ...]
@@ -155,6 +155,7 @@ class Ranking:
     remaining: float | None = None
     noise: float | None = None
     flat: bool = False
+    worth: tuple[tuple[str, float | None], ...] = ()
     answers: Answers | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ...sessions.errors import Misuse, StoreError
-from ...sessions.places import check_name, names
+from ...sessions.places import check_name, folder, names
 from ...sessions.records import (
     Delivery,
+    EarlierSession,
     Session,
     Setup,
     Trial,
@@ -128,6 +129,8 @@ def create(
         asked |= {"data": data, "execution": execution}
         asked["class_weights"] = setup.class_weights or suiting(setup.metric)
         asked |= {"parameters": awake, "defaults": defaults}
+        earlier = learned_from(home, setup.learn_from, setup.task)
+        asked |= {"learn_from": ",".join(setup.learn_from), "earlier": earlier}
         name, numbers = search.prior_choice(task, setup.prior, setup.prior_numbers)
         asked |= {"prior": name, "prior_numbers": numbers}
         session = Session(created=now(), summary=answer.summary, **asked)
@@ -145,6 +148,19 @@ def create(
     except StoreError as error:
         raise SetupError(str(error)) from error
     return target
+
+
+def learned_from(home: Path, names: Sequence[str], task: str) -> tuple[EarlierSession, ...]:
+    """What a session keeps of others to learn from them.  Raises Misuse where one cannot be."""
+    kept = []
+    for name in dict.fromkeys(names):
+        store = open_store(folder(home, name), migrate=False)
+        snapshot = store.refresh()
+        store.close()
+        if snapshot.session.task != task:
+            raise Misuse(f"learn from {name}: it searches {snapshot.session.task}, not {task}.")
+        kept.append(search.kept_of(snapshot))
+    return tuple(kept)
 
 
 STATES: tuple[tuple[str, Callable[[Trial | Delivery], bool]], ...] = (

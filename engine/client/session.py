@@ -6,7 +6,7 @@ The console and the commands stand on this, so that no other path changes a sess
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Never
 
@@ -19,6 +19,7 @@ from ...sessions.records import (
     DataSummary,
     Decision,
     Delivery,
+    EarlierSession,
     Execution,
     Levels,
     Prediction,
@@ -37,6 +38,7 @@ from ..protocol import Refused, unfinished
 from ..search import decide
 from ..tasks.task import open_store, session_space
 from . import imports as archive
+from .home import learned_from
 from .process import EngineProcess, EngineStop
 
 if TYPE_CHECKING:
@@ -201,6 +203,19 @@ class SessionClient:
     def set_prior(self, prior: str, reason: str = "") -> Decision:
         """Let the belief begin with something else: `none`, `default` or a file."""
         return self._decide(decide.set_prior(self.refresh(), prior, reason))
+
+    def set_learn_from(self, names: Sequence[str], reason: str = "") -> Decision:
+        """Let the belief learn from these sessions of the same home, as they are now; none: from
+        no other.
+        """
+        return self._decide(decide.set_learn_from(self.refresh(), self.earlier(names), reason))
+
+    def earlier(self, names: Sequence[str]) -> tuple[EarlierSession, ...]:
+        """What sessions of the same home tell this one.  Raises Misuse where one tells nothing."""
+        if self.folder.name in names:
+            raise Misuse(f"learn from {self.folder.name}: it is this very session.")
+        home, task = self.folder.parent.parent, self.refresh().session.task
+        return learned_from(home, names, task)
 
     def set_limits(self, changes: Mapping[str, float | None], reason: str = "") -> Decision:
         """Let networks cost at most so much from now on; None lifts a limit."""

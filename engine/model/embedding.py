@@ -14,7 +14,8 @@ from ...sessions.records import Config
 from ..tasks.domains import Categorical
 from ..tasks.parameter import Parameter
 from ..tasks.space import Space
-from .prior import NOTHING, Prior
+from .known import Beyond, Earlier, Known
+from .prior import NOTHING, ErrorPrior, Prior, TimePrior
 
 if TYPE_CHECKING:
     from .kernel import Array
@@ -33,6 +34,13 @@ HOT = 1 / math.sqrt(2)
 """What stands for the chosen category: two that differ are one apart."""
 COUNT = 1 / 4
 """One more of a category, where they are counted."""
+TRUST, TRUST_SPREAD = 0.6, 0.4
+"""How much of what an earlier session expects beyond the prior holds in another: expected, and its
+standard deviation."""
+LEVEL_SPREAD = 0.5
+"""Of a logarithm: how far one session's level lies from another's."""
+LITTLE = 0.1
+"""Standard deviation of a logarithm that is measured, where nothing says it."""
 COUNTS = -1
 """The width of a group that counts categories."""
 
@@ -68,12 +76,20 @@ class Embedding:
     category occurs, which does not depend on where in the list; and the logarithms of what is
     known by arithmetic, relative to the reference's.  Last, in no group, so that no distance
     counts them: how often a category is chosen by those parameters that choose from the same; and
-    what a prior says of the seconds and of the error, `time_mean` and `error_mean` (-1 where there
-    is none), `time_lines` and `error_lines`.  What a configuration itself has ends at `compared`.
+    what a prior and earlier sessions say of the seconds and of the error: a mean, in `time_known`
+    and `error_known` (None where there is none), and `time_lines` and `error_lines`.  What a
+    configuration itself has ends at `compared`.
     """
 
-    def __init__(self, space: Space, prior: Prior = NOTHING) -> None:
-        self.space, self.prior = space, prior
+    time_known: Known | None
+    error_known: Known | None
+    time_lines: tuple[int, ...]
+    error_lines: tuple[int, ...]
+
+    def __init__(
+        self, space: Space, prior: Prior = NOTHING, earlier: Sequence[Earlier] = ()
+    ) -> None:
+        self.space, self.prior, self.earlier = space, prior, tuple(earlier)
         if prior.time is not None and prior.time.kinds != space.kinds:
             raise ValueError(f"a prior of {prior.time.kinds} for a space of {space.kinds}")
         if prior.error is not None and prior.error.traits != space.trait_names:
@@ -142,18 +158,22 @@ class Embedding:
         position, first = position + sum(choices for _, choices in self._counted), position
         self.counted_features = tuple(range(first, position))
         self.compared = position
-        self.time_mean = self.error_mean = -1
-        self.time_lines: tuple[int, ...] = ()
-        self.error_lines: tuple[int, ...] = ()
-        if self.prior.time is not None:
-            self.time_mean, first = position, position + 1
-            position = first + len(self.prior.time.kinds)
-            self.time_lines = tuple(range(first, position))
-        if self.prior.error is not None:
-            self.error_mean, first = position, position + 1
-            position = first + 2
-            self.error_lines = tuple(range(first, position))
-        self.size = position
+        time, error = self.prior.time, self.prior.error
+        kinds = 0 if time is None else len(time.kinds)
+        self.time_known, self.time_lines = _known(position, time, kinds, self._told_time)
+        position += len(self.time_lines) + (self.time_known is not None)
+        self.error_known, self.error_lines = _known(position, error, 2, self._told_error)
+        self.size = position + len(self.error_lines) + (self.error_known is not None)
+
+    @property
+    def _told_time(self) -> list[Beyond]:
+        """What earlier sessions learnt of seconds."""
+        return [one.seconds for one in self.earlier if one.seconds is not None]
+
+    @property
+    def _told_error(self) -> list[Beyond]:
+        """What they learnt of errors."""
+        return [one.error for one in self.earlier if one.error is not None]
 
     def __call__(self, configs: Sequence[Config]) -> Array:
         """Shape (len(configs), size); no NaN."""
@@ -166,25 +186,41 @@ class Embedding:
             logs = np.log(np.maximum(values, 1e-300)) - self._known_origin
             blocks.append(logs / KNOWN_SCALE)
         blocks += [_block("counts", rows[:, at], choices) for at, choices in self._counted]
-        blocks += self._expected(configs)
-        return np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
+        compared = np.hstack(blocks) if blocks else np.zeros((len(configs), 0))
+        if self.time_known is None and self.error_known is None:
+            return compared
+        return np.hstack([compared, self.expected(configs, compared)])
 
-    def _expected(self, configs: Sequence[Config]) -> list[Array]:
-        """What the prior says of the seconds and of the error, as means and lines."""
-        found: list[Array] = []
+    def expected(self, configs: Sequence[Config], compared: Array | None = None) -> Array:
+        """What is said beforehand of the seconds and of the error, as means and lines: shape
+        (len(configs), size - compared).
+
+        compared: their other features, by which earlier sessions know them.
+        """
+        found: list[Array] = [np.zeros((len(configs), 0))]
         time, error, space = self.prior.time, self.prior.error, self.space
-        if time is not None:
-            assert space.work is not None
-            work = np.array([space.work(config) for config in configs])
-            work = work.reshape(len(configs), len(time.kinds))
-            reference = np.array(space.work_beside)
-            found += [time.mean(work, reference)[:, None], time.lines(work, reference)]
-        if error is not None:
-            assert space.traits is not None
-            told = np.array([space.traits(config) for config in configs])
-            shape = error.shape(told.reshape(len(configs), len(error.traits)))
-            found += [(error.level + shape)[:, None], error.lines(shape)]
-        return found
+        if self.time_known is not None:
+            told = self._told_time
+            if time is not None:
+                assert space.work is not None
+                work = np.array([space.work(config) for config in configs])
+                work = work.reshape(len(configs), len(time.kinds))
+                reference = np.array(space.work_beside)
+                mean, lines = time.mean(work, reference), time.lines(work, reference)
+            else:
+                mean, lines = _level(told, self.time_known, len(configs))
+            found += _joined(mean, lines, told, self.time_known, compared)
+        if self.error_known is not None:
+            told = self._told_error
+            if error is not None:
+                assert space.traits is not None
+                traits = np.array([space.traits(config) for config in configs])
+                shape = error.shape(traits.reshape(len(configs), len(error.traits)))
+                mean, lines = error.level + shape, error.lines(shape)
+            else:
+                mean, lines = _level(told, self.error_known, len(configs))
+            found += _joined(mean, lines, told, self.error_known, compared)
+        return np.hstack(found)
 
     def variation(self, features: Array) -> list[dict[str, float]]:
         """How much each group varies: label -> variance, summed over its features.
@@ -215,6 +251,41 @@ class Embedding:
             within = float((centred**2).sum() / len(block))
             result.append(_shared(group, within, total))
         return result
+
+
+def _known(
+    at: int, prior: TimePrior | ErrorPrior | None, lines: int, told: Sequence[Beyond]
+) -> tuple[Known | None, tuple[int, ...]]:
+    """What is known beforehand, its mean in the feature `at`, and the features of its lines.
+
+    lines: those of the prior.  told: what earlier sessions learnt.  None where there is neither.
+    """
+    if prior is not None:
+        known = Known(at, prior.residual, prior.noise)
+    elif told:
+        # how far networks lie from what is expected, by earlier sessions alone
+        known, lines = Known(at, float(np.mean([one.spread for one in told])), LITTLE), 1
+    else:
+        return None, ()
+    return known, tuple(range(at + 1, at + 1 + lines + len(told)))
+
+
+def _level(told: Sequence[Beyond], known: Known, count: int) -> tuple[Array, Array]:
+    """The mean and the line of what earlier sessions came to on average, where no prior tells."""
+    mean = float(np.mean([one.centre for one in told]))
+    return np.full(count, mean), np.full((count, 1), LEVEL_SPREAD / known.residual)
+
+
+def _joined(
+    mean: Array, lines: Array, told: Sequence[Beyond], known: Known, compared: Array | None
+) -> list[Array]:
+    """Means and lines, with what earlier sessions expect beyond that."""
+    if not told:
+        return [mean[:, None], lines]
+    assert compared is not None
+    beyond = np.column_stack([one.expect(compared) for one in told])
+    mean = mean + TRUST / len(told) * beyond.sum(axis=1)
+    return [mean[:, None], lines, beyond * TRUST_SPREAD / known.residual]
 
 
 def _shared(group: Group, within: float, total: float) -> dict[str, float]:

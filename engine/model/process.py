@@ -19,6 +19,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 
 from .embedding import Embedding
 from .kernel import Conditional
+from .known import OF_NOTHING, Known
 from .posterior import LogNormal, Posterior
 
 if TYPE_CHECKING:
@@ -53,38 +54,6 @@ def length_prior(dimensions: float, typical: float) -> LogNormal:
     (benchmarks/search.py).
     """
     return LogNormal(0.4 * typical * math.sqrt(max(dimensions, 1.0)), 1.0)
-
-
-@dataclass(frozen=True)
-class Priors:
-    """On the other hyperparameters, in units of `scale`."""
-
-    amplitude: LogNormal
-    noise: LogNormal
-    linear: LogNormal
-
-
-OF_NOTHING = Priors(LogNormal(1.0, 1.0), LogNormal(1e-3, 2.0), LogNormal(1.0, 1.5))
-"""Where nothing is known beforehand."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What tables say of y: its expected value, and how far from it y lies.
-
-    mean: the feature that holds the expected value.  residual: the standard deviation of what is
-    left, the unit of y.  noise: that of a measurement.
-    """
-
-    mean: int
-    residual: float
-    noise: float
-
-    @property
-    def priors(self) -> Priors:
-        """Narrow ones about what the tables say."""
-        share = max((self.noise / self.residual) ** 2, 1e-6)
-        return Priors(LogNormal(1.0, 0.5), LogNormal(share, 1.0), LogNormal(1.0, 0.5))
 
 
 @dataclass(frozen=True)
@@ -277,6 +246,22 @@ class Process:
             mean * self.scale + self._mean(X),
             np.maximum(np.sqrt(variance) * self.scale, SMALLEST_STD * self.scale),
         )
+
+    def beyond(self, X: Array) -> Array:
+        """What is expected beyond the mean and its lines, by the likeliest hyperparameters: shape
+        (len(X),).
+        """
+        across = self.kernel.amplitude * self.kernel.correlation(X, self.X)
+        found: Array = across @ self._mode().weights * self.scale
+        return found
+
+    def left_out(self) -> float:
+        """Mean square of what each observation differs by from what the others say of it, in units
+        of `scale` squared (Rasmussen, Williams 2006, 5.12).
+        """
+        mode = self._mode()
+        inverse = cho_solve((mode.L, True), np.eye(len(self.y)), check_finite=False)
+        return float(np.mean((mode.weights / np.diag(inverse)) ** 2))
 
     def near(self, X: Array) -> Array:
         """How much of what y is there, away from its mean and lines, the observations near it tell,

@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,18 +19,17 @@ from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
 from .belief import Belief, Points, Quantity, quantity
 from .embedding import Embedding
+from .known import Earlier, Known
 from .prior import NOTHING, Prior
-from .process import Known, Process
+from .process import Process
+from .transform import chosen, transformed
 
 if TYPE_CHECKING:
     from .belief import Array
 
 
-Transform = Literal["log", "identity"]
 MARGIN = 0.1
 """By how much an observation the logarithm's evidence must be above that of plain errors."""
-ORIGIN = 0.3
-"""How far below the smallest error the logarithm has its origin, in distances to the median."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ class Surrogate:
         timed: Timed | None = None,
         prior: Prior = NOTHING,
         average: int = 1,
+        earlier: Sequence[Earlier] = (),
     ) -> None:
         """Fit to the observations (at least one).
 
@@ -74,10 +74,10 @@ class Surrogate:
         what else is believed, of `Observation.costs`; what no observation has is not.
         timed: cost -> what networks were timed for it, trained or not, by their keys; those are
         known, and believed is the rest.  prior: what tables say beforehand, of the complexity where
-        that is time.  average: see `Process`.
+        that is time.  average: see `Process`.  earlier: sessions to learn from, too.
         """
         self.space, self.timed, self.average = space, timed or {}, average
-        self.embedding = Embedding(space, prior)
+        self.embedding = Embedding(space, prior, earlier)
         self.exact = exact
         self.dimensions = dimensions
         self.observed = self.points([o.config for o in observations])
@@ -86,12 +86,11 @@ class Surrogate:
         # those that a prediction would be measured with: all alike, but for another metric
         counted = images[images > 0]
         self.images = float(np.median(counted)) if len(counted) else 0.0
-        self.transform, self.origin = _error_transform(errors, images)
-        y, noise = self._transformed_error(errors, images)
+        self.transform, self.origin = chosen(errors, images)
+        y, noise = transformed(errors, images, self.transform, self.origin)
         known = self.transform == "log" and self.images > 0
-        shape = prior.error if known else None
-        if shape is not None:
-            expected = Known(self.embedding.error_mean, shape.residual, shape.noise)
+        expected = self.embedding.error_known if known else None
+        if expected is not None:
             lines = self.embedding.error_lines
             self.error = self._process(
                 y, noise, lines=lines, smooth=False, spread=None, known=expected
@@ -111,7 +110,7 @@ class Surrogate:
             complexities = np.array([o.complexity for o in observations], dtype=float)
             self.complexity = (
                 self._seconds(complexities)
-                if prior.time is not None
+                if self.embedding.time_known is not None
                 else (self._cost(complexities, self.observed.features, summed=False))
             )
 
@@ -173,14 +172,9 @@ class Surrogate:
         """Seconds over the reference's, learnt from those of the observations, shape (n,): the
         logarithm, about what the prior says.
         """
-        time = self.embedding.prior.time
-        assert time is not None
-        known = Known(self.embedding.time_mean, time.residual, time.noise)
-        none = np.zeros(len(ratios))
-        lines = self.embedding.time_lines
-        return Cost(
-            self._process(np.log(ratios), none, lines=lines, spread=None, known=known), True
-        )
+        known, lines = self.embedding.time_known, self.embedding.time_lines
+        y, none = np.log(ratios), np.zeros(len(ratios))
+        return Cost(self._process(y, none, lines=lines, spread=None, known=known), True)
 
     def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
         """The belief, without doubt where a network was timed."""
@@ -225,20 +219,6 @@ class Surrogate:
             known=known,
             average=self.average,
         )
-
-    def _transformed_error(self, errors: Array, images: Array) -> tuple[Array, Array]:
-        """What the process learns, and the variance of its binomial noise; each of shape (n,)."""
-        if self.transform == "identity":
-            return errors, np.zeros(len(errors))
-        counted = images > 0
-        n = np.where(counted, images, 1.0)
-        wrong = np.clip(errors, 0.0, None) * n
-        smoothed = (wrong + 0.5) / (n + 1)
-        y = np.log(np.where(counted, smoothed, np.maximum(errors - self.origin, 1e-300)))
-        # of log(k + 1/2) by the delta method, k ~ Binomial(n, p)
-        share = np.clip(smoothed, None, 1.0)
-        noise = np.where(counted, (1 - share) / (share * n), 0.0)
-        return y, noise
 
     def points(self, configs: Sequence[Config]) -> Points:
         """Configurations made ready for prediction."""
@@ -309,32 +289,3 @@ class Surrogate:
             for name, cost in self.costs.items()
         }
         return Belief(error, complexity, costs)
-
-
-def _error_transform(errors: Array, images: Array) -> tuple[Transform, float]:
-    """The logarithm of shares of counted images; of the rest, of what is above an origin.
-
-    The origin is a little below the smallest error, so that the logarithm spreads the good ones
-    out and pulls the bad ones together, whatever their signs.  Chosen by measurement:
-    benchmarks/search.py on nb201-cifar10.  The surrogate keeps the plain errors if they are the
-    likelier under their own fit.
-    """
-    if (images > 0).any():
-        return "log", 0.0
-    smallest, middle = float(errors.min()), float(np.median(errors))
-    origin = smallest - ORIGIN * (middle - smallest)
-    # above the origin of a sum of rounded numbers there may be nothing left
-    if not math.isfinite(origin) or not smallest - origin > 1e-9 * abs(smallest):
-        return "identity", 0.0
-    # a long tail of good values is what a search is after: pulled apart it would be lost
-    if _skew(errors) < 0:
-        return "identity", 0.0
-    return "log", origin
-
-
-def _skew(values: Array) -> float:
-    """Skewness: positive where the long tail is that of large values."""
-    centred = values - values.mean()
-    spread = float(np.max(np.abs(centred)))
-    # scaled first: the cube of a large number is infinite
-    return float(np.mean((centred / spread) ** 3)) if spread > 0 else 0.0

@@ -1,7 +1,7 @@
 """Where a session stands, and what changes it."""
 
 from ..tasks.task import level_names, session_space, task_of
-from .beforehand import prior_choice, prior_name, prior_of
+from .beforehand import kept_of, merged, prior_choice, prior_name, prior_of
 from .domains import DEFAULT, idle_parameters, look, merged_domains, searchable
 from .front import Price, Smaller, pareto, smaller
 from .limits import (
@@ -76,10 +76,12 @@ __all__ = [
     "favour_strength",
     "idle_parameters",
     "keeping",
+    "kept_of",
     "level_names",
     "level_trials",
     "limits_of",
     "look",
+    "merged",
     "merged_domains",
     "merged_limits",
     "objective",

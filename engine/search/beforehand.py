@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from ...sessions.errors import Misuse
-from ...sessions.records import Session
+from ...sessions.records import Config, EarlierSession, EarlierTrial, Session, Trial
+from ...sessions.snapshot import Snapshot
+from ..machine import one_thread
+from ..model.earlier import Seen, learnt
+from ..model.known import Earlier
 from ..model.prior import NOTHING, Prior
 from ..objective import SECONDS
-from ..tasks.face import Task
-from ..tasks.task import NO_PRIOR, blank_space, prior_file, task_of
+from ..tasks.face import Problem, Task
+from ..tasks.space import Space
+from ..tasks.task import (
+    NO_PRIOR,
+    blank_space,
+    complexity_of,
+    prior_file,
+    session_space,
+    task_of,
+)
 
 DEFAULT = "default"
 AVERAGE = 16
@@ -60,6 +75,101 @@ def prior_of(session: Session) -> Prior:
         file = prior_file(task, name)
         prior = NOTHING if file is None else _read(file)
     return prior if session.measure == SECONDS else replace(prior, time=None)
+
+
+def kept_of(snapshot: Snapshot) -> EarlierSession:
+    """What another session keeps of this one to learn from it.  Raises Misuse where no trial is
+    done.
+    """
+    session, summary = snapshot.session, snapshot.session.summary
+    task, space = task_of(session), session_space(session)
+    timed = next((m for m in task.measures if m.name == SECONDS), None)
+
+    def seconds(trial: Trial) -> float | None:
+        if timed is None:
+            return None
+        beside = trial.reference_costs
+        return complexity_of(space, trial.config, timed, trial.costs, beside)
+
+    trials = tuple(
+        EarlierTrial(
+            config=trial.config,
+            error=trial.error,
+            images=summary.val if trial.effective_images is None else trial.effective_images,
+            seconds=seconds(trial),
+        )
+        for trial in snapshot.trials
+        if trial.observed and trial.error is not None
+    )
+    if not trials:
+        raise Misuse(f"learn from {session.name}: no trial of it is done: nothing is to be learnt.")
+    return EarlierSession(
+        name=session.name,
+        shape=summary.shape,
+        classes=summary.classes,
+        images=summary.train,
+        epochs=session.epochs,
+        features=session.features,
+        trials=trials,
+    )
+
+
+def earlier_of(session: Session) -> tuple[Earlier, ...]:
+    """What a session learns from, as its space knows networks.  Fitted once for a session."""
+    if not session.learn_from:
+        return ()
+    # what moves while it is searched, and says nothing of what is learnt
+    still = {"level": 1, "bases": {}, "wc": 0.0, "autopilot": None, "favourite": {}, "limits": {}}
+    return _earlier(session.model_copy(update=still).model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _earlier(told: str) -> tuple[Earlier, ...]:
+    """That of a session as JSON."""
+    session = Session.model_validate_json(told)
+    prior, space = prior_of(session), session_space(session)
+    names = session.learn_from.split(",")
+    chosen = [one for one in session.earlier if one.name in names]
+    with one_thread():
+        found = [learnt(space, prior, _seen(one, session, space)) for one in chosen]
+    return tuple(found)
+
+
+def _seen(kept: EarlierSession, session: Session, space: Space) -> Seen:
+    """Its trials, those that this session's space can tell of."""
+    task = task_of(session)
+    problem = Problem(
+        kept.shape, kept.classes, kept.features, None, session.weights, kept.images, kept.epochs
+    )
+    own = task.space(problem, {})
+    told = [(space.read(trial.config), trial) for trial in kept.trials]
+    known = [
+        (config, t) for config, t in told if _alike(space, config) and not own.problems(config)
+    ]
+    counted = session.measure == SECONDS
+    ratios = [t.seconds if counted and t.seconds is not None else math.nan for _, t in known]
+    return Seen(
+        kept.name,
+        own,
+        [config for config, _ in known],
+        np.array([t.error for _, t in known], dtype=float),
+        np.array([t.images for _, t in known], dtype=float),
+        np.array(ratios, dtype=float),
+    )
+
+
+def _alike(space: Space, config: Config) -> bool:
+    """Whether a network can be built here, and what this session has asleep is neutral in it."""
+    if space.broken(config):
+        return False
+    laid = space.resized(config)
+    return all(laid[p.name] == config[p.name] for p in space.parameters if p.asleep)
+
+
+def merged(session: Session, kept: Sequence[EarlierSession]) -> tuple[EarlierSession, ...]:
+    """What a session has kept of others, these anew."""
+    names = {one.name for one in kept}
+    return (*(one for one in session.earlier if one.name not in names), *kept)
 
 
 def prior_name(session: Session) -> str:

@@ -5,7 +5,7 @@ Pure: every function takes a `Snapshot` and changes nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from ...sessions.records import (
     Config,
     Decision,
     DecisionKind,
+    EarlierSession,
     Levels,
     Prediction,
     Session,
@@ -339,6 +340,21 @@ def set_prior(snapshot: Snapshot, prior: str, reason: str = "") -> Plan:
     name, numbers = search.prior_choice(task_of(session), prior, session.prior_numbers)
     plan = _set(snapshot, "prior", name, f"the prior is {name} already.", reason)
     return replace(plan, session={**plan.session, "prior_numbers": numbers})
+
+
+def set_learn_from(snapshot: Snapshot, earlier: Sequence[EarlierSession], reason: str = "") -> Plan:
+    """Let the belief learn from these earlier sessions, as they are now; from none where there is
+    none.  Nothing is trained.
+    """
+    session = snapshot.session
+    names = ",".join(one.name for one in earlier)
+    kept = search.merged(session, earlier)
+    # those may have gone on since: then what is learnt from them is new
+    if (names, kept) == (session.learn_from, session.earlier):
+        raise Already(f"it learns from {names or 'no other session'} already.")
+    detail = {"from": session.learn_from, "to": names}
+    decision = _decision(snapshot, "learn_from", reason=reason, detail=detail)
+    return Plan(decision=decision, session={"learn_from": names, "earlier": kept})
 
 
 def set_limits(snapshot: Snapshot, changes: Mapping[str, float | None], reason: str = "") -> Plan:

@@ -28,7 +28,7 @@ from ..tasks.task import (
     session_space,
     task_of,
 )
-from .beforehand import AVERAGE, prior_of
+from .beforehand import AVERAGE, earlier_of, prior_of
 from .limits import Broken, bounds_of, broken_by, limited_cost, way_out
 
 INITIAL = {1: 6}
@@ -40,6 +40,7 @@ SETTING = {
     "measure": "measure",
     "strategy": "strategy",
     "prior": "prior",
+    "learn_from": "learn_from",
     "domains": "domains",
     "favour": "favourite",
     "limits": "limits",
@@ -451,4 +452,5 @@ def ranking(
         timed=_timed(snapshot),
         prior=prior_of(session),
         average=1 if session.prior is None else AVERAGE,
+        earlier=earlier_of(session),
     )

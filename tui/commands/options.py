@@ -210,6 +210,16 @@ def read_domains(words: list[str] | None, option: str) -> dict[str, str]:
     return domains
 
 
+def read_names(words: list[str] | None) -> tuple[str, ...]:
+    """Sessions to learn from, with commas or one an option; `none` alone is none."""
+    names = tuple(name.strip() for word in words or [] for name in word.split(","))
+    if names == ("none",):
+        return ()
+    if "" in names or "none" in names:
+        fail(f"--learn-from {','.join(names)}: not usable. Use OLD, OLD,OLD2 or none.", 2)
+    return names
+
+
 def read_devices(words: str) -> tuple[str, ...]:
     """`auto`, or devices with commas between them."""
     found = tuple(word.strip() for word in words.split(","))

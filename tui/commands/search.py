@@ -29,6 +29,7 @@ from .options import (
     TrialNumber,
     read_domains,
     read_execution,
+    read_names,
 )
 
 commands = typer.Typer()
@@ -294,6 +295,14 @@ def set_(
             help="What the belief begins with from now on; nothing is trained again.",
         ),
     ] = None,
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD[,OLD2]|none",
+            help="Sessions whose trials say something of these networks, too, as they are now; "
+            "nothing is trained again.",
+        ),
+    ] = None,
     limit: Limit = None,
     no_limit: NoLimit = None,
     domain: Annotated[
@@ -316,23 +325,23 @@ def set_(
     ] = None,
     reason: Reason = "",
 ) -> None:
-    """Change the trade-off, the measure, the limits, the strategy, the prior or the domains, or
-    where trials run.
+    """Change the trade-off, the measure, the limits, the strategy, the prior, what is learnt from
+    other sessions or the domains, or where trials run.
 
-    Each of the first six is a decision of its own; what runs ends where it began.
+    Each of the first seven is a decision of its own; what runs ends where it began.
     """
     domains = read_domains(domain, "--domain ")
     places = (executor, address, per_trial, parallel, data_on_nodes, device, dtype)
     moved = any(option is not None for option in places)
     limiting = bool(limit or no_limit)
     weighed = wc is not None or measure is not None
-    proposed = strategy is not None or prior is not None
+    proposed = strategy is not None or prior is not None or learn_from is not None
     decided = weighed or proposed or bool(domains) or limiting
     if not decided and not moved and stop_behind is None:
         fail(
-            "give --wc, --measure, --limit, --no-limit, --strategy, --prior, --domain, "
-            "--stop-behind, --executor, --address, --per-trial, --parallel, --data-on-nodes, "
-            "--data-by-ray, --device or --dtype.",
+            "give --wc, --measure, --limit, --no-limit, --strategy, --prior, --learn-from, "
+            "--domain, --stop-behind, --executor, --address, --per-trial, --parallel, "
+            "--data-on-nodes, --data-by-ray, --device or --dtype.",
             2,
         )
     with opened(name) as client:
@@ -352,6 +361,9 @@ def set_(
         if prior is not None:
             with contextlib.suppress(Already):
                 decide.set_prior(client.refresh(), prior)
+        names = read_names(learn_from)
+        if names:
+            client.earlier(names)
         session = client.refresh().session
         changes = search.changed_limits(session, limit or (), no_limit or ())
         wanted = search.look(client.refresh(), domains=domains, limits=changes).session
@@ -392,6 +404,11 @@ def set_(
             with or_so_already():
                 client.set_prior(prior, reason)
             say(f"the prior is {search.prior_name(client.refresh().session)}.")
+        if learn_from is not None:
+            with or_so_already():
+                client.set_learn_from(names, reason)
+            learning = words.learning(client.refresh().session)
+            say(f"it learns from {learning or 'no other session'}.")
         if measure is not None:
             with or_so_already():
                 client.set_measure(measure, reason)

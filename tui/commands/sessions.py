@@ -38,6 +38,7 @@ from .options import (
     read_data,
     read_domains,
     read_execution,
+    read_names,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +119,14 @@ def new(
             "or a file of numbers.",
         ),
     ] = "default",
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD[,OLD2]",
+            help="Sessions whose trials say something of these networks, too: other images, fewer "
+            "epochs, anything.",
+        ),
+    ] = None,
     flat: Annotated[
         bool, typer.Option("--flat", help="One level: all parameters at once, not four levels.")
     ] = False,
@@ -221,6 +230,7 @@ def new(
             trials_per_level=trials,
             strategy=strategy,
             prior=prior,
+            learn_from=read_names(learn_from),
             flat=flat,
             augment=augment,
             stop_behind=stop_behind,
@@ -326,6 +336,7 @@ def _session_lines(snapshot: Snapshot, recommended: Recommendation | None) -> It
         + (f" · {judged}" if (judged := words.judged(session)) else "")
         + (f" · space {space}" if (space := space_name(session)) else "")
         + ("" if session.prior is None else f" · prior {session.prior}")
+        + (f" · learns from {told}" if (told := words.learning(session)) else "")
     )
     yield describe(session.execution)
     yield f"{images.in_brief(session.summary)}: {images.splits(session.summary)}"

@@ -265,6 +265,7 @@ def _setup(side: Side) -> dict[str, str]:
         "favoured": words.region(session.favourite) or "none",
         "proposed by": session.strategy,
         "prior": prior_name(session),
+        "learns from": words.learning(session) or "none",
         "levels": "one" if session.flat else "one after another",
         "trials a level": str(session.trials_per_level),
         "features": str(session.features),
