@@ -402,6 +402,15 @@ def learning(session: Session) -> str:
     return ", ".join(f"{one.name} ({plural(len(one.trials), 'trial')})" for one in used)
 
 
+def worth(name: str, trials: float | None) -> str:
+    """What an earlier session tells this one, in trials of it."""
+    if trials is None:
+        return f"what {name} says is worth: not known yet"
+    if trials < 0.05:
+        return f"what {name} says is worth nothing here"
+    return f"what {name} says is worth {trials:.1f} trials here"
+
+
 def bias(above: float) -> str:
     """How far off predictions are on average: above 0 f came out higher than that."""
     return f"{improvement(abs(above))} too {'hopeful' if above > 0 else 'gloomy'}"

@@ -256,12 +256,12 @@ class Process:
         return found
 
     def left_out(self) -> float:
-        """Mean square of what each observation differs by from what the others say of it, in units
-        of `scale` squared (Rasmussen, Williams 2006, 5.12).
+        """Mean square of what each observation differs by from what the others say of it
+        (Rasmussen, Williams 2006, 5.12).
         """
         mode = self._mode()
         inverse = cho_solve((mode.L, True), np.eye(len(self.y)), check_finite=False)
-        return float(np.mean((mode.weights / np.diag(inverse)) ** 2))
+        return float(np.mean((mode.weights / np.diag(inverse)) ** 2)) * self.scale**2
 
     def near(self, X: Array) -> Array:
         """How much of what y is there, away from its mean and lines, the observations near it tell,

@@ -84,6 +84,7 @@ def propose(
                     "noise": ranking.noise,
                     "flat": ranking.flat,
                     "advice": ranking.advice,
+                    "worth": dict(ranking.worth),
                     "proposals": [
                         _proposal(p, rank, session) for rank, p in enumerate(shown, start=1)
                     ],
@@ -107,6 +108,8 @@ def propose(
             tell(f"{rank:>3}  {p.id}  {network_line(p.config)}{figures}{note}")
         for line in words.restrictions(session, search.favour_strength(snapshot)):
             say(line)
+        for name_of, trials in ranking.worth:
+            say(f"{words.worth(name_of, trials)}.")
         say(f"{ranking.candidates:,} ranked in {ranking.seconds:.1f} s. {ranking.advice}")
 
 

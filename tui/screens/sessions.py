@@ -62,6 +62,13 @@ class SessionsScreen(Screen[Any]):
             tooltip="Set up a new session like the selected one",
         ),
         Binding(
+            "l",
+            "learn",
+            "Learn from it",
+            id="sessions.learn",
+            tooltip="Set up a new session that learns from the selected one",
+        ),
+        Binding(
             "i",
             "bring_back",
             "Import",
@@ -197,8 +204,15 @@ class SessionsScreen(Screen[Any]):
         if summary is not None:
             self._copy(summary.name, {other.name for other in self.summaries or ()})
 
+    def action_learn(self) -> None:
+        """Set up a new session that learns from the selected one, on its images to begin with."""
+        summary = self._selected()
+        if summary is not None:
+            taken = {other.name for other in self.summaries or ()}
+            self._copy(summary.name, taken, learn=summary.name)
+
     @work(thread=True, group="copy", exclusive=True)
-    def _copy(self, name: str, taken: set[str]) -> None:
+    def _copy(self, name: str, taken: set[str], learn: str = "") -> None:
         from ...sessions.errors import StoreError
         from .setup import SetupScreen
 
@@ -207,7 +221,8 @@ class SessionsScreen(Screen[Any]):
         except StoreError as error:
             self.call_later(self.session.fail, f"{name} cannot be read", str(error))
             return
-        self.call_later(self.app.push_screen, SetupScreen(self.session, taken, like=session))
+        screen = SetupScreen(self.session, taken, like=session, learn=learn)
+        self.call_later(self.app.push_screen, screen)
 
     def action_delete(self) -> None:
         """Move the selected session to the trash."""

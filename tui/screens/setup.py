@@ -102,6 +102,8 @@ NOTES = {
     "flat": "how the space is searched: four levels one after another, or all parameters at once",
     "space": "what is searched: the poster's parameters, a few more, or all that there are",
     "prior": "what the belief begins with: what trainings on other images taught, or nothing",
+    "learn_from": "sessions whose trials say something of these networks, too, with commas: of "
+    "other images, fewer epochs, anything",
     "strategy": "what proposes; only gp has a belief, with μ, σ and EI to show",
     "augment": "training images are mirrored (flip) or shifted (crop) at random",
     "parallel": "trials that train side by side and share the processors; a GPU trains one at a "
@@ -193,6 +195,19 @@ def _name(taken: set[str]) -> Callable[[str], str]:
         if text in taken:
             raise ValueError(f"there is a session {text} already")
         return text
+
+    return read
+
+
+def _sessions(there: set[str]) -> Callable[[str], tuple[str, ...]]:
+    """Sessions by name, with commas; nothing is none."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        for name in names:
+            if name not in there:
+                raise ValueError(f"there is no session {name}")
+        return names
 
     return read
 
@@ -305,7 +320,14 @@ class SetupScreen(Screen[None]):
         ),
     ]
 
-    def __init__(self, session: OpenSession, taken: set[str], like: Session | None = None) -> None:
+    def __init__(
+        self,
+        session: OpenSession,
+        taken: set[str],
+        like: Session | None = None,
+        learn: str = "",
+    ) -> None:
+        """taken: names of the sessions that are there.  learn: one of them to learn from."""
         super().__init__()
         self.session = session
         self.taken = taken
@@ -379,6 +401,13 @@ class SetupScreen(Screen[None]):
                 _whole(1, LARGEST_BUDGET),
             ),
             Field(
+                "learn_from",
+                "learn from",
+                self._learning(taken, learn),
+                "earlier sessions",
+                _sessions(taken),
+            ),
+            Field(
                 "trials",
                 "trials",
                 str(like.trials_per_level) if like else TRIALS[False],
@@ -422,6 +451,13 @@ class SetupScreen(Screen[None]):
         if like is None:
             return usual_space(self.sought)
         return space_name(like).partition(" ")[0]
+
+    def _learning(self, there: set[str], learn: str) -> str:
+        """The sessions to learn from: what is asked for, or those of the session that this one
+        begins like, as far as they are still there.
+        """
+        names = learn or ("" if self.like is None else self.like.learn_from)
+        return ", ".join(name for name in names.split(",") if name in there)
 
     def _prior_like(self, like: Session | None) -> str:
         """The prior of the session that this one begins like; of one made before, the default."""
@@ -782,6 +818,7 @@ class SetupScreen(Screen[None]):
             strategy=self.query_one("#strategy", Cycle).value,
             prior=self.query_one("#prior", Cycle).value,
             prior_numbers={} if self.like is None else self.like.prior_numbers,
+            learn_from=values["learn_from"],
             flat=self.query_one("#flat", Cycle).value,
             space=self.searched or None,
             defaults=self._begins(),

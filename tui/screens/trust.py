@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from ..plot import Figure
 
 
+NOTHING = (
+    "Nothing was predicted and measured yet.\n\n"
+    "Every decision keeps the prediction of its moment: mean, both σ, EI. When the trial "
+    "is done, it shows here who was right."
+)
 TITLE = "Measured f against predicted · whiskers ± 2σ"
 
 
@@ -70,7 +75,8 @@ class TrustScreen(TwoSides):
         title = f"Measured f against predicted, {other}" if other else TITLE
         self.query_one("#trust-title", Edge).title_text = title
         self.query_one("#trust", Chart).plot = trust_plot(results)
-        self.query_one("#scores", Text).update(_scores(snapshot, results))
+        worth = () if ranking is None else ranking.worth
+        self.query_one("#scores", Text).update(_scores(snapshot, results, worth))
 
     def figure(self) -> Figure | None:
         """The chart of calibration."""
@@ -97,13 +103,14 @@ class TrustScreen(TwoSides):
         )
 
 
-def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
+def _scores(
+    snapshot: Snapshot, results: Sequence[Outcome], worth: Sequence[tuple[str, float | None]]
+) -> Content:
+    learnt = [Content(words.worth(name, trials)) for name, trials in worth]
+    if learnt:
+        learnt = [Content.styled("Earlier sessions", "bold"), *learnt, Content("")]
     if not results:
-        return Content(
-            "Nothing was predicted and measured yet.\n\n"
-            "Every decision keeps the prediction of its moment: mean, both σ, EI. When the trial "
-            "is done, it shows here who was right."
-        )
+        return Content("\n").join([*learnt, Content(NOTHING)])
     total = len(results)
     lines = [Content.styled("The model", "bold")]
     other = under(results, snapshot.session.wc)
@@ -147,7 +154,7 @@ def _scores(snapshot: Snapshot, results: Sequence[Outcome]) -> Content:
                     f"gained {score.gained:.3f}  mean f {words.f_value(score.mean)}"
                 )
             )
-    return Content("\n").join([*lines, Content(""), *_overridden(snapshot)])
+    return Content("\n").join([*learnt, *lines, Content(""), *_overridden(snapshot)])
 
 
 def _overridden(snapshot: Snapshot) -> list[Content]:
