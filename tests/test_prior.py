@@ -31,7 +31,25 @@ SHAPE = (1, 12, 12)
 SPACE = cnn.space(SHAPE, 10)
 REFERENCE = SPACE.reference or {}
 WEIGHTS = np.array(
-    [3e-4, 5e-5, 5e-5, 5e-5, 5e-5, 1e-4, 1e-9, 3e-9, 2e-9, 1e-10, 1e-8, 1e-8, 5e-9, 1e-8, 1e-9]
+    [
+        3e-4,
+        5e-5,
+        5e-5,
+        5e-5,
+        5e-5,
+        1e-4,
+        1e-9,
+        3e-9,
+        2e-9,
+        1e-10,
+        5e-7,
+        1e-9,
+        1e-8,
+        1e-8,
+        5e-9,
+        1e-8,
+        1e-9,
+    ]
 )
 TIME = TimePrior(KINDS, WEIGHTS, np.full(len(KINDS), 0.5), residual=0.15, noise=0.05)
 PRIOR = Prior(TIME)
@@ -90,6 +108,8 @@ def test_work_of_a_network_by_hand() -> None:
     assert found["norm"] == pytest.approx(3 / 100)  # one, none, and two of the separable layer
     assert found["normalised"] == 8 * 144 + 8 * 9 + 16 * 9
     assert found["pooled"] == 8 * 144
+    assert found["image of a convolution"] == 4
+    assert found["taps"] == 9 * 144 + 9 * 8 * 144 + 25 * 8 * 9 + 8 * 9
     # ReLU comes after the pool; a separable layer has one between its convolutions
     assert found["activated"] == 8 * 144 + 8 * 36 + 8 * 9 + 16 * 9
     # read and written by each convolution, and the image that is added
@@ -241,10 +261,10 @@ def test_what_is_no_prior_is_refused(tmp_path: Path, text: str, told: str) -> No
         Prior.read(tmp_path / "none.json")
 
 
-def test_it_is_learnt_from_tables_of_several_machines() -> None:
-    made = benchmark("make_prior")
+def machines(made: Any, seed: int) -> list[Any]:
+    """Tables of four machines that differ, the last one to be held back."""
     assert SPACE.work is not None
-    rng, reference = np.random.default_rng(0), np.array(SPACE.work_beside)
+    rng, reference = np.random.default_rng(seed), np.array(SPACE.work_beside)
     tables = []
     for number in range(4):
         weights = WEIGHTS * np.exp(rng.normal(0, 0.3, len(WEIGHTS)))
@@ -253,18 +273,27 @@ def test_it_is_learnt_from_tables_of_several_machines() -> None:
         repeats = [[float(one), float(one + rng.normal(0, 0.02))] for one in log]
         random = np.ones(len(work), dtype=bool)
         tables.append(made.Timed(str(number), work, reference, log, random, repeats))
-    *known, other = tables
-    found = made.time_prior(known)
+    return tables
+
+
+def test_it_is_learnt_from_tables_of_several_machines() -> None:
+    made = benchmark("make_prior")
+    off, least = [], []
+    for seed in range(4):
+        *known, other = machines(made, seed)
+        found = made.time_prior(known)
+        apart, best = (
+            np.sqrt(np.mean((time.mean(other.work, other.reference) - other.log_ratio) ** 2))
+            for time in (found, TIME)
+        )
+        off.append(apart)
+        least.append(best)
+        assert found.residual == pytest.approx(0.1, rel=0.3)
+        assert found.noise == pytest.approx(0.02 / 2**0.5, rel=0.2)
     # of a machine that it never saw nearly as much as who knows what machines are like
-    apart, best = (
-        np.sqrt(np.mean((time.mean(other.work, reference) - other.log_ratio) ** 2))
-        for time in (found, TIME)
-    )
-    assert apart < best + 0.1
-    assert found.residual == pytest.approx(0.1, rel=0.3)
-    assert found.noise == pytest.approx(0.02 / 2**0.5, rel=0.2)
+    assert np.mean(off) < np.mean(least) + 0.07
     # of those that make up the seconds it is known how much they differ
-    used = ("plain MACs", "elements", "convolution")
+    used = ("plain MACs", "elements", "grouped MACs")
     for name in used:
         assert 0.3 <= found.spreads[KINDS.index(name)] < 0.9
     alone = made.time_prior(known[:1])

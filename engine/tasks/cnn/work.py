@@ -17,6 +17,8 @@ KINDS = (
     "grouped MACs",
     "depthwise MACs",
     "classifier MACs",
+    "image of a convolution",
+    "taps",
     "elements",
     "normalised",
     "activated",
@@ -24,8 +26,8 @@ KINDS = (
     "parameters",
 )
 """What a step has once: itself, calls, and the optimiser's work, which goes with the parameters;
-and what every image has: multiply-accumulates by the kind of layer, and numbers of maps that layers
-read and write."""
+and what every image has: multiply-accumulates by the kind of layer, the image itself once a
+convolution, the numbers under its kernels (taps), and those of maps that layers read and write."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def work(network: Network) -> Work:
                 channels = done.channels_out
                 out, into, kernel, _ = done.shape
                 step["convolution"] += 1
+                image["image of a convolution"] += 1
+                image["taps"] += kernel**2 * into * done.groups * area
                 image["elements"] += read + channels * area
                 image[_kind(done)] += out * into * kernel**2 * area
                 read = channels * area
