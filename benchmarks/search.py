@@ -31,7 +31,9 @@ from threadpoolctl import threadpool_limits
 
 from lcsearch.engine.advisor.bounds import NO_BOUNDS, Bounds
 from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.model.prior import NOTHING, Prior
 from lcsearch.engine.objective import Observation
+from lcsearch.engine.search.beforehand import AVERAGE
 from lcsearch.engine.tasks.domains import Categorical, Integer, Real
 from lcsearch.sessions.choices import Strategy
 from lcsearch.sessions.records import Config
@@ -107,6 +109,8 @@ class Advisor(Search):
     """The levels that are opened once more."""
     strategy: Strategy = "gp"
     bounds: Bounds = NO_BOUNDS
+    prior: Prior = NOTHING
+    average = 1
 
     def start(self) -> None:
         """Set up what the method keeps."""
@@ -130,6 +134,8 @@ class Advisor(Search):
             initial=initial,
             strategy=self.strategy,
             bounds=self.bounds,
+            prior=self.prior,
+            average=self.average,
         )
 
     def costs_of(self, config: Config) -> dict[str, float]:
@@ -173,6 +179,16 @@ class Advisor(Search):
         ranking = self._ranking(1, self.level, 0, 0)
         means = [ranking.posterior(o.number)[0] for o in self.observations]
         return self.observations[int(np.argmin(means))].config
+
+
+class Averaging(Advisor):
+    """lcsearch without a prior, averaged over draws of the hyperparameters: `--prior none`."""
+
+    average = AVERAGE
+
+
+class Knowing(Averaging):
+    """lcsearch with the prior of `--prior`, which must not know the problem's own images."""
 
 
 class OnceAround(Advisor):
@@ -470,6 +486,8 @@ class SmacDefault(Smac):
 
 METHODS: dict[str, Callable[..., Method]] = {
     "lcsearch": Advisor,
+    "lcsearch-average": Averaging,
+    "lcsearch-prior": Knowing,
     "lcsearch-once": OnceAround,
     "lcsearch-twice": TwiceAround,
     "lcsearch-flat": FlatAdvisor,
@@ -607,9 +625,11 @@ class Runs:
 _problem: Any = None
 
 
-def _prepare(name: str) -> None:
+def _prepare(name: str, prior: Path | None) -> None:
     """In a worker: load the problem once."""
     global _problem
+    if prior is not None:
+        Knowing.prior = Prior.read(prior)
     _problem = problems.load(name)
     threadpool_limits(1)
 
@@ -619,7 +639,14 @@ def _work(method: str, wc: float, budget: int, seed: int) -> Outcome:
 
 
 def compute(
-    runs: Runs, problem: str, methods: list[str], wc: float, budget: int, seeds: range, jobs: int
+    runs: Runs,
+    problem: str,
+    methods: list[str],
+    wc: float,
+    budget: int,
+    seeds: range,
+    jobs: int,
+    prior: Path | None = None,
 ) -> None:
     """Make the runs that are missing, seed by seed, so that what is there is paired."""
     wanted = [(problem, m, wc, budget, seed) for seed in seeds for m in methods]
@@ -629,7 +656,7 @@ def compute(
     # spawned, and with hashes that are the same everywhere: SMAC's order of things follows them
     os.environ.setdefault("PYTHONHASHSEED", "0")
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _prepare, (problem,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _prepare, (problem, prior)) as pool:
         futures = {pool.submit(_work, key[1], wc, budget, key[4]): key for key in wanted}
         for done, future in enumerate(as_completed(futures), start=1):
             runs.add(futures[future], future.result())
@@ -650,6 +677,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--wc", type=float, default=0.1)
+    parser.add_argument("--prior", type=Path, help="of lcsearch-prior: a file of make_prior.py")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--raw", type=Path, help="keep every run here, as JSON lines")
@@ -667,7 +695,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--budget must be at least 2, --seeds and --jobs at least 1.")
     runs = Runs(given.raw)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
-    compute(runs, given.problem, methods, given.wc, given.budget, seeds, given.jobs)
+    if "lcsearch-prior" in methods and given.prior is None:
+        parser.error("--method lcsearch-prior: give --prior FILE, made without these images.")
+    compute(runs, given.problem, methods, given.wc, given.budget, seeds, given.jobs, given.prior)
     made = {
         name: [runs.outcomes[given.problem, name, given.wc, given.budget, seed] for seed in seeds]
         for name in methods
