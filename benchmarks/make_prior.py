@@ -45,7 +45,7 @@ FAR = 0.3
 SMALLEST_SPREAD, FIRST_SPREAD = 0.3, 0.5
 """Of the logarithm of a weight, from one table to another; the second where there is one table.
 The tables are of few machines: another is less like them than they are like each other."""
-SMALLEST_RESIDUAL = 0.03
+SMALLEST_RESIDUAL, SMALLEST_APART = 0.03, 0.5
 NETS, WIDTHS = 8, (24, 24)
 STEPS, BATCH, RATE, DECAY = 3000, 512, 4e-3, 0.3
 SLOPE_SPREAD = 0.3
@@ -116,11 +116,26 @@ def time_prior(tables: Sequence[Timed]) -> TimePrior:
             spread = np.maximum(np.sqrt(apart + doubt.mean(0)), SMALLEST_SPREAD)
     if len(tables) == 1:
         centre, spread = own[0], np.full(len(KINDS), FIRST_SPREAD)
-    random = np.concatenate([table.random for table in tables])
     noise = _noise(tables)
-    residual = float(np.mean(errors[random] ** 2)) - noise**2
+    left = []
+    for table, weights in zip(tables, own, strict=True):
+        off = (_expected(table, unit, weights) - table.log_ratio)[table.random]
+        left.append(float(np.mean(off**2)))
+    residual, apart = _usual(left, [noise**2] * len(left), np.full(len(left), 1 / len(left)))
     weights = np.where(used, np.exp(centre) / unit, 0.0)
-    return TimePrior(KINDS, weights, spread, max(residual, SMALLEST_RESIDUAL**2) ** 0.5, noise)
+    return TimePrior(KINDS, weights, spread, residual, apart, noise)
+
+
+def _usual(squares: Sequence[float], noise: Sequence[float], share: Array) -> tuple[float, float]:
+    """The standard deviation that is usual of what is left, and how far from one table to another
+    the logarithm of its square lies.
+
+    squares: mean of each table's, the variance of the noise in it.  share: how much each counts.
+    """
+    clean = [max(s - n, SMALLEST_RESIDUAL**2) for s, n in zip(squares, noise, strict=True)]
+    logs = np.log(clean)
+    middle = float(share @ logs)
+    return float(np.exp(middle / 2)), max(_about(logs, middle, share), SMALLEST_APART)
 
 
 def _noise(tables: Sequence[Timed]) -> float:
@@ -234,18 +249,23 @@ def error_prior(tables: Sequence[Learnt], steps: int = STEPS) -> ErrorPrior:
     share = np.array([1 / (count * len(kinds)) for count in counts])
     noise = _seeds(tables)
     level = float(share @ levels)
-    counting = float(share @ [_counting(table) for table in tables])
+    counting = [_counting(table) for table in tables]
+    residual, apart = _usual(left, [noise**2 + one for one in counting], share)
+    off = np.array(levels) - level
+    tilt = float(share @ (off * np.array(slopes))) / max(float(share @ off**2), 1e-9)
     return replace(
         whole,
         level=level,
-        level_spread=max(_about(levels, level, share), SMALLEST_LEVEL_SPREAD),
-        slope_spread=max(_about(slopes, 1.0, share), SMALLEST_SLOPE_SPREAD),
-        residual=max(float(share @ left) - noise**2 - counting, SMALLEST_RESIDUAL**2) ** 0.5,
+        level_spread=max(float(share @ off**2) ** 0.5, SMALLEST_LEVEL_SPREAD),
+        tilt=tilt if len(kinds) > 1 else 0.0,
+        slope_spread=max(_about(np.array(slopes) - tilt * off, 1.0, share), SMALLEST_SLOPE_SPREAD),
+        residual=residual,
+        residual_spread=apart,
         noise=noise,
     )
 
 
-def _about(values: Sequence[float], middle: float, share: Array) -> float:
+def _about(values: Sequence[float] | Array, middle: float, share: Array) -> float:
     """Root mean square distance from `middle`."""
     return float(np.sqrt(share @ (np.array(values) - middle) ** 2))
 
@@ -334,7 +354,7 @@ def _shape_of(
     kept = tuple(tuple(p.detach().numpy().astype(float) for p in of) for of in (weights, biases))
     made = ErrorPrior(
         TRAITS, every.min(0), every.max(0), centre, scale, kept[0], kept[1],
-        0.0, 1.0, SLOPE_SPREAD, FAR, FAR,
+        0.0, 1.0, 0.0, SLOPE_SPREAD, FAR, SMALLEST_APART, FAR,
     )  # fmt: skip
     b = (slopes.detach().exp() / slope).tolist()
     return made, levels.detach().tolist(), b, left

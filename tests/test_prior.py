@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ WEIGHTS = np.array(
         1e-9,
     ]
 )
-TIME = TimePrior(KINDS, WEIGHTS, np.full(len(KINDS), 0.5), residual=0.15, noise=0.05)
+TIME = TimePrior(KINDS, WEIGHTS, np.full(len(KINDS), 0.5), 0.15, 0.5, 0.05)
 PRIOR = Prior(TIME)
 
 
@@ -136,7 +137,7 @@ def test_lines_are_what_the_mean_does_as_weights_move() -> None:
     for at in range(len(KINDS)):
         weights = TIME.weights.copy()
         weights[at] *= math.exp(step * TIME.spreads[at])
-        moved = TimePrior(KINDS, weights, TIME.spreads, TIME.residual, TIME.noise)
+        moved = replace(TIME, weights=weights)
         slope = (moved.mean(work, reference) - TIME.mean(work, reference)) / step
         assert slope / TIME.residual == pytest.approx(
             TIME.lines(work, reference)[:, at], rel=1e-3, abs=1e-9
@@ -203,7 +204,7 @@ def test_no_distance_counts_what_a_prior_says() -> None:
 
 def test_a_prior_of_other_work_is_refused() -> None:
     with pytest.raises(ValueError, match="a prior of"):
-        Embedding(SPACE, Prior(TimePrior(("hops",), np.ones(1), np.ones(1), 0.1, 0.1)))
+        Embedding(SPACE, Prior(TimePrior(("hops",), np.ones(1), np.ones(1), 0.1, 0.5, 0.1)))
 
 
 def test_without_one_no_feature_is_added() -> None:

@@ -261,7 +261,7 @@ def _known(
     lines: those of the prior.  told: what earlier sessions learnt.  None where there is neither.
     """
     if prior is not None:
-        known = Known(at, prior.residual, prior.noise)
+        known = Known(at, prior.residual, prior.noise, prior.residual_spread)
     elif told:
         # how far networks lie from what is expected, by earlier sessions alone
         known, lines = Known(at, float(np.mean([one.spread for one in told])), LITTLE), 1

@@ -29,18 +29,20 @@ class Known:
     """What tables say of y: its expected value, and how far from it y lies.
 
     mean: the feature that holds the expected value.  residual: the standard deviation of what is
-    left, the unit of y.  noise: that of a measurement.
+    left, the unit of y; spread: that of the logarithm of its variance.  noise: that of a
+    measurement.
     """
 
     mean: int
     residual: float
     noise: float
+    spread: float = 0.5
 
     @property
     def priors(self) -> Priors:
         """Narrow ones about what the tables say."""
         share = max((self.noise / self.residual) ** 2, 1e-6)
-        return Priors(LogNormal(1.0, 0.5), LogNormal(share, 1.0), LogNormal(1.0, 0.5))
+        return Priors(LogNormal(1.0, self.spread), LogNormal(share, 1.0), LogNormal(1.0, 0.5))
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,13 +40,15 @@ class TimePrior:
 
     kinds: of work, as the task counts them.  weights: seconds of one of each, up to a factor that
     all share.  spreads: standard deviations of their logarithms, from one set of images or machine
-    to another.  residual: that of what is left.  noise: that of a measurement.
+    to another.  residual: that of what is left, of the usual set of images; residual_spread: that
+    of the logarithm of its variance from one to another.  noise: that of a measurement.
     """
 
     kinds: tuple[str, ...]
     weights: Array
     spreads: Array
     residual: float
+    residual_spread: float
     noise: float
 
     def mean(self, work: Array, reference: Array) -> Array:
@@ -81,8 +83,10 @@ class ErrorPrior:
     which m is not followed beyond; centre, scale: of each; shape (traits,).
     weights, biases: of the layers of some small nets side by side, shape (nets, in, out) and (nets,
     1, out), SiLU between them; m is the mean of the nets.  level, level_spread: a, of all the
-    images seen.  slope_spread: of b, which is about 1.  residual: standard deviation of what is
-    left.  noise: that of what another seed would give, besides counting.
+    images seen.  tilt, slope_spread: b, which is about 1 + tilt (a - level), less where errors are
+    large anyway.  residual: standard deviation of what is left, of the usual set of images;
+    residual_spread: that of the logarithm of its variance from one to another.  noise: standard
+    deviation of what another seed would give, besides counting.
     """
 
     traits: tuple[str, ...]
@@ -94,8 +98,10 @@ class ErrorPrior:
     biases: tuple[Array, ...]
     level: float
     level_spread: float
+    tilt: float
     slope_spread: float
     residual: float
+    residual_spread: float
     noise: float
 
     def shape(self, traits: Array) -> Array:
@@ -110,10 +116,10 @@ class ErrorPrior:
         return found
 
     def lines(self, shape: Array) -> Array:
-        """What the logarithm does as a and b move by one standard deviation, in units of
-        `residual`: shape (n, 2).
+        """What the logarithm does as a, and b with it, and b alone move by one standard deviation,
+        in units of `residual`: shape (n, 2).
         """
-        level = np.full(len(shape), self.level_spread)
+        level = self.level_spread * (1 + self.tilt * shape)
         return np.column_stack([level, self.slope_spread * shape]) / self.residual
 
 
