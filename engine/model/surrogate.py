@@ -174,7 +174,9 @@ class Surrogate:
         """
         known, lines = self.embedding.time_known, self.embedding.time_lines
         y, none = np.log(ratios), np.zeros(len(ratios))
-        return Cost(self._process(y, none, lines=lines, spread=None, known=known), True)
+        # what the sum leaves is of single kinds of networks, not smooth over all of them
+        process = self._process(y, none, lines=lines, smooth=False, spread=None, known=known)
+        return Cost(process, True)
 
     def _known(self, name: str, quantity: Quantity, configs: Sequence[Config]) -> Quantity:
         """The belief, without doubt where a network was timed."""
