@@ -255,8 +255,9 @@ def _uses(file: str, name: str) -> bool:
 
 def test_a_set_up_proposes_what_a_session_has() -> None:
     """Except for what follows from others: its trials a level, the weights of the loss; the
-    limits, which are read once the images are known; the space, which it keeps as parameters; and
-    what parameters begin with, which that space says.
+    limits, which are read once the images are known; the space, which it keeps as parameters;
+    what parameters begin with, which that space says; the prior, which a session of before does not
+    have; and what it learns from, by name.
     """
     proposed = {field.name: field for field in dataclasses.fields(Setup)}
     kept = Session.model_fields
@@ -273,6 +274,8 @@ def test_a_set_up_proposes_what_a_session_has() -> None:
             "limits",
             "space",
             "defaults",
+            "prior",
+            "learn_from",
         ):
             continue
         assert default == kept[name].get_default(call_default_factory=True), name
