@@ -223,6 +223,7 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.weights, WEIGHTS)
     np.testing.assert_allclose(again.spreads, TIME.spreads)
     assert (again.residual, again.noise) == (TIME.residual, TIME.noise)
+    assert again.residual_spread == TIME.residual_spread
     Prior().write(tmp_path / "nothing.json")
     nothing = Prior.read(tmp_path / "nothing.json")
     assert (nothing.time, nothing.error) == (None, None)
@@ -238,17 +239,17 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
         ('{"version": 1, "time": [1]}', "not a prior"),
         (
             '{"version": 1, "time": {"kinds": ["a"], "weights": [NaN], "spreads": [1.0], '
-            '"residual": 0.1, "noise": 0.1}}',
+            '"residual": 0.1, "residual_spread": 0.5, "noise": 0.1}}',
             "weights has a number that is none",
         ),
         (
             '{"version": 1, "time": {"kinds": ["a"], "weights": [1.0, 2.0], "spreads": [1.0], '
-            '"residual": 0.1, "noise": 0.1}}',
+            '"residual": 0.1, "residual_spread": 0.5, "noise": 0.1}}',
             "weights has 2 numbers for 1 kinds",
         ),
         (
             '{"version": 1, "time": {"kinds": ["a"], "weights": [1.0], "spreads": [1.0], '
-            '"residual": -1.0, "noise": 0.1}}',
+            '"residual": -1.0, "residual_spread": 0.5, "noise": 0.1}}',
             "no standard deviations",
         ),
         ('{"version": 2}', "newer lcsearch"),
@@ -386,7 +387,8 @@ def test_the_shape_of_errors_is_learnt_and_carries_over(learnt: tuple[Any, Any])
     assert -2.7 < prior.level < -0.9
     assert prior.level_spread >= 0.5
     line = prior.lines(m)
-    assert line[:, 0] == pytest.approx(prior.level_spread / prior.residual)
+    level = prior.level_spread * (1 + prior.tilt * m)  # where errors are larger they differ less
+    assert line[:, 0] == pytest.approx(level / prior.residual)
     assert line[:, 1] == pytest.approx(prior.slope_spread / prior.residual * m)
 
 

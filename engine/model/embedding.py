@@ -36,8 +36,8 @@ COUNT = 1 / 4
 """One more of a category, where they are counted."""
 TRUST, TRUST_ALONE, TRUST_SPREAD = 0.4, 0.9, 0.5
 """How much of what an earlier session expects beyond the prior holds in another: expected, the
-same where no prior tells, and its standard deviation.  By tables of trainings: 0.37 from 4 epochs to
-12 on the same images and next to nothing on others, without a prior 0.85 and 0.98."""
+same where no prior tells, and its standard deviation.  By tables of trainings: 0.37 from 4 epochs
+to 12 on the same images and next to nothing on others, without a prior 0.85 and 0.98."""
 LEVEL_SPREAD = 0.5
 """Of a logarithm: how far one session's level lies from another's."""
 LITTLE = 0.1
