@@ -118,6 +118,7 @@ class FakeRanking(Ranking):
             origin="model", feasible=0.99, known=self.space.known(config),
             nearest=nearest if self.strategy == "gp" else None,
             note=note,
+            near=0.62 if observed and self.strategy == "gp" else None,
         )  # fmt: skip
 
     def evaluate(self, configs: Sequence[Config]) -> list[Proposal]:
@@ -181,7 +182,9 @@ class FakeRanking(Ranking):
         at = np.nan_to_num(at / max(len(values) - 1, 1) if isinstance(domain, Categorical) else at)
         mean = 0.155 + 0.06 * (at - 0.45) ** 2
         std = 0.006 + 0.03 * np.abs(at - 0.3)
-        return Profile(parameter, index, isinstance(domain, Categorical), tuple(values), mean, std)
+        near = np.clip(0.9 - at, 0.0, 1.0)
+        categories = isinstance(domain, Categorical)
+        return Profile(parameter, index, categories, tuple(values), mean, std, near)
 
     def posterior(self, number: int, wc: float | None = None) -> tuple[float, float]:
         trial = self.trials[number]

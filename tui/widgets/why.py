@@ -78,9 +78,9 @@ class WhyPanel(Text):
                     else f", f {words.f_value(near.objective)}, the same network",
                 )
             )
+        lines.append(Content(made_of(proposal, measures)))
         if proposal.near is not None:
             lines.append(Content.styled(words.grounds(proposal.near), "$foreground 60%"))
-        lines.append(Content(made_of(proposal, measures)))
         if proposal.prediction is not None and proposal.feasible < 0.95:
             risk = words.percent(1 - proposal.feasible, 0)
             lines.append(Content.styled(f"{risk} % likely to fail, as its like have", "$warning"))
