@@ -1,5 +1,6 @@
 """What a session's belief begins with: a prior, a file of numbers, earlier sessions."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lcsearch.engine import search
 from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.advisor.ranking import Profile
 from lcsearch.engine.client import home as homes
 from lcsearch.engine.client.imports import bring_back
 from lcsearch.engine.client.session import SessionClient
@@ -16,13 +18,16 @@ from lcsearch.engine.model.embedding import Embedding
 from lcsearch.engine.model.prior import NOTHING, Prior
 from lcsearch.engine.objective import Observation
 from lcsearch.engine.protocol import Ready
-from lcsearch.engine.search import beforehand
+from lcsearch.engine.search import beforehand, scorecard
+from lcsearch.engine.search.scorecard import Outcome
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.task import prior_file, task_named
 from lcsearch.sessions.errors import Misuse
 from lcsearch.sessions.records import Config, EarlierSession, Session
 from lcsearch.sessions.store import Store
 from lcsearch.tui import format as words
+from lcsearch.tui.screens.setup import _sessions
+from lcsearch.tui.sharing.charts import belief_plot
 
 from .conftest import lcsearch
 from .sessions_for_tests import SUMMARY, filled_store, finish, make_session, make_store, trial_of
@@ -346,3 +351,75 @@ def test_networks_that_the_new_space_does_not_have_are_left_out(home: Path) -> N
     (known,) = beforehand.earlier_of(session)
     assert known.trials == 2
     assert known.error is None  # of so few nothing is learnt
+
+
+# -- what is shown ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("near", "told"),
+    [
+        (0.0, "no trial is near: it is what is usual"),
+        (0.62, "62 % from trials near it, the rest is what is usual"),
+        (1.0, "known from trials near it"),
+    ],
+)
+def test_what_a_belief_rests_on_in_words(near: float, told: str) -> None:
+    assert words.grounds(near) == told
+
+
+def test_what_is_near_is_known_from_trials_and_what_is_far_is_usual() -> None:
+    rng = np.random.default_rng(5)
+    configs = [REFERENCE, *(SPACE.sample(rng, 1, REFERENCE) for _ in range(7))]
+    trials = [Observation(i, 1, c, truth(c), 2000, 1.0) for i, c in enumerate(configs)]
+    found = rank(SPACE, trials, 1, REFERENCE, 0.0)
+    far = SPACE.sample(np.random.default_rng(1), 0, REFERENCE)
+    seen, other = found.evaluate([configs[3], far])
+    assert seen.near is not None
+    assert other.near is not None
+    assert seen.near > 0.8 > other.near >= 0
+    along = found.profile(configs[3], "kernel", 0)
+    assert along.near is not None
+    assert along.near.shape == (len(along.values),)
+    assert along.near.argmax() == along.values.index(configs[3]["kernel"][0])
+    assert not found.profile(configs[3], "conv_layers").usual.all()
+
+
+def test_the_chart_tells_what_is_usual_apart() -> None:
+    near = np.array([0.9, 0.9, 0.1, 0.1, 0.5])
+    values = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    std = np.full(5, 0.02)
+    belief = Profile("learning_rate", None, False, values, np.full(5, 0.2), std, near)
+    lines = belief_plot(SPACE, belief, (), None).lines
+    assert [line.dashed for line in lines] == [False, True, False]
+    for one, next_ in itertools.pairwise(lines):
+        assert one.xs[-1] == next_.xs[0]  # no gap
+    whole = [x for line in lines for x in line.xs]
+    assert (min(whole), max(whole)) == (lines[0].xs[0], lines[-1].xs[-1])
+    kinds = Profile("kernel", 0, True, (1, 3, 5, 7), std[:4], std[:4], near[1:])
+    assert [told for _, told in belief_plot(SPACE, kinds, (), None).x.ticks] == [
+        "1", "(3)", "(5)", "7",
+    ]  # fmt: skip
+    old = Profile("kernel", 0, True, (1, 3, 5, 7), std[:4], std[:4])
+    assert [told for _, told in belief_plot(SPACE, old, (), None).x.ticks] == ["1", "3", "5", "7"]
+
+
+def test_the_first_ten_predictions_are_scored_apart(home: Path) -> None:
+    store = filled_store(home, 14)
+    trials = store.refresh().trials
+    store.close()
+    results = [Outcome(trial, 0.1 + 0.01 * trial.number, 0.02, 0.15) for trial in trials]
+    assert len(results) > 10
+    assert scorecard.parts(results[:10]) == ()
+    (first, early), (rest, late) = scorecard.parts(results)
+    assert (first, rest) == ("first 10", "rest")
+    assert [*early, *late] == results
+    assert scorecard.bias(results) == pytest.approx(np.mean([r.f - r.mean for r in results]))
+
+
+def test_a_set_up_learns_from_sessions_that_are_there() -> None:
+    read = _sessions({"first", "second"})
+    assert read(" first,second ") == ("first", "second")
+    assert read("") == ()
+    with pytest.raises(ValueError, match="there is no session third"):
+        read("first, third")

@@ -420,8 +420,8 @@ def _stretches(xs: Array, ys: Array, dashed: NDArray[np.bool_]) -> Iterator[Line
     """A line in parts, dashed where it is to be; each begins where the one before ends."""
     turns = np.flatnonzero(np.diff(dashed)) + 1
     for first, stop in itertools.pairwise([0, *turns.tolist(), len(xs)]):
-        begin = max(first - 1, 0) if dashed[first] else first
-        end = stop if dashed[first] else min(stop + 1, len(xs))
+        # what leads from a point that is known to one that is not is dashed, too
+        begin, end = (max(first - 1, 0), stop + 1) if dashed[first] else (first, stop)
         yield Line(xs[begin:end], ys[begin:end], dashed=bool(dashed[first]))
 
 
