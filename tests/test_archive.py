@@ -323,7 +323,7 @@ def test_the_document_itself_is_taken(exported: dict[str, Any], tmp_path: Path) 
         ("levels.0.trials", [1], "levels[0].trials"),
         ("space.domains.kernel", "3", "space.domains.kernel"),
         ("reference.params", 3, "reference.params"),
-        ("version", 8, "newer lcsearch (version 8, this one reads 7)"),
+        ("version", 9, "newer lcsearch (version 9, this one reads 8)"),
         ("finals.0.number", 3, "finals[0].number = 3: counted from 1, no gap"),
         ("finals.0.trial", 77, "final 1: trial 77 is not in this session"),
         ("finals.0.training", 3, "training = 3: it has 2"),

@@ -397,7 +397,10 @@ def test_the_autopilot_keeps_several_trainers_at_work_from_one_ranking(
             lambda: [t.state for t in client.refresh().trials].count("running") == 2,
             what="two at once",
         )
-        assert len(soak().trainers(client.refresh().engine.pid)) == 2
+        # a trial is said to run when it is handed to a trainer, which begins a moment later
+        wait_for(
+            lambda: len(soak().trainers(client.refresh().engine.pid)) == 2, what="two trainers"
+        )
     wait_for(lambda: client.refresh().session.autopilot is None, what="the end of the search")
     wait_for(lambda: {t.state for t in client.refresh().trials} == {"done"}, what="every trial")
     snapshot = client.refresh()

@@ -219,7 +219,7 @@ class Pool:
             return []
         # not seeded by the number of observations: the points have to fit each other
         seed = [abs(self.evidence.seed), 0x5EED, self.evidence.level]
-        if self.evidence.embedding.error_known is not None:
+        if self.evidence.strategy == "gp" and self.evidence.embedding.error_known is not None:
             sample = self._apart(self._fresh(self._sample(PROMISING_SAMPLES, seed), set()))
             promising = self._promising([config for _, config in sample], wc)[:design]
             return self._fresh(promising, set())

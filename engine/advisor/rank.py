@@ -12,7 +12,6 @@ import numpy as np
 from ...sessions.choices import Strategy
 from ...sessions.records import Config, Prediction
 from ..machine import let_go_of_large, one_thread
-from ..model.known import Earlier
 from ..model.prior import NOTHING, Prior
 from ..objective import COMPLEXITY, Observation, Timed
 from ..tasks.space import Space
@@ -25,6 +24,7 @@ from .value import feasible, promise, weight
 
 if TYPE_CHECKING:
     from ..model.belief import Array, Belief, Points
+    from ..model.known import Earlier
     from ..model.surrogate import Surrogate
 
 

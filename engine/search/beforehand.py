@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,6 @@ from ...sessions.errors import Misuse
 from ...sessions.records import Config, EarlierSession, EarlierTrial, Session, Trial
 from ...sessions.snapshot import Snapshot
 from ..machine import one_thread
-from ..model.earlier import Seen, learnt
-from ..model.known import Earlier
 from ..model.prior import NOTHING, Prior
 from ..objective import SECONDS
 from ..tasks.face import Problem, Task
@@ -28,6 +27,10 @@ from ..tasks.task import (
     session_space,
     task_of,
 )
+
+if TYPE_CHECKING:
+    from ..model.earlier import Seen
+    from ..model.known import Earlier
 
 DEFAULT = "default"
 AVERAGE = 16
@@ -127,6 +130,8 @@ def earlier_of(session: Session) -> tuple[Earlier, ...]:
 def _earlier(told: str) -> tuple[Earlier, ...]:
     """That of a session as JSON."""
     session = Session.model_validate_json(told)
+    from ..model.earlier import learnt
+
     prior, space = prior_of(session), session_space(session)
     names = session.learn_from.split(",")
     chosen = [one for one in session.earlier if one.name in names]
@@ -137,6 +142,8 @@ def _earlier(told: str) -> tuple[Earlier, ...]:
 
 def _seen(kept: EarlierSession, session: Session, space: Space) -> Seen:
     """Its trials, those that this session's space can tell of."""
+    from ..model.earlier import Seen
+
     task = task_of(session)
     problem = Problem(
         kept.shape, kept.classes, kept.features, None, session.weights, kept.images, kept.epochs
