@@ -45,7 +45,7 @@ FAR = 0.3
 SMALLEST_SPREAD, FIRST_SPREAD = 0.3, 0.5
 """Of the logarithm of a weight, from one table to another; the second where there is one table.
 The tables are of few machines: another is less like them than they are like each other."""
-SMALLEST_RESIDUAL, SMALLEST_APART = 0.03, 0.5
+SMALLEST_RESIDUAL, SMALLEST_APART = 0.03, 0.2
 NETS, WIDTHS = 8, (24, 24)
 STEPS, BATCH, RATE, DECAY = 3000, 512, 4e-3, 0.3
 SLOPE_SPREAD = 0.3
@@ -121,7 +121,10 @@ def time_prior(tables: Sequence[Timed]) -> TimePrior:
     for table, weights in zip(tables, own, strict=True):
         off = (_expected(table, unit, weights) - table.log_ratio)[table.random]
         left.append(float(np.mean(off**2)))
-    residual, apart = _usual(left, [noise**2] * len(left), np.full(len(left), 1 / len(left)))
+    _, apart = _usual(left, [noise**2] * len(left), np.full(len(left), 1 / len(left)))
+    # of all tables, not of the usual one: what a session sees is likelier too regular, as good
+    # networks are
+    residual = max(float(np.mean(left)) - noise**2, SMALLEST_RESIDUAL**2) ** 0.5
     weights = np.where(used, np.exp(centre) / unit, 0.0)
     return TimePrior(KINDS, weights, spread, residual, apart, noise)
 
