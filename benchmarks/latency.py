@@ -24,9 +24,12 @@ import numpy as np
 
 from lcsearch.engine.advisor.bounds import NO_BOUNDS, Bounds
 from lcsearch.engine.advisor.rank import rank
+from lcsearch.engine.model.prior import NOTHING, Prior
 from lcsearch.engine.objective import Observation
+from lcsearch.engine.search.beforehand import AVERAGE, prior_choice
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.space import Space
+from lcsearch.engine.tasks.task import prior_file
 from lcsearch.sessions.records import Config
 
 SPACE = cnn.space((1, 28, 28), 10, parameters=cnn.POSTER)
@@ -61,16 +64,19 @@ def observations(space: Space, count: int) -> list[Observation]:
     return found
 
 
-def measure(case: str, count: int, repeats: int) -> dict[str, Any]:
+def measure(case: str, count: int, repeats: int, prior: str) -> dict[str, Any]:
     """The median over some repeats, after one ranking that pays for the imports."""
     seen = observations(SPACE, count)
-    rank(SPACE, seen[:3], 1, BASE, 0.1)
+    name, _ = prior_choice(cnn.TASK, prior, {})
+    file = prior_file(cnn.TASK, name)
+    known: Any = {"prior": NOTHING if file is None else Prior.read(file), "average": AVERAGE}
+    rank(SPACE, seen[:3], 1, BASE, 0.1, **known)
     seconds = []
     level = 0 if case in ("rank-flat", "rank-limited") else 1
     few = Bounds(exact={"params": limit()}) if case == "rank-limited" else NO_BOUNDS
     for seed in range(repeats):
         start = time.perf_counter()
-        ranking = rank(SPACE, seen, level, BASE, 0.1, seed=seed, bounds=few)
+        ranking = rank(SPACE, seen, level, BASE, 0.1, seed=seed, bounds=few, **known)
         if case == "what-if":
             edited = {**ranking.proposals[0].config, "learning_rate": 2e-3}
             start = time.perf_counter()
@@ -87,6 +93,7 @@ def measure(case: str, count: int, repeats: int) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
     return {
         "case": case,
+        "prior": prior,
         "observations": count,
         "candidates": ranking.candidates,
         "seconds": statistics.median(seconds),
@@ -99,6 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--observations", default="50,100,200,500,1000")
     parser.add_argument("--case", default=",".join(CASES), help=", ".join(CASES))
+    parser.add_argument("--prior", default="default", choices=("default", "none"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args()
@@ -109,7 +117,7 @@ def main() -> int:
             parser.error(f"--case {case}: unknown. Use {', '.join(CASES)}.")
         for count in counts:
             with spawn.Pool(1) as pool:
-                line = pool.apply(measure, (case, count, given.repeats))
+                line = pool.apply(measure, (case, count, given.repeats, given.prior))
             if given.json:
                 print(json.dumps(line), flush=True)
             else:
