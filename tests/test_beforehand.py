@@ -23,7 +23,7 @@ from lcsearch.engine.search.scorecard import Outcome
 from lcsearch.engine.tasks import cnn
 from lcsearch.engine.tasks.task import prior_file, task_named
 from lcsearch.sessions.errors import Misuse
-from lcsearch.sessions.records import Config, EarlierSession, Session
+from lcsearch.sessions.records import Config, EarlierSession, EarlierTrial, Session
 from lcsearch.sessions.store import Store
 from lcsearch.tui import format as words
 from lcsearch.tui.screens.setup import _sessions
@@ -351,6 +351,16 @@ def test_networks_that_the_new_space_does_not_have_are_left_out(home: Path) -> N
     (known,) = beforehand.earlier_of(session)
     assert known.trials == 2
     assert known.error is None  # of so few nothing is learnt
+
+
+@pytest.mark.parametrize("config", [{}, {"conv_layers": "many"}, {"conv_layers": 3}])
+def test_networks_of_a_damaged_export_are_left_out(config: Config) -> None:
+    trial = EarlierTrial(config=config, error=0.1, images=10)
+    kept = EarlierSession(
+        name="old", shape=(1, 8, 8), classes=10, images=100, epochs=3, trials=(trial,)
+    )
+    (known,) = beforehand.earlier_of(make_session(learn_from="old", earlier=(kept,)))
+    assert known.trials == 0
 
 
 # -- what is shown ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...sessions.errors import Misuse
-from ...sessions.records import Config, EarlierSession, EarlierTrial, Session, Trial
+from ...sessions.records import EarlierSession, EarlierTrial, Session, Trial
 from ...sessions.snapshot import Snapshot
 from ..machine import one_thread
 from ..model.prior import NOTHING, Prior
@@ -150,9 +150,8 @@ def _seen(kept: EarlierSession, session: Session, space: Space) -> Seen:
     )
     own = task.space(problem, {})
     told = [(space.read(trial.config), trial) for trial in kept.trials]
-    known = [
-        (config, t) for config, t in told if _alike(space, config) and not own.problems(config)
-    ]
+    # what cannot be built here, or has what this session has asleep, tells nothing of its networks
+    known = [(c, t) for c, t in told if not space.problems(c) and not own.problems(c)]
     counted = session.measure == SECONDS
     ratios = [t.seconds if counted and t.seconds is not None else math.nan for _, t in known]
     return Seen(
@@ -163,14 +162,6 @@ def _seen(kept: EarlierSession, session: Session, space: Space) -> Seen:
         np.array([t.images for _, t in known], dtype=float),
         np.array(ratios, dtype=float),
     )
-
-
-def _alike(space: Space, config: Config) -> bool:
-    """Whether a network can be built here, and what this session has asleep is neutral in it."""
-    if space.broken(config):
-        return False
-    laid = space.resized(config)
-    return all(laid[p.name] == config[p.name] for p in space.parameters if p.asleep)
 
 
 def merged(session: Session, kept: Sequence[EarlierSession]) -> tuple[EarlierSession, ...]:
